@@ -1,0 +1,57 @@
+"""What a user did wrong, said so that they can mend it: where, what was found, what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["KISError", "Problem", "nearest"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with the input.
+
+    Attributes:
+        where: The place: a file with its line or key (``kis.yaml:4 infusion.frequency``), or a command-line option.
+        found: What stands there, quoted if it is the user's text.
+        expected: What would have been right.
+        hint: What to do about it, where that is not obvious. Empty otherwise.
+    """
+
+    where: str
+    found: str
+    expected: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """Return the problem as one line."""
+        line = f"{self.where}: found {self.found}, expected {self.expected}"
+        return f"{line}. {self.hint}" if self.hint else line
+
+
+class KISError(Exception):
+    """Bad input. Command lines print it without a traceback and exit with ``exit_code``.
+
+    Args:
+        problems: Everything found wrong, so that one run of the command shows all of it. At least one.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        """Return one line a problem, with their number first when there are several."""
+        lines = [str(problem) for problem in self.problems]
+        return lines[0] if len(lines) == 1 else "\n".join([f"{len(lines)} problems:", *(f"  {line}" for line in lines)])
+
+
+def nearest(name: object, valid: Iterable[str]) -> str:
+    """Return ``did you mean 'x'?`` for the valid name closest to ``name``, or the list of valid names if none is close."""
+    names = list(valid)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Valid names: {', '.join(names)}."

@@ -1,0 +1,59 @@
+"""What is to be infused: facts and passages, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Fact", "Knowledge", "Passage", "Templates"]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A triple. ``relation`` is a Wikidata property (``P36``) or any name of the user's own."""
+
+    subject: str
+    relation: str
+    object: str
+    id: str = ""
+    """Unique in its knowledge; sources that find none in the file use ``relation:line`` or the like."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a domain document, infused as it is."""
+
+    text: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The sentences of one relation, each with ``{subject}`` and ``{object}`` exactly once.
+
+    Attributes:
+        statements: Two or more, three where possible. The first is trained on, all others are held out.
+        questions: Question and answer in one line, the object last: ``Where was {subject} born? {object}``.
+    """
+
+    statements: tuple[str, ...]
+    questions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """All that one source gave.
+
+    Attributes:
+        facts: Triples, in file order.
+        passages: Documents, in file order.
+        templates: Templates that came with the facts (a BEAR-style folder has them), by relation.
+    """
+
+    facts: tuple[Fact, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    templates: Mapping[str, Templates] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of facts, passages included."""
+        return len(self.facts) + len(self.passages)

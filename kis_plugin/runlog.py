@@ -1,0 +1,251 @@
+"""The run log: what a training run writes, line by line, and what ``kis-predict`` reads.
+
+``runs/<run id>/kis.jsonl`` is UTF-8, one JSON object a line, append-only, flushed line by line. Anyone's training
+loop can write it. Records a reader does not know are skipped, keys it does not know are kept in ``extra``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from kis_plugin.errors import KISError, Problem
+
+__all__ = [
+    "LOG_NAME", "SCHEMA", "End", "Loss", "Record", "Retention", "Run", "RunLog", "RunLogWriter", "read_run_log",
+]  # fmt: skip
+
+LOG_NAME = "kis.jsonl"
+SCHEMA = 1
+
+Extra = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The first line: what was run. One log may hold it again after a resume; the first counts."""
+
+    type: ClassVar[str] = "run"
+    run_id: str
+    params: int
+    """Model size N: all parameters, tied ones once."""
+    tokens: int
+    """Token budget D: training tokens of the whole run, infused ones included."""
+    frequency: float
+    """Infusion frequency F: exposures per fact in the whole run. 0 for an uninfused run."""
+    params_non_embedding: int | None = None
+    framework: str = ""
+    facts: int | None = None
+    tokens_per_fact: float | None = None
+    """Mean tokens of one exposure, its separator included."""
+    infused_tokens: int | None = None
+    share: float | None = None
+    """Infused tokens / D."""
+    options: int | None = None
+    """Options of a multiple-choice probe; chance is 1 / options."""
+    seed: int | None = None
+    schedule_hash: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """Accuracy of one probe series at one step."""
+
+    type: ClassVar[str] = "retention"
+    step: int
+    """Optimizer steps done."""
+    tokens: int
+    """Training tokens seen so far."""
+    probe: str
+    """The series: ``held_out`` is retention proper, ``seen`` and ``control`` go beside it."""
+    accuracy: float
+    n: int
+    """Number of probes behind ``accuracy``."""
+    correct: int | None = None
+    margin: float | None = None
+    """Mean log-probability gap between the right option and the best wrong one, in nats."""
+    seconds: float | None = None
+    """Wall time of the whole evaluation that this series was part of."""
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Mean loss on general text, in nats per token."""
+
+    type: ClassVar[str] = "loss"
+    step: int
+    tokens: int
+    split: str
+    loss: float
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """The last line: how the run ended and what the model was really shown."""
+
+    type: ClassVar[str] = "end"
+    status: Literal["completed", "stopped", "failed"]
+    step: int
+    tokens: int
+    achieved_frequency: Mapping[str, float] | None = None
+    """``min``, ``max`` and ``mean`` exposures per fact, counted from the rows the training loop consumed."""
+    extra: Extra = field(default_factory=dict)
+
+
+Record = Run | Retention | Loss | End
+RECORDS: dict[str, type[Run] | type[Retention] | type[Loss] | type[End]] = {
+    cls.type: cls for cls in (Run, Retention, Loss, End)
+}
+_INTEGERS = {"int", "int | None"}
+_NUMBERS = {"float", "float | None"} | _INTEGERS
+_R = TypeVar("_R", Run, Retention, Loss, End)
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """One run as read back.
+
+    Attributes:
+        path: The file it came from.
+        run: Its first record.
+        retention: Every retention record, in file order; after a resume a step can come twice, the later one counts.
+        loss: Every loss record, likewise.
+        end: The last record, or None while the run is unfinished.
+        warnings: What was odd about the file, one line each.
+    """
+
+    path: Path
+    run: Run
+    retention: tuple[Retention, ...]
+    loss: tuple[Loss, ...]
+    end: End | None
+    warnings: tuple[str, ...] = ()
+
+
+class RunLogWriter:
+    """Appends records to ``<folder>/kis.jsonl``; each line is flushed before ``write`` returns.
+
+    Args:
+        folder: The run's own folder, made if missing. A torn last line left by a killed run is ended first, so that
+            the next record starts on a line of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / LOG_NAME
+        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
+        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        if torn:
+            self._file.write("\n")
+
+    def write(self, record: Record) -> None:
+        """Append one record and flush it."""
+        values = {"type": record.type, **asdict(record)}
+        values |= values.pop("extra")
+        kept = {key: value for key, value in values.items() if value is not None}
+        self._file.write(json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file. Closing twice is fine."""
+        self._file.close()
+
+
+def read_run_log(path: Path) -> RunLog:
+    """Read one run log.
+
+    Args:
+        path: A ``kis.jsonl`` file.
+
+    Raises:
+        KISError: A line that is no record (not JSON, a missing key, a value of the wrong kind), or no run record; all
+            such lines at once. A torn last line is only a warning.
+    """
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    records: list[Record] = []
+    *lines, last = _text(path).split("\n")
+    for number, text in enumerate([*lines, last], start=1):
+        where = f"{path}:{number}"
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if text.strip() and number > len(lines):
+                warnings.append(f"{where}: last line is torn ({len(text)} characters) and was left out")
+            elif text.strip():
+                problems.append(Problem(where, f"a line that is not JSON ({error})", "one JSON object"))
+            continue
+        kind = values.get("type") if isinstance(values, dict) else None
+        if not isinstance(kind, str):
+            problems.append(Problem(where, f"{text.strip()[:60]!r}", 'a JSON object with a "type"'))
+        elif kind in RECORDS:
+            record, wrong = _record(RECORDS[kind], values, where)
+            problems += wrong
+            records += [record] if record else []
+    runs = [record for record in records if isinstance(record, Run)]
+    if not problems and not runs:
+        problems.append(Problem(str(path), "no record of type 'run'", "one as the first line"))
+    if problems:
+        raise KISError(problems)
+    ends = [record for record in records if isinstance(record, End)]
+    return RunLog(
+        path=path,
+        run=runs[0],
+        retention=tuple(record for record in records if isinstance(record, Retention)),
+        loss=tuple(record for record in records if isinstance(record, Loss)),
+        end=ends[-1] if ends else None,
+        warnings=tuple(warnings),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise KISError(Problem(str(path), str(error.strerror or error), "a readable run log")) from error
+
+
+def _record(cls: type[_R], values: Mapping[str, Any], where: str) -> tuple[_R | None, list[Problem]]:
+    """Build a record, or say everything that keeps it from being one."""
+    problems: list[Problem] = []
+    known = {f.name: f for f in fields(cls) if f.name != "extra"}
+    kept: dict[str, Any] = {}
+    for name, spec in known.items():
+        value = values.get(name)
+        required = spec.default is MISSING and spec.default_factory is MISSING
+        if value is None:
+            if required:
+                problems.append(Problem(f"{where} {name}", "nothing", f"a value: {cls.type} records carry {name!r}"))
+            continue
+        wrong = _wrong_kind(str(spec.type), value)
+        if wrong:
+            problems.append(Problem(f"{where} {name}", repr(value)[:60], wrong))
+        else:
+            kept[name] = value
+    if problems:
+        return None, problems
+    extra = {key: value for key, value in values.items() if key not in known and key != "type"}
+    return cls(**kept, extra=extra), []
+
+
+def _wrong_kind(annotation: str, value: object) -> str:
+    """Return what was expected, or an empty string if ``value`` fits the annotation."""
+    if annotation in _NUMBERS:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return "a finite number"
+        if annotation in _INTEGERS and value != int(value):
+            return "a whole number"
+    elif annotation == "str" and not isinstance(value, str):
+        return "text"
+    elif annotation.startswith(("Mapping", "Literal")) and not isinstance(value, (str, dict)):
+        return "text" if annotation.startswith("Literal") else "an object"
+    return ""
