@@ -1,0 +1,138 @@
+"""Every hook of KIS. Built-ins and third parties implement the same ones, from entry-point group ``kis_plugin``.
+
+The training loop with the events in their places::
+
+    host builds model, data, optimizer
+    kis_run_start(run, resumed)              # prepare; refuse what cannot be exact
+    kis_run_record(run)                      # what to say of the run in its log
+    infuser = kis_infuser(run)               # rows of the data now come from infuser
+    for step in 1 .. run.steps:
+        for batch in rows drawn by the host:
+            kis_rows_drawn(run, rows)        # handed to the loader, perhaps ahead of their use
+            kis_batch(run, input_ids)        # what the model is really shown, in training mode
+        kis_step_end(run, step)              # retention evaluates here (and at step 0, before the loop)
+            kis_metrics(run, records)        # to the run log, the host's own log, anywhere
+        kis_save(run, step, exposures)       # beside each checkpoint of the host
+    kis_run_end(run, status, step, exposures)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from kis_plugin.contracts import Law, LogReader, ProbeKind, RunPlugin, Schedule, Source, TemplateSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from kis_plugin.run import Infuser, TrainingRun
+    from kis_plugin.runlog import Record
+
+PROJECT = "kis"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+# --- what can be added -------------------------------------------------------------------------------------------
+
+
+@hookspec
+def kis_register_sources(register: Callable[[Source], None]) -> None:
+    """Add knowledge sources: call ``register(source)`` for each."""
+
+
+@hookspec
+def kis_register_templates(register: Callable[[TemplateSet], None]) -> None:
+    """Add template sets: call ``register(template_set)`` for each."""
+
+
+@hookspec
+def kis_register_schedules(register: Callable[[Schedule], None]) -> None:
+    """Add infusion schedules: call ``register(schedule)`` for each."""
+
+
+@hookspec
+def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
+    """Add probe kinds: call ``register(kind)`` for each."""
+
+
+@hookspec
+def kis_register_log_readers(register: Callable[[LogReader], None]) -> None:
+    """Add log readers for ``kis-predict``: call ``register(reader)`` for each."""
+
+
+@hookspec
+def kis_register_laws(register: Callable[[Law], None]) -> None:
+    """Add scaling laws for ``kis-predict``: call ``register(law)`` for each."""
+
+
+@hookspec
+def kis_register_run_plugins(register: Callable[[Callable[[TrainingRun], RunPlugin]], None]) -> None:
+    """Take part in training runs: ``register(factory)``; ``factory(run)`` gives an object with the hooks below."""
+
+
+# --- events of one training run ----------------------------------------------------------------------------------
+
+
+@hookspec
+def kis_run_start(run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
+    """Prepare, on every rank, before the first step. ``resumed`` is what ``kis_state`` gave at the checkpoint."""
+
+
+@hookspec
+def kis_run_record(run: TrainingRun) -> Mapping[str, Any]:
+    """Return fields for the run record (``kis_plugin.runlog.Run``), unknown ones go to its extras."""
+
+
+@hookspec(firstresult=True)
+def kis_infuser(run: TrainingRun) -> Infuser | None:
+    """Return what rewrites the rows of the data. The first answer that is not None counts."""
+
+
+@hookspec
+def kis_rows_drawn(run: TrainingRun, rows: Sequence[int]) -> None:
+    """Note global row indices that this rank's loader is about to fetch."""
+
+
+@hookspec
+def kis_batch(run: TrainingRun, input_ids: npt.NDArray[np.int64]) -> None:
+    """Note a batch, (rows, T), that the model was shown in training mode on this rank."""
+
+
+@hookspec
+def kis_step_end(run: TrainingRun, step: int) -> None:
+    """Act after optimizer step ``step``, on every rank; step 0 comes once before the first."""
+
+
+@hookspec
+def kis_metrics(run: TrainingRun, records: Sequence[Record]) -> None:
+    """Take measurements somewhere, on rank 0 only. Every record carries its step."""
+
+
+@hookspec
+def kis_exposures(run: TrainingRun) -> npt.NDArray[np.int64] | None:
+    """Return this rank's exposures so far, (facts,), since the start or the last resume."""
+
+
+@hookspec
+def kis_state(run: TrainingRun) -> Mapping[str, Any]:
+    """Return what a resume must find again, as plain JSON values; merged over plugins, kept in the checkpoint."""
+
+
+@hookspec
+def kis_save(run: TrainingRun, step: int, exposures: npt.NDArray[np.int64]) -> None:
+    """Note that the host wrote a checkpoint at ``step``; ``exposures`` are summed over ranks. Rank 0 only."""
+
+
+@hookspec
+def kis_run_end(run: TrainingRun, status: str, step: int, exposures: npt.NDArray[np.int64]) -> None:
+    """Finish: ``status`` is ``completed``, ``stopped`` or ``failed``. Every rank."""
+
+
+def hooks() -> Iterable[str]:
+    """Return the names of all hooks, in the order above."""
+    return [name for name in globals() if name.startswith("kis_")]
