@@ -1,0 +1,28 @@
+"""What KIS itself registers, through the same hooks as anyone's plugin. Imports wait until a hook is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kis_plugin.contracts import Source, TemplateSet
+from kis_plugin.hookspecs import hookimpl
+
+
+@hookimpl
+def kis_register_sources(register: Callable[[Source], None]) -> None:
+    """Add fact tables, BEAR-style folders and documents."""
+    from kis_plugin.sources.bear import BearSource
+    from kis_plugin.sources.documents import DocumentSource
+    from kis_plugin.sources.triples import TripleSource
+
+    register(TripleSource())
+    register(BearSource())
+    register(DocumentSource())
+
+
+@hookimpl
+def kis_register_templates(register: Callable[[TemplateSet], None]) -> None:
+    """Add the sentences that come with KIS."""
+    from kis_plugin.template_book import BuiltInTemplates
+
+    register(BuiltInTemplates())
