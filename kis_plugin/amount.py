@@ -1,0 +1,58 @@
+"""How often each item is shown: a frequency, a share or a number of tokens, made whole and exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kis_plugin.config import InfusionConfig
+from kis_plugin.seeded import IntArray, permutation
+
+__all__ = ["Exposures", "exposures"]
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """Every item is shown ``rounds`` times, those in ``extra`` once more.
+
+    Attributes:
+        rounds: Whole exposures of every item in the run.
+        extra: Indices of items, sorted; empty where the frequency is whole.
+    """
+
+    rounds: int
+    extra: IntArray
+
+    def counts(self, items: int) -> IntArray:
+        """Return exposures per item, (items,)."""
+        counts = np.full(items, self.rounds, dtype=np.int64)
+        counts[self.extra] += 1
+        return counts
+
+    def infused_tokens(self, lengths: IntArray) -> int:
+        """Return the tokens of all exposures, given the items' lengths."""
+        return int(self.rounds * lengths.sum() + lengths[self.extra].sum())
+
+
+def exposures(amount: InfusionConfig, lengths: IntArray, tokens: int, seed: int) -> Exposures:
+    """Turn the configured amount into whole exposures.
+
+    A fractional frequency gives every item ⌊F⌋ or ⌈F⌉ with the total rounded once; a share or an amount of tokens
+    gives as many exposures as fit it, so that the total falls short by less than one item.
+
+    Args:
+        amount: One of frequency, share and tokens is set.
+        lengths: Tokens of each item, EOS included, (items,).
+        tokens: Token budget D of the run.
+        seed: Decides which items get the extra exposure.
+    """
+    order = permutation(len(lengths), seed, 1)
+    if amount.frequency is not None:
+        rounds = int(amount.frequency)
+        extra = order[: round((amount.frequency - rounds) * len(lengths))]
+    else:
+        target = int(amount.tokens if amount.tokens is not None else (amount.share or 0.0) * tokens)
+        rounds, rest = divmod(target, int(lengths.sum()))
+        extra = order[: int(np.searchsorted(np.cumsum(lengths[order]), rest, side="right"))]
+    return Exposures(rounds, np.sort(extra))

@@ -1,0 +1,139 @@
+"""Global row numbers on their way through a host's loader, and the dataset that acts on them.
+
+A dataset index says which example of the base data is meant; it does not say when in the run it is trained on. The
+sampler knows, so ``NumberedSampler`` lets every index carry its global row number, through batching, sharding over
+ranks and worker processes, to ``InfusedDataset``, which asks the infuser about that row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+__all__ = ["InfusedDataset", "NumberedSampler", "OncePerRow", "RowIndex"]
+
+
+class RowIndex(int):
+    """A dataset index that knows which row of the run it fills; ``row`` is None for padding that a loader repeats."""
+
+    row: int | None
+
+    def __new__(cls, index: int, row: int | None) -> RowIndex:
+        """Make an index that counts as the plain ``index`` everywhere."""
+        self = super().__new__(cls, index)
+        self.row = row
+        return self
+
+    def __reduce__(self) -> tuple[type[RowIndex], tuple[int, int | None]]:
+        """Keep the row number when the index goes to a worker process."""
+        return (RowIndex, (int(self), self.row))
+
+
+class NumberedSampler:
+    """Yields the indices of another sampler, numbered by their place in the run.
+
+    Args:
+        sampler: The host's own; its order stays as it is.
+        rows_per_epoch: Rows that the host trains on in one pass, over all ranks.
+    """
+
+    def __init__(self, sampler: Iterable[int], rows_per_epoch: int) -> None:
+        self.sampler = sampler
+        self.rows_per_epoch = rows_per_epoch
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[RowIndex]:
+        """Number one pass; ``epoch`` says which."""
+        first = self.epoch * self.rows_per_epoch
+        for place, index in enumerate(self.sampler):
+            yield RowIndex(index, first + place if place < self.rows_per_epoch else None)
+
+    def __len__(self) -> int:
+        """Return the length of the host's sampler."""
+        return len(self.sampler)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer as the host's sampler would (``set_epoch`` and the like)."""
+        if name == "sampler":  # while unpickling
+            raise AttributeError(name)
+        return getattr(self.sampler, name)
+
+
+class OncePerRow:
+    """Yields a host's batches; rows that it repeats to fill its last batches lose their number.
+
+    Hosts that want equal batches on every rank repeat the first rows of an epoch at its end. Within one rank row
+    numbers only rise, so a number that does not is such a repeat: it stays base text, and counts stay exact.
+
+    Args:
+        batches: The host's batch sampler, on this rank.
+        drawn: Called with the row numbers of each batch.
+    """
+
+    def __init__(self, batches: Iterable[list[RowIndex]], drawn: Callable[[Sequence[int]], None]) -> None:
+        self.batches = batches
+        self.drawn = drawn
+
+    def __iter__(self) -> Iterator[list[RowIndex]]:
+        """Yield the batches of one pass."""
+        last = -1
+        for batch in self.batches:
+            kept: list[RowIndex] = []
+            for index in batch:
+                if index.row is not None and index.row > last:
+                    last = index.row
+                    kept.append(index)
+                else:
+                    kept.append(RowIndex(index, None))
+            self.drawn([index.row for index in kept if index.row is not None])
+            yield kept
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer as the host's batch sampler would."""
+        if name == "batches":  # while unpickling
+            raise AttributeError(name)
+        return getattr(self.batches, name)
+
+
+class InfusedDataset:
+    """A map-style dataset whose rows are infused where the plan says so.
+
+    Args:
+        base: The host's dataset.
+        example: Called with the global row and the base example, gives the example that takes its place.
+
+    An index without a row number is its own row: that is right for one pass in any order.
+    """
+
+    def __init__(self, base: Any, example: Callable[[int, Any], Any]) -> None:
+        self.base = base
+        self.example = example
+
+    def __len__(self) -> int:
+        """Return the length of the base dataset."""
+        return len(self.base)
+
+    def __getitem__(self, index: int) -> Any:
+        """Return the example for one index."""
+        row = index.row if isinstance(index, RowIndex) else int(index)
+        base = self.base[int(index)]
+        return base if row is None else self.example(row, base)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Return the examples of one batch; the base dataset may fetch them together."""
+        plain = [int(index) for index in indices]
+        bases = self.base.__getitems__(plain) if hasattr(self.base, "__getitems__") else [self.base[i] for i in plain]
+        rows = [index.row if isinstance(index, RowIndex) else int(index) for index in indices]
+        return [
+            base if row is None else self.example(row, base) for row, base in zip(rows, bases, strict=True)
+        ]
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer as the base dataset would (``column_names`` and the like)."""
+        if name == "base":  # while unpickling
+            raise AttributeError(name)
+        return getattr(self.base, name)
