@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kis_plugin.contracts import Source, TemplateSet
+from kis_plugin.contracts import RunPlugin, Schedule, Source, TemplateSet
 from kis_plugin.hookspecs import hookimpl
+from kis_plugin.run import TrainingRun
 
 
 @hookimpl
@@ -26,3 +27,21 @@ def kis_register_templates(register: Callable[[TemplateSet], None]) -> None:
     from kis_plugin.template_book import BuiltInTemplates
 
     register(BuiltInTemplates())
+
+
+@hookimpl
+def kis_register_schedules(register: Callable[[Schedule], None]) -> None:
+    """Add the ways to spread infused rows over the run."""
+    from kis_plugin.schedules import Uniform
+
+    register(Uniform())
+
+
+@hookimpl
+def kis_register_run_plugins(register: Callable[[Callable[[TrainingRun], RunPlugin]], None]) -> None:
+    """Add infusion, retention and the run log to every run."""
+    from kis_plugin.infusion import Infusion
+    from kis_plugin.logfile import LogFile
+
+    register(Infusion)
+    register(LogFile)

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from kis_plugin.config import Config
+from kis_plugin.runlog import Record
+from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import TextTokenizer
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Infuser", "ModelView", "TrainingRun"]
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def _nowhere(records: Sequence[Record]) -> None:
+    """Publish nothing: what a run has before its session starts."""
+
+
+def _alone(array: IntArray) -> IntArray:
+    return array
 
 
 class ModelView(Protocol):
@@ -31,10 +49,13 @@ class ModelView(Protocol):
 
 
 class Infuser(Protocol):
-    """Rewrites rows of the data. Must pickle: it goes to the loader's worker processes."""
+    """Says what rows begin with. Must pickle: it goes to the loader's worker processes."""
 
-    def example(self, row: int, base: Any) -> Any:
-        """Return the example for global row ``row`` of the run, given the base one."""
+    def head(self, row: int) -> npt.NDArray[np.int32] | None:
+        """Return the tokens that global row ``row`` of the run begins with, or None for a row of base text.
+
+        At most T of them; the adapter fills the rest of the row with the start of the base text.
+        """
 
 
 @dataclass(frozen=True)
@@ -63,7 +84,12 @@ class TrainingRun:
     rank: int = 0
     world_size: int = 1
     versions: Mapping[str, str] = field(default_factory=dict)
-    narrate: Callable[[str], None] = print
+    narrate: Callable[[str], None] = _to_stderr
+    """Tells the user something that is no result; stderr unless the host has better."""
+    publish: Callable[[Sequence[Record]], None] = _nowhere
+    """Takes records to every place that metrics go to; set by the session."""
+    sum_over_ranks: Callable[[IntArray], IntArray] = _alone
+    """Sums an array over ranks; every rank calls it."""
 
     @property
     def tokens(self) -> int:

@@ -1,0 +1,95 @@
+"""The sampler as a plugin: plans the exposures of one run, hands out its rows, counts what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hookspecs import hookimpl
+from kis_plugin.items import build_items
+from kis_plugin.material import load_material
+from kis_plugin.plan import InfusionPlan
+from kis_plugin.plugins import find
+from kis_plugin.run import TrainingRun
+from kis_plugin.seeded import IntArray
+from kis_plugin.tally import Tally
+
+__all__ = ["Infusion", "plan_run"]
+
+
+def plan_run(run: TrainingRun) -> InfusionPlan:
+    """Read the knowledge of a run and plan its infusion.
+
+    Raises:
+        KISError: Bad knowledge or templates, a sentence longer than a row, an amount that does not fit.
+    """
+    config = run.config
+    material = load_material(config)
+    items = build_items(material.facts, material.passages, material.book, run.tokenizer, run.block)
+    schedule = find("schedules", config.infusion.schedule, f"{config.path or 'config'} infusion.schedule")
+    return InfusionPlan(items, config.infusion, schedule, run.rows, run.block, config.seed)
+
+
+class Infusion:
+    """One run's infusion."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.plan = plan_run(run)
+        self.tally = Tally(self.plan)
+
+    @hookimpl
+    def kis_run_start(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
+        """Refuse to go on from a checkpoint whose plan was another one."""
+        if resumed is None:
+            return
+        before, now = resumed["plan"], self.plan.fingerprint()
+        problems = [
+            Problem(f"resume at step {run.start_step}: {key}", f"{now[key]}", f"{before.get(key)} as in the checkpoint")
+            for key in now
+            if now[key] != before.get(key)
+        ]
+        if problems:
+            raise KISError(problems)
+
+    @hookimpl
+    def kis_run_record(self, run: TrainingRun) -> Mapping[str, Any]:
+        """Say what is infused."""
+        infused = self.plan.infused_tokens
+        return {
+            "frequency": self.plan.frequency,
+            "facts": self.plan.items.facts,
+            "tokens_per_fact": float(self.plan.items.lengths.sum()) / max(self.plan.items.facts, 1),
+            "infused_tokens": infused,
+            "infused_rows": self.plan.slots,
+            "share": infused / run.tokens,
+            "schedule_hash": self.plan.schedule_hash,
+        }
+
+    @hookimpl
+    def kis_infuser(self) -> InfusionPlan:
+        """Hand out the plan: its ``head`` is what a row begins with."""
+        return self.plan
+
+    @hookimpl
+    def kis_rows_drawn(self, rows: Sequence[int]) -> None:
+        """Expect the infused ones among ``rows``."""
+        self.tally.expect(rows)
+
+    @hookimpl
+    def kis_batch(self, input_ids: npt.NDArray[np.int64]) -> None:
+        """Count the infused rows of a batch."""
+        self.tally.see(input_ids)
+
+    @hookimpl
+    def kis_exposures(self) -> IntArray:
+        """Exposures per item on this rank."""
+        return self.tally.exposures
+
+    @hookimpl
+    def kis_state(self) -> Mapping[str, Any]:
+        """Keep the fingerprint for a resume."""
+        return {"plan": dict(self.plan.fingerprint())}

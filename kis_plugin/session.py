@@ -1,0 +1,152 @@
+"""One training run's plugins, called in order: what an adapter holds while its host trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.logfile import saved_exposures
+from kis_plugin.plugins import new_manager, plugin_manager, refuse_unknown_hooks
+from kis_plugin.run import Infuser, TrainingRun
+from kis_plugin.runlog import End, Loss, Record, Run
+from kis_plugin.seeded import IntArray
+
+__all__ = ["Session"]
+
+_RUN_FIELDS = {field.name for field in fields(Run)}
+
+
+class Session:
+    """Translates an adapter's events into hook calls.
+
+    Args:
+        run: The run as the adapter describes it.
+        resumed: What ``state()`` gave when the checkpoint was written; None for a run from its beginning.
+        host: The adapter's own plugins, such as one that takes metrics to the host's log.
+
+    Raises:
+        KISError: Anything that would make the run's counts wrong, before anything is written or trained.
+    """
+
+    def __init__(self, run: TrainingRun, resumed: Mapping[str, Any] | None = None, host: Sequence[object] = ()) -> None:
+        if run.start_step and resumed is None:
+            raise KISError(
+                Problem(
+                    f"resume at step {run.start_step}",
+                    "a checkpoint that was written without KIS",
+                    "one written with it",
+                    "The rows before it were not infused. To infuse from here on, load its weights into a new run.",
+                )
+            )
+        self.run = replace(run, publish=self.publish)
+        self._manager = new_manager()
+        for number, plugin in enumerate([*self._built(), *host]):
+            name = f"{number} {type(plugin).__module__}.{type(plugin).__qualname__}"
+            self._manager.register(plugin, name)
+            refuse_unknown_hooks(self._manager, plugin, f"run plugin {name}")
+        self._hook = self._manager.hook
+        self._hook.kis_run_start(run=self.run, resumed=resumed)
+        infuser: Infuser | None = self._hook.kis_infuser(run=self.run)
+        if infuser is None:
+            raise KISError(Problem("plugins", "no answer to kis_infuser", "a plugin that infuses, such as the built-in"))
+        self.infuser = infuser
+        self._before = self._exposures_before()
+        self._ended = False
+        if resumed is None:
+            self.publish([self._record()])
+
+    def rows_drawn(self, rows: Sequence[int]) -> None:
+        """Say which global rows this rank's loader is about to fetch."""
+        self._hook.kis_rows_drawn(run=self.run, rows=rows)
+
+    def batch(self, input_ids: npt.NDArray[np.int64]) -> None:
+        """Say what the model is shown in training mode: (rows, T)."""
+        self._hook.kis_batch(run=self.run, input_ids=input_ids)
+
+    def step_end(self, step: int) -> None:
+        """Say that ``step`` optimizer steps are done; call it with 0 before the first. Every rank."""
+        self._hook.kis_step_end(run=self.run, step=step)
+
+    def loss(self, step: int, split: str, value: float) -> None:
+        """Publish a loss on general text, nats per token."""
+        self.publish([Loss(step=step, tokens=self.run.tokens_at(step), split=split, loss=value)])
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Take records to every place that metrics go to; only rank 0 does anything."""
+        if self.run.rank == 0:
+            self._hook.kis_metrics(run=self.run, records=records)
+
+    def exposures(self) -> IntArray:
+        """Return exposures per item over all ranks since the start of the run: (items,). Every rank must call it."""
+        mine: IntArray = np.sum(self._hook.kis_exposures(run=self.run), axis=0, dtype=np.int64)
+        total = self.run.sum_over_ranks(mine)
+        return total if self._before is None else total + self._before
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resume needs, as JSON values: the adapter puts it into the host's checkpoint."""
+        state: dict[str, Any] = {"run_id": self.run.run_id, "framework": self.run.framework}
+        for part in self._hook.kis_state(run=self.run):
+            state |= part
+        return state
+
+    def save(self, step: int) -> None:
+        """Say that the host wrote a checkpoint. Every rank."""
+        exposures = self.exposures()
+        if self.run.rank == 0:
+            self._hook.kis_save(run=self.run, step=step, exposures=exposures)
+
+    def end(self, step: int) -> None:
+        """Finish the run at ``step``: completed if that is its last step. Every rank; a second call does nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        exposures = self.exposures()
+        status = "completed" if step >= self.run.steps else "stopped"
+        achieved = {"min": exposures.min(initial=0), "max": exposures.max(initial=0), "mean": exposures.mean()}
+        achieved = {key: float(value) for key, value in achieved.items()} if len(exposures) else None
+        extra = {} if self._before is not None or not self.run.start_step else {"counted_from_step": self.run.start_step}
+        end = End(status=status, step=step, tokens=self.run.tokens_at(step), achieved_frequency=achieved, extra=extra)
+        self.publish([end])
+        self._hook.kis_run_end(run=self.run, status=status, step=step, exposures=exposures)
+
+    def _built(self) -> list[object]:
+        """Build the run plugins that were registered, built-ins first."""
+        factories: list[Any] = []
+        for implementation in plugin_manager().hook.kis_register_run_plugins.get_hookimpls():
+            implementation.function(register=factories.append)
+        return [factory(self.run) for factory in factories]
+
+    def _record(self) -> Run:
+        values: dict[str, Any] = {}
+        for part in self._hook.kis_run_record(run=self.run):
+            values |= part
+        run = self.run
+        known = {key: value for key, value in values.items() if key in _RUN_FIELDS}
+        return Run(
+            run_id=run.run_id,
+            framework=run.framework,
+            params=run.params,
+            params_non_embedding=run.params_non_embedding,
+            tokens=run.tokens,
+            seed=run.config.seed,
+            versions=run.versions,
+            extra={key: value for key, value in values.items() if key not in _RUN_FIELDS},
+            **known,
+        )
+
+    def _exposures_before(self) -> IntArray | None:
+        """Return the exposures before a resume, on rank 0; they are summed over ranks once."""
+        if not self.run.start_step or self.run.rank:
+            return None
+        before = saved_exposures(self.run)
+        if before is None:
+            self.run.narrate(
+                f"kis: warning: {self.run.folder} has no exposures-{self.run.start_step}.npz; the infusion goes on "
+                "exactly, but the achieved frequency in the log will count from here only."
+            )
+        return before
