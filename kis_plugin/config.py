@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from numbers import Integral
+from pathlib import Path, PurePath
+from typing import Any
 
-__all__ = ["Config", "InfusionConfig", "ProbesConfig", "RetentionConfig", "load_config"]
+from kis_plugin.config_check import SCHEMA, check
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.yaml_file import Node, read_yaml
+
+__all__ = ["Config", "InfusionConfig", "ProbesConfig", "RetentionConfig", "config_from", "load_config"]
+
+DEFAULT_FREQUENCY = 64.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Config:
     knowledge: Path
     """Relative paths are taken from the folder of the file."""
     templates: str | None = None
-    infusion: InfusionConfig = field(default_factory=lambda: InfusionConfig(frequency=64.0))
+    infusion: InfusionConfig = field(default_factory=lambda: InfusionConfig(frequency=DEFAULT_FREQUENCY))
     retention: RetentionConfig = field(default_factory=RetentionConfig)
     run_log: Path = Path("runs")
     seed: int = 0
@@ -61,6 +70,93 @@ class Config:
     """The file this came from; None for one made in code."""
 
 
+AMOUNTS = ("frequency", "share", "tokens")
+
+
 def load_config(path: Path) -> Config:
-    """Read ``kis.yaml``."""
-    raise NotImplementedError
+    """Read ``kis.yaml``.
+
+    Raises:
+        KISError: Everything wrong with it, each with its line and key.
+    """
+    node = read_yaml(path, "a configuration of KIS")
+    if node.value is None:
+        raise KISError(Problem(str(path), "an empty file", "at least the key knowledge", "knowledge: facts.jsonl"))
+    return _config(node, path.parent, path)
+
+
+def config_from(values: Mapping[str, Any], where: str = "config") -> Config:
+    """Check a configuration made in code, as ``load_config`` checks a file.
+
+    Args:
+        values: What the file would hold: nested mappings. Paths may be ``Path`` objects, relative ones are taken from
+            the current folder.
+        where: What errors call it.
+
+    Raises:
+        KISError: Everything wrong with it, each with its key.
+    """
+    return _config(_wrap(values, where), Path(), None)
+
+
+def _wrap(value: Any, where: str) -> Node:
+    if isinstance(value, Mapping):
+        return Node({str(key): _wrap(item, where) for key, item in value.items()}, where, where)
+    if isinstance(value, (list, tuple)):
+        return Node([_wrap(item, where) for item in value], where, where)
+    if isinstance(value, PurePath):
+        value = str(value)
+    elif type(value) is not bool and isinstance(value, Integral):
+        value = int(value)  # numpy's integers too
+    return Node(value, where, where)
+
+
+def _config(node: Node, folder: Path, path: Path | None) -> Config:
+    problems: list[Problem] = []
+    values = check(node, SCHEMA, problems)
+    if isinstance(node.value, dict):
+        problems += [*_amount_problems(node.value.get("infusion")), *_knowledge_problems(node, values, folder)]
+    if problems:
+        raise KISError(problems)
+    infusion, retention = values.pop("infusion", {}), values.pop("retention", {})
+    if not any(name in infusion for name in AMOUNTS):
+        infusion["frequency"] = DEFAULT_FREQUENCY
+    probes = ProbesConfig(**retention.pop("probes", {}))
+    if (values.get("templates") or "").endswith((".yaml", ".yml")):
+        values["templates"] = str(folder / values["templates"])
+    return Config(
+        knowledge=folder / values.pop("knowledge"),
+        run_log=folder / values.pop("run_log", "runs"),
+        infusion=InfusionConfig(**infusion),
+        retention=RetentionConfig(probes=probes, **retention),
+        path=path,
+        **values,
+    )
+
+
+def _amount_problems(infusion: Node | None) -> Iterator[Problem]:
+    """Each of the three amounts says the same thing in another way: two of them would contradict each other."""
+    keys = infusion.value if infusion is not None and isinstance(infusion.value, dict) else {}
+    given = [name for name in keys if name in AMOUNTS]
+    if len(given) > 1:
+        where = f"{keys[given[1]].key_where} infusion.{given[1]}"
+        yield Problem(where, " and ".join(given), f"exactly one of {', '.join(AMOUNTS)}")
+
+
+def _knowledge_problems(node: Node, values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    if "knowledge" not in node.value:
+        hint = "knowledge: facts.jsonl"
+        yield Problem(f"{node.where} knowledge", "no such key", "the path of the facts", hint)
+    elif "knowledge" in values:
+        path = folder / values["knowledge"]
+        try:
+            path.stat()
+        except (OSError, ValueError) as error:
+            where = f"{node.value['knowledge'].where} knowledge"
+            hint = (
+                "Relative paths are taken from the folder of the file."
+                if not Path(values["knowledge"]).is_absolute()
+                else ""
+            )
+            found = "no file or folder of that name" if isinstance(error, FileNotFoundError) else str(error)
+            yield Problem(where, f"{values['knowledge']!r}: {found}", "a file or folder of facts", hint)
