@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.config import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.items import build_items
@@ -16,29 +17,29 @@ from kis_plugin.plan import InfusionPlan
 from kis_plugin.plugins import find
 from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray
+from kis_plugin.sentences import TextTokenizer
 from kis_plugin.tally import Tally
 
-__all__ = ["Infusion", "plan_run"]
+__all__ = ["Infusion", "plan_items"]
 
 
-def plan_run(run: TrainingRun) -> InfusionPlan:
-    """Read the knowledge of a run and plan its infusion.
+def plan_items(config: Config, tokenizer: TextTokenizer, rows: int, block: int) -> InfusionPlan:
+    """Read the knowledge and plan its infusion into a run of ``rows`` rows of ``block`` tokens.
 
     Raises:
         KISError: Bad knowledge or templates, a sentence longer than a row, an amount that does not fit.
     """
-    config = run.config
     material = load_material(config)
-    items = build_items(material.facts, material.passages, material.book, run.tokenizer, run.block)
+    items = build_items(material.facts, material.passages, material.book, tokenizer, block)
     schedule = find("schedules", config.infusion.schedule, f"{config.path or 'config'} infusion.schedule")
-    return InfusionPlan(items, config.infusion, schedule, run.rows, run.block, config.seed)
+    return InfusionPlan(items, config.infusion, schedule, rows, block, config.seed)
 
 
 class Infusion:
     """One run's infusion."""
 
     def __init__(self, run: TrainingRun) -> None:
-        self.plan = plan_run(run)
+        self.plan = plan_items(run.config, run.tokenizer, run.rows, run.block)
         self.tally = Tally(self.plan)
 
     @hookimpl

@@ -68,11 +68,15 @@ class OncePerRow:
     Args:
         batches: The host's batch sampler, on this rank.
         drawn: Called with the row numbers of each batch.
+        skip: Batches at the very start that the host draws only to throw away, as it does on a resume.
     """
 
-    def __init__(self, batches: Iterable[list[RowIndex]], drawn: Callable[[Sequence[int]], None]) -> None:
+    def __init__(
+        self, batches: Iterable[list[RowIndex]], drawn: Callable[[Sequence[int]], None], skip: int = 0
+    ) -> None:
         self.batches = batches
         self.drawn = drawn
+        self.skip = skip
 
     def __iter__(self) -> Iterator[list[RowIndex]]:
         """Yield the batches of one pass."""
@@ -85,7 +89,10 @@ class OncePerRow:
                     kept.append(index)
                 else:
                     kept.append(RowIndex(index, None))
-            self.drawn([index.row for index in kept if index.row is not None])
+            if self.skip:
+                self.skip -= 1
+            else:
+                self.drawn([index.row for index in kept if index.row is not None])
             yield kept
 
     def __len__(self) -> int:

@@ -52,7 +52,3 @@ class Tally:
                     break
             if not waiting:
                 self._expected.pop(data[: 4 * self._key], None)
-
-    def forget(self) -> None:
-        """Drop rows that were announced and never came: call it when the loader starts over."""
-        self._expected.clear()

@@ -1,0 +1,65 @@
+"""The Trainer behind a callback: transformers hands callbacks everything but the Trainer itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Trainer, TrainerCallback
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hookspecs import hookimpl
+from kis_plugin.runlog import Record, Retention
+from kis_plugin.seeded import IntArray
+
+__all__ = ["TrainerLog", "sum_over_ranks", "trainer_of"]
+
+
+def trainer_of(callback: TrainerCallback) -> Trainer:
+    """Return the Trainer that is calling ``callback`` right now.
+
+    Metrics have to go through ``Trainer.log`` to reach every reporter, and no event passes the Trainer along; its
+    training loop is a frame above this one.
+
+    Raises:
+        KISError: No Trainer on the stack: the events come from somewhere else.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, Trainer) and callback in caller.callback_handler.callbacks:
+            return caller
+        frame = frame.f_back
+    hint = "Pass the callback to a Trainer; for a loop of your own use infuse()."
+    raise KISError(Problem("KnowledgeInfusion", "events that come from no transformers.Trainer", "a Trainer", hint))
+
+
+class TrainerLog:
+    """Takes retention to the Trainer's own log, and so to W&B, TensorBoard, the progress bar and ``log_history``."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+
+    @hookimpl
+    def kis_metrics(self, records: Sequence[Record]) -> None:
+        """Log retention series under ``retention/<series>``."""
+        logs: dict[str, float] = {}
+        for record in records:
+            if isinstance(record, Retention):
+                logs[f"retention/{record.probe}"] = record.accuracy
+                if record.margin is not None:
+                    logs[f"retention/{record.probe}_margin"] = record.margin
+        if logs:
+            self._trainer.log(logs)
+
+
+def sum_over_ranks(trainer: Trainer, array: IntArray) -> IntArray:
+    """Sum an array over all ranks."""
+    if trainer.accelerator.num_processes == 1:
+        return array
+    summed: Any = trainer.accelerator.reduce(torch.from_numpy(array).to(trainer.args.device), reduction="sum")
+    return np.asarray(summed.cpu().numpy(), dtype=np.int64)

@@ -1,0 +1,94 @@
+"""The model of a Trainer, as probes see it and as the tally watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+__all__ = ["HFModelView", "parameter_counts", "watch_batches"]
+
+
+class HFModelView:
+    """Any causal language model of ``transformers``; its ``forward`` already carries accelerate's autocast."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
+        """Return next-token logits."""
+        device = next(self._model.parameters()).device
+        logits: torch.Tensor = self._model(input_ids=input_ids.to(device), use_cache=False).logits
+        return logits
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leave every module's mode and the random state as they were: training must not notice the probes."""
+        modes = [(module, module.training) for module in self._model.modules()]
+        device = next(self._model.parameters()).device
+        devices = [device] if device.type == "cuda" else []
+        self._model.eval()
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=devices):
+                yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
+def parameter_counts(model: nn.Module) -> tuple[int, int]:
+    """Return all parameters, tied ones once, and those that are neither embedding tables nor the output layer."""
+    embeddings = {id(module.weight): module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    output = getattr(model, "get_output_embeddings", lambda: None)()
+    if output is not None:
+        embeddings |= {id(weight): weight for weight in output.parameters()}
+    # .numel() of a sharded parameter is that of its shard; ds_numel is DeepSpeed's count of the whole.
+    total = sum(int(getattr(p, "ds_numel", p.numel())) for p in model.parameters())
+    return total, total - sum(int(getattr(w, "ds_numel", w.numel())) for w in embeddings.values())
+
+
+def watch_batches(model: nn.Module, seen: Callable[[npt.NDArray[np.int64]], None]) -> Callable[[], None]:
+    """Call ``seen`` with every batch, (rows, T), that the model is given in training mode.
+
+    On a GPU the copy to the host is started before the forward pass and read at the next one, so that no step waits.
+
+    Returns:
+        A function that reads what is still on its way and stops watching.
+    """
+    waiting: list[tuple[torch.Tensor, torch.cuda.Event | None]] = []
+
+    def drain() -> None:
+        for ids, event in waiting:
+            if event is not None:
+                event.synchronize()
+            seen(ids.numpy())
+        waiting.clear()
+
+    @torch.compiler.disable
+    def before_forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        if not module.training or not torch.is_tensor(ids):
+            return
+        drain()
+        if ids.device.type == "cpu":
+            seen(ids.numpy())
+            return
+        pinned = torch.empty(ids.shape, dtype=ids.dtype, pin_memory=ids.device.type == "cuda")
+        pinned.copy_(ids, non_blocking=ids.device.type == "cuda")
+        event = torch.cuda.Event() if ids.device.type == "cuda" else None
+        if event is not None:
+            event.record()
+        waiting.append((pinned, event))
+
+    handle = model.register_forward_pre_hook(before_forward, with_kwargs=True)
+
+    def stop() -> None:
+        drain()
+        handle.remove()
+
+    return stop
