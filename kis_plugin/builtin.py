@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kis_plugin.contracts import RunPlugin, Schedule, Source, TemplateSet
+from kis_plugin.contracts import ProbeKind, RunPlugin, Schedule, Source, TemplateSet
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.run import TrainingRun
 
@@ -38,10 +38,21 @@ def kis_register_schedules(register: Callable[[Schedule], None]) -> None:
 
 
 @hookimpl
+def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
+    """Add the ways to ask about a fact."""
+    from kis_plugin.probes import BUILT_IN
+
+    for kind in BUILT_IN:
+        register(kind)
+
+
+@hookimpl
 def kis_register_run_plugins(register: Callable[[Callable[[TrainingRun], RunPlugin]], None]) -> None:
     """Add infusion, retention and the run log to every run."""
     from kis_plugin.infusion import Infusion
     from kis_plugin.logfile import LogFile
+    from kis_plugin.retention import Retention
 
     register(Infusion)
+    register(Retention)
     register(LogFile)

@@ -1,0 +1,105 @@
+"""Control facts: of the same kind as the infused ones, never infused, asked alike. They must stay at chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.knowledge import Fact
+from kis_plugin.options import Codes, coded, groups_of
+from kis_plugin.seeded import IntArray, mix
+
+__all__ = ["MOST", "split_control", "tied_subjects"]
+
+MOST = 1 / 5
+"""Controls are at most this part of the facts: what is held back is not infused."""
+
+_WHERE = "retention.control"
+_SEED = 0x636F6E74
+
+
+def split_control(facts: Sequence[Fact], count: int, seed: int, options: int = 4) -> tuple[IntArray, IntArray]:
+    """Choose the facts that are never infused.
+
+    Whole subjects are held back, and with a subject all subjects it is told of by a fact of its own (``Paris`` with
+    ``France`` where there are both ``capital`` and ``capital of``): else infused facts would give the answer away.
+    They are taken by balanced groups of ``options`` facts, so that controls can be asked among themselves, from the
+    relation that lacks most of its part of ``count``.
+
+    Args:
+        facts: All facts.
+        count: About so many controls, never more and at most a fifth of the facts; 0 for none.
+        seed: The same seed gives the same split on every platform and in every release.
+        options: Options of a question.
+
+    Returns:
+        Indices of the infused facts and of the control facts, both sorted.
+
+    Raises:
+        KISError: Not even one group of ``options`` facts can be held back.
+    """
+    everything = np.arange(len(facts), dtype=np.int64)
+    if not count or not len(facts):
+        return everything, np.empty(0, dtype=np.int64)
+    limit = min(count, int(len(facts) * MOST))
+    hint = f"Set {_WHERE}: 0 to infuse every fact, without a check for leaks."
+    if limit < options:
+        found = f"{count} controls wanted of {len(facts)} facts"
+        expected = f"at least {options} controls and {int(options / MOST)} facts (a fifth may be held back)"
+        raise KISError(Problem(_WHERE, found, expected, hint))
+    held = _hold_back(coded(facts), limit, mix(seed, _SEED), options)
+    if not held.any():
+        expected = f"{options} facts of one relation with distinct objects, to hold back at most {limit} facts"
+        raise KISError(Problem(_WHERE, "none among those that can be held back together", expected, hint))
+    return everything[~held], everything[held]
+
+
+def _hold_back(codes: Codes, limit: int, seed: int, options: int) -> npt.NDArray[np.bool_]:
+    """Return for each fact whether it is a control: (facts,)."""
+    tie = tied_subjects(codes)
+    members = np.argsort(tie, kind="stable")
+    sizes = np.bincount(tie)
+    starts = np.cumsum(sizes) - sizes
+    groups, _ = groups_of(codes, np.arange(len(tie)), options, seed)
+    relations = len(groups)
+    wanted = limit * np.bincount(codes.relation, minlength=relations) / len(tie)
+    got = np.zeros(relations)
+    following = np.zeros(relations, dtype=np.int64)
+    held = np.zeros(len(tie), dtype=np.bool_)
+    left = limit
+    spent = np.array([len(group) == 0 for group in groups])
+    while left >= options and not spent.all():
+        relation = int(np.argmax(np.where(spent, -np.inf, wanted - got)))
+        group = groups[relation][following[relation]]
+        following[relation] += 1
+        spent[relation] = following[relation] == len(groups[relation])
+        ties = list(set(tie[group[~held[group]]].tolist()))
+        size = int(sizes[ties].sum())
+        if size > left:
+            continue
+        for number in ties:
+            facts = members[starts[number] : starts[number] + sizes[number]]
+            held[facts] = True
+            got += np.bincount(codes.relation[facts], minlength=relations)
+        left -= size
+    return held
+
+
+def tied_subjects(codes: Codes) -> IntArray:
+    """Number the facts that must be infused or held back together: (facts,).
+
+    Facts of one subject are tied, and those of two subjects that are each an object of the other.
+    """
+    forward = codes.subject * codes.names + codes.object
+    backward = codes.object * codes.names + codes.subject
+    mutual = np.isin(forward, backward)
+    edges = (codes.subject[mutual], codes.object[mutual])
+    graph = coo_array((np.ones(len(edges[0])), edges), shape=(codes.names, codes.names))
+    _, component = connected_components(graph, directed=False)
+    _, tie = np.unique(component[codes.subject], return_inverse=True)
+    return tie.astype(np.int64)

@@ -1,0 +1,195 @@
+"""Balanced option sets: facts asked together, each with the objects of all of them as its options.
+
+Why balanced: a small model first learns how often each object of a relation occurs, long before it learns any fact.
+With distractors drawn at random that alone lifts accuracy above chance. Here the ``k`` facts of a set share the same
+``k`` options, so each option is right exactly once: whatever ranks objects without looking at the subject answers
+exactly one of the ``k`` facts. What lies above ``1 / k`` is knowledge of subjects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.knowledge import Fact
+from kis_plugin.seeded import IntArray, mix, permutation
+
+__all__ = ["Codes", "OptionSet", "OptionSets", "coded", "groups_of", "option_sets"]
+
+# Sets in which an object is true for two subjects are dealt anew, so often at most.
+DEALS = 16
+
+
+@dataclass(frozen=True)
+class OptionSet:
+    """Facts of one relation with distinct objects; no object of one is true for the subject of another.
+
+    Attributes:
+        relation: The relation of all of them.
+        facts: Their indices. The options are their objects in this order, so fact ``facts[i]`` is answered by ``i``.
+    """
+
+    relation: str
+    facts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OptionSets:
+    """The sets to ask.
+
+    Attributes:
+        sets: In order of their relations' names; no fact is in two of them.
+        left_out: Relations of which no set can be formed, with the reason.
+    """
+
+    sets: tuple[OptionSet, ...]
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Facts as numbers. Names that differ in case alone are one name, be they subjects or objects.
+
+    Attributes:
+        relations: The relations' names, sorted.
+        relation: (facts,) indices into ``relations``.
+        subject: (facts,) numbers of names.
+        object: (facts,) numbers of names.
+        names: How many names there are.
+    """
+
+    relations: tuple[str, ...]
+    relation: IntArray
+    subject: IntArray
+    object: IntArray
+    names: int
+
+
+def coded(facts: Sequence[Fact]) -> Codes:
+    """Number the names and relations of ``facts``."""
+    names: dict[str, int] = {}
+    subjects = [names.setdefault(fact.subject.casefold(), len(names)) for fact in facts]
+    objects = [names.setdefault(fact.object.casefold(), len(names)) for fact in facts]
+    relations = sorted({fact.relation for fact in facts})
+    rank = {relation: number for number, relation in enumerate(relations)}
+    return Codes(
+        relations=tuple(relations),
+        relation=np.array([rank[fact.relation] for fact in facts], dtype=np.int64),
+        subject=np.array(subjects, dtype=np.int64),
+        object=np.array(objects, dtype=np.int64),
+        names=len(names),
+    )
+
+
+def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int, seed: int) -> OptionSets:
+    """Form balanced option sets.
+
+    Args:
+        facts: All facts that are known, asked or not: none of them makes a wrong option that is true.
+        among: Indices of the facts that may be asked.
+        options: Options of a question, ``k``; 2 or more.
+        limit: At most so many facts are asked, spread over relations in proportion to what can be asked.
+        seed: Chooses among equals.
+
+    Returns:
+        The sets. Without ``limit`` they hold as many facts as distinct objects allow: of an object that stands in
+        more facts than there are sets, the surplus is left out.
+    """
+    if not len(among):
+        return OptionSets((), {})
+    codes = coded(facts)
+    groups, left_out = groups_of(codes, among, options, seed)
+    relation_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    dealt = np.concatenate(groups)  # (sets, k)
+    wanted = min(limit // options, len(dealt))
+    # Evenly spaced picks from sets in order of relation: each relation gets its part, give or take one set.
+    first = mix(seed, len(dealt)) % max(len(dealt), 1)
+    picks = np.sort((np.arange(wanted) * len(dealt) // max(wanted, 1) + first) % max(len(dealt), 1))
+    sets = zip(relation_of[picks].tolist(), dealt[picks].tolist(), strict=True)
+    return OptionSets(tuple(OptionSet(codes.relations[number], tuple(group)) for number, group in sets), left_out)
+
+
+def groups_of(codes: Codes, among: IntArray, options: int, seed: int) -> tuple[list[IntArray], dict[str, str]]:
+    """Deal facts into groups of one relation with ``options`` distinct objects, none true for another's subject.
+
+    Returns:
+        For each relation an array of fact indices, (groups, options), in seeded order; and the relations without
+        any group, with the reason.
+    """
+    groups: list[IntArray] = []
+    left_out: dict[str, str] = {}
+    true = codes.subject * codes.names + codes.object  # a fact of its relation as one number
+    by_relation = _split(np.arange(len(codes.relation)), codes.relation, len(codes.relations))
+    asked = _split(among, codes.relation[among], len(codes.relations))
+    for number, (relation, known, pool) in enumerate(zip(codes.relations, by_relation, asked, strict=True)):
+        distinct = len(np.unique(codes.object[pool]))
+        if distinct < options:
+            groups.append(np.empty((0, options), dtype=np.int64))
+            if len(pool):
+                left_out[relation] = f"{distinct} distinct objects among {len(pool)} facts, {options} needed"
+            continue
+        found = _groups(codes, pool, np.unique(true[known]), options, mix(seed, number))
+        groups.append(found)
+        if not len(found):
+            left_out[relation] = f"no {options} facts found whose objects are each true for one of the subjects only"
+    return groups, left_out
+
+
+def _split(indices: IntArray, keys: IntArray, count: int) -> list[IntArray]:
+    """Return ``indices`` by key, in their order."""
+    order = np.argsort(keys, kind="stable")
+    return np.split(indices[order], np.cumsum(np.bincount(keys, minlength=count))[:-1])
+
+
+def _groups(codes: Codes, pool: IntArray, true: IntArray, options: int, seed: int) -> IntArray:
+    """Deal until nothing is left that fits: (groups, options)."""
+    found: list[IntArray] = []
+    for attempt in range(DEALS):
+        dealt = pool[_deal(codes.object[pool], options, seed, attempt)]
+        if not len(dealt):
+            break
+        fair = dealt[~_ambiguous(codes.subject[dealt], codes.object[dealt], true, codes.names)]
+        found.append(fair)
+        pool = np.setdiff1d(pool, fair)
+    return np.concatenate(found)
+
+
+def _deal(objects: IntArray, options: int, *key: int) -> IntArray:
+    """Deal positions of ``objects`` into as many groups of distinct objects as there can be: (groups, options).
+
+    Facts lie in order of their objects, each object's run cut to the number of groups, and group ``g`` takes every
+    ``groups``-th from the ``g``-th on: no run is long enough to be met twice (McNaughton's wrap-around rule, 1959).
+    """
+    _, classes, counts = np.unique(objects, return_inverse=True, return_counts=True)
+    groups = _most_groups(counts.astype(np.int64), options)
+    rank = permutation(len(counts), *key, 1)[classes]
+    shuffled = permutation(len(objects), *key, 0)
+    order = shuffled[np.argsort(rank[shuffled], kind="stable")]
+    within = np.arange(len(order)) - np.searchsorted(rank[order], rank[order])
+    kept = order[within < groups][: groups * options]
+    return kept.reshape(options, groups).T
+
+
+def _most_groups(counts: IntArray, options: int) -> int:
+    """Return the greatest ``m`` with ``sum(min(counts, m)) >= options * m``."""
+    low, high = 0, int(counts.sum()) // options
+    while low < high:
+        middle = (low + high + 1) // 2
+        if int(np.minimum(counts, middle).sum()) >= options * middle:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _ambiguous(subjects: IntArray, objects: IntArray, true: IntArray, names: int) -> npt.NDArray[np.bool_]:
+    """Return for each group whether an object is true for another's subject: (groups, k), (groups, k) -> (groups,)."""
+    keys = subjects[:, :, None] * names + objects[:, None, :]  # (groups, k, k)
+    places = np.minimum(np.searchsorted(true, keys), len(true) - 1)
+    hits = true[places] == keys
+    hits[:, np.arange(keys.shape[1]), np.arange(keys.shape[1])] = False  # the right answers
+    answer: npt.NDArray[np.bool_] = hits.any(axis=(1, 2))
+    return answer
