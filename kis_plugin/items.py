@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact, Passage
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import Encoded, TextTokenizer, render
-from kis_plugin.template_book import TemplateBook
+
+if TYPE_CHECKING:
+    from kis_plugin.template_book import TemplateBook
 
 __all__ = ["Items", "build_items"]
 
