@@ -50,5 +50,7 @@ def load_material(config: Config) -> Material:
         KISError: Anything wrong with the files.
     """
     knowledge = read_knowledge(config.knowledge)
-    infused, control = split_control(knowledge.facts, config.retention.control, config.seed)
+    infused, control = split_control(
+        knowledge.facts, config.retention.control, config.seed, config.retention.probes.options
+    )
     return Material(knowledge, TemplateBook.load(config.templates, knowledge), infused, control)
