@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from kis_plugin.errors import Problem, nearest
+from kis_plugin.plain_text import ONE_LINE, is_one_line
 from kis_plugin.yaml_file import Node
 
 __all__ = ["SCHEMA", "check"]
@@ -76,8 +77,8 @@ def text(value: object) -> str:
     """Any text but an empty one, fit for a path."""
     if not isinstance(value, str):
         raise Wrong("text", "Put it in quotes." if isinstance(value, (bool, int, float)) else "")
-    if not value.strip() or not value.isprintable():
-        raise Wrong("text that is not empty, in one line, without control characters")
+    if not value.strip() or not is_one_line(value):
+        raise Wrong(f"{ONE_LINE}, not empty")
     return value
 
 

@@ -1,0 +1,104 @@
+"""Facts and templates from a folder laid out like the BEAR probe (Wiland, Ploner, Akbik 2024, arXiv 2404.04113)."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from kis_plugin.errors import nearest
+from kis_plugin.knowledge import Fact, Knowledge, Templates
+from kis_plugin.sources.fact_list import FactList
+from kis_plugin.sources.text_files import Problems, lines, quoted, records
+from kis_plugin.template_text import distinct, problems_of
+
+__all__ = ["BearSource"]
+
+METADATA = "metadata_relations.json"
+
+
+class BearSource:
+    """A folder with metadata_relations.json (templates with [X] and [Y]) and one <relation>.jsonl a relation."""
+
+    name = "bear"
+
+    def claims(self, path: Path) -> bool:
+        """Return whether this is a folder with the metadata file."""
+        return (path / METADATA).is_file()
+
+    def read(self, path: Path) -> Knowledge:
+        """Read facts and templates of all relations. Relations without a file have no facts.
+
+        Warns:
+            UserWarning: Entities without a label (the published BEAR-big has one) are left out.
+
+        Raises:
+            KISError: Everything wrong with the folder, each with file and line.
+        """
+        problems = Problems(path)
+        metadata = _metadata(path / METADATA, problems)
+        templates = {relation: _templates(path, relation, entry, problems) for relation, entry in metadata.items()}
+        facts: list[Fact] = []
+        for file in sorted(path.glob("*.jsonl")):
+            if file.stem in templates:
+                facts += _facts(file, problems)
+            elif metadata:
+                problems.add(
+                    str(file), "facts of an unknown relation", f"one in {METADATA}", nearest(file.stem, metadata)
+                )
+        if not facts and not len(problems):
+            problems.add(str(path), "no facts", "a file <relation>.jsonl with facts")
+        problems.raise_any()
+        return Knowledge(facts=tuple(facts), templates=templates)
+
+
+def _metadata(path: Path, problems: Problems) -> dict[str, Any]:
+    before = len(problems)
+    text = "".join(line for _, line in lines(path, problems))
+    if len(problems) > before:
+        return {}
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f"{path}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else str(path)
+        problems.add(where, f"a file that is not JSON ({getattr(error, 'msg', error)})", "a JSON object")
+        return {}
+    if not isinstance(metadata, dict) or not metadata:
+        problems.add(str(path), quoted(metadata), "a JSON object of relations")
+        return {}
+    return metadata
+
+
+def _templates(folder: Path, relation: str, entry: Any, problems: Problems) -> Templates:
+    where = f"{folder / METADATA} {relation}"
+    listed = entry.get("templates") if isinstance(entry, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(template, str) for template in listed):
+        problems.add(where, quoted(listed), '"templates", a list of text')
+        return Templates(())
+    if any("{" in template or "}" in template for template in listed):
+        problems.add(where, "a template with braces", "[X] and [Y] as its only places")
+        return Templates(())
+    # BEAR repeats a template here and there (P101, P103): a held-out copy of the trained one would measure nothing.
+    found = Templates(distinct(text.replace("[X]", "{subject}").replace("[Y]", "{object}") for text in listed))
+    for problem in problems_of(found, where):
+        problems.add(problem.where, problem.found, problem.expected, "Here [X] stands for {subject}, [Y] for {object}.")
+    return found
+
+
+def _facts(file: Path, problems: Problems) -> list[Fact]:
+    relation = file.stem
+    found = FactList(file, problems)
+    nameless = []
+    for line, record in records(file, problems):
+        subject, obj = record.get("sub_id"), record.get("obj_id")
+        if "" in (record.get("sub_label"), record.get("obj_label")) and subject and obj:
+            nameless.append(line)
+            continue
+        name = f"{relation}:{subject}:{obj}" if subject and obj else f"{relation}:{line}"
+        found.add(line, {**record, "relation": relation, "id": name})
+    if nameless:
+        shown = ", ".join(map(str, nameless[:5])) + (", ..." if len(nameless) > 5 else "")
+        plural = "facts" if len(nameless) > 1 else "fact"
+        warnings.warn(f"{file}:{shown}: left out {len(nameless)} {plural} about entities without a label", stacklevel=2)
+    return found.facts

@@ -1,0 +1,152 @@
+"""Which sentences tell a relation: the user's, else those that came with the facts, else KIS's own, else generic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from kis_plugin.contracts import TemplateSet
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.knowledge import Knowledge, Templates
+from kis_plugin.plugins import find
+from kis_plugin.template_file import GENERIC, TemplateFile, read_template_file
+from kis_plugin.template_text import RELATION, problems_of
+
+__all__ = ["BuiltInTemplates", "TemplateBook", "in_words"]
+
+
+class BuiltInTemplates:
+    """Sentences for common Wikidata properties, and generic ones for all other relations."""
+
+    name = "built_in"
+
+    def templates(self) -> Mapping[str, Templates]:
+        """Return the templates by property."""
+        return _built_in().templates
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Templates of one origin."""
+
+    origin: str
+    templates: Mapping[str, Templates]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class TemplateBook:
+    """Templates by relation, from layers of which an earlier one goes before a later one.
+
+    A relation that no layer lists gets the generic templates (``*``) of the first layer that has some, with the
+    relation's label, or its name in words, for ``{relation}``.
+    """
+
+    def __init__(self, layers: Sequence[_Layer]) -> None:
+        self._layers = tuple(layers)
+
+    @classmethod
+    def load(cls, selection: str | None, knowledge: Knowledge, where: str = "templates") -> TemplateBook:
+        """Gather the templates for some knowledge.
+
+        Args:
+            selection: ``templates`` of the configuration: a ``.yaml`` file, the name of a template set, or None.
+            knowledge: The facts, with the templates that came with them.
+            where: What errors call the selection.
+
+        Raises:
+            KISError: No such file or set, or templates that are wrong, all at once.
+        """
+        layers = [_selected(selection, where)] if selection is not None else []
+        if knowledge.templates:
+            layers.append(_checked(_Layer("knowledge", knowledge.templates)))
+        built_in = _built_in()
+        layers.append(_Layer(BuiltInTemplates.name, built_in.templates, built_in.labels))
+        book = cls(layers)
+        problems: list[Problem] = []
+        for relation in dict.fromkeys(fact.relation for fact in knowledge.facts):
+            try:
+                book.of(relation)
+            except KISError as error:
+                problems += error.problems
+        if problems:
+            raise KISError(problems)
+        return book
+
+    def of(self, relation: str) -> Templates:
+        """Return the templates of a relation, ``{relation}`` filled in.
+
+        Raises:
+            KISError: A relation without templates whose name has braces in it.
+        """
+        layer, key = self._find(relation)
+        found = layer.templates[key]
+        if key != GENERIC:
+            return found
+        label = self.label(relation)
+        if "{" in label or "}" in label:
+            raise KISError(
+                Problem(f"relation {relation!r}", "braces in its name", "a name without", "Give it a label.")
+            )
+        filled = (tuple(text.replace(RELATION, label) for text in part) for part in (found.statements, found.questions))
+        return Templates(*filled)
+
+    def origin(self, relation: str) -> str:
+        """Return where the templates of a relation are from: a file, a template set, ``knowledge``, ``built_in``."""
+        layer, key = self._find(relation)
+        return f"{layer.origin}, generic" if key == GENERIC else layer.origin
+
+    def label(self, relation: str) -> str:
+        """Return the relation in words."""
+        return next((layer.labels[relation] for layer in self._layers if relation in layer.labels), in_words(relation))
+
+    def fingerprint(self, relations: Iterable[str]) -> str:
+        """Return a SHA-256 over the templates of some relations, in hexadecimal; their order does not matter."""
+        used = {relation: self.of(relation) for relation in sorted(set(relations))}
+        plain = {relation: [found.statements, found.questions] for relation, found in used.items()}
+        return hashlib.sha256(json.dumps(plain, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
+
+    def _find(self, relation: str) -> tuple[_Layer, str]:
+        for key in (relation, GENERIC):
+            for layer in self._layers:
+                if key in layer.templates:
+                    return layer, key
+        raise KISError(
+            Problem(f"relation {relation!r}", "no templates", "statements for it, or generic ones under '*'")
+        )
+
+
+def in_words(relation: str) -> str:
+    """Return a name as words: ``birth_place`` and ``birthPlace`` both as ``birth place``."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", " ", relation)
+    words = re.sub(r"[_\-\s]+", " ", parted).strip()
+    return words if parted == relation else " ".join(word.lower() if word.istitle() else word for word in words.split())
+
+
+@cache
+def _built_in() -> TemplateFile:
+    with resources.as_file(resources.files("kis_plugin") / "data" / "templates.yaml") as path:
+        return read_template_file(path)
+
+
+def _selected(selection: str, where: str) -> _Layer:
+    if selection.endswith((".yaml", ".yml")):
+        read = read_template_file(Path(selection))
+        return _Layer(selection, read.templates, read.labels)
+    chosen: TemplateSet = find("templates", selection, where)
+    labels = _built_in().labels if isinstance(chosen, BuiltInTemplates) else {}
+    return _checked(_Layer(f"template set {chosen.name}", chosen.templates(), labels))
+
+
+def _checked(layer: _Layer) -> _Layer:
+    problems: list[Problem] = []
+    for relation, found in layer.templates.items():
+        problems += problems_of(found, f"{layer.origin} {relation}", generic=relation == GENERIC)
+    if problems:
+        raise KISError(problems)
+    return layer

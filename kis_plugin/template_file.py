@@ -1,0 +1,101 @@
+"""Sentences for relations in a YAML file: those that come with KIS, and a user's own.
+
+Each key is a relation, ``*`` the one for relations not listed::
+
+    P36:
+      label: capital
+      statements: ["The capital of {subject} is {object}.", "{subject} is governed from {object}."]
+      questions: ["Which city is the capital of {subject}? {object}"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kis_plugin.errors import KISError, Problem, nearest
+from kis_plugin.knowledge import Templates
+from kis_plugin.plain_text import ONE_LINE, is_one_line
+from kis_plugin.template_text import RELATION, problems_of
+from kis_plugin.yaml_file import Node, read_yaml
+
+__all__ = ["GENERIC", "TemplateFile", "read_template_file"]
+
+GENERIC = "*"
+KEYS = ("label", "statements", "questions")
+
+
+@dataclass(frozen=True)
+class TemplateFile:
+    """What one file says.
+
+    Attributes:
+        templates: By relation. A relation with a label alone is not among them.
+        labels: The relation in words, to stand for ``{relation}``.
+    """
+
+    templates: Mapping[str, Templates]
+    labels: Mapping[str, str]
+
+
+def read_template_file(path: Path) -> TemplateFile:
+    """Read a file of templates.
+
+    Raises:
+        KISError: Everything wrong with it, each with its line.
+    """
+    root = read_yaml(path, "a file of templates")
+    if not isinstance(root.value, dict) or not root.value:
+        raise KISError(Problem(root.where, "no relations", "a mapping from relations to their templates"))
+    problems: list[Problem] = []
+    templates: dict[str, Templates] = {}
+    labels: dict[str, str] = {}
+    for relation, node in root.value.items():
+        where = f"{node.key_where} {relation}"
+        if not isinstance(node.value, dict) or not {"label", "statements"} & node.value.keys():
+            problems.append(Problem(where, "no statements", f"a mapping with {', '.join(KEYS)}"))
+            continue
+        for key, child in node.value.items():
+            if key not in KEYS:
+                hint = nearest(key, KEYS)
+                problems.append(Problem(f"{child.key_where} {relation}.{key}", "an unknown key", "a known one", hint))
+        label = node.value.get("label")
+        if label is not None and _is_text(label, f"{relation}.label", problems):
+            labels[relation] = label.value.strip()
+            if "{" in label.value or "}" in label.value:
+                problems.append(Problem(f"{label.where} {relation}.label", repr(label.value), "words without braces"))
+        if {"statements", "questions"} & node.value.keys():
+            templates[relation] = _templates(relation, node.value, where, problems)
+    if problems:
+        raise KISError(problems)
+    return TemplateFile(templates, labels)
+
+
+def _templates(relation: str, entry: Mapping[str, Node], where: str, problems: list[Problem]) -> Templates:
+    before = len(problems)
+    nodes = [_texts(entry.get(key), f"{relation}.{key}", problems) for key in ("statements", "questions")]
+    statements, questions = (tuple(node.value.strip() for node in listed) for listed in nodes)
+    found = Templates(statements, questions)
+    if len(problems) == before:
+        places = [f"{node.where} {relation}" for listed in nodes for node in listed]
+        problems += problems_of(found, where, places, generic=relation == GENERIC)
+    return found
+
+
+def _texts(node: Node | None, key: str, problems: list[Problem]) -> list[Node]:
+    if node is None:
+        return []
+    if not isinstance(node.value, list):
+        problems.append(Problem(f"{node.where} {key}", repr(node.plain())[:60], "a list of templates"))
+        return []
+    return [item for item in node.value if _is_text(item, key, problems)]
+
+
+def _is_text(node: Node, key: str, problems: list[Problem]) -> bool:
+    if isinstance(node.value, str) and node.value.strip() and is_one_line(node.value.strip()):
+        return True
+    hint = f"Put the template in quotes: a bare {RELATION} or a colon means something else in YAML."
+    hint = hint if isinstance(node.value, dict) else ""
+    problems.append(Problem(f"{node.where} {key}", repr(node.plain())[:60], ONE_LINE, hint))
+    return False
