@@ -74,15 +74,15 @@ class ProbeKind(Protocol):
 
 @runtime_checkable
 class LogReader(Protocol):
-    """Finds and reads runs in one log format, for ``kis-predict``."""
+    """Finds and reads runs in one log format, for ``kis-predict``. The first reader that claims a file reads it."""
 
     name: str
 
     def claims(self, path: Path) -> bool:
-        """Return whether this reader reads the file ``path``."""
+        """Return whether this reader reads the file ``path``, from its name or a glance inside."""
 
     def read(self, path: Path) -> Iterable[Any]:
-        """Return the runs in it, as ``kis_predict.readers.ObservedRun``.
+        """Return the runs in it, as ``kis_predict.observed.ObservedRun``.
 
         Raises:
             KISError: What is wrong with the file, with its lines.
@@ -91,17 +91,21 @@ class LogReader(Protocol):
 
 @runtime_checkable
 class Law(Protocol):
-    """How a critical amount depends on the model and its budget, for ``kis-predict``."""
+    """How a critical amount depends on the model and its budget, for ``kis-predict``: linear on the log scale."""
 
     name: str
     formula: str
     """For people: ``log F_c = a + b log N``."""
-    parameters: tuple[str, ...]
 
-    def features(
-        self, params: npt.NDArray[np.float64], tokens: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64] | None:
-        """Return the design matrix, (groups, parameters), natural logarithms inside; or None where the groups cannot tell the parameters apart."""
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters' names, in the order of the columns of ``features``."""
+
+    def features(self, params: npt.NDArray[np.float64], tokens: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the design matrix, (groups, parameters), for N and D, (groups,) each; natural logarithms inside.
+
+        The predictor itself sees when the groups cannot tell the parameters apart, and leaves the law out.
+        """
 
 
 # Any object with hook implementations for run events (hookspecs.py): built for one run, gone with it.
