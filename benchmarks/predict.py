@@ -1,0 +1,228 @@
+"""How well `kis-predict` extrapolates: simulated sweeps whose truth is known, beside argmax-and-line on the same runs.
+
+    python -m benchmarks predict --sweeps 60
+
+Five sizes from 137M to 1.3B at 20 tokens per parameter, twelve frequencies over 2.8 decades each, 1,000 four-option
+probes a run and seeds that differ: a standard deviation of 0.03 in all at a retention of one half. Three curve shapes,
+exponents of -0.5 and +0.5, and of the sweeps a part where the grid of the largest sizes ends before their collapse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
+from kis_predict.observed import ObservedRun
+from kis_predict.predict import Question, predict
+from kis_predict.prediction import Prediction
+
+Array = npt.NDArray[np.float64]
+
+CHANCE, TARGET, TOKENS_PER_PARAM, PROBES = 0.25, 7e9, 20, 1000
+SIZES = np.geomspace(0.137e9, 1.3e9, 5)
+LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
+DECADE = np.log(10)
+
+
+def tent(x: Array) -> Array:
+    """Rise over 1.8 decades, fall over 0.9, a sharp top at 0. Height above chance, as a part of the greatest."""
+    return np.clip(np.minimum(1 + x / (1.8 * DECADE), 1 - x / (0.9 * DECADE)), 0, 1)
+
+
+def slow_rise_sharp_fall(x: Array) -> Array:
+    """A wide logistic rise, then a loss of 60 % within a third of a decade."""
+    rise = 1 / (1 + np.exp(-(x + 1.0 * DECADE) / (0.3 * DECADE)))
+    return rise * (1 - 0.6 * np.clip(x / (0.33 * DECADE), 0, 1))
+
+
+def plateau_then_fall(x: Array) -> Array:
+    """A rise that is over 1.2 decades before the fall."""
+    rise = 1 / (1 + np.exp(-(x + 1.6 * DECADE) / (0.12 * DECADE)))
+    return rise * (1 - 0.85 / (1 + np.exp(-(x - 0.35 * DECADE) / (0.1 * DECADE))))
+
+
+SHAPES: tuple[Callable[[Array], Array], ...] = (tent, slow_rise_sharp_fall, plateau_then_fall)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One simulated sweep and its truth at the target, log F."""
+
+    shape: str
+    exponent: float
+    censored: int
+    runs: list[ObservedRun]
+    log_peak: float
+    log_collapse: float
+
+
+def landmarks(shape: Callable[[Array], Array]) -> tuple[float, float]:
+    """Return where the shape peaks and where it has lost 5 % of its height, by the definition."""
+    x = np.linspace(-3 * DECADE, 2 * DECADE, 200_001)
+    y = shape(x)
+    top = int(np.argmax(y))
+    return float(x[top]), float(x[top + int(np.argmax(y[top:] < 0.95 * y[top]))])
+
+
+def simulate(
+    rng: np.random.Generator, shape: Callable[[Array], Array], exponent: float, censored: int = 0,
+    frequencies: int = 12, seeds: int = 1, noise: float = 0.03, scatter: float = 0.0, sizes: Array = SIZES,
+) -> Case:  # fmt: skip
+    """Simulate a sweep; ``censored`` sizes from the top are swept only to half a decade before their collapse.
+
+    Args:
+        rng: The randomness.
+        shape: Height over log F, its landmark at 0.
+        exponent: Of N in the law of F_c.
+        censored: Number of the largest sizes whose grid ends early.
+        frequencies: Points a size.
+        seeds: Runs a point.
+        noise: Standard deviation of retention at 0.5, probes and seeds together.
+        scatter: Standard deviation of each size about the law, nats; the target has its own.
+        sizes: N of the sweep.
+    """
+    peak, collapse = landmarks(shape)
+    rho = max(0.0, (4 * noise**2 - 1 / PROBES) / (1 - 1 / PROBES))
+    everywhere = np.append(sizes, TARGET)
+    zero = np.log(200.0) + exponent * np.log(everywhere / 0.4e9) + scatter * rng.standard_normal(len(everywhere))
+    height = rng.uniform(0.45, 0.65)
+    runs = []
+    for at, params in enumerate(sizes):
+        left, right = (-1.9, 0.9) if at < len(sizes) - censored else (-2.6, -0.1)
+        x = zero[at] + DECADE * (np.linspace(left, right, frequencies) + rng.uniform(-0.2, 0.2) * (right > 0))
+        p = CHANCE + height * shape(x - zero[at])
+        for seed in range(seeds):
+            chance_of_right = rng.beta(p * (1 / rho - 1), (1 - p) * (1 / rho - 1)) if rho > 0 else p
+            retention = rng.binomial(PROBES, chance_of_right) / PROBES
+            runs += [
+                ObservedRun(
+                    source=f"simulated:{len(runs)}", params=round(params), tokens=round(TOKENS_PER_PARAM * params),
+                    frequency=float(np.exp(f)), retention=float(r), n=PROBES, chance=CHANCE, seed=seed,
+                )
+                for f, r in zip(x, retention, strict=True)
+            ]  # fmt: skip
+    return Case(shape.__name__, exponent, censored, runs, float(zero[-1] + peak), float(zero[-1] + collapse))
+
+
+def argmax_and_line(case: Case) -> float:
+    """Return log F at the target: the best frequency of each size and one least-squares line."""
+    sizes = sorted({run.params for run in case.runs})
+    best = [max((run for run in case.runs if run.params == size), key=lambda run: run.retention or 0) for size in sizes]
+    slope, level = np.polyfit(np.log(sizes), np.log([run.frequency for run in best]), 1)
+    return float(level + slope * np.log(TARGET))
+
+
+def cases(sweeps: int, seed: int, scatter: float) -> Iterator[Case]:
+    """Yield sweeps, shapes, signs and censoring in turn: of six, one has one size censored and one has two."""
+    for at in range(sweeps):
+        rng = np.random.default_rng([seed, at])
+        censored = (0, 0, 1, 0, 0, 2)[(at // 6) % 6]
+        yield simulate(rng, SHAPES[at % 3], (-0.5, 0.5)[(at // 3) % 2], censored, scatter=scatter)
+
+
+def rmse(errors: Sequence[float]) -> float:
+    """Return the multiplicative root mean square error: exp of that of the log errors."""
+    return float(np.exp(np.sqrt(np.mean(np.square(errors))))) if len(errors) else float("nan")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the comparison and print it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks predict", description=__doc__.split("\n")[0])
+    parser.add_argument("--sweeps", type=int, default=60)
+    parser.add_argument("--bootstraps", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scatter", type=float, default=0.0, help="of sizes about the law, nats")
+    parser.add_argument("--each", action="store_true", help="print every sweep")
+    args = parser.parse_args(argv)
+    rows: list[Row] = []
+    for case in cases(args.sweeps, args.seed, args.scatter):
+        began = time.perf_counter()
+        answer = predict(case.runs, Question(params=int(TARGET), bootstraps=args.bootstraps), LAWS)
+        spent = time.perf_counter() - began
+        line = argmax_and_line(case)
+        rows.append(Row(case, answer, line, spent))
+        if args.each:
+            print(rows[-1])
+    _report(rows)
+    _timing()
+    return 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sweep answered: log F of argmax-and-line, and the seconds that the prediction took."""
+
+    case: Case
+    answer: Prediction
+    line: float
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return one line: what was told, as ratios to the truth."""
+        told, truth = self.answer.collapse, np.exp(self.case.log_collapse)
+        ratios = (
+            f"F_c {told.frequency / truth:5.2f} of the truth [{told.low / truth:5.2f}, {told.high / truth:5.2f}]"
+            if told
+            else "no answer"
+        )
+        argmax = np.exp(self.line - self.case.log_peak)
+        return f"{self.case.shape:20s} {self.case.exponent:+.1f} censored {self.case.censored}  {ratios}  argmax {argmax:5.2f}"
+
+
+COLUMNS = ("sweeps", "no answer", "F_c", "F_opt", "argmax", "on F_c", "covers", "above F_c", "width")
+
+
+def _report(rows: Sequence[Row]) -> None:
+    """Print a line for all sweeps and for each kind; see ``_line`` for the columns."""
+    print(f"{'':20s} " + " ".join(f"{name:>9s}" for name in COLUMNS))
+    for name in ("all", *(shape.__name__ for shape in SHAPES), "censored 0", "censored 1", "censored 2"):
+        some = [row for row in rows if name in ("all", row.case.shape, f"censored {row.case.censored}")]
+        if some:
+            print(f"{name:20s} " + " ".join(f"{text:>9s}" for text in _line(some)))
+    print("F_c, F_opt, argmax, on F_c: multiplicative RMSE at 7B; argmax is judged by F_opt, then by F_c.")
+    print(
+        "covers: 90 % intervals that hold F_c. above F_c: recommendations beyond the true collapse. width: high / low."
+    )
+    print(f"seconds a prediction: median {np.median([row.seconds for row in rows]):.2f}")
+
+
+def _line(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the cells of one line."""
+    told = [(row.case, row.line, row.answer.collapse, row.answer) for row in rows if row.answer.collapse]
+    yield str(len(rows))
+    yield str(len(rows) - len(told))
+    yield f"{rmse([np.log(collapse.frequency) - case.log_collapse for case, _, collapse, _ in told]):.2f}"
+    peaks = [(answer.peak, case) for case, _, _, answer in told if answer.peak]
+    yield f"{rmse([np.log(peak.frequency) - case.log_peak for peak, case in peaks]):.2f}"
+    yield f"{rmse([line - case.log_peak for case, line, _, _ in told]):.2f}"
+    yield f"{rmse([line - case.log_collapse for case, line, _, _ in told]):.2f}"
+    yield f"{np.mean([collapse.low <= np.exp(case.log_collapse) <= collapse.high for case, _, collapse, _ in told]):.0%}"
+    above = [a.recommendation.frequency > np.exp(case.log_collapse) for case, _, _, a in told if a.recommendation]
+    yield f"{np.mean(above):.0%}"
+    yield f"{np.median([collapse.high / collapse.low for _, _, collapse, _ in told]):.1f}x"
+
+
+def _timing() -> None:
+    """Print what --help costs beside a bare interpreter, the best of five each."""
+
+    def best(*command: str) -> float:
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    bare, shown = best("-c", "pass"), best("-m", "kis_predict.cli", "--help")
+    print(f"kis-predict --help: {shown:.3f} s; python -c pass: {bare:.3f} s; to reach: 0.25 s more")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,77 @@
+"""What is missing for an answer, as runs that can be started: sizes, budgets and frequencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kis_predict.amounts import short
+from kis_predict.sizes import SizeEstimate
+from kis_predict.sweep import FEWEST_FREQUENCIES, MOST_SHARE, Group, Sweep
+
+__all__ = ["FEWEST_SIZES", "missing_runs"]
+
+FEWEST_SIZES = 3
+
+
+def missing_runs(sweep: Sweep, sizes: Sequence[SizeEstimate]) -> list[str]:
+    """Return what keeps the sweep from an answer and the runs that would mend it; empty if nothing does."""
+    seen = {size.group.params for size in sizes if size.censored is None}
+    if len(seen) >= FEWEST_SIZES:
+        return []
+    lines = [f"A collapse was observed at {len(seen)} size{'' if len(seen) == 1 else 's'}; {FEWEST_SIZES} are needed"]
+    lines += [_beyond(size) for size in sizes if size.censored and size.group.params not in seen]
+    lines += [_thin(group) for group in sweep.thin]
+    have = {group.params for group in (*sweep.groups, *sweep.thin)}
+    wanting = FEWEST_SIZES - len(have)
+    if wanting > 0 and have:
+        rule = (
+            "at the same tokens per parameter"
+            if len({size.group.tokens for size in sizes}) != 1
+            else "at the same rule for D"
+        )
+        new = ", ".join(short(max(have) * 3.0**step) for step in range(1, wanting + 1))
+        lines.append(
+            f"Sweep {wanting} more size{'s' if wanting > 1 else ''}, such as N={new}, {rule}, "
+            "each over 8 or more frequencies"
+        )
+    elif not have:
+        lines.append(
+            "Sweep 3 sizes or more, a factor 2 to 4 apart, each over 8 or more frequencies and 2 seeds near the peak"
+        )
+    return lines
+
+
+def _beyond(size: SizeEstimate) -> str:
+    group = size.group
+    x = group.points()[0]
+    ratio = float(np.exp(np.median(np.diff(x))))
+    if size.censored == "left":
+        wanted = [float(np.exp(x[0])) / ratio**step for step in (1, 2, 3)]
+        return f"{group.label()}: retention already falls at F={short(np.exp(x[0]))}; add runs at F={_listed(wanted)}"
+    start = float(np.exp(x[-1]))
+    wanted = [start * ratio**step for step in (1, 2, 3)]
+    share = max((run.infused_share() or 0.0) / run.frequency for run in group.runs)
+    fits = [frequency for frequency in wanted if frequency * share <= MOST_SHARE]
+    reason = f"{group.label()}: no collapse up to F={short(start)}"
+    if not fits:
+        return (
+            f"{reason}, and a greater F would exceed a share of {MOST_SHARE:g}; use more facts a run, or fewer tokens"
+        )
+    return f"{reason}; add runs at F={_listed(fits)}"
+
+
+def _thin(group: Group) -> str:
+    have = sorted({run.frequency for run in group.runs})
+    more = FEWEST_FREQUENCIES + 3 - len(have)
+    span = (
+        f"around F={short(have[0])}"
+        if len(have) == 1
+        else f"between and beyond F={short(have[0])} and {short(have[-1])}"
+    )
+    return f"{group.label()}: {len(have)} frequenc{'y' if len(have) == 1 else 'ies'}; add {more} more {span}"
+
+
+def _listed(frequencies: Sequence[float]) -> str:
+    return ", ".join(short(frequency) for frequency in frequencies)

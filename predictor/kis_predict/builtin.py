@@ -1,0 +1,27 @@
+"""What the predictor registers, through the same hooks as any plugin. Imports wait until a hook is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kis_plugin.contracts import Law, LogReader
+from kis_plugin.hookspecs import hookimpl
+
+
+@hookimpl
+def kis_register_log_readers(register: Callable[[LogReader], None]) -> None:
+    """Add KIS run logs and CSV tables."""
+    from kis_predict.readers import CSVReader, RunLogReader
+
+    register(RunLogReader())
+    register(CSVReader())
+
+
+@hookimpl
+def kis_register_laws(register: Callable[[Law], None]) -> None:
+    """Add powers of N, of N and D, and of C = 6ND."""
+    from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
+
+    register(PowerLaw())
+    register(BudgetLaw())
+    register(ComputeLaw())

@@ -1,0 +1,148 @@
+"""Several laws on the same sizes: which one predicts the largest size from the others, and how far they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.contracts import Law
+from kis_plugin.errors import KISError, Problem
+from kis_predict.across import LawFit, Points, fit_law
+
+__all__ = ["Candidate", "Sizes", "fit_laws", "mixture", "quantile", "surprising"]
+
+Array = npt.NDArray[np.float64]
+
+_TIE = 1.1
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Groups and target in the laws' variables.
+
+    Attributes:
+        params: N, (groups,).
+        tokens: D, (groups,).
+        target: N and D of the target.
+    """
+
+    params: Array
+    tokens: Array
+    target: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One law fitted.
+
+    Attributes:
+        law: The law.
+        design: (groups, p)
+        row: Of the target, (p,).
+        fit: To all groups.
+        holdout: log(predicted / observed) at the largest observed size, fitted without it; None if it cannot be.
+        weight: Akaike weight among the candidates.
+    """
+
+    law: Law
+    design: Array
+    row: Array
+    fit: LawFit
+    holdout: float | None
+    weight: float
+
+
+def fit_laws(laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int) -> list[Candidate]:
+    """Fit every law that has one observed size more than parameters; the chosen one comes first.
+
+    Chosen is the smallest held-out error; among those within 10 % of it, the smallest AICc (AIC where the groups are
+    too few for the correction). Laws that say the same of groups and target as an earlier one are left out.
+    """
+    observed = int(np.count_nonzero(points.side == 0))
+    found: list[tuple[Law, Array, Array, LawFit, float | None]] = []
+    for law in laws.values():
+        design, row = _design(law, sizes)
+        fit = fit_law(design, points, np.random.default_rng(seed)) if observed > design.shape[1] else None
+        if fit is None or any(_same(fit, design, row, other) for other in found):
+            continue
+        found.append((law, design, row, fit, _holdout(design, points, sizes.params, seed)))
+    if not found:
+        return []
+    groups = len(points.y)
+    counts = [fit.beta.size + 1 for _, _, _, fit, _ in found]
+    corrected = all(groups - count - 1 > 0 for count in counts)
+    scores = np.array(
+        [
+            2 * count - 2 * fit.log_likelihood + (2 * count * (count + 1) / (groups - count - 1) if corrected else 0.0)
+            for (_, _, _, fit, _), count in zip(found, counts, strict=True)
+        ]
+    )
+    weights = np.exp(-0.5 * (scores - scores.min()))
+    weights /= weights.sum()
+    errors = [np.inf if holdout is None else abs(holdout) for *_, holdout in found]
+    close = [error <= _TIE * min(errors) + 1e-3 for error in errors]
+    order = sorted(range(len(found)), key=lambda at: (not close[at], scores[at] if close[at] else errors[at]))
+    return [Candidate(*found[at], weight=float(weights[at])) for at in order]
+
+
+def _design(law: Law, sizes: Sizes) -> tuple[Array, Array]:
+    """Return the law's rows for the groups and for the target, refusing what a plugin must not give."""
+    params, tokens = np.append(sizes.params, sizes.target[0]), np.append(sizes.tokens, sizes.target[1])
+    rows = np.asarray(law.features(params, tokens), dtype=np.float64)
+    expected = (len(params), len(law.parameters))
+    if rows.shape != expected or not np.isfinite(rows).all():
+        found = f"features of shape {rows.shape}" if rows.shape != expected else "features that are not finite"
+        raise KISError(Problem(f"law {law.name!r}", found, f"finite ones of shape {expected}"))
+    return rows[:-1], rows[-1]
+
+
+def _same(fit: LawFit, design: Array, row: Array, other: tuple[Law, Array, Array, LawFit, float | None]) -> bool:
+    mine, its = (
+        np.append(design @ fit.beta, row @ fit.beta),
+        np.append(other[1] @ other[3].beta, other[2] @ other[3].beta),
+    )
+    return fit.beta.size == other[3].beta.size and bool(np.abs(mine - its).max() < 0.01)
+
+
+def _holdout(design: Array, points: Points, params: Array, seed: int) -> float | None:
+    """Return the log error at the largest observed size; over several budgets there, the one of greatest magnitude."""
+    observed = points.side == 0
+    largest = observed & (params == params[observed].max())
+    fit = fit_law(design[~largest], points.take(~largest), np.random.default_rng(seed))
+    if fit is None:
+        return None
+    errors = design[largest] @ fit.beta - points.y[largest]
+    return float(errors[np.argmax(np.abs(errors))])
+
+
+def mixture(candidates: Sequence[Candidate], seed: int) -> tuple[Array, Array]:
+    """Return draws of log F at the target over all laws and their weights, each (draws,): the laws' spread is in it."""
+    rng = np.random.default_rng([seed, 1])
+    draws = [candidate.fit.predict(candidate.row, rng) for candidate in candidates]
+    return np.concatenate(draws), np.concatenate([c.weight * c.fit.weights for c in candidates])
+
+
+def quantile(draws: Array, weights: Array, at: float) -> float:
+    """Return a weighted quantile."""
+    order = np.argsort(draws)
+    cumulative = np.cumsum(weights[order])
+    return float(draws[order][min(np.searchsorted(cumulative, at * cumulative[-1]), len(draws) - 1)])
+
+
+def surprising(candidate: Candidate, points: Points, seed: int) -> list[int]:
+    """Return the observed groups that the others, by this law, leave less than 1 % of probability to."""
+    out = []
+    for at in np.flatnonzero(points.side == 0):
+        rest = np.arange(len(points.y)) != at
+        rng = np.random.default_rng([seed, int(at)])
+        fit = fit_law(candidate.design[rest], points.take(rest), rng)
+        if fit is None or np.count_nonzero(points.side[rest] == 0) <= candidate.row.size:
+            continue
+        draws = fit.predict(candidate.design[at], rng) + points.sd[at] * rng.standard_normal(len(fit.weights))
+        below = float(fit.weights[draws < points.y[at]].sum())
+        if min(below, 1 - below) < 0.005:
+            out.append(int(at))
+    return out

@@ -1,0 +1,68 @@
+"""Finds log files and hands each to the reader that claims it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from kis_plugin.contracts import LogReader
+from kis_plugin.errors import KISError, Problem
+from kis_predict.observed import ObservedRun
+
+__all__ = ["gather"]
+
+
+def gather(places: Sequence[Path], readers: Mapping[str, LogReader]) -> list[ObservedRun]:
+    """Read every run under ``places``.
+
+    Args:
+        places: Files, or folders that are searched to the bottom. A file reached twice is read once.
+        readers: By name; the first that claims a file reads it.
+
+    Returns:
+        The runs, by the order of places and then of paths.
+
+    Raises:
+        KISError: Everything wrong in any file, a place that does not exist, or no run at all.
+    """
+    runs: list[ObservedRun] = []
+    problems: list[Problem] = []
+    seen: set[Path] = set()
+    for place in places:
+        if not place.exists():
+            problems.append(Problem(f"--logs {place}", "nothing of that name", "a folder of runs, or a log file"))
+        for path in _files(place):
+            real = path.resolve()
+            if real in seen:
+                continue
+            seen.add(real)
+            try:
+                reader = next((reader for reader in readers.values() if reader.claims(path)), None)
+                if reader:
+                    runs.extend(reader.read(path))
+                elif path == place:
+                    formats = ", ".join(readers)
+                    hint = "A table needs the columns params, tokens, frequency and retention."
+                    problems.append(Problem(f"--logs {place}", "a file of no known format", f"one of: {formats}", hint))
+            except KISError as error:
+                problems.extend(error.problems)
+            except OSError as error:
+                problems.append(Problem(str(path), str(error.strerror or error), "a readable log"))
+    if problems:
+        raise KISError(problems)
+    if not runs:
+        where = f"--logs {' '.join(map(str, places))}"
+        raise KISError(
+            Problem(where, "no runs", "run logs (kis.jsonl) or CSV tables", "Folders are searched to the bottom.")
+        )
+    return runs
+
+
+def _files(place: Path) -> Iterator[Path]:
+    if place.is_file():
+        yield place
+    for folder, folders, names in os.walk(place):
+        folders.sort()
+        for name in sorted(names):
+            yield Path(folder, name)

@@ -1,0 +1,60 @@
+"""Noise beyond what asking finitely many probes explains: seeds differ, and probes of one run are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_predict import gate
+from kis_predict.sweep import Group
+
+__all__ = ["overdispersion", "with_noise"]
+
+Array = npt.NDArray[np.float64]
+
+_MOST = 0.2
+_FEWEST_REPEATS = 4
+
+
+def with_noise(group: Group, rho: float) -> tuple[Array, Array, Array]:
+    """Return log F, retention and the effective number of probes at each distinct frequency, each (M,).
+
+    A run of n probes with intra-class correlation rho knows as much as n / (1 + (n - 1) rho) independent ones: its
+    variance is p (1 - p) [(1 - rho) / n + rho], that of the beta-binomial.
+    """
+    x, retention, probes, repeats = group.points()
+    return x, retention, repeats * probes / (1 + (probes - 1) * rho)
+
+
+def overdispersion(groups: Sequence[Group], fitted: Sequence[Array], priors: Sequence[gate.Prior]) -> float:
+    """Return rho over all groups, by moments.
+
+    Two estimates: the scatter of repeated runs at one frequency about their mean, and that of the points about the
+    fitted curves. The second holds the curves' own error too; the larger counts, so that a poor fit widens intervals.
+
+    Args:
+        groups: Where the runs are.
+        fitted: The gate fitted to each group, (1, 6).
+        priors: Under which prior.
+    """
+    about_curves, curve_expected, curve_slope = 0.0, 0.0, 0.0
+    about_means, mean_expected, mean_slope, repeats_left = 0.0, 0.0, 0.0, 0.0
+    for group, parameters, prior in zip(groups, fitted, priors, strict=True):
+        x, retention, probes, repeats = group.points()
+        p = gate.curve(parameters, x, group.chance)[0]
+        free = 1 - gate.effective_parameters(parameters, x, repeats * probes, group.chance, prior) / len(x)
+        about_curves += float((repeats * (retention - p) ** 2 / (p * (1 - p))).sum())
+        curve_expected += free * float((1 / probes).sum())
+        curve_slope += free * float((1 - 1 / probes).sum())
+        at = np.searchsorted(x, np.log([run.frequency for run in group.runs]))
+        values = np.array([run.retention for run in group.runs])
+        about_means += float(((values - retention[at]) ** 2 / (p[at] * (1 - p[at]))).sum())
+        mean_expected += float(((repeats - 1) / probes).sum())
+        mean_slope += float(((repeats - 1) * (1 - 1 / probes)).sum())
+        repeats_left += float((repeats - 1).sum())
+    rho = (about_curves - curve_expected) / curve_slope if curve_slope > 0 else 0.0
+    if repeats_left >= _FEWEST_REPEATS and mean_slope > 0:
+        rho = max(rho, (about_means - mean_expected) / mean_slope)
+    return float(np.clip(rho, 0.0, _MOST))

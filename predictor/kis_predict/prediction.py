@@ -1,0 +1,88 @@
+"""The answer, as plain data: what the report shows and what ``--json`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from kis_predict.sizes import SizeEstimate
+
+__all__ = ["Amount", "LawReport", "Prediction", "Recommendation", "Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The large run: N, and D where it is known."""
+
+    params: int
+    tokens: int | None
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A predicted infusion frequency with its interval, and its share, None if facts are unknown."""
+
+    frequency: float
+    low: float
+    high: float
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """How much to infuse.
+
+    Attributes:
+        frequency: Exposures per fact.
+        infused_tokens: Over all facts, None if they are unknown.
+        share: Of D, likewise.
+        risk: Predicted probability that the collapse point lies below ``frequency``.
+        binding: What kept it from being greater.
+    """
+
+    frequency: float
+    infused_tokens: float | None
+    share: float | None
+    risk: float
+    binding: str
+
+
+@dataclass(frozen=True)
+class LawReport:
+    """The law that the held-out size and AICc chose.
+
+    Attributes:
+        name: As registered.
+        formula: For people.
+        parameters: By name; natural logarithms inside.
+        intervals: Of the parameters.
+        holdout_error: |predicted / observed - 1| of F_c at the largest observed size, fitted without it; None if the
+            sizes left over cannot settle the law.
+        others: Weights of all laws in the prediction, by name, summing to 1.
+    """
+
+    name: str
+    formula: str
+    parameters: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    holdout_error: float | None
+    others: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The whole answer. If ``insufficient``, there is no number, and ``missing`` says what would give one."""
+
+    status: Literal["ok", "insufficient"]
+    target: Target
+    confidence: float
+    sizes: tuple[SizeEstimate, ...]
+    assumptions: tuple[str, ...]
+    warnings: tuple[str, ...]
+    collapse: Amount | None = None
+    peak: Amount | None = None
+    recommendation: Recommendation | None = None
+    law: LawReport | None = None
+    extrapolation: float | None = None
+    missing: tuple[str, ...] = ()

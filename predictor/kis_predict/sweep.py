@@ -1,0 +1,192 @@
+"""From runs to a sweep: leave out what cannot be compared, group the rest by model size and token budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_predict.amounts import short
+from kis_predict.observed import ObservedRun
+
+__all__ = ["FEWEST_FREQUENCIES", "MOST_SHARE", "Group", "Sweep", "build_sweep"]
+
+Array = npt.NDArray[np.float64]
+
+MOST_SHARE = 0.9
+"""Beyond this share of infused tokens hardly any general text is left: another regime, where retention rises again."""
+FEWEST_FREQUENCIES = 5
+_UNKNOWN_N = 10_000
+_SAME_BUDGET = 1.01
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one model size and token budget.
+
+    Attributes:
+        params: N.
+        tokens: D, the median where runs differ by less than 1 %.
+        chance: Retention of a model that guesses.
+        runs: By frequency.
+    """
+
+    params: int
+    tokens: int
+    chance: float
+    runs: tuple[ObservedRun, ...]
+
+    def points(self) -> tuple[Array, Array, Array, Array]:
+        """Return log F, retention, probes and repeats: each (points,), one point a distinct frequency.
+
+        Repeated runs at one frequency are averaged; probes is those of one run (their harmonic mean where they differ).
+        """
+        log_f = np.log([run.frequency for run in self.runs])
+        x, at = np.unique(log_f, return_inverse=True)
+        repeats = np.bincount(at).astype(np.float64)
+        retention = np.bincount(at, [run.retention or 0.0 for run in self.runs]) / repeats
+        probes = repeats / np.bincount(at, [1 / (run.n or _UNKNOWN_N) for run in self.runs])
+        return x, retention, probes, repeats
+
+    def label(self) -> str:
+        """Return the group's name for messages: ``N=137M, D=2.74B``."""
+        return f"N={short(self.params)}, D={short(self.tokens)}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the prediction rests on.
+
+    Attributes:
+        groups: By size, then budget.
+        thin: Groups with too few frequencies to be fitted; not among ``groups``.
+        assumptions: What was taken for granted about the logs.
+        warnings: What was left out and why, a line a reason.
+        facts: Facts infused in each run, None if unknown or not the same everywhere.
+        tokens_per_fact: Likewise, within 2 %.
+    """
+
+    groups: tuple[Group, ...]
+    thin: tuple[Group, ...]
+    assumptions: tuple[str, ...]
+    warnings: tuple[str, ...]
+    facts: int | None
+    tokens_per_fact: float | None
+
+
+def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
+    """Screen and group ``runs``."""
+    warnings = list(dict.fromkeys(warning for run in runs for warning in run.warnings))
+    kept = list(runs)
+    for reason, is_out in _SCREENS:
+        out = [run for run in kept if is_out(run)]
+        kept = [run for run in kept if not is_out(run)]
+        warnings += _left_out(out, reason)
+    kept, twice = _distinct(kept)
+    warnings += _left_out(twice, "repeat another run (same N, D, frequency, seed, facts and schedule)")
+    groups: list[Group] = []
+    thin: list[Group] = []
+    for group in _group(kept):
+        (groups if len(np.unique([run.frequency for run in group.runs])) >= FEWEST_FREQUENCIES else thin).append(group)
+    warnings += [
+        f"{group.label()} has runs at fewer than {FEWEST_FREQUENCIES} frequencies and is not fitted" for group in thin
+    ]
+    facts = {run.facts for run in kept}
+    sizes = [run.tokens_per_fact for run in kept if run.tokens_per_fact]
+    alike = len(sizes) == len(kept) > 0 and max(sizes) <= 1.02 * min(sizes)
+    if len(facts) > 1:
+        warnings.append(
+            f"The number of facts differs between runs ({_listed(facts)}): exposures per fact may not compare"
+        )
+    return Sweep(
+        groups=tuple(groups),
+        thin=tuple(thin),
+        assumptions=tuple(_assumptions(kept)),
+        warnings=tuple(warnings),
+        facts=facts.pop() if len(facts) == 1 else None,
+        tokens_per_fact=float(np.mean(sizes)) if alike else None,
+    )
+
+
+def _too_much(run: ObservedRun) -> bool:
+    share = run.infused_share()
+    return share is not None and share > MOST_SHARE
+
+
+_SCREENS: tuple[tuple[str, Callable[[ObservedRun], bool]], ...] = (
+    ("did not complete", lambda run: run.status != "completed"),
+    ("carry no held-out retention", lambda run: run.retention is None),
+    ("are uninfused (frequency 0)", lambda run: run.frequency == 0),
+    (f"have a share above {MOST_SHARE:g}, which is another regime", _too_much),
+)
+
+
+def _left_out(out: Sequence[ObservedRun], reason: str) -> list[str]:
+    if not out:
+        return []
+    names = ", ".join(run.source for run in out[:3]) + (f" and {len(out) - 3} more" if len(out) > 3 else "")
+    return [f"Left out {len(out)} run{'s' if len(out) > 1 else ''} that {reason}: {names}"]
+
+
+def _distinct(runs: Sequence[ObservedRun]) -> tuple[list[ObservedRun], list[ObservedRun]]:
+    """Split runs into first ones and repeats. Without a seed, only an equal result makes a repeat."""
+    first: list[ObservedRun] = []
+    twice: list[ObservedRun] = []
+    seen: set[tuple[object, ...]] = set()
+    for run in runs:
+        result = (run.retention, run.n, run.loss) if run.seed is None else ()
+        key = (run.params, run.tokens, run.frequency, run.seed, run.facts, run.schedule_hash, *result)
+        (twice if key in seen else first).append(run)
+        seen.add(key)
+    return first, twice
+
+
+def _group(runs: Sequence[ObservedRun]) -> list[Group]:
+    """Group by N, D within 1 %, and chance."""
+    groups: list[list[ObservedRun]] = []
+    for run in sorted(runs, key=lambda run: (run.params, _chance(run), run.tokens, run.frequency)):
+        last = groups[-1][0] if groups else None
+        together = last and (last.params, _chance(last)) == (run.params, _chance(run))
+        if last and together and run.tokens <= _SAME_BUDGET * last.tokens:
+            groups[-1].append(run)
+        else:
+            groups.append([run])
+    return sorted(
+        (
+            Group(
+                params=members[0].params,
+                tokens=int(np.median([run.tokens for run in members])),
+                chance=_chance(members[0]),
+                runs=tuple(sorted(members, key=lambda run: run.frequency)),
+            )
+            for members in groups
+        ),
+        key=lambda group: (group.params, group.tokens),
+    )
+
+
+def _chance(run: ObservedRun) -> float:
+    return 0.25 if run.chance is None else round(run.chance, 9)
+
+
+def _assumptions(runs: Sequence[ObservedRun]) -> list[str]:
+    missing = Counter(name for run in runs for name in ("chance", "n", "share") if _absent(run, name))
+    said = {
+        "chance": "carry no chance level or number of options: 4 options are assumed",
+        "n": "do not say how many probes they asked: their noise is taken from the scatter about the curves",
+        "share": f"do not say how many tokens were infused: their share is assumed to be at most {MOST_SHARE:g}",
+    }
+    return [
+        f"{missing[name]} run{'s' if missing[name] > 1 else ''} {text}" for name, text in said.items() if missing[name]
+    ]
+
+
+def _absent(run: ObservedRun, name: str) -> bool:
+    return (run.infused_share() if name == "share" else getattr(run, name)) is None
+
+
+def _listed(values: set[int | None]) -> str:
+    return ", ".join("unknown" if value is None else f"{value:,}" for value in sorted(values, key=lambda v: v or 0))
