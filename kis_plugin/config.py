@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from kis_plugin.config_check import SCHEMA, check
-from kis_plugin.errors import KISError, Problem
+from kis_plugin.errors import KISError, Problem, nearest
+from kis_plugin.plugins import registered
 from kis_plugin.yaml_file import Node, read_yaml
 
 __all__ = ["Config", "InfusionConfig", "ProbesConfig", "RetentionConfig", "config_from", "load_config"]
@@ -115,14 +116,14 @@ def _config(node: Node, folder: Path, path: Path | None) -> Config:
     problems: list[Problem] = []
     values = check(node, SCHEMA, problems)
     if isinstance(node.value, dict):
-        problems += [*_amount_problems(node.value.get("infusion")), *_knowledge_problems(node, values, folder)]
+        problems += [*_amount_problems(node), *_path_problems(node, values, folder), *_name_problems(node, values)]
     if problems:
         raise KISError(problems)
     infusion, retention = values.pop("infusion", {}), values.pop("retention", {})
     if not any(name in infusion for name in AMOUNTS):
         infusion["frequency"] = DEFAULT_FREQUENCY
     probes = ProbesConfig(**retention.pop("probes", {}))
-    if (values.get("templates") or "").endswith((".yaml", ".yml")):
+    if _is_file_name(values.get("templates") or ""):
         values["templates"] = str(folder / values["templates"])
     return Config(
         knowledge=folder / values.pop("knowledge"),
@@ -134,29 +135,50 @@ def _config(node: Node, folder: Path, path: Path | None) -> Config:
     )
 
 
-def _amount_problems(infusion: Node | None) -> Iterator[Problem]:
+def _amount_problems(root: Node) -> Iterator[Problem]:
     """Each of the three amounts says the same thing in another way: two of them would contradict each other."""
-    keys = infusion.value if infusion is not None and isinstance(infusion.value, dict) else {}
+    infusion = root.value.get("infusion")
+    keys = infusion.value if infusion and isinstance(infusion.value, dict) else {}
     given = [name for name in keys if name in AMOUNTS]
     if len(given) > 1:
         where = f"{keys[given[1]].key_where} infusion.{given[1]}"
         yield Problem(where, " and ".join(given), f"exactly one of {', '.join(AMOUNTS)}")
 
 
-def _knowledge_problems(node: Node, values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    if "knowledge" not in node.value:
-        hint = "knowledge: facts.jsonl"
-        yield Problem(f"{node.where} knowledge", "no such key", "the path of the facts", hint)
-    elif "knowledge" in values:
-        path = folder / values["knowledge"]
+def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    if "knowledge" not in root.value:
+        yield Problem(f"{root.where} knowledge", "no such key", "the path of the facts", "knowledge: facts.jsonl")
+    for key, what in (("knowledge", "a file or folder of facts"), ("templates", "a file of templates")):
+        value = values.get(key)
+        if value is None or (key == "templates" and not _is_file_name(value)):
+            continue
         try:
-            path.stat()
+            (folder / value).stat()
         except (OSError, ValueError) as error:
-            where = f"{node.value['knowledge'].where} knowledge"
-            hint = (
-                "Relative paths are taken from the folder of the file."
-                if not Path(values["knowledge"]).is_absolute()
-                else ""
+            reason = "no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
+            hint = "" if Path(value).is_absolute() else "Relative paths are taken from the folder of the configuration."
+            yield Problem(f"{root.value[key].where} {key}", f"{value!r}: {reason}", what, hint)
+
+
+def _name_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Names of what plugins register, checked here so that a misspelt one comes with its line."""
+    probes = values.get("retention", {}).get("probes", {}).get("templates", ())
+    chosen = (
+        ("schedules", "infusion.schedule", (values.get("infusion", {}).get("schedule"),)),
+        ("probes", "retention.probes.templates", probes),
+        ("templates", "templates", (values.get("templates"),)),
+    )
+    for kind, key, names in chosen:
+        for name in names:
+            if name is None or (kind == "templates" and _is_file_name(name)) or name in registered(kind):
+                continue
+            node = root
+            for part in key.split("."):
+                node = node.value[part]
+            yield Problem(
+                f"{node.where} {key}", repr(name), f"one of the installed {kind}", nearest(name, registered(kind))
             )
-            found = "no file or folder of that name" if isinstance(error, FileNotFoundError) else str(error)
-            yield Problem(where, f"{values['knowledge']!r}: {found}", "a file or folder of facts", hint)
+
+
+def _is_file_name(templates: str) -> bool:
+    return templates.endswith((".yaml", ".yml"))

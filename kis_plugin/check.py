@@ -1,0 +1,133 @@
+"""What a configuration and its knowledge amount to, before any run: the report of ``kis check``."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kis_plugin.config import Config, load_config
+from kis_plugin.knowledge import Fact, Knowledge
+from kis_plugin.sentences import render
+from kis_plugin.sources import source_for
+from kis_plugin.template_book import TemplateBook
+
+__all__ = ["CheckReport", "RelationReport", "check_config"]
+
+
+@dataclass(frozen=True)
+class RelationReport:
+    """One relation of the knowledge.
+
+    Attributes:
+        relation: Its name in the file.
+        label: Its name in words.
+        facts: How many facts it has.
+        templates: Where its templates are from.
+        trained: Its first fact in the sentence that is trained on.
+        held_out: The same in the first held-out sentence.
+        held_out_statements: How many held-out statements there are.
+        questions: How many question templates there are.
+    """
+
+    relation: str
+    label: str
+    facts: int
+    templates: str
+    trained: str
+    held_out: str
+    held_out_statements: int
+    questions: int
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All that ``kis check`` says.
+
+    Attributes:
+        config: The file.
+        source: The source that read the knowledge.
+        facts: Triples.
+        passages: Documents.
+        relations: Those of the facts, most facts first.
+        templates_fingerprint: SHA-256 over the templates in use.
+        amount: The infusion amount, as ``{"frequency": 64.0}``.
+        warnings: What one should know, one line each.
+    """
+
+    config: str
+    knowledge: str
+    source: str
+    facts: int
+    passages: int
+    relations: tuple[RelationReport, ...]
+    templates_fingerprint: str
+    amount: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return {"status": "ok", **asdict(self)}
+
+
+def check_config(path: Path) -> CheckReport:
+    """Read a configuration, its knowledge and its templates.
+
+    Raises:
+        KISError: Everything wrong with the first of the three that is not right.
+    """
+    config = load_config(path)
+    source = source_for(config.knowledge)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        knowledge = source.read(config.knowledge)
+    book = TemplateBook.load(config.templates, knowledge)
+    counts = Counter(fact.relation for fact in knowledge.facts)
+    first: dict[str, Fact] = {}
+    for fact in knowledge.facts:
+        first.setdefault(fact.relation, fact)
+    return CheckReport(
+        config=str(path),
+        knowledge=str(config.knowledge),
+        source=source.name,
+        facts=len(knowledge.facts),
+        passages=len(knowledge.passages),
+        relations=tuple(_relation(book, first[relation], count) for relation, count in counts.most_common()),
+        templates_fingerprint=book.fingerprint(counts),
+        amount=_amount(config),
+        warnings=(*(str(warning.message) for warning in caught), *_warnings(config, knowledge)),
+    )
+
+
+def _relation(book: TemplateBook, fact: Fact, count: int) -> RelationReport:
+    found = book.of(fact.relation)
+    trained, held_out = found.statements[:2]
+    return RelationReport(
+        relation=fact.relation,
+        label=book.label(fact.relation),
+        facts=count,
+        templates=book.origin(fact.relation),
+        trained=render(trained, fact),
+        held_out=render(held_out, fact),
+        held_out_statements=len(found.statements) - 1,
+        questions=len(found.questions),
+    )
+
+
+def _amount(config: Config) -> dict[str, float]:
+    infusion = config.infusion
+    amounts = {"frequency": infusion.frequency, "share": infusion.share, "tokens": infusion.tokens}
+    return {name: amount for name, amount in amounts.items() if amount is not None}
+
+
+def _warnings(config: Config, knowledge: Knowledge) -> list[str]:
+    found = []
+    control, facts = config.retention.control, len(knowledge.facts)
+    if knowledge.facts and 2 * control >= facts:
+        found.append(f"retention.control keeps {control:,} of {facts:,} facts back from infusion")
+    if not knowledge.facts:
+        found.append("passages only: retention probes ask about facts, none are asked here")
+    return found
