@@ -107,8 +107,7 @@ class Session:
         self._ended = True
         exposures = self.exposures()
         status = "completed" if step >= self.run.steps else "stopped"
-        achieved = {"min": exposures.min(initial=0), "max": exposures.max(initial=0), "mean": exposures.mean()}
-        achieved = {key: float(value) for key, value in achieved.items()} if len(exposures) else None
+        achieved = {name: float(getattr(exposures, name)()) for name in ("min", "max", "mean")}
         extra = {} if self._before is not None or not self.run.start_step else {"counted_from_step": self.run.start_step}
         end = End(status=status, step=step, tokens=self.run.tokens_at(step), achieved_frequency=achieved, extra=extra)
         self.publish([end])
