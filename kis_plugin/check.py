@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kis_plugin.config import Config, load_config
-from kis_plugin.knowledge import Fact, Knowledge
+from kis_plugin.knowledge import Fact
+from kis_plugin.material import load_material
+from kis_plugin.retention import questions_of
 from kis_plugin.sentences import render
 from kis_plugin.sources import source_for
 from kis_plugin.template_book import TemplateBook
@@ -55,6 +57,8 @@ class CheckReport:
         relations: Those of the facts, most facts first.
         templates_fingerprint: SHA-256 over the templates in use.
         amount: The infusion amount, as ``{"frequency": 64.0}``.
+        control: Facts kept back from infusion.
+        probes: Questions asked at each evaluation, by series.
         warnings: What one should know, one line each.
     """
 
@@ -66,6 +70,8 @@ class CheckReport:
     relations: tuple[RelationReport, ...]
     templates_fingerprint: str
     amount: Mapping[str, float]
+    control: int
+    probes: Mapping[str, int]
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -74,17 +80,18 @@ class CheckReport:
 
 
 def check_config(path: Path) -> CheckReport:
-    """Read a configuration, its knowledge and its templates.
+    """Read a configuration, its knowledge and its templates, and make the questions, as a run would.
 
     Raises:
-        KISError: Everything wrong with the first of the three that is not right.
+        KISError: Everything wrong with the first of these that is not right.
     """
     config = load_config(path)
-    source = source_for(config.knowledge)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        knowledge = source.read(config.knowledge)
-    book = TemplateBook.load(config.templates, knowledge)
+        material = load_material(config)
+    notes = [str(warning.message) for warning in caught]
+    questions, _ = questions_of(config, material, notes)
+    knowledge, book = material.knowledge, material.book
     counts = Counter(fact.relation for fact in knowledge.facts)
     first: dict[str, Fact] = {}
     for fact in knowledge.facts:
@@ -92,13 +99,15 @@ def check_config(path: Path) -> CheckReport:
     return CheckReport(
         config=str(path),
         knowledge=str(config.knowledge),
-        source=source.name,
+        source=source_for(config.knowledge).name,
         facts=len(knowledge.facts),
         passages=len(knowledge.passages),
         relations=tuple(_relation(book, first[relation], count) for relation, count in counts.most_common()),
         templates_fingerprint=book.fingerprint(counts),
         amount=_amount(config),
-        warnings=(*(str(warning.message) for warning in caught), *_warnings(config, knowledge)),
+        control=len(material.control),
+        probes=dict(Counter(question.series for question in questions)),
+        warnings=tuple(note.removeprefix("warning: ") for note in notes),
     )
 
 
@@ -121,13 +130,3 @@ def _amount(config: Config) -> dict[str, float]:
     infusion = config.infusion
     amounts = {"frequency": infusion.frequency, "share": infusion.share, "tokens": infusion.tokens}
     return {name: amount for name, amount in amounts.items() if amount is not None}
-
-
-def _warnings(config: Config, knowledge: Knowledge) -> list[str]:
-    found = []
-    control, facts = config.retention.control, len(knowledge.facts)
-    if knowledge.facts and 2 * control >= facts:
-        found.append(f"retention.control keeps {control:,} of {facts:,} facts back from infusion")
-    if not knowledge.facts:
-        found.append("passages only: retention probes ask about facts, none are asked here")
-    return found

@@ -1,4 +1,4 @@
-"""The command ``kis``: what is installed, and whether a configuration is right. Results on stdout, the rest on stderr."""
+"""The command ``kis``: what is installed, and whether a configuration is right. Only results go to stdout."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def _show(report: CheckReport) -> None:
     amount = ", ".join(f"{name} {value:,}" for name, value in report.amount.items())
     console.print(f"{report.config} is right.")
     console.print(f"{report.knowledge}: {report.facts:,} facts, {report.passages:,} passages, read as {report.source}.")
-    console.print(f"Infusion: {amount}.")
+    probes = ", ".join(f"{count:,} {series}" for series, count in report.probes.items())
+    console.print(f"Infusion: {amount}. {report.control:,} facts are kept back as controls.")
+    console.print(f"Probes at each evaluation: {probes}.")
     if not report.relations:
         return
     table = _table("relation", "in words", "facts", "held out", "questions", "templates from", numbers=(2, 3, 4))
