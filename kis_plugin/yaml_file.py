@@ -48,7 +48,8 @@ class _Composer(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse aliases (ten lines of them make a billion values) and tags (they name code) where they stand."""
         event: Any = super().peek_event()  # type: ignore[no-untyped-call]
-        refused = "an alias (*)" if isinstance(event, yaml.AliasEvent) else getattr(event, "tag", None)
+        tag = getattr(event, "tag", None)
+        refused = "an alias (*)" if isinstance(event, yaml.AliasEvent) else f"a tag ({tag})" if tag else ""
         if refused:
             raise yaml.MarkedYAMLError(problem=refused, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
