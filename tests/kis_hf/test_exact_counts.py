@@ -1,0 +1,158 @@
+"""Every fact is shown exactly F times, counted in the batches that reached the model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from world import StopAt, controls_shown, kis, make_tokenizer, shown, trainer_for
+
+from kis_plugin.errors import KISError
+from kis_plugin.runlog import read_run_log
+
+
+def run_log(folder):
+    (path,) = (folder / "runs").glob("*/kis.jsonl")
+    return read_run_log(path)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"dataloader_num_workers": 2},
+        {"dataloader_num_workers": 2, "dataloader_persistent_workers": True, "max_steps": 40},
+        {"train_sampling_strategy": "sequential"},
+        {"gradient_accumulation_steps": 3, "max_steps": 12},
+        {"max_steps": -1, "num_train_epochs": 2},
+        {"max_steps": 45},  # two whole epochs of 20 steps and a quarter
+        {"max_steps": -1, "num_train_epochs": 3, "rows": 79, "gradient_accumulation_steps": 3},
+        {"max_steps": -1, "num_train_epochs": 2, "rows": 79, "dataloader_drop_last": True},
+    ],
+    ids=lambda keys: ",".join(f"{key}={value}" for key, value in keys.items()) or "plain",
+)
+def test_every_fact_is_shown_exactly_f_times(tmp_path, keys):
+    config, tokenizer = kis(tmp_path, frequency=5), make_tokenizer()
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, **keys)
+    trainer.train()
+    counts = shown(trainer.seen, config, tokenizer)
+    assert len(counts) == 20
+    assert set(counts.values()) == {5}
+    assert controls_shown(trainer.seen, config, tokenizer) == 0
+    assert run_log(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+
+
+@pytest.mark.parametrize(("amount", "low", "high"), [({"frequency": 2.5}, 2, 3), ({"share": 0.3}, 3, 4)])
+def test_other_amounts_are_whole_exposures_too(tmp_path, amount, low, high):
+    config, tokenizer = kis(tmp_path), make_tokenizer()
+    config["infusion"] = amount
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer)
+    trainer.train()
+    counts = shown(trainer.seen, config, tokenizer)
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert low <= min(counts.values()) <= max(counts.values()) <= high
+    log = run_log(tmp_path)
+    assert log.run.frequency == pytest.approx(sum(counts.values()) / len(counts))
+    if "share" in amount:
+        assert log.run.infused_tokens <= 0.3 * log.run.tokens < log.run.infused_tokens + 64
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("cut", [7, 20, 26])  # inside the first epoch, at its end, inside the second
+def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, workers, cut):
+    config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
+    keys = {"max_steps": 36, "dataloader_num_workers": workers, "save_strategy": "steps", "save_steps": 1000}
+    whole = trainer_for(tmp_path / "whole", config, tokenizer=tokenizer, **keys)
+    whole.train()
+    (unbroken,) = (tmp_path / "runs").glob("*/kis.jsonl")
+
+    first = trainer_for(tmp_path, config, tokenizer=tokenizer, callbacks=[StopAt(cut)], **keys)
+    first.train()
+    second = trainer_for(tmp_path, config, tokenizer=tokenizer, **keys)
+    second.train(resume_from_checkpoint=True)
+
+    seen = [*first.seen, *second.seen]
+    assert [batch.tolist() for batch in seen] == [batch.tolist() for batch in whole.seen]
+    assert set(shown(seen, config, tokenizer).values()) == {6}
+    (resumed,) = set((tmp_path / "runs").glob("*/kis.jsonl")) - {unbroken}
+    log = read_run_log(resumed)
+    assert log.end.status == "completed"
+    assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
+    assert [record.step for record in log.retention if record.probe == "held_out"] == [0, 18, 36]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, r"resume at step 7: seed: found 1, expected 0 as in the checkpoint"),
+        ({"infusion": {"frequency": 4}}, r"exposures: found \[4, 0\], expected \[3, 0\]"),
+        ({"infusion": {"frequency": 3, "window": [0, 0.5]}}, "window"),
+        ({"retention": {"control": 0}}, "items"),
+    ],
+)
+def test_a_resume_with_another_plan_is_refused_by_name(tmp_path, change, message):
+    config, keys = kis(tmp_path), {"save_strategy": "steps", "save_steps": 1000}
+    trainer_for(tmp_path, config, callbacks=[StopAt(7)], **keys).train()
+    before = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    with pytest.raises(KISError, match=message):
+        trainer_for(tmp_path, config | change, **keys).train(resume_from_checkpoint=True)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+
+
+def test_a_resume_that_would_lose_rows_is_refused(tmp_path):
+    config, keys = kis(tmp_path), {"save_strategy": "steps", "save_steps": 1000}
+    trainer_for(tmp_path, config, callbacks=[StopAt(7)], **keys).train()
+    with pytest.raises(KISError, match="rows_per_step: found 8, expected 4 as before"):
+        trainer_for(tmp_path, config, per_device_train_batch_size=8, **keys).train(resume_from_checkpoint=True)
+    with pytest.raises(KISError, match="ignore_data_skip: found True"):
+        trainer_for(tmp_path, config, ignore_data_skip=True, **keys).train(resume_from_checkpoint=True)
+
+
+def test_a_checkpoint_without_kis_is_refused(tmp_path):
+    keys = {"save_strategy": "steps", "save_steps": 1000}
+    trainer_for(tmp_path, None, callbacks=[StopAt(7)], **keys).train()
+    with pytest.raises(KISError, match="a checkpoint that was written without KIS"):
+        trainer_for(tmp_path, kis(tmp_path), **keys).train(resume_from_checkpoint=True)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_resume_may_restore_all_callbacks(tmp_path):
+    config, tokenizer = kis(tmp_path), make_tokenizer()
+    keys = {"save_strategy": "steps", "save_steps": 1000, "restore_callback_states_from_checkpoint": True}
+    first = trainer_for(tmp_path, config, tokenizer=tokenizer, callbacks=[StopAt(7)], **keys)
+    first.train()
+    second = trainer_for(tmp_path, config, tokenizer=tokenizer, **keys)
+    second.train(resume_from_checkpoint=True)
+    assert set(shown([*first.seen, *second.seen], config, tokenizer).values()) == {3}
+
+
+def test_two_trainings_of_one_trainer_are_two_runs(tmp_path):
+    config, tokenizer = kis(tmp_path), make_tokenizer()
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer)
+    trainer.train()
+    trainer.train()
+    assert set(shown(trainer.seen, config, tokenizer).values()) == {6}
+    assert len(list((tmp_path / "runs").glob("*/kis.jsonl"))) == 2
+
+
+def test_the_explicit_way_infuses_one_pass(tmp_path):
+    from world import BaseRows
+
+    from kis_hf import KnowledgeInfusion
+
+    config, tokenizer = kis(tmp_path, frequency=4), make_tokenizer()
+    infused = KnowledgeInfusion(config, tokenizer=tokenizer).infuse(BaseRows(80, tokenizer))
+    import numpy as np
+
+    batch = np.array([infused[index]["input_ids"] for index in range(len(infused))])
+    assert set(shown([batch], config, tokenizer).values()) == {4}
+
+
+def test_the_log_is_json_lines_with_what_the_predictor_needs(tmp_path):
+    trainer_for(tmp_path, kis(tmp_path)).train()
+    (path,) = (tmp_path / "runs").glob("*/kis.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["type"] for line in lines][:1] + [lines[-1]["type"]] == ["run", "end"]
+    run = lines[0]
+    assert run["params"] == sum(p.numel() for p in trainer_for(tmp_path, None).model.parameters())
+    assert (run["tokens"], run["frequency"], run["facts"], run["options"]) == (20 * 4 * 64, 3.0, 20, 4)
