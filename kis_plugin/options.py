@@ -19,8 +19,8 @@ from kis_plugin.seeded import IntArray, mix, permutation
 
 __all__ = ["Codes", "OptionSet", "OptionSets", "coded", "groups_of", "option_sets"]
 
-# Sets in which an object is true for two subjects are dealt anew, so often at most.
-DEALS = 16
+_DEALS = 16  # sets in which an object is true for two subjects are dealt anew, so often at most
+_SWAPS = 4  # of each place of a group with another group's
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _split(indices: IntArray, keys: IntArray, count: int) -> list[IntArray]:
 def _groups(codes: Codes, pool: IntArray, true: IntArray, options: int, seed: int) -> IntArray:
     """Deal until nothing is left that fits: (groups, options)."""
     found: list[IntArray] = []
-    for attempt in range(DEALS):
+    for attempt in range(_DEALS):
         dealt = pool[_deal(codes.object[pool], options, seed, attempt)]
         if not len(dealt):
             break
@@ -162,6 +162,7 @@ def _deal(objects: IntArray, options: int, *key: int) -> IntArray:
 
     Facts lie in order of their objects, each object's run cut to the number of groups, and group ``g`` takes every
     ``groups``-th from the ``g``-th on: no run is long enough to be met twice (McNaughton's wrap-around rule, 1959).
+    Swaps then see to it that an object does not always meet the same others.
     """
     _, classes, counts = np.unique(objects, return_inverse=True, return_counts=True)
     groups = _most_groups(counts.astype(np.int64), options)
@@ -170,7 +171,22 @@ def _deal(objects: IntArray, options: int, *key: int) -> IntArray:
     order = shuffled[np.argsort(rank[shuffled], kind="stable")]
     within = np.arange(len(order)) - np.searchsorted(rank[order], rank[order])
     kept = order[within < groups][: groups * options]
-    return kept.reshape(options, groups).T
+    dealt = kept.reshape(options, groups).T.copy()
+    for turn in range(_SWAPS * options):
+        _swap(dealt, classes, turn % options, permutation(groups, *key, 2 + turn))
+    return dealt
+
+
+def _swap(dealt: IntArray, classes: IntArray, place: int, order: IntArray) -> None:
+    """Let pairs of groups, which ``order`` makes, exchange what they hold at ``place`` where objects stay distinct."""
+    half = len(order) // 2
+    one, other = order[:half], order[half : 2 * half]
+    held = classes[dealt]  # (groups, options)
+    rest = np.arange(dealt.shape[1]) != place
+    new_to_one = (held[one][:, rest] != held[other, place][:, None]).all(axis=1)
+    new_to_other = (held[other][:, rest] != held[one, place][:, None]).all(axis=1)
+    one, other = one[new_to_one & new_to_other], other[new_to_one & new_to_other]
+    dealt[one, place], dealt[other, place] = dealt[other, place], dealt[one, place]
 
 
 def _most_groups(counts: IntArray, options: int) -> int:

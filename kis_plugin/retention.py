@@ -69,7 +69,7 @@ class Retention:
             return
         start = perf_counter()
         with run.model.evaluating():
-            scores = self._prepared.score(run.model)
+            scores = self._prepared.score(run.model, block=run.block)
         seconds = perf_counter() - start
         records = [
             _record(run, step, name, scores, rows, self._prepared.counts[rows], seconds)

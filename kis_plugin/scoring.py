@@ -80,12 +80,20 @@ class PreparedQuestions:
     answers: IntArray
     counts: IntArray
 
-    def score(self, model: ModelView, batch_tokens: int = BATCH_TOKENS) -> Scores:
-        """Run the model; ``batch_tokens`` bounds rows times padded length of a pass, but for single rows."""
+    def score(self, model: ModelView, batch_tokens: int = BATCH_TOKENS, block: int | None = None) -> Scores:
+        """Run the model.
+
+        Args:
+            model: In evaluation mode.
+            batch_tokens: Rows times padded length of one pass, at most; a single row may be longer.
+            block: The longest row that the model takes; rows are not padded beyond.
+        """
         logprobs = np.empty(len(self.token), dtype=np.float64)
         start = 0
         while start < len(self.rows):
-            width = -(-len(self.rows[start]) // _MULTIPLE) * _MULTIPLE
+            longest = len(self.rows[start])
+            width = -(-longest // _MULTIPLE) * _MULTIPLE
+            width = width if block is None or width <= block else longest
             stop = min(start + max(batch_tokens // width, 1), len(self.rows))
             ids = torch.zeros((stop - start, width), dtype=torch.int64)  # (B, T)
             for place, row in enumerate(self.rows[start:stop]):

@@ -1,0 +1,99 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kis_plugin.knowledge import Fact, Passage, Templates
+from kis_plugin.options import OptionSet
+from kis_plugin.probes import BUILT_IN, PASSAGE, QuestionMaker, passage_facts, passage_templates
+from kis_plugin.sentences import render
+
+KINDS = {kind.name: kind for kind in BUILT_IN}
+CITIES = ["Rome", "Oslo", "Lima", "Baku", "Bonn", "Cork", "Kyiv", "Riga"]
+FACTS = [Fact(f"Person {number}", "born in", city) for number, city in enumerate(CITIES)]
+SETS = [OptionSet("born in", (0, 1, 2, 3)), OptionSet("born in", (4, 5, 6, 7))]
+TEMPLATES = Templates(
+    (
+        "{subject} was born in {object}.",
+        "{object} is where {subject} was born.",
+        "The birthplace of {subject}: {object}",
+    ),
+    ("Where was {subject} born? {object}",),
+)
+
+
+def maker(templates=TEMPLATES, sets=SETS, facts=FACTS, seed=0):
+    return QuestionMaker(facts, sets, lambda relation: templates, seed)
+
+
+def sentences(kind, **changed):
+    return [question.prefix + question.options[question.answer] for question in KINDS[kind].questions(maker(**changed))]
+
+
+def test_seen_probes_are_the_sentences_that_are_infused():
+    assert sentences("seen") == [render(TEMPLATES.statements[0], fact) for fact in FACTS]
+
+
+def test_held_out_probes_use_every_other_statement_and_never_the_infused_one():
+    asked = Counter("is where" in text for text in sentences("held_out"))
+    assert asked == {True: 4, False: 4}
+    assert not any("was born in" in text for text in sentences("held_out"))
+
+
+def test_the_question_kind_leaves_out_relations_without_questions():
+    assert sentences("question")[0] == "Where was Person 0 born? Rome"
+    assert sentences("question", templates=Templates(TEMPLATES.statements)) == []
+
+
+def test_options_are_the_objects_of_the_set_for_every_fact_of_it():
+    first = KINDS["seen"].questions(maker())[1]
+    assert first.prefix == "Person 1 was born in "
+    assert first.options == ("Rome.", "Oslo.", "Lima.", "Baku.")
+    assert (first.fact, first.answer, first.series) == (1, 1, "seen")
+
+
+def test_where_the_object_comes_first_the_options_tell_the_subject():
+    question = maker().ask_set("mine", SETS[0], "{object} is where {subject} was born.")[2]
+    assert question.prefix == ""
+    assert question.options[0] == "Rome is where Person 2 was born."
+
+
+@given(
+    st.lists(st.text(min_size=1), min_size=6, max_size=6),
+    st.sampled_from([*TEMPLATES.statements, "«{object}»{subject}"]),
+)
+def test_prefix_and_option_make_the_rendered_sentence_whatever_the_names(names, sentence):
+    facts = [Fact(names[n], "P1", names[n + 3]) for n in range(3)]
+    for question in maker(facts=facts).ask_set("any", OptionSet("P1", (0, 1, 2)), sentence):
+        for text, other in zip(question.options, facts, strict=True):
+            assert question.prefix + text == render(sentence, facts[question.fact], other.object)
+
+
+def test_the_seed_chooses_which_set_begins_with_which_sentence():
+    assert len({tuple(sentences("held_out", seed=seed)) for seed in range(8)}) == 2
+
+
+def test_facts_of_a_set_are_asked_alike():
+    for start in (0, 4):
+        asked = KINDS["held_out"].questions(maker())[start : start + 4]
+        assert len({question.prefix == "" for question in asked}) == 1
+
+
+WORDS = [f"word{number}" for number in range(60)]
+
+
+@pytest.mark.parametrize(("words", "told"), [(20, 12), (25, 17), (60, 30)])
+def test_a_passage_is_told_to_a_word_and_asked_for_the_next_eight(words, told):
+    text = "  " + "\n".join(WORDS[:words])
+    (fact,) = passage_facts([Passage(text, "p1")])
+    assert text.startswith(fact.subject + fact.object)
+    assert fact.subject.split() == WORDS[:told]
+    assert fact.object.split() == WORDS[told : told + 8]
+    assert fact.subject.endswith("\n")
+    assert fact.relation == PASSAGE
+    assert render(passage_templates(PASSAGE).statements[0], fact) == fact.subject + fact.object
+
+
+def test_short_passages_are_left_out():
+    assert passage_facts([Passage(" ".join(WORDS[:19]), "p1"), Passage("", "p2")]) == []

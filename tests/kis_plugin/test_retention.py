@@ -1,0 +1,276 @@
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kis_plugin import retention
+from kis_plugin.config import Config, ProbesConfig, RetentionConfig
+from kis_plugin.control import split_control
+from kis_plugin.errors import KISError
+from kis_plugin.knowledge import Fact, Knowledge, Passage, Templates
+from kis_plugin.material import Material
+from kis_plugin.retention import Retention, evaluation_steps, questions_of
+from kis_plugin.run import TrainingRun
+from kis_plugin.sentences import Encoded, render
+
+TEMPLATES = Templates(
+    (
+        "{subject} was born in {object}.",
+        "The birthplace of {subject} is {object}.",
+        "{object} saw the birth of {subject}.",
+    ),
+    ("Where was {subject} born? {object}",),
+)
+FACTS = tuple(Fact(f"Person{number}", "born", f"City{number % 40}", str(number)) for number in range(400))
+
+
+class Words:
+    """One token a word, with the space before it, or a mark; ids in order of appearance."""
+
+    eos = 0
+    fingerprint = "words"
+
+    def __init__(self):
+        self.ids = {}
+
+    def encode(self, texts):
+        pieces = [list(re.finditer(r"\s?\w+|\W", text)) for text in texts]
+        return [
+            Encoded(
+                tuple(self.ids.setdefault(piece.group(), len(self.ids) + 1) for piece in found),
+                tuple(piece.end() for piece in found),
+            )
+            for found in pieces
+        ]
+
+
+class Knowing:
+    """A model that goes on with the sentences it knows, and is indifferent everywhere else."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.next, self.modes = tokenizer, {}, []
+
+    def learn(self, sentences):
+        for text in self.tokenizer.encode(sentences):
+            ids = (0, *text.ids)
+            self.next |= {ids[:at]: ids[at] for at in range(1, len(ids))}
+
+    def logits(self, input_ids):
+        self.modes.append("asked")
+        logits = torch.zeros(*input_ids.shape, len(self.tokenizer.ids) + 1)
+        for number, row in enumerate(input_ids.tolist()):
+            for at in range(len(row)):
+                known = self.next.get(tuple(row[: at + 1]))
+                if known is not None:
+                    logits[number, at, known] = 10.0
+        return logits
+
+    @contextmanager
+    def evaluating(self):
+        self.modes.append("evaluation")
+        yield
+        self.modes.append("training")
+
+
+class Book:
+    def of(self, relation):
+        return TEMPLATES
+
+
+@pytest.fixture
+def material(monkeypatch):
+    made = Material(Knowledge(FACTS), Book(), *split_control(FACTS, 40, 0))
+    monkeypatch.setattr(retention, "load_material", lambda config: made)
+    return made
+
+
+def run_with(probes=None, every=0.5, steps=10, **changed):
+    probes = probes or ProbesConfig(facts=100, templates=("held_out",))
+    config = Config(Path("facts.jsonl"), retention=RetentionConfig(every=every, probes=probes, control=40))
+    tokenizer = Words()
+    run = TrainingRun(
+        config=config, tokenizer=tokenizer, model=Knowing(tokenizer), framework="none", run_id="r", folder=Path("r"),
+        params=1, params_non_embedding=1, rows=100, block=32, steps=steps,
+    )  # fmt: skip
+    said, records = [], []
+    return replace(run, narrate=said.append, publish=records.extend, **changed), said, records
+
+
+def plugin(run):
+    made = Retention(run)
+    made.kis_run_start(run=run)
+    return made
+
+
+def test_what_the_model_knows_is_what_is_measured(material):
+    run, _, records = run_with()
+    asked = plugin(run)
+    # It knows the infused facts in their seen wording, and half of them in the held-out ones.
+    infused = [FACTS[index] for index in material.infused]
+    run.model.learn(render(TEMPLATES.statements[0], fact) for fact in infused)
+    known = [fact for fact in infused if int(fact.id) % 2]
+    run.model.learn(render(statement, fact) for fact in known for statement in TEMPLATES.statements[1:2])
+    asked.kis_step_end(run=run, step=10)
+    found = {record.probe: record for record in records}
+    assert list(found) == ["held_out", "seen", "control"]
+    assert (found["seen"].accuracy, found["seen"].n) == (1.0, 100)
+    assert found["seen"].margin > 5
+    questions, _ = questions_of(run.config, material, [])
+    expected = sum(
+        question.prefix.startswith("The birthplace") and int(FACTS[question.fact].id) % 2
+        for question in questions
+        if question.series == "held_out"
+    )
+    assert 0 < found["held_out"].correct < 100
+    assert found["held_out"].correct == expected
+    assert found["control"].correct == 0
+    assert {(record.step, record.tokens) for record in records} == {(10, 3200)}
+
+
+def test_records_carry_chance_and_a_wilson_interval(material):
+    run, _, records = run_with()
+    asked = plugin(run)
+    run.model.learn(render(TEMPLATES.statements[0], FACTS[index]) for index in material.infused)
+    asked.kis_step_end(run=run, step=0)
+    seen = next(record for record in records if record.probe == "seen")
+    # 100 of 100: Wilson's lower limit is n / (n + z^2)
+    assert seen.extra == {"chance": 0.25, "low": pytest.approx(100 / (100 + 1.959964**2), abs=1e-6), "high": 1.0}
+    assert seen.seconds > 0
+
+
+def test_the_model_is_asked_in_evaluation_mode_at_the_points_of_the_run_only(material):
+    run, _, records = run_with()
+    asked = plugin(run)
+    for step in range(11):
+        asked.kis_step_end(run=run, step=step)
+    assert sorted({record.step for record in records}) == [0, 5, 10]
+    modes = run.model.modes
+    assert modes[0] == "evaluation"
+    assert modes[-1] == "training"
+    assert modes.count("evaluation") == 3
+
+
+def test_the_run_record_says_what_is_asked(material):
+    run, said, _ = run_with()
+    record = plugin(run).kis_run_record(run=run)
+    assert record["options"] == 4
+    assert record["probes"]["held_out"] == record["probes"]["seen"] == 100
+    assert record["probes"]["control"] >= 36
+    assert any("asking 100 held_out, 100 seen" in line and "at 3 points" in line for line in said)
+
+
+def test_infused_and_control_facts_are_never_asked_as_each_other(material):
+    questions, _ = questions_of(run_with()[0].config, material, [])
+    control = set(material.control.tolist())
+    for question in questions:
+        assert (question.fact in control) == (question.series == "control")
+
+
+def test_a_leak_is_told_at_the_end(material):
+    run, said, _ = run_with()
+    asked = plugin(run)
+    run.model.learn(render(statement, fact) for fact in FACTS for statement in TEMPLATES.statements[1:2])
+    asked.kis_step_end(run=run, step=5)
+    assert not any("control facts" in line for line in said)
+    asked.kis_step_end(run=run, step=10)
+    (line,) = [line for line in said if "control facts" in line]
+    assert line.startswith("kis: warning: control facts are answered at 0.")
+
+
+def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(material):
+    probes = ProbesConfig(facts=40, templates=("question", "held_out"))
+    questions, _ = questions_of(run_with(probes)[0].config, material, [])
+    assert list(dict.fromkeys(question.series for question in questions)) == ["question", "held_out", "seen", "control"]
+    assert all(question.prefix.startswith("Where") for question in questions if question.series == "control")
+
+
+def test_an_unknown_kind_names_the_nearest(material):
+    with pytest.raises(KISError, match="Did you mean 'held_out'"):
+        plugin(run_with(ProbesConfig(templates=("heldout",)))[0])
+
+
+def test_other_ranks_are_asked_alike_and_say_nothing(material):
+    first, _, _ = run_with()
+    other, said, records = run_with(rank=1, world_size=2)
+    for run in (first, other):
+        plugin(run).kis_step_end(run=run, step=10)
+    assert len(first.model.modes) == len(other.model.modes)
+    assert said == []
+    assert len(records) == 3  # whoever publishes decides by rank
+
+
+def test_sets_with_sentences_longer_than_a_row_are_left_out_whole(monkeypatch):
+    facts = (*FACTS[:80], Fact("Person of a " + "very " * 40 + "long name", "born", "City9"))
+    made = Material(Knowledge(facts), Book(), np.arange(len(facts)), np.arange(0))
+    monkeypatch.setattr(retention, "load_material", lambda config: made)
+    run, said, records = run_with()
+    asked = plugin(run)
+    assert asked.kis_run_record(run=run)["probes"] == {"held_out": 76, "seen": 76}
+    assert any("4 facts are not asked" in line for line in said)
+    asked.kis_step_end(run=run, step=0)
+    assert {record.n for record in records} == {76}
+
+
+def test_nothing_to_ask_is_refused(monkeypatch):
+    facts = tuple(Fact(f"Person{n}", "born", f"City{n % 3}") for n in range(30))
+    made = Material(Knowledge(facts), Book(), np.arange(30), np.arange(0))
+    monkeypatch.setattr(retention, "load_material", lambda config: made)
+    with pytest.raises(KISError, match="3 distinct objects among 30 facts, 4 needed"):
+        plugin(run_with()[0])
+
+
+def passages(count, words):
+    return tuple(
+        Passage(" ".join(f"w{number}x{word}" for word in range(words)), str(number)) for number in range(count)
+    )
+
+
+def documents(monkeypatch, found):
+    made = Material(Knowledge(passages=found), Book(), np.arange(0), np.arange(0))
+    monkeypatch.setattr(retention, "load_material", lambda config: made)
+
+
+def test_documents_are_asked_how_they_go_on(monkeypatch):
+    found = passages(30, 40)
+    documents(monkeypatch, found)
+    run, said, records = run_with(ProbesConfig(facts=20), block=64)
+    asked = plugin(run)
+    run.model.learn([passage.text for passage in found])
+    asked.kis_step_end(run=run, step=0)
+    assert [(record.probe, record.n, record.accuracy) for record in records] == [("seen", 20, 1.0)]
+    assert any("Retention proper needs" in line for line in said)
+
+
+def test_documents_of_short_passages_are_refused(monkeypatch):
+    documents(monkeypatch, passages(30, 19))
+    with pytest.raises(KISError, match="0 passages of 20 words or more"):
+        plugin(run_with()[0])
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "start", "points"),
+    [
+        (0.1, 1000, 0, range(0, 1001, 100)),
+        (0.3, 10, 0, [0, 3, 6, 9, 10]),
+        (4, 10, 0, [0, 4, 8, 10]),
+        (0.1, 3, 0, [0, 1, 2, 3]),
+        (0.25, 8, 4, [6, 8]),
+        (100, 10, 0, [0, 10]),
+    ],
+)
+def test_evaluations_are_at_the_start_the_end_and_in_between(every, steps, start, points):
+    assert sorted(evaluation_steps(every, steps, start)) == list(points)
+
+
+@given(st.one_of(st.floats(0.001, 0.999), st.integers(1, 50)), st.integers(1, 200), st.data())
+def test_a_resumed_run_evaluates_where_the_whole_run_would_have(every, steps, data):
+    start = data.draw(st.integers(1, steps))
+    whole, rest = evaluation_steps(every, steps), evaluation_steps(every, steps, start)
+    assert rest == {step for step in whole if step > start}
+    assert {0, steps} <= whole
