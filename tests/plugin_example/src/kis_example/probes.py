@@ -1,0 +1,10 @@
+"""Asks by the held-out sentences that tell the object before the subject."""
+
+from kis_plugin.probes import TemplateProbe
+
+
+def _object_first(templates):
+    return [text for text in templates.statements[1:] if text.index("{object}") < text.index("{subject}")]
+
+
+reversed_order = TemplateProbe("reversed_order", _object_first)
