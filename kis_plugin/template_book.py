@@ -123,7 +123,7 @@ class TemplateBook:
 
 def in_words(relation: str) -> str:
     """Return a name as words: ``birth_place`` and ``birthPlace`` both as ``birth place``."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", " ", relation)
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", relation)
     words = re.sub(r"[_\-\s]+", " ", parted).strip()
     return words if parted == relation else " ".join(word.lower() if word.istitle() else word for word in words.split())
 

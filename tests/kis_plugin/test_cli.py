@@ -1,0 +1,125 @@
+"""The command kis, as a shell sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kis_plugin import __version__
+from kis_plugin.cli import main
+
+FACTS = "subject,relation,object\n" + "".join(f"Land {n},P36,[bold]Town[/bold] {n}\n" for n in range(40))
+
+
+@pytest.fixture(autouse=True)
+def config(here):
+    Path("facts.csv").write_text(FACTS)
+    Path("kis.yaml").write_text("knowledge: facts.csv\nretention: {control: 8}\n")
+
+
+def kis(*arguments: str):
+    return CliRunner().invoke(main, arguments)
+
+
+def shell(command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    code = f'"{sys.executable}" -c "from kis_plugin.cli import main; main(prog_name=\'kis\')"'
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **env}
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command.replace("KIS", code)], env=environment, capture_output=True, text=True
+    )
+
+
+def test_check_says_what_would_be_told():
+    outcome = kis("check", "kis.yaml")
+    assert outcome.exit_code == 0
+    assert "facts.csv: 40 facts, 0 passages, read as triples." in outcome.stdout
+    assert "Infusion: frequency 64.0. 8 facts are kept back as controls." in outcome.stdout
+    row = next(line.split() for line in outcome.stdout.splitlines() if line.startswith(" P36 "))
+    assert (row[:3], row[-1]) == (["P36", "capital", "40"], "built_in")
+    assert "[bold]Town[/bold] 0" in outcome.stdout  # names are no markup
+
+
+def test_check_gives_the_same_as_json():
+    outcome = kis("check", "kis.yaml", "--json")
+    report = json.loads(outcome.stdout)
+    assert (report["status"], report["facts"], report["control"], report["amount"]) == (
+        "ok",
+        40,
+        8,
+        {"frequency": 64.0},
+    )
+    (relation,) = report["relations"]
+    assert (relation["relation"], relation["facts"], relation["templates"]) == ("P36", 40, "built_in")
+    assert "Land 0" in relation["trained"]
+    assert relation["trained"] != relation["held_out"]
+    assert sum(report["probes"].values()) > 0
+
+
+def test_problems_go_to_stderr_and_exit_with_2():
+    Path("kis.yaml").write_text("knowledge: facts.csv\nsed: 1\nretention: {every: 0}\n")
+    outcome = kis("check", "kis.yaml")
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("kis: 2 problems:\n  kis.yaml:2 sed: found an unknown key")
+    as_json = kis("check", "kis.yaml", "--json")
+    assert as_json.exit_code == 2
+    found = json.loads(as_json.stdout)
+    assert found["status"] == "error"
+    assert [problem["where"] for problem in found["problems"]] == ["kis.yaml:2 sed", "kis.yaml:3 retention.every"]
+    assert found["problems"][0]["hint"] == "Did you mean 'seed'?"
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ("subject,relation\n", "facts.csv:1 object: found only the columns"),
+        (FACTS + "Land 0,P36,[bold]Town[/bold] 0\n", "facts.csv:42: found 'Land 0 | P36 |"),
+    ],
+)
+def test_problems_of_the_knowledge_are_problems_of_the_configuration(facts, said):
+    Path("facts.csv").write_text(facts)
+    outcome = kis("check", "kis.yaml")
+    assert outcome.exit_code == 2
+    assert said in outcome.stderr
+
+
+def test_plugins_are_listed_as_a_table_and_as_json():
+    listed = json.loads(kis("plugins", "--json").stdout)
+    uniform = {"kind": "schedules", "name": "uniform", "module": "kis_plugin.schedules", "plugin": "kis_plugin.builtin",
+               "distribution": f"kis-plugin {__version__}"}  # fmt: skip
+    assert uniform in listed
+    table = kis("plugins").stdout
+    assert all(item["name"] in table and item["module"] in table for item in listed)
+
+
+def test_version_and_wrong_usage():
+    assert kis("--version").stdout == f"kis, version {__version__}\n"
+    assert kis("chek").exit_code == 2
+    assert kis("check").exit_code == 2
+
+
+def test_a_pipe_gets_whole_rows_without_colour_and_may_close_early():
+    piped = shell("KIS plugins | cat")
+    assert "\x1b" not in piped.stdout
+    assert all(line.count("kis-plugin") <= 1 for line in piped.stdout.splitlines())
+    closed = shell("KIS plugins | head -n 2; exit 0")
+    assert (closed.stdout.split(), closed.stderr) == (["kind", "name", "module", "distribution"], "")
+
+
+def test_any_locale_will_do():
+    Path("facts.csv").write_text(FACTS.replace("Town", "Mésto"), encoding="utf-8")
+    plain = shell("KIS check kis.yaml", LC_ALL="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii", NO_COLOR="1")
+    assert plain.returncode == 0, plain.stderr
+    assert "M\\xe9sto" in plain.stdout
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; from kis_plugin.cli import main; main(['--help'], standalone_mode=False); " \
+           "sys.exit(bool({'numpy', 'scipy', 'torch', 'rich.table', 'yaml'} & set(sys.modules)))"  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True).returncode == 0

@@ -1,0 +1,198 @@
+"""Which sentences tell a relation, and what a template must not be."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kis_plugin.errors import KISError
+from kis_plugin.knowledge import Fact, Knowledge, Templates
+from kis_plugin.sentences import render
+from kis_plugin.template_book import BuiltInTemplates, TemplateBook, in_words
+from kis_plugin.template_file import read_template_file
+from kis_plugin.template_text import distinct, normal, problems_of
+
+pytestmark = pytest.mark.usefixtures("here")
+
+CAPITAL = Fact("Italy", "P36", "Rome")
+OWN = Fact("Ada", "birthPlace", "London")
+CAME = Templates(("{object} governs {subject}.", "{subject} looks to {object}."))
+MINE = """\
+P36:
+  label: seat of government
+  statements:
+    - "{subject} has its seat in {object}."
+    - "The seat of {subject} is {object}."
+  questions: ["What is the seat of {subject}? {object}"]
+P9999:
+  label: favourite colour
+"""
+
+
+def book(selection=None, templates=None, facts=(CAPITAL, OWN)) -> TemplateBook:
+    return TemplateBook.load(selection, Knowledge(facts=tuple(facts), templates=templates or {}))
+
+
+def mine(text: str = MINE) -> str:
+    Path("mine.yaml").write_text(text)
+    return "mine.yaml"
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(KISError) as caught:
+        read_template_file(Path(mine(text)))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_users_file_goes_before_what_came_with_the_facts_and_that_before_the_built_in():
+    all_three = book(mine(), {"P36": CAME, "P17": CAME})
+    assert [all_three.origin(name) for name in ("P36", "P17", "P6", "P9999")] == [
+        "mine.yaml", "knowledge", "built_in", "built_in, generic",
+    ]  # fmt: skip
+    assert all_three.of("P36").statements[0] == "{subject} has its seat in {object}."
+    assert all_three.of("P17") == CAME
+
+
+def test_a_template_set_is_selected_by_name():
+    chosen = book("built_in", {"P36": CAME})
+    assert chosen.of("P36") == BuiltInTemplates().templates()["P36"]
+    assert chosen.origin("P36") == "template set built_in"
+    with pytest.raises(
+        KISError, match=r"kis\.yaml:2 templates: found 'build_in', expected one of the installed templates"
+    ):
+        TemplateBook.load("build_in", Knowledge(), "kis.yaml:2 templates")
+
+
+def test_the_built_in_templates_have_three_statements_or_more():
+    for relation, templates in BuiltInTemplates().templates().items():
+        assert len(templates.statements) >= 3, relation
+
+
+def test_generic_templates_tell_the_relation_in_words():
+    generic = BuiltInTemplates().templates()["*"].statements[0]
+    assert book().of("birthPlace").statements[0] == generic.replace("{relation}", "birth place")
+    assert book(mine()).of("P9999").statements[0] == generic.replace("{relation}", "favourite colour")
+
+
+def test_a_generic_template_of_the_users_own_serves_what_nothing_else_does():
+    own = '"*": {statements: ["{subject}: {relation}: {object}", "{relation} of {subject}: {object}"]}'
+    found = book(mine(own), {"P36": CAME})
+    assert found.of("P36") == CAME
+    assert found.of("birthPlace").statements == (
+        "{subject}: birth place: {object}",
+        "birth place of {subject}: {object}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("birth_place", "birth place"), ("birthPlace", "birth place"), ("BirthPlace", "birth place"), ("P36", "P36"),
+     ("born in", "born in"), ("part-of", "part of"), ("hasDNASequence", "has DNA sequence"),
+     ("FBI_agent", "FBI agent")],
+)  # fmt: skip
+def test_names_in_words(name, words):
+    assert in_words(name) == words
+
+
+def test_every_problem_of_a_file_is_said_at_once_with_its_line():
+    assert problems(
+        "P1:\n"
+        "  statements:\n"
+        '    - "{subject} is {object}."\n'
+        '    - "{Subject} was {object}."\n'
+        '    - "{subject} is -- {object}"\n'
+        "P2:\n"
+        '  statments: ["{subject} {object}"]\n'
+        "  label: x\n"
+        "P3:\n"
+        '  statements: ["{subject} had {object}."]\n'
+        "P4: []\n"
+        "P5:\n"
+        '  statements: ["The {relation} of {subject} is {object}", "{object} {subject} {object}"]\n'
+        '  questions: ["Is {object} of {subject}?"]\n'
+        "P6:\n"
+        "  statements: {subject}\n"
+    ) == [
+        "mine.yaml:4 P1: found {subject} 0 times in '{Subject} was {object}.', expected it exactly once",
+        "mine.yaml:4 P1: found other braces in '{Subject} was {object}.', expected no braces but {subject}, {object}",
+        "mine.yaml:5 P1: found '{subject} is -- {object}' again, expected another sentence than at mine.yaml:3 P1. "
+        "Case and punctuation do not count: held-out templates must be new to the model.",
+        "mine.yaml:7 P2.statments: found an unknown key, expected a known one. Did you mean 'statements'?",
+        "mine.yaml:9 P3: found 1 statement, expected two or more. The first is trained on, the others are held out.",
+        "mine.yaml:11 P4: found no statements, expected a mapping with label, statements, questions",
+        "mine.yaml:13 P5: found other braces in 'The {relation} of {subject} is {object}', expected no braces but "
+        "{subject}, {object}. Only templates under '*' may use {relation}.",
+        "mine.yaml:13 P5: found {object} 2 times in '{object} {subject} {object}', expected it exactly once",
+        "mine.yaml:14 P5: found 'Is {object} of {subject}?', expected a question with its answer {object} at the end",
+        "mine.yaml:16 P6.statements: found {'subject': None}, expected a list of templates",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "mine.yaml:1: found no relations"),
+        ("- a", "mine.yaml:1: found no relations"),
+        ('P1: {label: ""}', "mine.yaml:1 P1.label: found ''"),
+        ('P1: {label: "{x}"}', "mine.yaml:1 P1.label: found '{x}', expected words without braces"),
+        ('P1: {statements: [{subject} is {object}]}', "mine.yaml:1"),
+        ('P1: {statements: [3, "{subject} {object}"]}', "mine.yaml:1 P1.statements: found 3, expected text"),
+        ('P1: {statements: ["a\\nb"]}', "mine.yaml:1 P1.statements: found 'a\\nb', expected text in one line"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_wrong(text, said):
+    assert problems(text)[0].startswith(said)
+
+
+def test_a_missing_file():
+    with pytest.raises(KISError, match=r"absent\.yaml: found no such file or directory, expected a file of templates"):
+        book("absent.yaml")
+
+
+def test_templates_that_came_with_the_facts_are_checked_too():
+    with pytest.raises(KISError, match=r"knowledge P36 statements\[1\]: found \{object\} 0 times"):
+        book(templates={"P36": Templates(("{subject} {object}", "{subject}"))})
+
+
+def test_relations_whose_names_have_braces_are_refused_all_at_once():
+    with pytest.raises(KISError) as caught:
+        book(facts=[Fact("a", "{object}", "b"), Fact("a", "}", "b"), CAPITAL])
+    assert [problem.where for problem in caught.value.problems] == ["relation '{object}'", "relation '}'"]
+
+
+def test_the_fingerprint_changes_with_the_templates_in_use_and_with_nothing_else():
+    first = book(templates={"P36": CAME})
+    assert first.fingerprint(["P36", "P6"]) == book(templates={"P36": CAME, "P7": CAME}).fingerprint(
+        ["P6", "P36", "P6"]
+    )
+    assert first.fingerprint(["P36"]) != book().fingerprint(["P36"])
+    assert first.fingerprint(["P36"]) != first.fingerprint(["P36", "P6"])
+    assert len(first.fingerprint([])) == 64
+
+
+@given(st.text(string.ascii_letters + ".,;:!? -'", max_size=30))
+def test_case_punctuation_and_spaces_make_no_new_sentence(words):
+    told = f"{words} {{subject}} and {{object}}"
+    again = f"  {words.upper()},  {{subject}} and: {{object}}!"
+    assert normal(told) == normal(again)
+    assert distinct([told, again]) == (told.strip(),)
+    assert problems_of(Templates((told, again)), "x")
+
+
+braces = st.text("{}subject object.a", max_size=24)
+rest = braces | st.sampled_from(["{subject}", "{object}"])
+
+
+@given(st.lists(rest, min_size=1, max_size=5).map("".join), st.text("{}subjecto ", min_size=1, max_size=12))
+def test_a_template_that_passes_is_filled_with_any_name_exactly(template, name):
+    other = "{subject} stands beside {object} here"
+    if problems_of(Templates((template, other)), "x"):
+        return
+    fact = Fact(name, "r", f"<{name}>")
+    before, after = template.split("{subject}")
+    expected = f"{before}\0{after}".replace("{object}", fact.object).replace("\0", name)
+    assert render(template, fact) == expected
