@@ -54,7 +54,10 @@ class TrainerLog:
                 if record.margin is not None:
                     logs[f"retention/{record.probe}_margin"] = record.margin
         if logs:
+            control = self._trainer.control
+            due = control.should_log  # which logging clears: the training loss of this step must not be lost
             self._trainer.log(logs)
+            control.should_log = due
 
 
 def sum_over_ranks(trainer: Trainer, array: IntArray) -> IntArray:

@@ -1,0 +1,190 @@
+"""A sweep: tiny Llama models over sizes and infusion frequencies, each trained by a real Trainer with one callback.
+
+    python examples/sweep.py --out sweep-out --params 60k,120k --frequencies 0,16,64,256 --tokens-per-param 20
+
+Everything is made from ``examples/data``: a tokenizer is trained on the text, the text is packed into rows, a number
+of facts is drawn. Runs go on side by side, one a core; a run that has its last line in the log is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import math
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+BLOCK = 128  # tokens a row
+BATCH = 16  # rows a step
+VOCABULARY = 2048
+HELD_OUT_ROWS = 256  # rows of general text for the loss
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the sweep."""
+
+    out: str
+    layers: int
+    width: int
+    frequency: float
+    steps: int
+    control: int
+    probes: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Folder name, the same for the same run."""
+        return f"L{self.layers}-d{self.width}-F{self.frequency:g}-steps{self.steps}-seed{self.seed}"
+
+
+def prepare(out: Path, facts: int, seed: int) -> int:
+    """Make tokenizer, rows and facts in ``out``, once; return the number of training rows."""
+    import numpy as np
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    from kis_plugin.seeded import permutation
+
+    out.mkdir(parents=True, exist_ok=True)
+    facts_file = out / "facts.jsonl"
+    lines = (HERE / "data" / "facts.jsonl").read_text(encoding="utf-8").splitlines()
+    chosen = sorted(permutation(len(lines), seed, 100)[:facts].tolist()) if facts else range(len(lines))
+    facts_file.write_text("".join(lines[index] + "\n" for index in chosen), encoding="utf-8")
+    rows_file = out / "rows.npy"
+    if not rows_file.exists():
+        text = lzma.open(HERE / "data" / "text.txt.xz", "rt", encoding="utf-8").read()
+        books = [book.strip() for book in text.split("\f") if book.strip()]
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=VOCABULARY,
+            special_tokens=["<|endoftext|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        # Names are cut into letters by a tokenizer that has seen none; a domain's tokenizer has seen the domain.
+        objects = " ".join(json.loads(line)["object"] for line in lines)
+        tokenizer.train_from_iterator([*books, objects], trainer)
+        tokenizer.save(str(out / "tokenizer.json"))
+        end = tokenizer.token_to_id("<|endoftext|>")
+        ids = np.concatenate([np.array([*e.ids, end], dtype=np.int32) for e in tokenizer.encode_batch(books)])
+        np.save(rows_file, ids[: len(ids) // BLOCK * BLOCK].reshape(-1, BLOCK))  # (rows, BLOCK)
+    return len(np.load(rows_file, mmap_mode="r")) - HELD_OUT_ROWS
+
+
+class Rows:
+    """Rows of tokens as a map-style dataset; several passes where a run wants more than there are."""
+
+    def __init__(self, tokens: Any, length: int) -> None:
+        self.tokens, self.length = tokens, length
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one row."""
+        row = self.tokens[index % len(self.tokens)].tolist()
+        return {"input_ids": row, "labels": row}
+
+
+def build_model(layers: int, width: int, seed: int) -> Any:
+    """Return a Llama of the given shape with tied embeddings."""
+    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
+
+    set_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=width,
+            intermediate_size=width * 8 // 3 // 8 * 8,
+            num_hidden_layers=layers,
+            num_attention_heads=max(width // 16, 1),
+            max_position_embeddings=BLOCK,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=0,
+        )
+    )
+
+
+def train_one(cell: Cell) -> dict[str, Any]:
+    """Train one model; return what its run log says at the end."""
+    import numpy as np
+    import torch
+    from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments, logging
+
+    from kis_hf import KnowledgeInfusion
+    from kis_plugin.runlog import read_run_log
+
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    out = Path(cell.out)
+    folder = out / "runs" / cell.name
+    done = [log for path in folder.glob("*/kis.jsonl") if (log := read_run_log(path)).end]
+    started = time.monotonic()
+    if not done:
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"), eos_token="<|endoftext|>")
+        tokens = np.load(out / "rows.npy", mmap_mode="r")
+        kis = {
+            "knowledge": str(out / "facts.jsonl"),
+            "infusion": {"frequency": cell.frequency},
+            "retention": {"every": 0.25, "control": cell.control, "probes": {"facts": cell.probes}},
+            "run_log": str(folder),
+            "seed": cell.seed,
+        }
+        trainer = Trainer(
+            model=build_model(cell.layers, cell.width, cell.seed),
+            args=TrainingArguments(
+                output_dir=str(out / "checkpoints" / cell.name),
+                max_steps=cell.steps,
+                per_device_train_batch_size=BATCH,
+                per_device_eval_batch_size=64,
+                learning_rate=3e-3,
+                lr_scheduler_type="cosine",
+                warmup_steps=max(cell.steps // 20, 1),
+                weight_decay=0.1,
+                adam_beta2=0.95,
+                eval_strategy="steps",
+                eval_steps=cell.steps,
+                save_strategy="no",
+                logging_steps=max(cell.steps // 10, 1),
+                report_to="none",
+                disable_tqdm=True,
+                use_cpu=True,
+                seed=cell.seed,
+                dataloader_pin_memory=False,
+            ),
+            train_dataset=Rows(tokens[:-HELD_OUT_ROWS], cell.steps * BATCH),
+            eval_dataset=Rows(tokens[-HELD_OUT_ROWS:], HELD_OUT_ROWS),
+            callbacks=[KnowledgeInfusion(kis, tokenizer=tokenizer)],
+        )
+        with open(os.devnull, "w") as nowhere:
+            stdout, sys.stdout = sys.stdout, nowhere
+            try:
+                trainer.train()
+            finally:
+                sys.stdout = stdout
+        done = [log for path in folder.glob("*/kis.jsonl") if (log := read_run_log(path)).end]
+    log = done[-1]
+    last = {record.probe: record.accuracy for record in log.retention}
+    loss = log.loss[-1].loss if log.loss else math.nan
+    return {
+        "cell": asdict(cell),
+        "params": log.run.params,
+        "tokens": log.run.tokens,
+        "share": log.run.share,
+        "loss": loss,
+        "seconds": time.monotonic() - started,
+        **last,
+    }

@@ -1,0 +1,181 @@
+"""The contract with transformers and accelerate. When one of these fails, the host changed: the message says where."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import TrainerCallback
+from world import BaseRows, kis, make_tokenizer, trainer_for
+
+from kis_hf.host import trainer_of
+from kis_hf.loader import LoaderSeam
+from kis_plugin.errors import KISError
+from kis_plugin.rows import InfusedDataset
+
+
+class Look(TrainerCallback):
+    """Calls ``what`` at one event."""
+
+    def __init__(self, event, what):
+        setattr(self, event, lambda args, state, control, **kwargs: what(self, state, kwargs))
+
+
+def test_on_train_begin_is_handed_the_loader_before_it_is_iterated(tmp_path):
+    fetched, at_begin = [], []
+
+    class Rows(BaseRows):
+        def __getitem__(self, index):
+            fetched.append(index)
+            return super().__getitem__(index)
+
+    trainer = trainer_for(tmp_path, None, callbacks=[Look("on_train_begin", lambda *_: at_begin.append(len(fetched)))])
+    trainer.train_dataset = Rows(80, make_tokenizer())
+    trainer.train()
+    assert at_begin == [0], f"transformers now draws {at_begin} rows before on_train_begin: KIS would come too late"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_loader_is_built_as_the_seam_expects_and_is_put_back(tmp_path, workers):
+    found = {}
+
+    def look(callback, state, kwargs):
+        loader = kwargs["train_dataloader"]
+        seam = LoaderSeam.find(loader)
+        assert hasattr(loader, "base_dataloader"), "accelerate no longer keeps torch's loader in base_dataloader"
+        before = (loader.dataset, loader.batch_sampler, seam.inmost.sampler)
+        seam.install(lambda row, base: base, lambda rows: None, 0)
+        assert isinstance(loader.dataset, InfusedDataset), "loader.dataset no longer comes from base_dataloader"
+        assert loader.batch_sampler is seam.loader.batch_sampler, "loader.batch_sampler is another's now"
+        seam.undo()
+        seam.undo()
+        assert before == (loader.dataset, loader.batch_sampler, seam.inmost.sampler)
+        found.update(rows=seam.rows_per_epoch, batch=seam.rows_per_batch)
+
+    trainer_for(
+        tmp_path, None, callbacks=[Look("on_train_begin", look)], max_steps=1, dataloader_num_workers=workers
+    ).train()
+    assert found == {"rows": 80, "batch": 4}
+
+
+def test_a_callback_of_a_trainer_finds_it(tmp_path):
+    found = []
+    trainer = trainer_for(tmp_path, None, max_steps=1)
+    trainer.add_callback(Look("on_train_begin", lambda callback, *_: found.append(trainer_of(callback))))
+    trainer.train()
+    assert found == [trainer], "the Trainer is no longer a frame above its callbacks"
+    with pytest.raises(KISError, match="events that come from no transformers.Trainer"):
+        trainer_of(TrainerCallback())
+
+
+def test_infusion_does_not_change_the_order_of_the_base_rows(tmp_path):
+    plain = trainer_for(tmp_path, None, max_steps=30)
+    plain.train()
+    trainer = trainer_for(tmp_path, kis(tmp_path, frequency=2), max_steps=30)
+    trainer.train()
+    replaced = 0
+    for ours, theirs in zip(trainer.seen, plain.seen, strict=True):
+        for mine, base in zip(ours, theirs, strict=True):
+            if (mine != base).any():
+                replaced += 1
+                # The rest of an infused row is the beginning of the base row that it takes the place of.
+                rest = len(mine) - max(i for i, token in enumerate(mine) if token == 0) - 1
+                assert (mine[len(mine) - rest :] == base[:rest]).all()
+    assert 0 < replaced < 120
+
+
+def test_without_infusion_every_loss_is_the_same_to_the_last_bit(tmp_path):
+    plain = trainer_for(tmp_path / "plain", None, logging_steps=1)
+    plain.train()
+    watched = trainer_for(tmp_path / "kis", kis(tmp_path, frequency=0), logging_steps=1)
+    watched.train()
+    losses = [[entry["loss"] for entry in t.state.log_history if "loss" in entry] for t in (plain, watched)]
+    assert len(losses[0]) == 20
+    assert losses[0] == losses[1]
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.model.parameters(), watched.model.parameters(), strict=True)
+    )
+
+
+def test_retention_reaches_every_reporter_and_the_state(tmp_path):
+    heard = []
+
+    class Reporter(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            heard.append((state.global_step, dict(logs)))
+
+    trainer = trainer_for(tmp_path, kis(tmp_path), callbacks=[])
+    trainer.callback_handler.callbacks.insert(0, Reporter())  # where report_to puts its own, before the user's
+    trainer.train()
+    steps = [step for step, logs in heard if "retention/held_out" in logs]
+    assert steps == [0, 10, 20]
+    series = {"retention/held_out", "retention/seen", "retention/control"}
+    assert all(series <= set(logs) for _, logs in heard if "retention/held_out" in logs)
+    assert [e["step"] for e in trainer.state.log_history if "retention/held_out" in e] == [0, 10, 20]
+
+
+def test_the_model_is_left_in_the_mode_it_was_in(tmp_path):
+    modes = []
+    trainer = trainer_for(
+        tmp_path,
+        kis(tmp_path),
+        callbacks=[Look("on_step_end", lambda cb, state, kwargs: modes.append(kwargs["model"].model.norm.training))],
+    )
+    trainer.train()
+    assert modes == [True] * 20
+
+
+def test_evaluation_losses_go_to_the_run_log(tmp_path):
+    from kis_plugin.runlog import read_run_log
+
+    trainer = trainer_for(tmp_path, kis(tmp_path), eval_steps=10)
+    trainer.eval_dataset = BaseRows(8, make_tokenizer())
+    trainer.args.eval_strategy = "steps"
+    trainer.train()
+    (path,) = (tmp_path / "runs").glob("*/kis.jsonl")
+    losses = [(record.step, record.split) for record in read_run_log(path).loss]
+    assert losses == [(10, "eval"), (20, "eval")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"text": "no tokens"}] * 8, r"train_dataset\[0\]: found \['text'\], expected a mapping with input_ids"),
+        ([{"input_ids": [1] * n} for n in range(30, 38)], "rows of 30 to 37 tokens, expected rows of one length"),
+        ([{"input_ids": [1] * 8, "weights": [1.0] * 8}] * 8, "column 'weights' with a value for each token"),
+        ([{"input_ids": [1] * 64}] * 2, "found 2 rows, expected at least one batch over all ranks, 4"),
+        ([{"input_ids": [1] * 8}] * 80, "sentence of .* tokens"),
+    ],
+)
+def test_data_that_would_be_infused_wrongly_is_refused_before_the_first_step(tmp_path, rows, message):
+    trainer = trainer_for(tmp_path, kis(tmp_path), remove_unused_columns=False)
+    trainer.train_dataset = rows
+    with pytest.raises(KISError, match=message):
+        trainer.train()
+    assert trainer.state.global_step == 0
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_iterable_dataset_is_refused_and_so_is_infusing_twice(tmp_path):
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            yield from BaseRows(80, make_tokenizer())
+
+    trainer = trainer_for(tmp_path, kis(tmp_path))
+    trainer.train_dataset = Stream()
+    with pytest.raises(KISError, match="an iterable dataset, expected a map-style one"):
+        trainer.train()
+    trainer = trainer_for(tmp_path, kis(tmp_path))
+    trainer.train_dataset = trainer.callback_handler.callbacks[-2].infuse(trainer.train_dataset)
+    with pytest.raises(KISError, match="infused already"):
+        trainer.train()
+
+
+def test_tokenizers_that_cannot_be_exact_are_refused(tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.eos_token = None
+    with pytest.raises(KISError, match="no EOS token"):
+        trainer_for(tmp_path, kis(tmp_path), tokenizer=tokenizer).train()
+    trainer = trainer_for(tmp_path, kis(tmp_path))
+    trainer.callback_handler.callbacks[-2]._tokenizer = None
+    with pytest.raises(KISError, match="no tokenizer, expected the run's own"):
+        trainer.train()
