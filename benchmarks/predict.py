@@ -4,7 +4,8 @@
 
 Five sizes from 137M to 1.3B at 20 tokens per parameter, twelve frequencies over 2.8 decades each, 1,000 four-option
 probes a run and seeds that differ: a standard deviation of 0.03 in all at a retention of one half. Three curve shapes,
-exponents of -0.5 and +0.5, and of the sweeps a part where the grid of the largest sizes ends before their collapse.
+exponents of -0.5 and +0.5, widths that differ by 15 % from size to size, and sweeps where the grid of the largest one
+or two sizes ends before their collapse.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def landmarks(shape: Callable[[Array], Array]) -> tuple[float, float]:
 
 def simulate(
     rng: np.random.Generator, shape: Callable[[Array], Array], exponent: float, censored: int = 0,
-    frequencies: int = 12, seeds: int = 1, noise: float = 0.03, scatter: float = 0.0, sizes: Array = SIZES,
+    frequencies: int = 12, seeds: int = 1, noise: float = 0.03, scatter: float = 0.0, wobble: float = 0.15,
+    sizes: Array = SIZES,
 ) -> Case:  # fmt: skip
     """Simulate a sweep; ``censored`` sizes from the top are swept only to half a decade before their collapse.
 
@@ -86,18 +88,20 @@ def simulate(
         seeds: Runs a point.
         noise: Standard deviation of retention at 0.5, probes and seeds together.
         scatter: Standard deviation of each size about the law, nats; the target has its own.
+        wobble: Standard deviation of the log widths of the curves from size to size.
         sizes: N of the sweep.
     """
     peak, collapse = landmarks(shape)
     rho = max(0.0, (4 * noise**2 - 1 / PROBES) / (1 - 1 / PROBES))
     everywhere = np.append(sizes, TARGET)
     zero = np.log(200.0) + exponent * np.log(everywhere / 0.4e9) + scatter * rng.standard_normal(len(everywhere))
+    stretch = np.exp(wobble * rng.standard_normal(len(everywhere)))
     height = rng.uniform(0.45, 0.65)
     runs = []
     for at, params in enumerate(sizes):
         left, right = (-1.9, 0.9) if at < len(sizes) - censored else (-2.6, -0.1)
         x = zero[at] + DECADE * (np.linspace(left, right, frequencies) + rng.uniform(-0.2, 0.2) * (right > 0))
-        p = CHANCE + height * shape(x - zero[at])
+        p = CHANCE + height * shape((x - zero[at]) / stretch[at])
         for seed in range(seeds):
             chance_of_right = rng.beta(p * (1 / rho - 1), (1 - p) * (1 / rho - 1)) if rho > 0 else p
             retention = rng.binomial(PROBES, chance_of_right) / PROBES
@@ -108,7 +112,8 @@ def simulate(
                 )
                 for f, r in zip(x, retention, strict=True)
             ]  # fmt: skip
-    return Case(shape.__name__, exponent, censored, runs, float(zero[-1] + peak), float(zero[-1] + collapse))
+    peak, collapse = zero[-1] + stretch[-1] * np.array([peak, collapse])
+    return Case(shape.__name__, exponent, censored, runs, float(peak), float(collapse))
 
 
 def argmax_and_line(case: Case) -> float:
@@ -172,8 +177,8 @@ class Row:
             if told
             else "no answer"
         )
-        argmax = np.exp(self.line - self.case.log_peak)
-        return f"{self.case.shape:20s} {self.case.exponent:+.1f} censored {self.case.censored}  {ratios}  argmax {argmax:5.2f}"
+        kind = f"{self.case.shape:20s} {self.case.exponent:+.1f} censored {self.case.censored}"
+        return f"{kind}  {ratios}  argmax {np.exp(self.line - self.case.log_peak):5.2f}"
 
 
 COLUMNS = ("sweeps", "no answer", "F_c", "F_opt", "argmax", "on F_c", "covers", "above F_c", "width")
@@ -203,7 +208,8 @@ def _line(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{rmse([np.log(peak.frequency) - case.log_peak for peak, case in peaks]):.2f}"
     yield f"{rmse([line - case.log_peak for case, line, _, _ in told]):.2f}"
     yield f"{rmse([line - case.log_collapse for case, line, _, _ in told]):.2f}"
-    yield f"{np.mean([collapse.low <= np.exp(case.log_collapse) <= collapse.high for case, _, collapse, _ in told]):.0%}"
+    held = [collapse.low <= np.exp(case.log_collapse) <= collapse.high for case, _, collapse, _ in told]
+    yield f"{np.mean(held):.0%}"
     above = [a.recommendation.frequency > np.exp(case.log_collapse) for case, _, _, a in told if a.recommendation]
     yield f"{np.mean(above):.0%}"
     yield f"{np.median([collapse.high / collapse.low for _, _, collapse, _ in told]):.1f}x"

@@ -118,8 +118,11 @@ def command(logs: tuple[Path, ...], target: int, as_json: bool, **asked: Any) ->
 
             from kis_predict.report import print_report, print_warnings
 
-            print_report(answer, Console(highlight=False))
-            sys.stdout.flush()
+            console = Console(highlight=False)
+            # rich itself would answer a closed pipe with exit code 1, which has its own meaning here.
+            with console.capture() as captured:
+                print_report(answer, console)
+            click.echo(captured.get(), nl=False, color=True)
             print_warnings(answer, Console(highlight=False, stderr=True))
         sys.stdout.flush()
     except BrokenPipeError:

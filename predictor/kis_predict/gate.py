@@ -1,22 +1,24 @@
 """The first estimator: retention against log F as a rise times a collapse, over the chance floor.
 
-    p(x) = c + (1 - c) h S((x - m_r) / w_r) [1 - d S((x - m_f) / w_f)],   x = log F, S the logistic function
+    p(x) = c + (1 - c) h S((x - m_r) / w_r) [1 - d S((x - m_f) / w_f)],   x = log F
 
 c is chance, h the height that a rise alone would reach, d the depth of the fall: below 1, it ends above chance. The two
-widths are free, so the curve is asymmetric. Fitted by Fisher scoring of the binomial likelihood with a weak Gaussian
-prior on the unbounded parameters, for many starts or many resampled data sets at once: a fit of one costs as many
-numpy calls as a fit of a thousand.
+widths are free, so the curve is asymmetric. S goes from 0 to 1: the logistic function, whose products have round tops,
+or a ramp with hardly rounded corners, for curves with a sharp top (``SHAPES``). Fitted by Fisher scoring of the
+binomial likelihood with a Gaussian prior on the unbounded parameters, for many starts or many resampled data sets at
+once: a fit of one costs as many numpy calls as a fit of a thousand.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, xlogy
 
-__all__ = ["DROP", "Fits", "Prior", "critical_points", "curve", "effective_parameters", "fit", "starts", "weak_prior"]
+__all__ = ["DROP", "SHAPES", "Fits", "Prior", "critical_points", "curve", "fit", "information", "starts", "weak_prior"]
 
 Array = npt.NDArray[np.float64]
 
@@ -25,7 +27,26 @@ DROP = 0.05
 """The collapse point is where this part of the peak's height above chance is lost."""
 _EDGE = 1e-6
 _ROUNDS = 60
+_SHARPNESS = 10.0
+_GRID = 400
 _CHUNK = 2_000_000  # problems x points worked on at a time: bounds the memory of a bootstrap over long sweeps
+
+
+def smooth(z: Array) -> tuple[Array, Array]:
+    """Return the logistic function and its slope."""
+    value = expit(z)
+    return value, value * (1 - value)
+
+
+def cornered(z: Array) -> tuple[Array, Array]:
+    """Return a ramp from z = -2 to 2, of the logistic function's slope in the middle, and its slope."""
+    left, right = _SHARPNESS * (z / 4 + 0.5), _SHARPNESS * (z / 4 - 0.5)
+    value = (np.logaddexp(0, left) - np.logaddexp(0, right)) / _SHARPNESS
+    return value, 0.25 * (expit(left) - expit(right))
+
+
+Shape = Callable[[Array], tuple[Array, Array]]
+SHAPES: Mapping[str, Shape] = {"smooth": smooth, "cornered": cornered}
 
 
 @dataclass(frozen=True)
@@ -33,7 +54,7 @@ class Prior:
     """Independent Gaussians on (logit h, m_r, log w_r, m_f, log w_f, logit d).
 
     Attributes:
-        mean: (6,)
+        mean: (6,), or (B, 6) for one a fit.
         sd: (6,)
     """
 
@@ -43,7 +64,7 @@ class Prior:
     def without_fall(self) -> Prior:
         """Return the prior of the rise alone: the same with the depth held at 0."""
         mean, sd = self.mean.copy(), self.sd.copy()
-        mean[DEPTH], sd[DEPTH] = -16.0, 1e-3
+        mean[..., DEPTH], sd[DEPTH] = -16.0, 1e-3
         return Prior(mean, sd)
 
 
@@ -97,32 +118,32 @@ def starts(x: Array, prior: Prior) -> Array:
     return np.array(rows)
 
 
-def curve(parameters: Array, x: Array, chance: float) -> Array:
+def curve(parameters: Array, x: Array, chance: float, shape: Shape) -> Array:
     """Return the retention of each of ``parameters``, (B, 6), at each of ``x``, (M,) or (B, M), as (B, M)."""
-    return _curve_and_slopes(parameters, x, chance, slopes=False)[0]
+    return _curve_and_slopes(parameters, x, chance, shape, slopes=False)[0]
 
 
-def _curve_and_slopes(u: Array, x: Array, chance: float, slopes: bool = True) -> tuple[Array, Array]:
+def _curve_and_slopes(u: Array, x: Array, chance: float, shape: Shape, slopes: bool = True) -> tuple[Array, Array]:
     """Return the curve, (B, M), and its derivatives, (B, M, 6), by the unbounded parameters."""
     height, depth = expit(u[:, HEIGHT, None]), expit(u[:, DEPTH, None])
     w_rise, w_fall = np.exp(u[:, RISE_WIDTH, None]), np.exp(u[:, FALL_WIDTH, None])
     z_rise, z_fall = (x - u[:, RISE_AT, None]) / w_rise, (x - u[:, FALL_AT, None]) / w_fall
-    rise, fall = expit(z_rise), expit(z_fall)
+    (rise, rise_slope), (fall, fall_slope) = shape(z_rise), shape(z_fall)
     kept = 1 - depth * fall
-    gain = (1 - chance) * height * rise
-    value = np.clip(chance + gain * kept, _EDGE, 1 - _EDGE)
+    gain = (1 - chance) * height
+    value = np.clip(chance + gain * rise * kept, _EDGE, 1 - _EDGE)
     if not slopes:
         return value, value
-    by_rise = -gain * (1 - rise) * kept
-    by_fall = gain * depth * fall * (1 - fall)
+    by_rise = -gain * rise_slope * kept
+    by_fall = gain * rise * depth * fall_slope
     jacobian = np.stack(
         [
-            gain * kept * (1 - height),
+            gain * rise * kept * (1 - height),
             by_rise / w_rise,
             by_rise * z_rise,
             by_fall / w_fall,
             by_fall * z_fall,
-            -gain * fall * depth * (1 - depth),
+            -gain * rise * fall * depth * (1 - depth),
         ],
         axis=-1,
     )  # (B, M, 6)
@@ -135,7 +156,7 @@ def _deviance(retention: Array, p: Array, n: Array) -> Array:
     return np.asarray(2 * (n * gap).sum(axis=-1), dtype=np.float64)
 
 
-def fit(x: Array, retention: Array, n: Array, chance: float, start: Array, prior: Prior) -> Fits:
+def fit(x: Array, retention: Array, n: Array, chance: float, shape: Shape, start: Array, prior: Prior) -> Fits:
     """Fit the gate to B data sets, or from B starts.
 
     Args:
@@ -143,71 +164,70 @@ def fit(x: Array, retention: Array, n: Array, chance: float, start: Array, prior
         retention: (M,), or (B, M) for one data set a start.
         n: Effective number of probes behind each point, (M,).
         chance: The floor c.
+        shape: S.
         start: (B, 6) unbounded parameters.
         prior: What holds parameters that the points cannot tell.
     """
+    data = np.broadcast_to(retention, (len(start), len(x)))
+    means = np.broadcast_to(prior.mean, start.shape)
     size = max(1, _CHUNK // (6 * len(x)))
-    if len(start) > size:
-        parts = [
-            fit(
-                x,
-                retention if retention.ndim == 1 else retention[at : at + size],
-                n,
-                chance,
-                start[at : at + size],
-                prior,
-            )
-            for at in range(0, len(start), size)
-        ]
-        return Fits(*(np.concatenate([getattr(part, name) for part in parts]) for name in Fits.__annotations__))
+    parts = [
+        _fit(
+            x, data[at : at + size], n, chance, shape, start[at : at + size], replace(prior, mean=means[at : at + size])
+        )
+        for at in range(0, len(start), size)
+    ]
+    return Fits(*(np.concatenate([getattr(part, name) for part in parts]) for name in Fits.__annotations__))
+
+
+def _fit(x: Array, data: Array, n: Array, chance: float, shape: Shape, start: Array, prior: Prior) -> Fits:
+    """Fit one chunk: data (B, M), start and prior.mean (B, 6)."""
     u = start.copy()
-    data = np.broadcast_to(retention, (len(u), len(x)))
     pull = 1 / prior.sd**2
-    penalty = 0.5 * (pull * (u - prior.mean) ** 2).sum(axis=-1)
-    deviance = _deviance(data, curve(u, x, chance), n)
-    objective = 0.5 * deviance + penalty
+    deviance = _deviance(data, curve(u, x, chance, shape), n)
+    objective = 0.5 * deviance + 0.5 * (pull * (u - prior.mean) ** 2).sum(axis=-1)
     damping = np.full(len(u), 1e-2)
     active = np.arange(len(u))
     for _ in range(_ROUNDS):
-        p, jacobian = _curve_and_slopes(u[active], x, chance)
+        p, jacobian = _curve_and_slopes(u[active], x, chance, shape)
         weight = n / (p * (1 - p))  # (B, M): Fisher information of a point
         weighted = jacobian * weight[..., None]
-        information = np.einsum("bmi,bmj->bij", weighted, jacobian)
-        gradient = np.einsum("bmi,bm->bi", weighted, data[active] - p) - pull * (u[active] - prior.mean)
-        diagonal = np.einsum("bii->bi", information) + pull
-        system = information + np.eye(6) * (pull + damping[active, None] * diagonal)[:, None, :]
-        step = np.clip(np.linalg.solve(system, gradient[..., None])[..., 0], -1.5, 1.5)
-        tried = u[active] + step
-        tried_deviance = _deviance(data[active], curve(tried, x, chance), n)
-        tried_objective = 0.5 * tried_deviance + 0.5 * (pull * (tried - prior.mean) ** 2).sum(axis=-1)
+        system = np.matmul(weighted.transpose(0, 2, 1), jacobian)  # (B, 6, 6)
+        away = u[active] - prior.mean[active]
+        gradient = np.einsum("bmi,bm->bi", weighted, data[active] - p) - pull * away
+        diagonal = np.einsum("bii->bi", system) + pull
+        system += np.eye(6) * (pull + damping[active, None] * diagonal)[:, None, :]
+        tried = u[active] + np.clip(np.linalg.solve(system, gradient[..., None])[..., 0], -1.5, 1.5)
+        tried_deviance = _deviance(data[active], curve(tried, x, chance, shape), n)
+        tried_objective = 0.5 * tried_deviance + 0.5 * (pull * (tried - prior.mean[active]) ** 2).sum(axis=-1)
         gain = objective[active] - tried_objective
         better = gain > 0
         took = active[better]
         u[took], deviance[took], objective[took] = tried[better], tried_deviance[better], tried_objective[better]
         damping[active] = np.where(better, damping[active] * 0.2, damping[active] * 6.0)
-        done = (better & (gain < 1e-6)) | (damping[active] > 1e8)
+        done = (better & (gain < 1e-5)) | (damping[active] > 1e6)
         active = active[~done]
         if not len(active):
             break
     return Fits(u, deviance, objective)
 
 
-def effective_parameters(parameters: Array, x: Array, n: Array, chance: float, prior: Prior) -> float:
-    """Return how many parameters the data, rather than the prior, settled: trace of (I + P)^-1 I, between 0 and 6."""
-    p, jacobian = _curve_and_slopes(parameters, x, chance)
-    information = np.einsum("mi,mj->ij", jacobian[0] * (n / (p[0] * (1 - p[0])))[:, None], jacobian[0])
-    return float(np.trace(np.linalg.solve(information + np.diag(1 / prior.sd**2), information)))
+def information(parameters: Array, x: Array, n: Array, chance: float, shape: Shape) -> Array:
+    """Return what the points (M,) say of one fit's parameters (1, 6): the Fisher information, (6, 6)."""
+    p, jacobian = _curve_and_slopes(parameters, x, chance, shape)
+    return np.asarray((jacobian[0] * (n / (p[0] * (1 - p[0])))[:, None]).T @ jacobian[0], dtype=np.float64)
 
 
-def critical_points(parameters: Array, x: Array, chance: float, points: int = 400) -> tuple[Array, Array, Array]:
+def critical_points(parameters: Array, x: Array, chance: float, shape: Shape) -> tuple[Array, Array, Array]:
     """Return log F_opt, log F_c and the retention at the peak, each (B,).
 
     The peak is sought inside the tested range. F_c is the lowest F beyond it where ``DROP`` of the peak's height above
     chance is lost, sought up to half a decade past the range; inf where the curve does not fall that far by then.
     """
     low, high = float(x.min()), float(x.max())
+    points = _GRID
     grid = np.linspace(low, high + np.log(10) / 2, points)
-    value = curve(parameters, grid, chance)  # (B, points)
+    value = curve(parameters, grid, chance, shape)  # (B, points)
     inside = grid <= high + 1e-9
     at = np.argmax(np.where(inside, value, -1.0), axis=1)
     rows = np.arange(len(parameters))

@@ -28,7 +28,9 @@ def with_noise(group: Group, rho: float) -> tuple[Array, Array, Array]:
     return x, retention, repeats * probes / (1 + (probes - 1) * rho)
 
 
-def overdispersion(groups: Sequence[Group], fitted: Sequence[Array], priors: Sequence[gate.Prior]) -> float:
+def overdispersion(
+    groups: Sequence[Group], fitted: Sequence[Array], priors: Sequence[gate.Prior], shape: gate.Shape
+) -> float:
     """Return rho over all groups, by moments.
 
     Two estimates: the scatter of repeated runs at one frequency about their mean, and that of the points about the
@@ -38,23 +40,23 @@ def overdispersion(groups: Sequence[Group], fitted: Sequence[Array], priors: Seq
         groups: Where the runs are.
         fitted: The gate fitted to each group, (1, 6).
         priors: Under which prior.
+        shape: And which shape.
     """
-    about_curves, curve_expected, curve_slope = 0.0, 0.0, 0.0
-    about_means, mean_expected, mean_slope, repeats_left = 0.0, 0.0, 0.0, 0.0
+    curves, means = np.zeros(3), np.zeros(3)  # scatter seen, scatter that binomial noise gives, what rho = 1 would add
+    repeated = 0.0
     for group, parameters, prior in zip(groups, fitted, priors, strict=True):
         x, retention, probes, repeats = group.points()
-        p = gate.curve(parameters, x, group.chance)[0]
-        free = 1 - gate.effective_parameters(parameters, x, repeats * probes, group.chance, prior) / len(x)
-        about_curves += float((repeats * (retention - p) ** 2 / (p * (1 - p))).sum())
-        curve_expected += free * float((1 / probes).sum())
-        curve_slope += free * float((1 - 1 / probes).sum())
+        p = gate.curve(parameters, x, group.chance, shape)[0]
+        told = gate.information(parameters, x, repeats * probes, group.chance, shape)
+        settled = float(np.trace(np.linalg.solve(told + np.diag(1 / prior.sd**2), told)))
+        free = 1 - settled / len(x)
+        seen = float((repeats * (retention - p) ** 2 / (p * (1 - p))).sum())
+        curves += seen, free * float((1 / probes).sum()), free * float((1 - 1 / probes).sum())
         at = np.searchsorted(x, np.log([run.frequency for run in group.runs]))
         values = np.array([run.retention for run in group.runs])
-        about_means += float(((values - retention[at]) ** 2 / (p[at] * (1 - p[at]))).sum())
-        mean_expected += float(((repeats - 1) / probes).sum())
-        mean_slope += float(((repeats - 1) * (1 - 1 / probes)).sum())
-        repeats_left += float((repeats - 1).sum())
-    rho = (about_curves - curve_expected) / curve_slope if curve_slope > 0 else 0.0
-    if repeats_left >= _FEWEST_REPEATS and mean_slope > 0:
-        rho = max(rho, (about_means - mean_expected) / mean_slope)
-    return float(np.clip(rho, 0.0, _MOST))
+        seen = float(((values - retention[at]) ** 2 / (p[at] * (1 - p[at]))).sum())
+        again = repeats - 1
+        means += seen, float((again / probes).sum()), float((again * (1 - 1 / probes)).sum())
+        repeated += float(again.sum())
+    estimates = [(seen - plain) / more for seen, plain, more in (curves, means) if more > 0]
+    return float(np.clip(max(estimates[: 1 + (repeated >= _FEWEST_REPEATS)], default=0.0), 0.0, _MOST))

@@ -86,7 +86,7 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
     scale, scale_warning = _axis(question, sweep)
     limits = {
         "collapse risk": float(np.exp(quantile(draws, weights, question.risk))) * scale,
-        "upper bound of the peak": peak.high if peak else np.inf,
+        "upper bound of the peak": peak.high * scale if peak else np.inf,
         f"share of {MOST_SHARE:g}": MOST_SHARE / a_fact if a_fact else np.inf,
     }
     binding = min(limits, key=lambda name: limits[name])

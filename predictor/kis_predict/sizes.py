@@ -11,7 +11,9 @@ import numpy.typing as npt
 from scipy.stats import chi2
 
 from kis_predict import gate
+from kis_predict.amounts import short
 from kis_predict.noise import overdispersion, with_noise
+from kis_predict.pooling import Curve, Pooled, pool
 from kis_predict.sweep import Group
 from kis_predict.twoline import TwoLines, fit_two_lines
 
@@ -20,6 +22,7 @@ __all__ = ["SizeEstimate", "estimate_sizes"]
 Array = npt.NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
+_HALF_DECADE = float(np.log(10) / 2)
 _BEYOND = 2
 """Distinct frequencies that must lie beyond the peak before a fall counts as one."""
 
@@ -39,6 +42,7 @@ class SizeEstimate:
         censored: None where a collapse was observed.
         peak_retention: Retention at the peak.
         parameters: The fitted gate, (6,), without a fall where right-censored.
+        shape: Name of its S.
         two_lines: The second estimate, if it found a fall.
         p_value: Of the likelihood-ratio test of the gate against a rise alone.
         warnings: What a reader should know about this group.
@@ -54,109 +58,158 @@ class SizeEstimate:
     censored: Literal["left", "right"] | None
     peak_retention: float
     parameters: Array
+    shape: str
     two_lines: TwoLines | None
     p_value: float
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Data:
-    """One group as arrays over its distinct frequencies, (M,): n are effective probes."""
-
-    group: Group
-    x: Array
-    retention: Array
-    n: Array
-
-    @property
-    def step(self) -> float:
-        """The median gap of the grid in log F."""
-        return float(np.median(np.diff(self.x)))
-
-
 def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confidence: float) -> list[SizeEstimate]:
-    """Estimate every group; the noise beyond binomial is estimated once, over all of them."""
-    priors = [gate.weak_prior(group.points()[0]) for group in groups]
-    plain = [_Data(group, *with_noise(group, 0.0)) for group in groups]
-    first = [_best(data, prior) for data, prior in zip(plain, priors, strict=True)]
-    spread = overdispersion(groups, [fit.parameters for fit in first], priors)
-    noisy = [_Data(group, *with_noise(group, spread)) for group in groups]
-    fits = [_best(data, prior) for data, prior in zip(noisy, priors, strict=True)]
+    """Estimate every group. Noise, shape parameters and the choice of S are estimated over all of them."""
+    if not groups:
+        return []
+    plain = [Curve(*with_noise(group, 0.0), group.chance) for group in groups]
+    first = min((pool(plain, shape) for shape in gate.SHAPES.values()), key=lambda pooled: pooled.score)
+    rho = overdispersion(groups, [fit.parameters for fit in first.fits], first.priors, first.shape)
+    curves = [Curve(*with_noise(group, rho), group.chance) for group in groups]
+    pools = sorted((pool(curves, shape) for shape in gate.SHAPES.values()), key=lambda pooled: pooled.score)
+    weights = np.exp([pools[0].score - pooled.score for pooled in pools])
+    weights /= weights.sum()
     return [
-        _estimate(data, prior, fit, bootstraps, np.random.default_rng([seed, at]), confidence)
-        for at, (data, prior, fit) in enumerate(zip(noisy, priors, fits, strict=True))
+        _estimate(group, curve, at, pools, weights, bootstraps, np.random.default_rng([seed, at]), confidence)
+        for at, (group, curve) in enumerate(zip(groups, curves, strict=True))
     ]
 
 
-def _best(data: _Data, prior: gate.Prior) -> gate.Fits:
-    start = gate.starts(data.x, prior)
-    return gate.fit(data.x, data.retention, data.n, data.group.chance, start, prior).best()
-
-
 def _estimate(
-    data: _Data, prior: gate.Prior, full: gate.Fits, bootstraps: int, rng: np.random.Generator, confidence: float
-) -> SizeEstimate:
-    chance, x = data.group.chance, data.x
-    rise_prior = prior.without_fall()
-    rise = _best(data, rise_prior)
+    group: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
+    rng: np.random.Generator, confidence: float,
+) -> SizeEstimate:  # fmt: skip
+    x, best = curve.x, pools[0]
+    full, rise = best.fits[at], _rise(curve, best)
     p_value = float(chi2.sf(max(0.0, rise.deviance[0] - full.deviance[0]), df=3))
-    log_peak, log_collapse, _ = (float(value[0]) for value in gate.critical_points(full.parameters, x, chance))
-    two_lines = fit_two_lines(x, data.retention, data.n, chance)
+    two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
+    tops = [gate.critical_points(pooled.fits[at].parameters, x, curve.chance, pooled.shape) for pooled in pools]
+    log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
+    bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
+    log_collapse = float(weights @ bounded)
     falls = p_value < SIGNIFICANCE and log_collapse <= x[-1]
-    enough = np.count_nonzero(x > log_peak) >= _BEYOND
-    fitted, used = (full, prior) if falls else (rise, rise_prior)
-    samples = _resample(data, used, fitted, bootstraps, rng)
-    peaks, collapses, _ = gate.critical_points(samples, x, chance)
-    tail = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    peak_now, _, height = (float(value[0]) for value in gate.critical_points(fitted.parameters, x, chance))
-    warnings: list[str] = []
-    low, high = (float(value) for value in np.quantile(peaks, tail))
-    peak_sd = _standard_error(peaks, data.step)
-    if not (falls and enough):
-        bound = float(x[-1])
-        if falls:
-            bound = float(x[x <= log_peak][-1]) if (x <= log_peak).any() else float(x[0])
-            warnings.append(f"{data.group.label()}: only one frequency lies beyond the peak; a collapse needs two")
-        # Retention only rises, so the best tested frequency is the most that is known of the peak.
-        at_peak, peak_interval = (log_peak, (low, high)) if falls else (bound, (bound, np.inf))
-        return SizeEstimate(
-            data.group, at_peak, peak_interval, 0.5 * data.step, bound, (bound, np.inf), 0.5 * data.step, "right",
-            height, fitted.parameters[0], two_lines, p_value, tuple(warnings),
-        )  # fmt: skip
-    collapses = np.minimum(collapses, x[-1] + np.log(10) / 2)
-    collapse_sd = _standard_error(collapses, data.step)
-    if log_peak <= x[0] + 1e-6 and log_collapse <= x[1]:
-        return SizeEstimate(
-            data.group, float(x[0]), (-np.inf, float(x[0])), 0.5 * data.step, log_collapse, (-np.inf, log_collapse),
-            collapse_sd, "left", height, fitted.parameters[0], two_lines, p_value,
-        )  # fmt: skip
-    if two_lines and abs(two_lines.log_collapse - log_collapse) > data.step:
-        gap = np.exp(two_lines.log_collapse)
-        warnings.append(
-            f"{data.group.label()}: the estimators disagree by more than a grid step on the collapse point "
-            f"(gate {np.exp(log_collapse):,.3g}, two lines {gap:,.3g}): add frequencies there"
+    if not falls or np.count_nonzero(x > log_peak) < _BEYOND:
+        return _right_censored(
+            group, curve, best.shape, rise if not falls else full, two_lines, p_value, log_peak, falls
         )
-        collapse_sd = float(np.hypot(collapse_sd, 0.5 * (abs(two_lines.log_collapse - log_collapse) - data.step)))
-    c_low, c_high = (float(value) for value in np.quantile(collapses, tail))
+    share = np.round(weights * bootstraps).astype(int)
+    samples = [
+        gate.critical_points(_resample(curve, pooled, at, count, rng), x, curve.chance, pooled.shape)
+        for pooled, count in zip(pools, share, strict=True)
+        if count
+    ]
+    peaks = np.concatenate([sample[0] for sample in samples])
+    collapses = np.minimum(np.concatenate([sample[1] for sample in samples]), x[-1] + _HALF_DECADE)
+    collapse_sd = _standard_error(collapses, curve.step)
+    left = log_peak <= x[0] + 0.01 * curve.step and log_collapse <= x[1]
+    warnings = []
+    if not left and two_lines and abs(two_lines.log_collapse - log_collapse) > curve.step:
+        gap = abs(two_lines.log_collapse - log_collapse)
+        warnings.append(
+            f"{group.label()}: the estimators disagree by more than a grid step on the collapse point "
+            f"(gate {short(np.exp(log_collapse))}, two lines {short(np.exp(two_lines.log_collapse))}): "
+            "add frequencies there"
+        )
+        collapse_sd = float(np.hypot(collapse_sd, 0.5 * (gap - curve.step)))
+    tail = [(1 - confidence) / 2, (1 + confidence) / 2]
     return SizeEstimate(
-        data.group, peak_now, (low, high), peak_sd, log_collapse, (min(c_low, log_collapse), max(c_high, log_collapse)),
-        collapse_sd, None, height, fitted.parameters[0], two_lines, p_value, tuple(warnings),
-    )  # fmt: skip
+        group=group,
+        log_peak=float(x[0]) if left else log_peak,
+        log_peak_interval=(-np.inf, float(x[0])) if left else _around(peaks, tail, log_peak),
+        log_peak_sd=0.5 * curve.step if left else _standard_error(peaks, curve.step),
+        log_collapse=log_collapse,
+        log_collapse_interval=(-np.inf, log_collapse) if left else _around(collapses, tail, log_collapse),
+        log_collapse_sd=collapse_sd,
+        censored="left" if left else None,
+        peak_retention=float(tops[0][2][0]),
+        parameters=full.parameters[0],
+        shape=_name(best.shape),
+        two_lines=two_lines,
+        p_value=p_value,
+        warnings=tuple(warnings),
+    )
 
 
-def _resample(data: _Data, prior: gate.Prior, fitted: gate.Fits, bootstraps: int, rng: np.random.Generator) -> Array:
-    """Return gates, (B, 6), fitted to data drawn from the fitted one: a parametric bootstrap over probes and seeds."""
-    p = gate.curve(fitted.parameters, data.x, data.group.chance)[0]
-    n = np.maximum(1, np.round(data.n)).astype(np.int64)
-    drawn = rng.binomial(n, p, size=(bootstraps, len(p))) / n  # (B, M)
-    start = np.repeat(fitted.parameters, bootstraps, axis=0)
-    return gate.fit(data.x, drawn, data.n, data.group.chance, start, prior).parameters
+def _rise(curve: Curve, pooled: Pooled) -> gate.Fits:
+    """Return the rise alone, fitted under its own weak prior: the shared shape is that of curves that fall."""
+    prior = gate.weak_prior(curve.x).without_fall()
+    start = gate.starts(curve.x, prior)
+    return gate.fit(curve.x, curve.retention, curve.n, curve.chance, pooled.shape, start, prior).best()
+
+
+def _right_censored(
+    group: Group, curve: Curve, shape: gate.Shape, fitted: gate.Fits, two_lines: TwoLines | None, p_value: float,
+    log_peak: float, falls: bool,
+) -> SizeEstimate:  # fmt: skip
+    """Return what is known of a size that did not collapse, or in its last frequency only.
+
+    The bounds are blurred by half a grid step: a fall that has just begun hides in the noise.
+    """
+    x = curve.x
+    warnings: tuple[str, ...] = ()
+    grid = np.linspace(x[0], x[-1], 400)
+    level = gate.curve(fitted.parameters, grid, curve.chance, shape)[0]
+    height = level.max() - curve.chance
+    if falls:
+        bound = float(x[x <= log_peak][-1]) if (x <= log_peak).any() else float(x[0])
+        warnings = (f"{group.label()}: only one frequency lies beyond the peak; a collapse needs two",)
+    else:
+        bound = float(x[-1])
+    # Where retention has all but stopped rising, the peak may lie anywhere further on.
+    risen = float(grid[np.argmax(level >= level.max() - gate.DROP * height)])
+    return SizeEstimate(
+        group=group,
+        log_peak=min(risen, bound),
+        log_peak_interval=(min(risen, bound), np.inf),
+        log_peak_sd=0.5 * curve.step,
+        log_collapse=bound,
+        log_collapse_interval=(bound, np.inf),
+        log_collapse_sd=0.5 * curve.step,
+        censored="right",
+        peak_retention=float(level.max()),
+        parameters=fitted.parameters[0],
+        shape=_name(shape),
+        two_lines=two_lines,
+        p_value=p_value,
+        warnings=warnings,
+    )
+
+
+def _resample(curve: Curve, pooled: Pooled, at: int, count: int, rng: np.random.Generator) -> Array:
+    """Return gates, (count, 6), fitted to data drawn from the fitted one: a parametric bootstrap over probes and seeds.
+
+    The common shape is drawn anew too, within its standard error.
+    """
+    fitted, prior = pooled.fits[at], pooled.priors[at]
+    p = gate.curve(fitted.parameters, curve.x, curve.chance, pooled.shape)[0]
+    n = np.maximum(1, np.round(curve.n)).astype(np.int64)
+    drawn = rng.binomial(n, p, size=(count, len(p))) / n  # (count, M)
+    means = prior.mean + pooled.doubt * rng.standard_normal((count, 6))
+    start = np.repeat(fitted.parameters, count, axis=0)
+    prior = gate.Prior(means, prior.sd)
+    return gate.fit(curve.x, drawn, curve.n, curve.chance, pooled.shape, start, prior).parameters
+
+
+def _around(samples: Array, tail: Sequence[float], value: float) -> tuple[float, float]:
+    low, high = (float(end) for end in np.quantile(samples, tail))
+    return min(low, value), max(high, value)
+
+
+def _name(shape: gate.Shape) -> str:
+    return next(name for name, each in gate.SHAPES.items() if each is shape)
 
 
 def _standard_error(samples: Array, step: float) -> float:
-    """Return half the width of the central 90 % over 1.645: a few runaway fits do not count, long tails do.
+    """Return half the width of the central 68 %, so that a few runaway fits do not make a good size count for nothing.
 
-    Never below a tenth of a grid step: between its points no curve is known better than that, whatever its model says.
+    The law's own scatter, estimated over all sizes, answers for the rest. Never below a tenth of a grid step: between
+    its points no curve is known better than that, whatever its model says.
     """
-    low, high = np.quantile(samples, [0.05, 0.95])
-    return max(float(high - low) / (2 * 1.645), 0.1 * step)
+    low, high = np.quantile(samples, [0.16, 0.84])
+    return max(float(high - low) / 2, 0.1 * step)

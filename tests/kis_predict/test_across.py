@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from kis_predict.across import SCATTER, Points, fit_law
+from kis_predict.choice import Sizes, fit_laws, mixture, quantile, surprising
+from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
+from scipy.stats import norm
+
+LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
+
+
+def points(y, sd=0.05, side=0):
+    y = np.asarray(y, dtype=float)
+    return Points(y, np.full(len(y), sd), np.broadcast_to(side, len(y)).astype(np.int64).copy())
+
+
+def sizes(params, target=7e9, ratio=20.0):
+    params = np.asarray(params, dtype=float)
+    return Sizes(params, ratio * params, (target, ratio * target))
+
+
+# Critical mixture ratios of CMR (arXiv 2407.17467, table 5 evaluated at T = 100) for 460M to 3.1B parameters.
+CMR_BILLIONS = np.array([0.46, 0.94, 1.6, 3.1])
+CMR_RATIOS = np.array([0.298, 0.349, 0.414, 0.478])
+
+
+def test_published_ratios_follow_the_published_power():
+    design = PowerLaw().features(CMR_BILLIONS, CMR_BILLIONS)
+    fit = fit_law(design, points(np.log(CMR_RATIOS)), np.random.default_rng(0))
+    assert np.exp(fit.beta[0]) == pytest.approx(0.361, abs=0.002)
+    assert fit.beta[1] == pytest.approx(0.253, abs=0.003)
+
+
+def test_the_fourth_published_ratio_is_predicted_from_three_within_two_percent():
+    three = sizes(CMR_BILLIONS[:3] * 1e9, target=3.1e9)
+    (found,) = fit_laws({"power": PowerLaw()}, three, points(np.log(CMR_RATIOS[:3])), seed=0)
+    assert np.exp(found.row @ found.fit.beta) == pytest.approx(CMR_RATIOS[3], rel=0.02)
+    (whole,) = fit_laws({"power": PowerLaw()}, sizes(CMR_BILLIONS * 1e9), points(np.log(CMR_RATIOS)), seed=0)
+    assert abs(whole.holdout) < np.log(1.02)
+
+
+@pytest.mark.parametrize("exponent", [-1.15, -0.5, 0.25, 1.0])
+def test_the_sign_of_the_exponent_is_free(exponent):
+    N = np.geomspace(1e8, 1.3e9, 5)
+    fit = fit_law(PowerLaw().features(N, N), points(30 + exponent * np.log(N)), np.random.default_rng(0))
+    assert fit.beta[1] == pytest.approx(exponent, abs=0.03)
+
+
+def test_few_sizes_give_wider_intervals_than_many_at_the_same_spread():
+    def width(count):
+        N = np.geomspace(1e8, 1.3e9, count)
+        y = 0.5 * np.log(N) + 0.1 * (-1.0) ** np.arange(count)
+        fit = fit_law(PowerLaw().features(N, N), points(y), np.random.default_rng(0))
+        draws = fit.predict(np.array([1.0, np.log(4e8)]), np.random.default_rng(1))
+        return quantile(draws, fit.weights, 0.95) - quantile(draws, fit.weights, 0.05)
+
+    assert width(3) > width(4) > width(8)
+
+
+def test_a_law_without_enough_sizes_is_not_fitted():
+    N = np.array([1e8, 2e8, 4e8])
+    rng = np.random.default_rng(0)
+    assert fit_law(PowerLaw().features(N[:1], N[:1]), points([1.0]), rng) is None
+    assert fit_law(PowerLaw().features(N * 0 + 1e8, N), points([1.0, 2.0, 3.0]), rng) is None  # one size three times
+    assert fit_law(BudgetLaw().features(N, 20 * N), points([1.0, 2.0, 3.0]), rng) is None  # N and D in step
+
+
+def test_a_right_censored_size_raises_the_prediction_and_only_then():
+    N = np.geomspace(1e8, 1.3e9, 5)
+    y = 0.3 * np.log(N)
+    rng = np.random.default_rng
+
+    def middle(bound, side):
+        told = points(np.append(y[:4], bound), side=np.array([0, 0, 0, 0, side]))
+        fit = fit_law(PowerLaw().features(N, N), told, rng(0))
+        return quantile(fit.predict(np.array([1.0, np.log(7e9)]), rng(1)), fit.weights, 0.5)
+
+    without = middle(y[4] - 3, 1)  # a bound far below the line says nothing
+    assert middle(y[4] + 1, 1) > without + 0.5
+    assert middle(y[4] - 1, -1) < without - 0.5
+    assert without == pytest.approx(0.3 * np.log(7e9), abs=0.05)
+
+
+def test_censored_posterior_agrees_with_a_grid():
+    N = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    told = points([0.0, 0.4, 0.7, 1.0, 1.5, 1.7, 2.6], sd=0.1, side=np.array([0] * 6 + [1]))
+    X = np.stack([np.ones(7), np.log(N)], axis=1)
+    fit = fit_law(X, told, np.random.default_rng(0))
+    scatters = np.linspace(np.log(0.004), np.log(4), 61)
+    a, b, log_s = np.meshgrid(np.linspace(-1, 1, 81), np.linspace(-0.3, 1.5, 91), scatters)
+    s = np.sqrt(np.exp(2 * log_s) + 0.01)
+    lines = [a + b * x for x in np.log(N)]
+    log_p = sum(norm.logpdf(y, line, s) for y, line in zip(told.y[:6], lines[:6], strict=True))
+    log_p = log_p + norm.logsf(2.6, lines[6], s) + log_s - np.log1p((np.exp(log_s) / SCATTER) ** 2)
+    weight = np.exp(log_p - log_p.max())
+    slope = (weight * b).sum() / weight.sum()
+    assert float(fit.weights @ fit.betas[:, 1]) == pytest.approx(slope, abs=0.01)
+
+
+def test_laws_that_say_the_same_are_told_once_and_others_widen_the_interval():
+    N = np.geomspace(1e8, 1.3e9, 5)
+    y = points(0.5 * np.log(N))
+    assert [c.law.name for c in fit_laws(LAWS, sizes(N), y, 0)] == ["power"]
+    off_rule = Sizes(N, 20 * N, (7e9, 200 * 7e9))
+    both = fit_laws(LAWS, off_rule, y, 0)
+    assert {c.law.name for c in both} == {"power", "compute"}
+    draws, weights = mixture(both, 0)
+    alone, alone_weights = mixture(both[:1], 0)
+    # log 10 tokens per parameter more than the sweep, at an exponent of 0.25 in C, lie between the two laws.
+    apart = abs(both[0].row @ both[0].fit.beta - both[1].row @ both[1].fit.beta)
+    assert apart == pytest.approx(0.25 * np.log(10), abs=0.05)
+    width = quantile(draws, weights, 0.95) - quantile(draws, weights, 0.05)
+    assert width > quantile(alone, alone_weights, 0.95) - quantile(alone, alone_weights, 0.05) + 0.5 * apart
+
+
+def test_two_budgets_tell_the_law_of_both_apart():
+    N = np.repeat(np.geomspace(1e8, 1.3e9, 4), 2)
+    D = N * np.tile([10.0, 80.0], 4)
+    told = points(0.6 * np.log(N) - 0.4 * np.log(D), sd=0.02)
+    best = fit_laws(LAWS, Sizes(N, D, (7e9, 140e9)), told, 0)[0]
+    assert best.law.name == "budget"
+    assert np.allclose(best.fit.beta[1:], [0.6, -0.4], atol=0.05)
+
+
+def test_the_size_that_does_not_fit_is_named():
+    N = np.geomspace(1e8, 1.3e9, 6)
+    y = 0.5 * np.log(N)
+    y[2] += np.log(10)
+    (found,) = fit_laws({"power": PowerLaw()}, sizes(N), points(y), 0)
+    assert surprising(found, points(y), 0) == [2]

@@ -1,0 +1,161 @@
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from kis_predict.cli import main
+
+KEYS = [
+    "status", "target", "collapse", "peak", "recommendation", "law", "groups", "extrapolation", "assumptions",
+    "warnings", "missing",
+]  # fmt: skip
+
+
+@pytest.fixture
+def sweep(write_csv, sweep_runs):
+    return str(write_csv(sweep_runs(last={3: -1.5})))
+
+
+@pytest.fixture
+def thin(write_csv, sweep_runs):
+    return str(write_csv(sweep_runs(sizes=(1e7, 3e7)), "thin.csv"))
+
+
+def run(*args):
+    return main([*args, "--bootstraps", "100"] if "--bootstraps" not in args else list(args))
+
+
+def test_report_has_the_sizes_the_law_and_the_recommendation(sweep, capsys):
+    assert run("--logs", sweep, "--target", "7B") == 0
+    out, err = capsys.readouterr()
+    for word in ("270M", "> ", "log F_c = a + b log N", "Left out", "Infuse", "at most", "Assumed", "risk of collapse"):
+        assert word in out
+    assert "Read 44 runs." in err
+    assert "Warnings" in err
+    assert "Warnings" not in out
+
+
+def test_report_fits_eighty_columns_and_plain_ascii_without_colour(sweep, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run("--logs", sweep, "--target", "7B")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "\x1b" not in out
+    assert "…" not in out
+
+
+def test_json_is_one_object_with_the_stated_keys(sweep, capsys):
+    assert run("--logs", sweep, "--target", "7B", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer) == KEYS
+    assert answer["target"] == {"params": 7 * 10**9, "tokens": 140 * 10**9}
+    for name in ("collapse", "peak"):
+        assert list(answer[name]) == ["frequency", "low", "high", "share"]
+        assert answer[name]["low"] < answer[name]["frequency"] < answer[name]["high"]
+    assert list(answer["recommendation"]) == ["frequency", "infused_tokens", "share", "risk"]
+    assert list(answer["law"]) == ["name", "formula", "parameters", "holdout_error"]
+    assert [list(group) for group in answer["groups"]] == [
+        ["params", "tokens", "runs", "peak", "collapse", "censored", "low", "high"]
+    ] * 4
+    assert answer["groups"][3]["censored"] == "right"
+    assert answer["groups"][3]["collapse"] is answer["groups"][3]["high"] is None
+    assert answer["missing"] == []
+
+
+def test_weak_evidence_is_exit_one_with_the_same_keys_and_no_number(thin, capsys):
+    assert run("--logs", thin, "--target", "7B", "--json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer) == KEYS
+    assert answer["status"] == "insufficient"
+    assert [answer[key] for key in ("collapse", "peak", "recommendation", "law", "extrapolation")] == [None] * 5
+    assert answer["missing"]
+
+
+def test_weak_evidence_says_what_to_add(thin, capsys):
+    assert run("--logs", thin, "--target", "7B") == 1
+    out = capsys.readouterr().out
+    assert "No prediction for N=7B" in out
+    assert "N=90M" in out
+    assert "Infuse" not in out
+
+
+def test_same_seed_same_bytes(sweep, capsys):
+    outputs = []
+    for _ in range(2):
+        run("--logs", sweep, "--target", "7B", "--json", "--seed", "3")
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ([], "--logs"),
+        (["--logs", "SWEEP"], "--target"),
+        (["--target", "7B"], "--logs"),
+        (["--logs", "SWEEP", "--target", "7Q"], "'7Q' is not an amount such as 7B"),
+        (["--logs", "SWEEP", "--target", "0"], "is not an amount"),
+        (["--logs", "SWEEP", "--target", "7B", "--tokens", "-1"], "is not an amount"),
+        (["--logs", "SWEEP", "--target", "7B", "--risk", "0"], "between 0 and 1"),
+        (["--logs", "SWEEP", "--target", "7B", "--risk", "nan"], "between 0 and 1"),
+        (["--logs", "SWEEP", "--target", "7B", "--confidence", "1"], "between 0 and 1"),
+        (["--logs", "SWEEP", "--target", "7B", "--bootstraps", "1"], "--bootstraps"),
+        (["--logs", "SWEEP", "--target", "7B", "--seed", "-1"], "--seed"),
+        (["--logs", "SWEEP", "--target", "7B", "--facts", "some"], "--facts"),
+        (["--logs", "SWEEP", "--target", "7B", "--tokens-per-fact", "0"], "--tokens-per-fact"),
+        (["--logs", "SWEEP", "--target", "7B", "--tragte"], "No such option"),
+        (["--logs", "nowhere/", "--target", "7B"], "nothing of that name"),
+    ],
+)
+def test_wrong_usage_is_exit_two_and_one_message(sweep, capsys, args, said):
+    assert main([sweep if arg == "SWEEP" else arg for arg in args]) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert out == ""
+    assert "Traceback" not in err
+
+
+def test_bad_logs_are_exit_two_with_every_line(tmp_path, capsys):
+    path = tmp_path / "runs.csv"
+    path.write_text("params,tokens,frequency,retention\n1e7,2e8,4,2\n1e7,2e8,x,0.5\n")
+    assert main(["--logs", str(path), "--target", "7B"]) == 2
+    err = capsys.readouterr().err
+    assert f"{path}:2 retention" in err
+    assert f"{path}:3 frequency" in err
+
+
+def test_logs_may_be_repeated(write_csv, sweep_runs, capsys):
+    small = write_csv(sweep_runs(sizes=(1e7, 3e7)), "small.csv")
+    large = write_csv([replace(run, seed=7) for run in sweep_runs(sizes=(9e7,), level=300)], "large.csv")
+    assert run("--logs", str(small), "--logs", str(large), "--target", "1B", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["groups"]) == 3
+
+
+def test_help_begins_with_examples_that_name_real_options(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("kis-predict --logs runs/ --target 7B") < out.index("Options:")
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert "kis-predict" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    heavy = "{'numpy', 'scipy', 'rich', 'torch'}"
+    code = f"import sys, kis_predict.cli as c; c.main(['--help']); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_closed_pipe_is_no_error(sweep):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "kis_predict.cli", "--logs", sweep, "--target", "7B", "--bootstraps", "50"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode == 0
+    assert "Error" not in done.stderr

@@ -1,0 +1,160 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
+from kis_predict.predict import Question, predict
+
+from kis_plugin.errors import KISError
+
+LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
+
+
+def ask(runs, laws=LAWS, **question):
+    return predict(runs, Question(**{"params": 7 * 10**9, "bootstraps": 200, **question}), laws)
+
+
+def truth(exponent=0.5, params=7e9):
+    return 100 * (params / 1e7) ** exponent
+
+
+@pytest.mark.parametrize("exponent", [-0.5, 0.5])
+def test_the_truth_lies_in_the_interval_whatever_the_sign(sweep_runs, exponent):
+    answer = ask(sweep_runs(exponent=exponent, level=1000 if exponent < 0 else 100))
+    true = truth(exponent) * (10 if exponent < 0 else 1)
+    assert answer.status == "ok"
+    assert answer.collapse.low < true < answer.collapse.high
+    assert answer.law.parameters["b"] == pytest.approx(exponent, abs=0.15)
+    assert answer.extrapolation == pytest.approx(7e9 / 27e7)
+
+
+def test_the_recommendation_keeps_to_the_risk_and_below_the_peaks_bound(sweep_runs):
+    runs = sweep_runs()
+    answers = {risk: ask(runs, risk=risk) for risk in (0.01, 0.05, 0.3)}
+    for risk, answer in answers.items():
+        assert answer.recommendation.risk <= risk
+        assert answer.recommendation.frequency <= answer.peak.high * (1 + 1e-12)
+    told = [answer.recommendation.frequency for answer in answers.values()]
+    assert told == sorted(told)
+    assert told[0] < told[1]
+
+
+def test_amounts_agree_with_each_other(sweep_runs):
+    answer = ask(sweep_runs(), tokens=200 * 10**9)
+    told = answer.recommendation
+    assert answer.target.tokens == 200 * 10**9
+    assert told.infused_tokens == pytest.approx(told.frequency * 1000 * 20)
+    assert told.share == pytest.approx(told.infused_tokens / 200e9)
+    assert answer.collapse.share == pytest.approx(answer.collapse.frequency * 20_000 / 200e9)
+
+
+@pytest.mark.parametrize("constant", ["ratio", "budget"])
+def test_without_tokens_the_sweeps_own_rule_is_assumed_aloud(sweep_runs, constant):
+    runs = sweep_runs()
+    if constant == "budget":
+        runs = [replace(run, tokens=10**9) for run in runs]
+    answer = ask(runs)
+    assert answer.target.tokens == (140 * 10**9 if constant == "ratio" else 10**9)
+    assert any("--tokens" in line for line in answer.assumptions)
+
+
+def test_a_sweep_without_a_rule_needs_tokens(sweep_runs):
+    runs = [run for at, size in enumerate((1e7, 3e7, 9e7, 27e7)) for run in sweep_runs(
+        sizes=(size,), level=100 * (size / 1e7) ** 0.5, tokens_per_param=(20, 50, 5, 100)[at])]  # fmt: skip
+    with pytest.raises(KISError, match="--tokens"):
+        ask(runs)
+    assert ask(runs, tokens=10**11).status == "ok"
+
+
+def test_two_observed_collapses_are_too_few_and_the_runs_to_add_are_named(sweep_runs):
+    runs = sweep_runs(last={2: -1.5, 3: -1.5})
+    answer = ask(runs)
+    assert answer.status == "insufficient"
+    assert (answer.collapse, answer.peak, answer.recommendation, answer.law) == (None, None, None, None)
+    top = max(run.frequency for run in runs if run.params == 9 * 10**7)
+    line = next(line for line in answer.missing if "N=90M" in line)
+    added = [float(word.replace(",", "")) for word in line.split("F=")[-1].split(", ")]
+    assert len(added) == 3
+    assert min(added) > top
+
+
+def test_frequencies_to_add_stay_below_a_share_of_nine_tenths(sweep_runs):
+    runs = [replace(run, share=0.8 * run.frequency / 700) for run in sweep_runs(last={2: -1.5, 3: -1.5})]
+    line = next(line for line in ask(runs).missing if "N=270M" in line)
+    assert all(float(word.replace(",", "")) * 0.8 / 700 <= 0.91 for word in line.split("F=")[-1].split(", "))
+
+
+def test_one_size_is_told_which_sizes_to_add(sweep_runs):
+    answer = ask(sweep_runs(sizes=(1e7,)))
+    assert answer.status == "insufficient"
+    assert any("N=30M, 90M" in line for line in answer.missing)
+
+
+def test_nothing_left_after_screening_is_insufficient_not_an_error(sweep_runs):
+    answer = ask([replace(run, status="failed") for run in sweep_runs()])
+    assert answer.status == "insufficient"
+    assert any("Left out 44 runs" in line for line in answer.warnings)
+
+
+def test_a_censored_largest_size_still_counts(sweep_runs):
+    answer = ask(sweep_runs(last={3: -1.5}))
+    assert answer.status == "ok"
+    assert answer.sizes[-1].censored == "right"
+    assert answer.collapse.low < truth() < answer.collapse.high
+    assert answer.extrapolation == pytest.approx(7e9 / 9e7)
+
+
+def test_a_broken_size_is_named_and_widens_the_interval(sweep_runs):
+    sizes = (1e7, 2e7, 4e7, 8e7, 16e7, 32e7)
+    sound = sweep_runs(sizes=sizes)
+    broken = [replace(run, frequency=run.frequency / 20) if run.params == 4 * 10**7 else run for run in sound]
+    calm, alarmed = ask(sound), ask(broken)
+    assert any("N=40M" in line and "does not fit" in line for line in alarmed.warnings)
+    assert not any("does not fit" in line for line in calm.warnings)
+    assert alarmed.collapse.high / alarmed.collapse.low > 3 * calm.collapse.high / calm.collapse.low
+    assert alarmed.collapse.low < truth() < alarmed.collapse.high
+
+
+def test_more_facts_than_in_the_sweep_lower_the_recommendation(sweep_runs):
+    runs = sweep_runs()
+    same, more = ask(runs), ask(runs, facts=10_000)
+    assert more.recommendation.frequency == pytest.approx(same.recommendation.frequency / 10, rel=0.02)
+    assert more.recommendation.risk <= 0.05
+    assert any("share" in line and "guess" in line for line in more.warnings)
+
+
+def test_fewer_facts_than_in_the_sweep_do_not_raise_it(sweep_runs):
+    runs = sweep_runs()
+    assert ask(runs, facts=10).recommendation.frequency == pytest.approx(ask(runs).recommendation.frequency)
+
+
+def test_a_share_above_nine_tenths_is_never_recommended(sweep_runs):
+    answer = ask(sweep_runs(), tokens=10**7, laws={"power": PowerLaw()})
+    assert answer.recommendation.share == pytest.approx(0.9)
+    assert "share" in answer.recommendation.binding
+
+
+def test_a_target_off_the_sweeps_rule_is_told_how_far_the_laws_differ(sweep_runs):
+    on, off = ask(sweep_runs()), ask(sweep_runs(), tokens=3 * 10**12)
+    assert any("laws differ" in line for line in off.warnings)
+    assert off.collapse.high / off.collapse.low > on.collapse.high / on.collapse.low
+
+
+def test_a_law_of_ones_own_is_used_and_a_wrong_one_is_refused(sweep_runs):
+    class Mine(PowerLaw):
+        name = "mine"
+
+    class Wrong(PowerLaw):
+        name = "wrong"
+
+        def features(self, params, tokens):
+            return np.ones((1, 2))
+
+    assert ask(sweep_runs(), laws={"mine": Mine()}).law.name == "mine"
+    with pytest.raises(KISError, match="law 'wrong'"):
+        ask(sweep_runs(), laws={"wrong": Wrong()})
+
+
+def test_the_same_runs_in_any_order_give_the_same_answer(sweep_runs):
+    runs = sweep_runs()
+    assert ask(runs).collapse == ask(runs[::-1]).collapse

@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from kis_predict import gate
+from kis_predict.noise import overdispersion
+from kis_predict.pooling import Curve, pool
+from kis_predict.sizes import estimate_sizes
+from kis_predict.sweep import build_sweep
+
+TRUE = np.log(100) + 0.5 * np.log([1, 3, 9, 27])
+
+
+def estimates(runs, bootstraps=200):
+    return estimate_sizes(build_sweep(runs).groups, bootstraps=bootstraps, seed=0, confidence=0.9)
+
+
+def test_collapse_points_of_nearly_exact_data(sweep_runs):
+    found = estimates(sweep_runs(probes=200_000))
+    assert [size.censored for size in found] == [None] * 4
+    assert np.allclose([size.log_collapse for size in found], TRUE, atol=0.1)
+
+
+def test_the_same_input_gives_the_same_answer(sweep_runs):
+    assert repr(estimates(sweep_runs())) == repr(estimates(sweep_runs()))
+
+
+def test_a_size_that_did_not_fall_is_right_censored_at_its_last_frequency(sweep_runs):
+    runs = sweep_runs(last={3: -1.5})
+    *others, largest = estimates(runs)
+    assert largest.censored == "right"
+    assert np.exp(largest.log_collapse) == pytest.approx(max(run.frequency for run in runs if run.params == 27 * 10**7))
+    assert largest.log_collapse_interval[1] == np.inf
+    assert largest.log_peak <= largest.log_collapse
+    assert [size.censored for size in others] == [None] * 3
+
+
+def test_a_fall_in_the_last_frequency_alone_is_no_collapse_but_bounds_it_before(sweep_runs):
+    runs = sweep_runs(last={3: -1.6}, probes=5000)
+    last = max((run for run in runs if run.params == 27 * 10**7), key=lambda run: run.frequency)
+    runs[runs.index(last)] = replace(last, retention=0.45)
+    largest = estimates(runs)[-1]
+    assert largest.censored == "right"
+    assert largest.log_collapse < np.log(last.frequency)
+    assert "a collapse needs two" in largest.warnings[0]
+
+
+def test_a_curve_that_falls_from_the_start_is_left_censored(sweep_runs):
+    runs = [run for run in sweep_runs(points=23) if run.params < 10**8 or np.log(run.frequency) > TRUE[3] + 0.3]
+    largest = estimates([run for run in runs if run.params > 0])[-1]
+    assert largest.censored == "left"
+    assert largest.log_collapse_interval[0] == -np.inf
+
+
+def test_noise_between_seeds_widens_the_intervals(sweep_runs):
+    rng = np.random.default_rng(1)
+    calm = sweep_runs(probes=2000, seeds=2)
+    noisy = [replace(run, retention=float(np.clip(run.retention + 0.04 * rng.standard_normal(), 0, 1))) for run in calm]
+    wide, narrow = (np.mean([size.log_collapse_sd for size in estimates(runs)]) for runs in (noisy, calm))
+    assert wide > 1.5 * narrow
+
+
+def test_overdispersion_is_that_of_the_seeds(sweep_runs):
+    rng = np.random.default_rng(2)
+    noisy = [
+        replace(run, retention=float(np.clip(run.retention + 0.05 * rng.standard_normal(), 0, 1)))
+        for run in sweep_runs(probes=10_000, seeds=4)
+    ]
+    groups = build_sweep(noisy).groups
+    curves = [Curve(*group.points()[:3], group.chance) for group in groups]
+    pooled = pool(curves, gate.smooth)
+    rho = overdispersion(groups, [fit.parameters for fit in pooled.fits], pooled.priors, gate.smooth)
+    at_half = rho * 0.25  # variance that rho adds at p = 0.5
+    assert 0.05**2 * 0.7 < at_half < 0.05**2 * 2
+
+
+def test_unknown_numbers_of_probes_leave_the_noise_to_the_scatter(sweep_runs):
+    known, unknown = sweep_runs(probes=300), [replace(run, n=None) for run in sweep_runs(probes=300)]
+    ratio = [a.log_collapse_sd / b.log_collapse_sd for a, b in zip(estimates(known), estimates(unknown), strict=True)]
+    assert 0.5 < np.mean(ratio) < 2
+
+
+def test_intervals_are_ordered_and_hold_their_value(sweep_runs):
+    for size in estimates(sweep_runs(probes=300)):
+        low, high = size.log_collapse_interval
+        assert low <= size.log_collapse <= high
+        assert size.log_peak <= size.log_collapse
+
+
+@pytest.mark.slow
+def test_intervals_cover_the_truth_at_about_the_stated_rate(sweep_runs):
+    held = []
+    for seed in range(40):
+        for size, true in zip(estimates(sweep_runs(probes=400, seed=seed)), TRUE, strict=True):
+            low, high = size.log_collapse_interval
+            held.append(low <= true <= high)
+    assert 0.8 <= np.mean(held) <= 1.0
+
+
+@pytest.mark.slow
+def test_a_rise_alone_is_rarely_taken_for_a_collapse(sweep_runs):
+    found = [size.censored for seed in range(25) for size in estimates(sweep_runs(
+        probes=400, seed=seed, last={0: -1.5, 1: -1.5, 2: -1.5, 3: -1.5}), bootstraps=50)]  # fmt: skip
+    assert np.mean([censored != "right" for censored in found]) <= 0.08
