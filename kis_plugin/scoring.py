@@ -16,7 +16,7 @@ from kis_plugin.sentences import Encoded, TextTokenizer
 
 __all__ = ["PreparedQuestions", "Scores", "prepare", "score"]
 
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
 _MULTIPLE = 8  # rows are padded to a multiple, so that compiled models see few shapes
 _POSITIONS = 1024  # positions whose logits, (positions, V), are taken to float32 at a time
 
