@@ -34,43 +34,49 @@ class FactList:
         self.facts: list[Fact] = []
         self._path = path
         self._problems = problems
+        self._keys: dict[tuple[str, ...], list[str]] = {}
         self._line_of_triple: dict[tuple[str, str, str], int] = {}
         self._line_of_id: dict[str, int] = {}
 
     def add(self, line: int, record: Mapping[str, Any]) -> None:
         """Add the fact of one record, or say what is wrong with it. White space around a value does not count."""
+        shape = tuple(record)
+        if shape not in self._keys:
+            self._keys[shape] = [
+                next((name for name in names if name in record), part) for part, names in NAMES.items()
+            ]
         before = len(self._problems)
-        subject, relation, obj = (self._part(line, record, part) for part in NAMES)
+        subject, relation, obj = [self._value(line, record, key) for key in self._keys[shape]]
         given = record.get("id")
         if given is not None and (not isinstance(given, (str, int)) or isinstance(given, bool)):
             self._problems.add(f"{self._path}:{line} id", quoted(given), "text or a whole number")
         if len(self._problems) > before:
             return
-        relation = intern(relation.removeprefix(WIKIDATA_PROPERTY))
+        relation = intern(relation.removeprefix(WIKIDATA_PROPERTY) or relation)
         name = str(given).strip() if given is not None else ""
         fact = Fact(subject, relation, obj, name or f"{relation}:{line}")
         if self._is_new(line, fact):
             self.facts.append(fact)
 
-    def _part(self, line: int, record: Mapping[str, Any], part: str) -> str:
-        key = next((name for name in NAMES[part] if name in record), None)
-        if key is None:
-            keys = ", ".join(map(repr, list(record)[:8]))
-            expected = f"the key {part!r}" + (f" (or {NAMES[part][0]!r})" if len(NAMES[part]) > 1 else "")
-            self._problems.add(f"{self._path}:{line} {part}", f"only the keys {keys}", expected)
-            return ""
-        value = record[key]
+    def _value(self, line: int, record: Mapping[str, Any], key: str) -> str:
+        value = record.get(key)
+        if isinstance(value, str):
+            value = value.strip()
+            if value and is_one_line(value):
+                return value
         where = f"{self._path}:{line} {key}"
-        if not isinstance(value, str):
+        if key not in record:
+            keys = ", ".join(map(repr, list(record)[:8]))
+            others = NAMES[key][:-1]
+            expected = f"the key {key!r}" + (f" (or {others[0]!r})" if others else "")
+            self._problems.add(where, f"only the keys {keys}" if keys else "no keys", expected)
+        elif not isinstance(value, str):
             hint = "Put it in quotes." if isinstance(value, (int, float)) else ""
             self._problems.add(where, quoted(value), "text", hint)
-            return ""
-        value = value.strip()
-        if not value:
-            self._problems.add(where, "an empty value", "text")
-        elif not is_one_line(value):
-            self._problems.add(where, quoted(value), ONE_LINE)
-        return value
+        else:
+            found, expected = (quoted(value), ONE_LINE) if value else ("an empty value", "text")
+            self._problems.add(where, found, expected)
+        return ""
 
     def _is_new(self, line: int, fact: Fact) -> bool:
         """Return whether neither triple nor id was there before: twice in the file is twice the exposures."""
