@@ -110,13 +110,11 @@ def _estimate(
     left = log_peak <= x[0] + 0.01 * curve.step and log_collapse <= x[1]
     warnings = []
     if not left and two_lines and abs(two_lines.log_collapse - log_collapse) > curve.step:
-        gap = abs(two_lines.log_collapse - log_collapse)
         warnings.append(
             f"{group.label()}: the estimators disagree by more than a grid step on the collapse point "
             f"(gate {short(np.exp(log_collapse))}, two lines {short(np.exp(two_lines.log_collapse))}): "
             "add frequencies there"
         )
-        collapse_sd = float(np.hypot(collapse_sd, 0.5 * (gap - curve.step)))
     tail = [(1 - confidence) / 2, (1 + confidence) / 2]
     return SizeEstimate(
         group=group,

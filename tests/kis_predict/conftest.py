@@ -46,16 +46,12 @@ def make_runs(
             retention = gate_at(log_collapse, x)
             if probes:
                 retention = rng.binomial(probes, retention) / probes
-            runs += [
-                ObservedRun(
-                    **{  # type: ignore[arg-type]
-                        "source": f"{at}-{repeat}-{f:.3f}", "params": int(params),
-                        "tokens": int(params * tokens_per_param), "frequency": float(np.exp(f)), "retention": float(r), "n": probes, "chance": CHANCE,
-                        "seed": repeat, "facts": 1000, "tokens_per_fact": 20.0, "share": 0.01, **more,
-                    }
-                )
-                for f, r in zip(x, retention, strict=True)
-            ]  # fmt: skip
+            for f, r in zip(x, retention, strict=True):
+                values: dict[str, object] = {"source": f"{at}-{repeat}-{f:.3f}", "params": int(params)}
+                values |= {"tokens": int(params * tokens_per_param), "frequency": float(np.exp(f)), "n": probes}
+                values |= {"retention": float(r), "chance": CHANCE, "seed": repeat, "facts": 1000}
+                values |= {"tokens_per_fact": 20.0, "share": 0.01}
+                runs.append(ObservedRun(**{**values, **more}))  # type: ignore[arg-type]
     return runs
 
 
