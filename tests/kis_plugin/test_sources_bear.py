@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge import Fact, Templates
@@ -101,6 +103,29 @@ def test_metadata_that_is_wrong(folder, text, said):
 def test_a_folder_without_facts(folder):
     (folder / "P36.jsonl").unlink()
     assert problems(folder) == ["bear: found no facts, expected a file <relation>.jsonl with facts"]
+
+
+loose = st.recursive(
+    st.none() | st.integers() | st.sampled_from(["[X] is [Y]", "[Y], [X]", "Q1", ""]) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["P36", "P6", "templates", *ROME]), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(loose, st.lists(loose | st.just(ROME), max_size=3))
+def test_any_json_gives_facts_or_a_kis_error(folder, relations, records):
+    (folder / "metadata_relations.json").write_text(json.dumps(relations))
+    facts(folder, "P36", *records)
+    try:
+        outcome = read_knowledge(folder)
+    except KISError as error:
+        outcome = error
+    assert "bear" in str(outcome) if isinstance(outcome, KISError) else outcome.facts
 
 
 @pytest.mark.shared_data

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import string
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
@@ -196,3 +197,31 @@ def test_a_template_that_passes_is_filled_with_any_name_exactly(template, name):
     before, after = template.split("{subject}")
     expected = f"{before}\0{after}".replace("{object}", fact.object).replace("\0", name)
     assert render(template, fact) == expected
+
+
+texts = st.sampled_from(["{subject} {object}", "{object}, {subject}", "The {relation} of {subject}: {object}", "", "x"])
+loose = st.recursive(
+    st.none() | st.integers() | texts | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["statements", "questions", "label", "*", "P1"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.text("{}[]:,&*!|- \n\"'P1abel", max_size=40)
+    | st.dictionaries(st.text(max_size=3) | st.just("*"), loose).map(json.dumps)
+)
+def test_any_file_gives_sound_templates_or_a_kis_error(here, text):
+    path = Path(mine(text))
+    try:
+        outcome = read_template_file(path)
+    except KISError as error:
+        outcome = error
+    if isinstance(outcome, KISError):
+        assert "mine.yaml" in str(outcome)
+    else:
+        assert not any(problems_of(found, name, generic=name == "*") for name, found in outcome.templates.items())
