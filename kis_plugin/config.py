@@ -82,7 +82,9 @@ def load_config(path: Path) -> Config:
     """
     node = read_yaml(path, "a configuration of KIS")
     if node.value is None:
-        raise KISError(Problem(str(path), "an empty file", "at least the key knowledge", "knowledge: facts.jsonl"))
+        raise KISError(
+            Problem(str(path), "an empty file", "at least the key knowledge", "Write knowledge: facts.jsonl")
+        )
     return _config(node, path.parent, path)
 
 
@@ -147,7 +149,7 @@ def _amount_problems(root: Node) -> Iterator[Problem]:
 
 def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
     if "knowledge" not in root.value:
-        yield Problem(f"{root.where} knowledge", "no such key", "the path of the facts", "knowledge: facts.jsonl")
+        yield Problem(f"{root.where} knowledge", "no such key", "the path of the facts", "Write knowledge: facts.jsonl")
     for key, what in (("knowledge", "a file or folder of facts"), ("templates", "a file of templates")):
         value = values.get(key)
         if value is None or (key == "templates" and not _is_file_name(value)):

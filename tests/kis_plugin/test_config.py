@@ -191,7 +191,7 @@ def test_numbers_are_read_as_json_reads_them():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "kis.yaml: found an empty file, expected at least the key knowledge. knowledge: facts.jsonl"),
+        ("", "kis.yaml: found an empty file, expected at least the key knowledge. Write knowledge: facts.jsonl"),
         ("# nothing\n", "kis.yaml: found an empty file"),
         ("seed: 1", "kis.yaml:1 knowledge: found no such key"),
         ("- a\n- b", "kis.yaml:1: found ['a', 'b'], expected a mapping of knowledge,"),
