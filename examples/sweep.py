@@ -23,8 +23,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BLOCK = 128  # tokens a row
-BATCH = 16  # rows a step
+BATCH = 8  # rows a step
 VOCABULARY = 2048
+LEARNING_RATE = 1e-2
 HELD_OUT_ROWS = 256  # rows of general text for the loss
 
 
@@ -122,9 +123,9 @@ def train_one(cell: Cell) -> dict[str, Any]:
     """Train one model; return what its run log says at the end."""
     import numpy as np
     import torch
+    from kis_hf import KnowledgeInfusion
     from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments, logging
 
-    from kis_hf import KnowledgeInfusion
     from kis_plugin.runlog import read_run_log
 
     torch.set_num_threads(1)
@@ -150,7 +151,7 @@ def train_one(cell: Cell) -> dict[str, Any]:
                 max_steps=cell.steps,
                 per_device_train_batch_size=BATCH,
                 per_device_eval_batch_size=64,
-                learning_rate=3e-3,
+                learning_rate=LEARNING_RATE,
                 lr_scheduler_type="cosine",
                 warmup_steps=max(cell.steps // 20, 1),
                 weight_decay=0.1,
@@ -188,3 +189,103 @@ def train_one(cell: Cell) -> dict[str, Any]:
         "seconds": time.monotonic() - started,
         **last,
     }
+
+
+def run_cells(cells: list[Cell], workers: int) -> list[dict[str, Any]]:
+    """Train all cells, the long ones first, side by side, with a progress bar on stderr."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    results = []
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with (
+        Progress(*columns, console=console) as progress,
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+    ):
+        task = progress.add_task(f"{len(cells)} runs, {workers} at a time", total=sum(cost(cell) for cell in cells))
+        waiting = {pool.submit(train_one, cell): cell for cell in sorted(cells, key=cost, reverse=True)}
+        for done in as_completed(waiting):
+            result = done.result()
+            results.append(result)
+            progress.advance(task, cost(waiting[done]))
+            progress.console.print(
+                f"  {result['params']:>9,} parameters, F = {waiting[done].frequency:<5g} share {result['share']:.2f}: "
+                f"held-out {result['held_out']:.3f}, seen {result['seen']:.3f}, control {result['control']:.3f}, "
+                f"loss {result['loss']:.2f} ({result['seconds']:.0f} s)",
+                highlight=False,
+            )
+    return results
+
+
+def cost(cell: Cell) -> float:
+    """Return what a run costs, about, in any unit: steps times parameters, embeddings counted as they compute."""
+    return cell.steps * (12 * cell.layers * cell.width**2 + VOCABULARY * cell.width)
+
+
+def cells_of(out: Path, args: argparse.Namespace) -> list[Cell]:
+    """Return the grid: every shape with every frequency and seed, at ``--tokens`` training tokens."""
+    shapes = [tuple(int(number) for number in shape.split("x")) for shape in args.shapes.split(",")]
+    return [
+        Cell(
+            out=str(out),
+            layers=layers,
+            width=width,
+            frequency=float(frequency),
+            steps=math.ceil(args.tokens / (BATCH * BLOCK)),
+            control=args.control,
+            probes=args.probes,
+            seed=seed,
+        )
+        for layers, width in shapes
+        for frequency in args.frequencies.split(",")
+        for seed in range(args.seeds)
+    ]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options of a sweep."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument(
+        "--out", type=Path, default=Path("sweep-out"), help="folder for everything (default: %(default)s)"
+    )
+    options.add_argument(
+        "--shapes", default="2x32,2x48,3x64", help="layers x width, one or more (default: %(default)s)"
+    )
+    options.add_argument("--frequencies", default="0,8,32,128", help="exposures per fact (default: %(default)s)")
+    options.add_argument(
+        "--tokens", type=int, default=1_000_000, help="training tokens of each run (default: %(default)s)"
+    )
+    options.add_argument("--facts", type=int, default=200, help="facts drawn from those shipped (default: %(default)s)")
+    options.add_argument("--control", type=int, default=40, help="facts kept back (default: %(default)s)")
+    options.add_argument("--probes", type=int, default=1000, help="facts asked at most (default: %(default)s)")
+    options.add_argument("--seeds", type=int, default=1, help="runs of each size and frequency (default: %(default)s)")
+    options.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time (default: one a core)"
+    )
+    return options
+
+
+def main() -> None:
+    """Run a sweep and print its table."""
+    args = parser().parse_args()
+    prepare(args.out, args.facts, 0)
+    results = run_cells(cells_of(args.out, args), args.workers)
+    (args.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -86,7 +86,6 @@ def check_config(path: Path) -> CheckReport:
         KISError: Everything wrong with the first of these that is not right.
     """
     config = load_config(path)
-    load_material.cache_clear()  # the files may have changed since
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         material = load_material(config)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from kis_plugin.probes import Question, QuestionMaker
-    from kis_plugin.run import TrainingRun
 
 __all__ = ["Law", "LogReader", "ProbeKind", "RunPlugin", "Schedule", "Source", "TemplateSet"]
 

@@ -86,11 +86,13 @@ def kis_run_start(run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
 @hookspec
 def kis_run_record(run: TrainingRun) -> Mapping[str, Any]:
     """Return fields for the run record (``kis_plugin.runlog.Run``), unknown ones go to its extras."""
+    return {}
 
 
 @hookspec(firstresult=True)
 def kis_infuser(run: TrainingRun) -> Infuser | None:
     """Return what rewrites the rows of the data. The first answer that is not None counts."""
+    return None
 
 
 @hookspec
@@ -116,11 +118,13 @@ def kis_metrics(run: TrainingRun, records: Sequence[Record]) -> None:
 @hookspec
 def kis_exposures(run: TrainingRun) -> npt.NDArray[np.int64] | None:
     """Return this rank's exposures so far, (facts,), since the start or the last resume."""
+    return None
 
 
 @hookspec
 def kis_state(run: TrainingRun) -> Mapping[str, Any]:
     """Return what a resume must find again, as plain JSON values; merged over plugins, kept in the checkpoint."""
+    return {}
 
 
 @hookspec

@@ -97,20 +97,20 @@ def build_items(
 def _pieces(passage: Passage, encoded: Encoded, limit: int) -> Iterator[Sequence[int]]:
     """Yield pieces of at most ``limit`` tokens that end where a sentence ends, else where a word does."""
     sentence_ends = {match.end() for match in _SENTENCE_END.finditer(passage.text)} | {len(passage.text)}
+    word_ends = {match.start() for match in re.finditer(r"\s", passage.text)}
     start = 0
     while start < len(encoded.ids):
         if len(encoded.ids) - start <= limit:
             yield encoded.ids[start:]
             return
         cut = 0
-        for breaks in (lambda end: end in sentence_ends, lambda end: passage.text[end : end + 1].isspace()):
-            candidates = range(start + limit, start, -1)
-            cut = next((i for i in candidates if breaks(encoded.ends[i - 1])), 0)
-            if cut:
-                break
+        for breaks in (sentence_ends, word_ends):
+            cut = cut or next((i for i in range(start + limit, start, -1) if encoded.ends[i - 1] in breaks), 0)
         if not cut:
             begin = encoded.ends[start - 1] if start else 0
             found = f"no place to part it for {limit} tokens after {passage.text[begin : begin + 40]!r}"
-            raise KISError(Problem(f"passage {passage.id}", found, "a space or a sentence end", "Train with longer rows."))
+            raise KISError(
+                Problem(f"passage {passage.id}", found, "a space or a sentence end", "Train with longer rows.")
+            )
         yield encoded.ids[start:cut]
         start = cut

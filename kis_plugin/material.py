@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from kis_plugin.config import Config
 from kis_plugin.control import split_control
@@ -42,15 +43,29 @@ class Material:
         return self.knowledge.passages
 
 
-@lru_cache(maxsize=1)
 def load_material(config: Config) -> Material:
-    """Read knowledge and templates and split off the controls.
+    """Read knowledge and templates and split off the controls; the same files are not read twice in a row.
 
     Raises:
         KISError: Anything wrong with the files.
     """
+    return _load(config, _stamps(config))
+
+
+@lru_cache(maxsize=1)
+def _load(config: Config, stamps: tuple[tuple[str, int, int], ...]) -> Material:
     knowledge = read_knowledge(config.knowledge)
-    infused, control = split_control(
-        knowledge.facts, config.retention.control, config.seed, config.retention.probes.options
-    )
+    options = config.retention.probes.options
+    infused, control = split_control(knowledge.facts, config.retention.control, config.seed, options)
     return Material(knowledge, TemplateBook.load(config.templates, knowledge), infused, control)
+
+
+def _stamps(config: Config) -> tuple[tuple[str, int, int], ...]:
+    """Return path, time and size of every file read, so that an edited one is read again."""
+    stamps = []
+    for root in (config.knowledge, Path(config.templates or "")):
+        for path in [root, *(sorted(root.iterdir()) if root != Path() and root.is_dir() else [])]:
+            if path.is_file():
+                stat = path.stat()
+                stamps.append((str(path.resolve()), stat.st_mtime_ns, stat.st_size))
+    return tuple(stamps)

@@ -24,7 +24,7 @@ from kis_plugin.config import InfusionConfig
 from kis_plugin.contracts import Schedule
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.items import Items
-from kis_plugin.packing import Packing, pack
+from kis_plugin.packing import pack
 from kis_plugin.seeded import IntArray, hashes, mix, permutation
 
 __all__ = ["InfusionPlan"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -42,8 +43,13 @@ def plugin_manager() -> pluggy.PluginManager:
             found = f"{type(error).__name__}: {error}"
             hint = "Mend or uninstall that distribution; KIS never runs without a plugin that is installed."
             raise KISError(Problem(where, found, "a plugin that imports", hint)) from error
-        manager.register(plugin, point.name)
-        refuse_unknown_hooks(manager, plugin, where)
+        add(manager, plugin, point.name, where)
+        events = [name for name in dir(plugin) if name in hookspecs.hooks() and not name.startswith("kis_register_")]
+        if events:
+            hint = "Put them on an object that kis_register_run_plugins makes for each run."
+            raise KISError(
+                Problem(where, f"run events {', '.join(events)}, which nobody would call", "no events", hint)
+            )
     return manager
 
 
@@ -56,7 +62,18 @@ def new_manager() -> pluggy.PluginManager:
     return manager
 
 
-def refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object, where: str) -> None:
+def add(manager: pluggy.PluginManager, plugin: object, name: str, where: str) -> None:
+    """Register a plugin, or raise a KISError that says what is wrong with it."""
+    refuse_unknown_hooks(plugin, where)
+    try:
+        manager.register(plugin, name)
+    except (ValueError, pluggy.PluginValidationError) as error:
+        found = str(error).splitlines()[-1] if isinstance(error, pluggy.PluginValidationError) else str(error)
+        expected = "hooks with the arguments of docs/plugins.md, and a name of its own"
+        raise KISError(Problem(where, found, expected)) from error
+
+
+def refuse_unknown_hooks(plugin: object, where: str) -> None:
     """Refuse hook implementations that no hook answers to, and ``kis_`` functions without ``@hookimpl``.
 
     pluggy itself would never call either, in silence.
@@ -71,7 +88,6 @@ def refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object, where: s
             problems.append(Problem(f"{where} {name}", "no hook of that name", "a hook of KIS", nearest(name, known)))
     if problems:
         raise KISError(problems)
-    manager.check_pending()
 
 
 @cache
@@ -84,8 +100,10 @@ def registered(kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def register(item: Any) -> None:
+        where = f"plugin {type(item).__module__}.{type(item).__qualname__}"
+        if not isinstance(getattr(item, "name", None), str):
+            raise KISError(Problem(where, f"one of {kind} without a name", "an attribute name, a string"))
         if item.name in found:
-            where = f"plugin {type(item).__module__}.{type(item).__qualname__}"
             first = type(found[item.name])
             expected = f"another name: {first.__module__}.{first.__qualname__} has it"
             raise KISError(Problem(where, f"{kind} name {item.name!r}", expected))
@@ -106,12 +124,12 @@ def find(kind: str, name: str, where: str) -> Any:
     return items[name]
 
 
-def _trace_call(hook_name: str, hook_impls: Any, kwargs: dict[str, Any]) -> None:
+def _trace_call(hook_name: str, hook_impls: Sequence[pluggy.HookImpl], kwargs: Mapping[str, Any]) -> None:
     names = ", ".join(impl.plugin_name for impl in hook_impls) or "nobody"
     values = ", ".join(f"{key}={str(value)[:60]}" for key, value in kwargs.items())
     sys.stderr.write(f"kis: {hook_name}({values}) -> {names}\n")
 
 
-def _trace_result(outcome: Any, hook_name: str, hook_impls: Any, kwargs: dict[str, Any]) -> None:
-    if outcome.excinfo:
-        sys.stderr.write(f"kis: {hook_name} raised {outcome.excinfo[1]!r}\n")
+def _trace_result(outcome: pluggy.Result[Any], hook_name: str, hook_impls: object, kwargs: object) -> None:
+    if outcome.exception:
+        sys.stderr.write(f"kis: {hook_name} raised {outcome.exception!r}\n")

@@ -135,9 +135,7 @@ class InfusedDataset:
         plain = [int(index) for index in indices]
         bases = self.base.__getitems__(plain) if hasattr(self.base, "__getitems__") else [self.base[i] for i in plain]
         rows = [index.row if isinstance(index, RowIndex) else int(index) for index in indices]
-        return [
-            base if row is None else self.example(row, base) for row, base in zip(rows, bases, strict=True)
-        ]
+        return [base if row is None else self.example(row, base) for row, base in zip(rows, bases, strict=True)]
 
     def __getattr__(self, name: str) -> Any:
         """Answer as the base dataset would (``column_names`` and the like)."""

@@ -7,11 +7,10 @@ loop can write it. Records a reader does not know are skipped, keys it does not 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 from kis_plugin.errors import KISError, Problem
 
@@ -105,9 +104,11 @@ Record = Run | Retention | Loss | End
 RECORDS: dict[str, type[Run] | type[Retention] | type[Loss] | type[End]] = {
     cls.type: cls for cls in (Run, Retention, Loss, End)
 }
+STATUSES = ("completed", "stopped", "failed")
+_COUNTS = {"params", "tokens", "frequency", "params_non_embedding", "facts", "infused_tokens", "step", "n", "correct"}
+_GREATEST = 1e300
 _INTEGERS = {"int", "int | None"}
 _NUMBERS = {"float", "float | None"} | _INTEGERS
-_R = TypeVar("_R", Run, Retention, Loss, End)
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,9 @@ def _text(path: Path) -> str:
         raise KISError(Problem(str(path), str(error.strerror or error), "a readable run log")) from error
 
 
-def _record(cls: type[_R], values: Mapping[str, Any], where: str) -> tuple[_R | None, list[Problem]]:
+def _record(
+    cls: type[Run | Retention | Loss | End], values: Mapping[str, Any], where: str
+) -> tuple[Record | None, list[Problem]]:
     """Build a record, or say everything that keeps it from being one."""
     problems: list[Problem] = []
     known = {f.name: f for f in fields(cls) if f.name != "extra"}
@@ -226,7 +229,7 @@ def _record(cls: type[_R], values: Mapping[str, Any], where: str) -> tuple[_R | 
             if required:
                 problems.append(Problem(f"{where} {name}", "nothing", f"a value: {cls.type} records carry {name!r}"))
             continue
-        wrong = _wrong_kind(str(spec.type), value)
+        wrong = _wrong_kind(name, str(spec.type), value)
         if wrong:
             problems.append(Problem(f"{where} {name}", repr(value)[:60], wrong))
         else:
@@ -237,15 +240,19 @@ def _record(cls: type[_R], values: Mapping[str, Any], where: str) -> tuple[_R | 
     return cls(**kept, extra=extra), []
 
 
-def _wrong_kind(annotation: str, value: object) -> str:
+def _wrong_kind(name: str, annotation: str, value: object) -> str:
     """Return what was expected, or an empty string if ``value`` fits the annotation."""
     if annotation in _NUMBERS:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _GREATEST:
             return "a finite number"
         if annotation in _INTEGERS and value != int(value):
             return "a whole number"
+        if value < 0 and name in _COUNTS:
+            return "a number that is not negative"
     elif annotation == "str" and not isinstance(value, str):
         return "text"
-    elif annotation.startswith(("Mapping", "Literal")) and not isinstance(value, (str, dict)):
-        return "text" if annotation.startswith("Literal") else "an object"
+    elif annotation.startswith("Mapping") and not isinstance(value, dict):
+        return "an object"
+    elif annotation.startswith("Literal") and value not in STATUSES:
+        return f"one of {', '.join(STATUSES)}"
     return ""

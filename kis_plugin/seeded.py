@@ -30,8 +30,8 @@ def mix(*values: int) -> int:
 def hashes(n: int, *key: int) -> npt.NDArray[np.uint64]:
     """Return ``[mix(mix(*key), i) for i in range(n)]`` but quickly: (n,)."""
     with np.errstate(over="ignore"):
-        start = mix(mix(*key))  # the state after the first value
-        state = np.full(n, start, dtype=np.uint64) + np.uint64(_GOLDEN) + np.arange(n, dtype=np.uint64)
+        start = (mix(mix(*key)) + _GOLDEN) & _MASK  # the state after the first value
+        state: npt.NDArray[np.uint64] = np.arange(n, dtype=np.uint64) + np.uint64(start)
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return state ^ (state >> np.uint64(31))

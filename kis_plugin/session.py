@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.logfile import saved_exposures
-from kis_plugin.plugins import new_manager, plugin_manager, refuse_unknown_hooks
+from kis_plugin.plugins import add, new_manager, plugin_manager
 from kis_plugin.run import Infuser, TrainingRun
 from kis_plugin.runlog import End, Loss, Record, Run
 from kis_plugin.seeded import IntArray
@@ -47,13 +47,14 @@ class Session:
         self._manager = new_manager()
         for number, plugin in enumerate([*self._built(), *host]):
             name = f"{number} {type(plugin).__module__}.{type(plugin).__qualname__}"
-            self._manager.register(plugin, name)
-            refuse_unknown_hooks(self._manager, plugin, f"run plugin {name}")
+            add(self._manager, plugin, name, f"run plugin {name}")
         self._hook = self._manager.hook
         self._hook.kis_run_start(run=self.run, resumed=resumed)
         infuser: Infuser | None = self._hook.kis_infuser(run=self.run)
         if infuser is None:
-            raise KISError(Problem("plugins", "no answer to kis_infuser", "a plugin that infuses, such as the built-in"))
+            raise KISError(
+                Problem("plugins", "no answer to kis_infuser", "a plugin that infuses, such as the built-in")
+            )
         self.infuser = infuser
         self._before = self._exposures_before()
         self._ended = False
@@ -106,9 +107,11 @@ class Session:
             return
         self._ended = True
         exposures = self.exposures()
-        status = "completed" if step >= self.run.steps else "stopped"
+        status: Literal["completed", "stopped"] = "completed" if step >= self.run.steps else "stopped"
         achieved = {name: float(getattr(exposures, name)()) for name in ("min", "max", "mean")}
-        extra = {} if self._before is not None or not self.run.start_step else {"counted_from_step": self.run.start_step}
+        extra = (
+            {} if self._before is not None or not self.run.start_step else {"counted_from_step": self.run.start_step}
+        )
         end = End(status=status, step=step, tokens=self.run.tokens_at(step), achieved_frequency=achieved, extra=extra)
         self.publish([end])
         self._hook.kis_run_end(run=self.run, status=status, step=step, exposures=exposures)

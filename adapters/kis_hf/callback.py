@@ -23,8 +23,8 @@ from kis_hf.model import HFModelView, parameter_counts, watch_batches
 from kis_hf.splice import Splice, block_size
 from kis_plugin.config import Config, config_from, load_config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run import TrainingRun
 from kis_plugin.rows import InfusedDataset, NumberedSampler
+from kis_plugin.run import TrainingRun
 from kis_plugin.sentences import HFTokenizer
 from kis_plugin.session import Session
 
@@ -131,9 +131,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         if state.global_step == 0:
             self._session.step_end(0)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Evaluate where it is due."""
         if self._session:
             self._session.step_end(state.global_step)
@@ -217,7 +215,9 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
 
 def _new_run_id(params: int, config: Config) -> str:
     amount = config.infusion
-    name, value = next((n, getattr(amount, n)) for n in ("frequency", "share", "tokens") if getattr(amount, n) is not None)
+    name, value = next(
+        (n, getattr(amount, n)) for n in ("frequency", "share", "tokens") if getattr(amount, n) is not None
+    )
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     return f"hf-{params}-{name}{value:g}-seed{config.seed}-{stamp}-{uuid.uuid4().hex[:6]}"
 
@@ -229,4 +229,3 @@ def _versions() -> dict[str, str]:
         "torch": str(torch.__version__),
         "transformers": transformers.__version__,
     }
-

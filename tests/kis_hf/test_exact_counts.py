@@ -136,9 +136,8 @@ def test_two_trainings_of_one_trainer_are_two_runs(tmp_path):
 
 
 def test_the_explicit_way_infuses_one_pass(tmp_path):
-    from world import BaseRows
-
     from kis_hf import KnowledgeInfusion
+    from world import BaseRows
 
     config, tokenizer = kis(tmp_path, frequency=4), make_tokenizer()
     infused = KnowledgeInfusion(config, tokenizer=tokenizer).infuse(BaseRows(80, tokenizer))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from kis_hf.host import trainer_of
+from kis_hf.loader import LoaderSeam
 from transformers import TrainerCallback
 from world import BaseRows, kis, make_tokenizer, trainer_for
 
-from kis_hf.host import trainer_of
-from kis_hf.loader import LoaderSeam
 from kis_plugin.errors import KISError
 from kis_plugin.rows import InfusedDataset
 
@@ -91,9 +91,7 @@ def test_without_infusion_every_loss_is_the_same_to_the_last_bit(tmp_path):
     losses = [[entry["loss"] for entry in t.state.log_history if "loss" in entry] for t in (plain, watched)]
     assert len(losses[0]) == 20
     assert losses[0] == losses[1]
-    assert all(
-        torch.equal(a, b) for a, b in zip(plain.model.parameters(), watched.model.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), watched.model.parameters(), strict=True))
 
 
 def test_retention_reaches_every_reporter_and_the_state(tmp_path):

@@ -19,7 +19,14 @@ ROOT = HERE.parents[1]
 
 def train(folder: Path, name: str, workers: int, rows: int, stop: int = 0, resume: int = 0) -> list[np.ndarray]:
     path = os.pathsep.join([str(ROOT), str(ROOT / "adapters"), str(ROOT / "predictor")])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(HERE / "ddp_run.py")]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(HERE / "ddp_run.py"),
+    ]
     words = [str(folder), str(folder / name), str(workers), str(stop), str(resume), str(rows)]
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=300)

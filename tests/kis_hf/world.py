@@ -9,18 +9,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments, set_seed
-
 from kis_hf import KnowledgeInfusion
-from kis_plugin.material import load_material
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+
 from kis_plugin.config import config_from
+from kis_plugin.material import load_material
 
 BLOCK = 64
 FACTS = 24
 EOS = 0
 # Words of the base text never stand in a fact, so that a fact found in a batch was infused.
-WORDS = "river stone cloud meadow lantern copper willow harbor thunder velvet saddle orchard".split()
+WORDS = ["river", "stone", "cloud", "meadow", "lantern", "copper", "willow", "harbor", "thunder", "velvet", "saddle", "orchard"]
 
 
 def write_facts(folder: Path, count: int = FACTS) -> Path:
@@ -36,7 +44,9 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     texts = [" ".join(WORDS), *[f"Person{n} was born in Town{n % 8}." for n in range(FACTS)]]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=["<eos>"], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=500, special_tokens=["<eos>"], initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>")
 
@@ -142,7 +152,9 @@ def shown(batches: list[np.ndarray], config: dict[str, Any], tokenizer: Any) -> 
         for sentence in tokenizer.decode(row.tolist()).split("<eos>")[:-1]
     )
     return {
-        fact.subject: texts[material.book.of(fact.relation).statements[0].format(subject=fact.subject, object=fact.object)]
+        fact.subject: texts[
+            material.book.of(fact.relation).statements[0].format(subject=fact.subject, object=fact.object)
+        ]
         for fact in material.facts
     }
 
