@@ -1,0 +1,157 @@
+"""The train loader that LitGPT is given: the wrapped module's batches, infused by their place in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from kis_litgpt.passes import Passes
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.run import Infuser
+
+__all__ = ["InfusedLoader", "Numbering"]
+
+_WHERE = "data"
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """Which rows of the run a batch holds.
+
+    Iteration i of rank r of W ranks takes rows ``(i * W + r) * batch_size`` and the next ones. That is the order of
+    consumption, whatever order the base data is read in, and however often.
+
+    Attributes:
+        batch_size: Rows of one batch on one rank.
+        iterations: Batches of the whole run on one rank.
+    """
+
+    batch_size: int
+    iterations: int
+    rank: int = 0
+    world_size: int = 1
+
+    def rows(self, iteration: int) -> range:
+        """Return the global rows of this rank's batch."""
+        first = (iteration * self.world_size + self.rank) * self.batch_size
+        return range(first, first + self.batch_size)
+
+
+class InfusedLoader(DataLoader[torch.Tensor]):
+    """Yields batches of rows of T + 1 tokens, infused where the plan says so.
+
+    LitGPT trains on a row's first T tokens as inputs and its last T as targets: the first token of a row is never
+    learned. So an infused row is EOS, the infused tokens, then the start of the base row. Every token of every infused
+    sentence, its EOS included, is a target, and the first sentence of a row follows an EOS as all others do.
+
+    Args:
+        base: The wrapped module's loader.
+        block: Tokens that LitGPT trains on per row, T.
+        eos: The token before the infused ones.
+    """
+
+    def __init__(self, base: DataLoader[Any], block: int, eos: int) -> None:
+        # An iterable dataset: Fabric would put a sampler of its own into a loader of another kind.
+        super().__init__(_Nothing(), batch_size=None)
+        self.passes = Passes(base)
+        self.block = block
+        self.eos = eos
+        self.iteration = 0
+        self.restored: Mapping[str, Any] | None = None
+        self.describe: Callable[[], dict[str, Any]] = dict
+        """Gives what KIS keeps in a checkpoint beside the place in the data."""
+        self._infuser: Infuser | None = None
+
+    def start(
+        self,
+        infuser: Infuser,
+        numbering: Numbering,
+        drawn: Callable[[Sequence[int]], None],
+        narrate: Callable[[str], None],
+    ) -> None:
+        """Say how rows are numbered and infused; nothing is yielded before."""
+        self._infuser, self._numbering, self._drawn, self._narrate = infuser, numbering, drawn, narrate
+
+    def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
+        """Go through the base data once.
+
+        Raises:
+            KISError: Batches that cannot be infused exactly, data that ends before the run does.
+        """
+        if self._infuser is None:
+            hint = "KIS knows `litgpt pretrain` of LitGPT 0.5.13; finetuning trains on prompts, not on packed rows."
+            raise KISError(Problem(_WHERE, "a training loop that is not litgpt.pretrain.fit", "that one", hint))
+        if self.iteration >= self._numbering.iterations:
+            return  # LitGPT draws one batch more than it trains on
+        resumed = self.passes._restored is not None
+        begun = self.iteration
+        for batch in self.passes:
+            if not self._whole(batch):
+                continue
+            rows = self._numbering.rows(self.iteration)
+            self._drawn(rows)
+            self.iteration += 1
+            yield self._infused(rows, batch)
+            if self.iteration >= self._numbering.iterations:
+                return
+        if self.iteration == begun and not resumed:
+            found = f"no batch of {self._numbering.batch_size} rows in pass {self.passes.started} through the data"
+            expected = f"{self._numbering.iterations - begun} more iterations of training"
+            hint = "LitGPT would end here as if complete. The loader must start over when it is iterated again."
+            raise KISError(Problem(_WHERE, found, expected, hint))
+
+    def __len__(self) -> int:
+        """Return the batches of one pass."""
+        return len(self.passes.loader)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the run; LitGPT puts it into ``lit_model.pth``."""
+        return {"iteration": self.iteration, "passes": self.passes.state(), "kis": self.describe()}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a checkpoint; one that was written without KIS is refused when training starts."""
+        if isinstance(state, Mapping) and "kis" in state:
+            self.restored = state["kis"]
+            self.iteration = state["iteration"]
+            self.passes.restore(state["passes"])
+
+    def _whole(self, batch: Any) -> bool:
+        """Tell whether a batch can be trained on: a short one at the end of a pass is left out, all else is refused."""
+        rows, width = self._numbering.batch_size, self.block + 1
+        ids = isinstance(batch, torch.Tensor) and batch.ndim == 2 and not batch.is_floating_point()
+        if not ids or batch.shape[1] < width or len(batch) > rows:
+            found = f"a {type(batch).__name__}"
+            if isinstance(batch, torch.Tensor):
+                found = f"a batch of {batch.dtype} {tuple(batch.shape)}"
+            hint = "The wrapped module must give packed rows of max_seq_length + 1 tokens, as LitGPT's own do."
+            raise KISError(Problem(_WHERE, found, f"token ids ({rows}, {width} or more)", hint))
+        if len(batch) == rows:
+            return True
+        if self.passes.started == 1:
+            self._narrate(f"kis: the last batch of a pass has {len(batch)} of {rows} rows and is left out.")
+        return False
+
+    def _infused(self, rows: range, batch: torch.Tensor) -> torch.Tensor:  # (B, T + 1 or more)
+        """Return the batch with its infused rows; the base's own batch is never changed."""
+        assert self._infuser is not None
+        heads = [self._infuser.head(row) for row in rows]
+        if all(head is None for head in heads):
+            return batch
+        infused = batch[:, : self.block + 1].to(torch.int64, copy=True)
+        for place, head in enumerate(heads):
+            if head is not None:
+                infused[place, 0] = self.eos
+                infused[place, 1 : 1 + len(head)] = torch.from_numpy(head)
+                infused[place, 1 + len(head) :] = batch[place, : self.block - len(head)]
+        return infused
+
+
+class _Nothing(IterableDataset[torch.Tensor]):
+    """The dataset of a loader that has none of its own."""
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return iter(())

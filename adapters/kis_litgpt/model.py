@@ -1,0 +1,65 @@
+"""LitGPT's model, as probes see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from litgpt import GPT, Config
+from torch import nn
+
+__all__ = ["LitModelView", "parameter_counts"]
+
+
+class LitModelView:
+    """The module that Fabric set up, without ``torch.compile``: probes come in many shapes, each a compilation.
+
+    Args:
+        fabric: Knows device and precision.
+        model: What ``fabric.setup`` returned.
+    """
+
+    def __init__(self, fabric: Any, model: Any) -> None:
+        self._fabric = fabric
+        forward = model._forward_module
+        self._module: nn.Module = getattr(forward, "_orig_mod", forward)
+
+    def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
+        """Return next-token logits."""
+        with self._fabric.autocast():
+            logits: torch.Tensor = self._module(input_ids.to(self._fabric.device))
+        return logits
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leave every module's mode and the random state as they were: training must not notice the probes."""
+        modes = [(module, module.training) for module in self._module.modules()]
+        device = self._fabric.device
+        self._module.eval()
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
+def parameter_counts(config: Config, tied: bool) -> tuple[int, int]:
+    """Return all parameters, tied ones once, and those that are neither embedding tables nor the output layer.
+
+    Counted on a model without storage, as under FSDP a rank holds a part only.
+
+    Args:
+        config: LitGPT's model configuration.
+        tied: Whether output layer and embedding share their weight.
+    """
+    with torch.device("meta"):
+        model = GPT(config)
+    if tied:
+        model.transformer.wte.weight = model.lm_head.weight
+    outside = {id(p): p for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    outside |= {id(p): p for p in model.lm_head.parameters()}
+    total = sum(p.numel() for p in model.parameters())
+    return total, total - sum(p.numel() for p in outside.values())

@@ -1,0 +1,236 @@
+"""One training run of LitGPT, told to a KIS session."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+import kis_plugin
+from kis_litgpt.loader import InfusedLoader, Numbering
+from kis_litgpt.model import LitModelView, parameter_counts
+from kis_litgpt.seam import Host
+from kis_litgpt.tokenizer import LitTokenizer
+from kis_plugin.config import Config
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hookspecs import hookimpl
+from kis_plugin.run import TrainingRun
+from kis_plugin.runlog import Record, Retention
+from kis_plugin.seeded import IntArray
+from kis_plugin.session import Session
+
+__all__ = ["Training"]
+
+
+class Training:
+    """Listens to the seam and drives the session.
+
+    Args:
+        config: What is infused and asked.
+        tokenizer: The run's.
+        loader: The infused train loader.
+    """
+
+    def __init__(self, config: Config, tokenizer: LitTokenizer, loader: InfusedLoader) -> None:
+        self._config, self._tokenizer, self._loader = config, tokenizer, loader
+        self._step = 0
+        self._in_hand: _Targets | None = None
+
+    def begin(self, host: Host) -> None:
+        """Plan the run, refuse what cannot be exact, put the infusion into the loader, evaluate before the first step.
+
+        Raises:
+            KISError: Anything that would make the counts wrong, before the first step.
+        """
+        self._host = host
+        fabric, state = host.fabric, host.state
+        step = self._step = state["step_count"]
+        _refuse(host, self._tokenizer, self._loader)
+        total, non_embedding = parameter_counts(host.model.config, bool(host.train.tie_embeddings))
+        resumed = self._loader.restored if step else None
+        run_id = resumed["run_id"] if resumed else fabric.broadcast(_new_run_id(total, self._config))
+        # LitGPT has an interval of its own for evaluation; a retention curve beside its losses has the same steps.
+        every = max(int(host.evaluation.interval), 1)
+        config = replace(self._config, retention=replace(self._config.retention, every=every))
+        run = TrainingRun(
+            config=config,
+            tokenizer=self._tokenizer,
+            model=LitModelView(fabric, host.model),
+            framework="litgpt",
+            run_id=run_id,
+            folder=config.run_log / run_id,
+            params=total,
+            params_non_embedding=non_embedding,
+            rows=host.rows,
+            block=host.block,
+            steps=host.steps,
+            start_step=step,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+            versions=_versions(),
+            sum_over_ranks=self._sum_over_ranks,
+        )
+        self.session = Session(run, resumed, host=[_LitLog(host)])
+        numbering = Numbering(host.train.micro_batch_size, host.iterations, fabric.global_rank, fabric.world_size)
+        self._loader.describe = lambda: {**self.session.state(), "host": _numbers(host)}
+        self._loader.start(self.session.infuser, numbering, self.session.rows_drawn, run.narrate)
+        if fabric.global_rank == 0:
+            run.narrate(f"kis: retention is measured every {every} steps, LitGPT's eval.interval.")
+        if not step:
+            self.session.step_end(0)
+
+    def watched(self, batches: Any) -> Any:
+        """Return the batches, each of which is counted when ``fit`` has trained on it."""
+        return _Watched(self, batches)
+
+    def give(self, batch: torch.Tensor) -> None:
+        """Note what ``fit`` receives: (B, T + 1 or more)."""
+        self._in_hand = _Targets(batch[:, 1 : self._host.block + 1])
+
+    def settle(self) -> None:
+        """Count the batch in hand, and end the step if it was the last of one."""
+        if self._in_hand is not None:
+            self.session.batch(self._in_hand.numpy())
+            self._in_hand = None
+        step = self._host.state["step_count"]
+        if step > self._step:
+            self._step = step
+            self.session.step_end(step)
+
+    def validated(self, loss: float, max_iters: int) -> None:
+        """Take LitGPT's validation loss to the run log, unless it is that of the two batches that try the settings."""
+        if max_iters == self._host.evaluation.max_iters and math.isfinite(loss):
+            self.session.loss(self._step, "val", loss)
+
+    def saving(self) -> None:
+        """Keep the exposures so far beside the run log, before the checkpoint that needs them."""
+        self.session.save(self._step)
+
+    def end(self) -> None:
+        """Count, write the last line."""
+        self.settle()
+        self.session.end(self._step)
+
+    def _sum_over_ranks(self, array: IntArray) -> IntArray:
+        fabric = self._host.fabric
+        if fabric.world_size == 1:
+            return array
+        summed = fabric.all_reduce(torch.from_numpy(array).to(fabric.device), reduce_op="sum")
+        return np.asarray(summed.cpu().numpy(), dtype=np.int64)
+
+
+class _Watched:
+    """Fabric's loader as ``fit`` sees it."""
+
+    def __init__(self, training: Training, batches: Any) -> None:
+        self._training, self._batches = training, batches
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        for batch in self._batches:
+            self._training.give(batch)
+            yield batch
+            self._training.settle()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+class _Targets:
+    """The targets of one batch, (B, T), on their way to the host: the copy starts at once, no step waits for it."""
+
+    def __init__(self, ids: torch.Tensor) -> None:
+        self._event: torch.cuda.Event | None = None
+        if ids.device.type == "cuda":
+            self._ids = torch.empty(ids.shape, dtype=ids.dtype, pin_memory=True)
+            self._ids.copy_(ids, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+        else:
+            self._ids = ids.cpu()
+
+    def numpy(self) -> Any:
+        """Return them, (B, T)."""
+        if self._event is not None:
+            self._event.synchronize()
+        return self._ids.to(torch.int64).numpy()
+
+
+class _LitLog:
+    """Takes retention to LitGPT's own logger."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @hookimpl
+    def kis_metrics(self, records: Sequence[Record]) -> None:
+        """Log retention series under ``retention/<series>``, at the iteration that LitGPT logs its losses at."""
+        logs: dict[str, float] = {}
+        for record in records:
+            if isinstance(record, Retention):
+                logs[f"retention/{record.probe}"] = record.accuracy
+                if record.margin is not None:
+                    logs[f"retention/{record.probe}_margin"] = record.margin
+        if logs:
+            self._host.fabric.log_dict(logs, step=max(self._host.state["iter_num"] - 1, 0))
+
+
+def _refuse(host: Host, tokenizer: LitTokenizer, loader: InfusedLoader) -> None:
+    """Refuse what cannot be exact.
+
+    Raises:
+        KISError: All of it.
+    """
+    problems = []
+    fabric, state = host.fabric, host.state
+    if fabric.world_size > 1:
+        hint = "Several are refused until they are tested; this release infuses single-device runs."
+        problems.append(Problem("devices", f"{fabric.world_size} processes", "one", hint))
+    if host.steps < 1:
+        found = f"{host.train.max_tokens} tokens, {host.iterations} iterations"
+        expected = f"at least the {host.iterations_per_step} iterations of one optimizer step"
+        problems.append(Problem("train.max_tokens", found, expected))
+    if tokenizer.vocabulary > host.model.config.padded_vocab_size:
+        expected = f"at most padded_vocab_size of the model, {host.model.config.padded_vocab_size}"
+        problems.append(Problem("tokenizer_dir", f"token ids up to {tokenizer.vocabulary - 1}", expected))
+    where, saved = f"resume at step {state['step_count']}", loader.restored
+    if state["step_count"] and saved is not None:
+        for name, now in _numbers(host).items():
+            before = saved["host"][name]
+            if now != before:
+                hint = "Keep micro_batch_size, global_batch_size and devices."
+                problems.append(Problem(f"{where}: {name}", f"{now}", f"{before} as before", hint))
+        if loader.iteration != state["iter_num"]:
+            found = f"data at iteration {loader.iteration}, training at {state['iter_num']}"
+            problems.append(Problem(where, found, "both at the same"))
+    if problems:
+        raise KISError(problems)
+
+
+def _numbers(host: Host) -> Mapping[str, int]:
+    """What a resume must find unchanged for row numbers to go on."""
+    return {"rows_per_iteration": host.rows_per_iteration, "iterations_per_step": host.iterations_per_step}
+
+
+def _new_run_id(params: int, config: Config) -> str:
+    amounts = ((name, getattr(config.infusion, name)) for name in ("frequency", "share", "tokens"))
+    name, value = next((name, value) for name, value in amounts if value is not None)
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return f"litgpt-{params}-{name}{value:g}-seed{config.seed}-{stamp}-{uuid.uuid4().hex[:6]}"
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "kis": kis_plugin.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "litgpt": version("litgpt"),
+        "lightning": version("lightning"),
+    }

@@ -1,0 +1,87 @@
+"""Every fact is shown exactly F times, counted in what LitGPT took its loss of."""
+
+from __future__ import annotations
+
+import pytest
+from lit_world import BLOCK, Rows, controls_shown, run, shown, write_kis
+
+from kis_plugin.runlog import read_run_log
+
+
+def log_of(folder):
+    (path,) = (folder / "runs").glob("*/kis.jsonl")
+    return read_run_log(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        (Rows(), {}),
+        (Rows(shuffle=False), {}),
+        (Rows(workers=2), {"steps": 40}),
+        (Rows(kind="stream"), {"steps": 30}),
+        (Rows(kind="stateful"), {"steps": 45}),
+        (Rows(count=79), {"steps": 45}),  # the last batch of a pass is short
+        (Rows(), {"accumulation": 3, "steps": 12}),
+        (Rows(), {"accumulation": 3, "steps": 12, "extra_tokens": 2 * 4 * BLOCK + 7}),  # an accumulation cut short
+        (Rows(width=9), {}),
+    ],
+    ids=str,
+)
+def test_every_fact_is_shown_exactly_f_times(tmp_path, seen, data, keys):
+    kis = write_kis(tmp_path)
+    run(tmp_path, data, kis, **keys)
+    counts = shown(tmp_path, seen, kis)
+    assert len(counts) == 20
+    assert set(counts.values()) == {5}
+    assert controls_shown(tmp_path, seen, kis) == 0
+    log = log_of(tmp_path)
+    assert log.end.status == "completed"
+    assert log.end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+    assert log.run.tokens == keys.get("steps", 20) * keys.get("accumulation", 1) * 4 * BLOCK
+
+
+@pytest.mark.parametrize(("amount", "low", "high"), [({"frequency": 2.5}, 2, 3), ({"share": 0.3}, 3, 4)])
+def test_other_amounts_are_whole_exposures_too(tmp_path, seen, amount, low, high):
+    kis = write_kis(tmp_path, infusion=amount)
+    run(tmp_path, Rows(), kis)
+    counts = shown(tmp_path, seen, kis)
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert low <= min(counts.values()) <= max(counts.values()) <= high
+    assert log_of(tmp_path).run.frequency == pytest.approx(sum(counts.values()) / len(counts))
+
+
+def test_infused_rows_are_eos_then_sentences_then_the_start_of_the_base_row(tmp_path, seen):
+    kis = write_kis(tmp_path)
+    run(tmp_path, Rows(), kis)
+    infused = [list(seen)]
+    (tmp_path / "plain").mkdir()
+    seen.clear()
+    run(tmp_path / "plain", Rows())
+    replaced = 0
+    for (mine, targets), (base, _) in zip(infused[0], seen, strict=True):
+        for row, target, plain in zip(mine, targets, base, strict=True):
+            assert (row[1:] == target[:-1]).all()
+            if (row != plain).any():
+                replaced += 1
+                assert row[0] == 0
+                rest = len(target) - max(at for at, token in enumerate(target) if token == 0) - 1
+                assert (target[len(target) - rest :] == plain[:rest]).all()
+    assert 0 < replaced < 80
+
+
+def test_without_infusion_training_is_the_same_to_the_last_bit(tmp_path, seen):
+    import torch
+
+    run(tmp_path / "plain", Rows())
+    plain = list(seen)
+    seen.clear()
+    run(tmp_path, Rows(), write_kis(tmp_path, infusion={"frequency": 0}))
+    assert all((a == b).all() for one, other in zip(plain, seen, strict=True) for a, b in zip(one, other, strict=True))
+    weights = [
+        torch.load(folder / "out" / "final" / "lit_model.pth", weights_only=True)["model"]
+        for folder in (tmp_path, tmp_path / "plain")
+        if folder == tmp_path
+    ]
+    stock = torch.load(tmp_path / "plain" / "out" / "final" / "lit_model.pth", weights_only=False)["model"]
+    assert all(torch.equal(weights[0][name], stock[name]) for name in stock)

@@ -1,0 +1,99 @@
+"""A run that was killed goes on with ``--resume auto`` exactly where its checkpoint stands."""
+
+from __future__ import annotations
+
+import pytest
+from lit_world import Rows, run, shown, write_kis
+from test_lit_exact_counts import log_of
+
+from kis_plugin.errors import KISError
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in (folder / "runs").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        (Rows(), {}),
+        (Rows(workers=2), {}),
+        (Rows(shuffle=False), {}),
+        (Rows(kind="stream"), {}),
+        (Rows(kind="stateful"), {}),
+        (Rows(count=79), {}),
+        (Rows(), {"accumulation": 2, "steps": 18}),
+        (Rows(), {"tie_embeddings": True}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cut", [7, 20, 27])  # inside the first pass, right at its end, inside the second
+def test_a_resumed_run_trains_on_the_same_rows_as_an_unbroken_one(tmp_path, seen, data, keys, cut):
+    keys = {"steps": 36, "save_interval": 1, "interval": 12} | keys
+    cut //= keys.get("accumulation", 1)
+    whole = write_kis(tmp_path / "whole")
+    run(tmp_path / "whole", data, whole, **keys)
+    unbroken = list(seen)
+    seen.clear()
+    kis = write_kis(tmp_path)
+    run(tmp_path, data, kis, kill_at=cut, **keys)
+    assert log_of(tmp_path).end is None
+    del seen[cut * keys.get("accumulation", 1) :]  # the kill came after the next loss, before its step
+    run(tmp_path, data, kis, resume="auto", **keys)
+    assert [[part.tolist() for part in pair] for pair in seen] == [
+        [part.tolist() for part in pair] for pair in unbroken
+    ]
+    assert set(shown(tmp_path, seen, kis).values()) == {5}
+    log, other = log_of(tmp_path), log_of(tmp_path / "whole")
+    assert log.end.status == "completed"
+    assert log.end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+    series = [[(r.step, r.probe, r.accuracy, r.margin) for r in one.retention] for one in (log, other)]
+    assert series[0] == series[1]
+    assert {step for step, *_ in series[0]} == {*range(0, keys["steps"], 12), keys["steps"]}
+
+
+def test_a_kill_after_a_checkpoint_repeats_what_came_after_it(tmp_path, seen):
+    kis = write_kis(tmp_path)
+    run(tmp_path, Rows(), kis, steps=36, save_interval=5, interval=4, kill_at=13)
+    del seen[10:]
+    run(tmp_path, Rows(), kis, steps=36, save_interval=5, interval=4, resume="auto")
+    assert set(shown(tmp_path, seen, kis).values()) == {5}
+    log = log_of(tmp_path)
+    assert log.end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+    held_out = [(r.step, r.accuracy, r.margin) for r in log.retention if r.probe == "held_out"]
+    assert [step for step, *_ in held_out] == [0, 4, 8, 12, 12, 16, 20, 24, 28, 32, 36]
+    assert held_out[3] == held_out[4]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, r"resume at step 5: seed: found 1, expected 0 as in the checkpoint"),
+        ({"infusion": {"frequency": 4}}, r"exposures: found \[4, 0\], expected \[5, 0\]"),
+        ({"infusion": {"frequency": 5, "window": [0, 0.9]}}, "window"),
+        ({"retention": {"control": 0}}, "items"),
+    ],
+)
+def test_a_resume_with_another_plan_is_refused_by_name(tmp_path, seen, change, message):
+    run(tmp_path, Rows(), write_kis(tmp_path), kill_at=7)
+    before, batches = files(tmp_path), len(seen)
+    with pytest.raises(KISError, match=message):
+        run(tmp_path, Rows(), write_kis(tmp_path, **change), resume="auto")
+    assert (files(tmp_path), len(seen)) == (before, batches)
+
+
+def test_a_resume_that_would_lose_rows_is_refused(tmp_path, seen):
+    kis = write_kis(tmp_path)
+    run(tmp_path, Rows(), kis, kill_at=7)
+    with pytest.raises(KISError, match="resume at step 5: rows_per_iteration: found 2, expected 4 as before"):
+        run(tmp_path, Rows(), kis, batch=2, accumulation=2, resume="auto")
+    with pytest.raises(KISError, match="resume at step 5: rows: found 120, expected 80 as in the checkpoint"):
+        run(tmp_path, Rows(), kis, steps=30, resume="auto")
+
+
+def test_a_checkpoint_without_kis_is_refused(tmp_path, seen):
+    # Only a stateful loader: LitGPT pickles any other, and torch refuses to load that.
+    run(tmp_path, Rows(kind="stateful"), kill_at=7)
+    with pytest.raises(KISError, match="a checkpoint that was written without KIS"):
+        run(tmp_path, Rows(kind="stateful"), write_kis(tmp_path), resume="auto")
+    assert not (tmp_path / "runs").exists()
