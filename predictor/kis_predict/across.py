@@ -21,8 +21,8 @@ __all__ = ["LawFit", "Points", "fit_law"]
 
 Array = npt.NDArray[np.float64]
 
-SCATTER = 0.1
-"""Scale of the half-Cauchy, nats: half of all laws are taken to scatter by less than 10 %."""
+SCATTER = 0.15
+"""Scale of the half-Cauchy, nats: half of all laws are taken to scatter by less than 15 %."""
 _SIGMAS = np.geomspace(0.004, 4.0, 48)
 _DRAWS = 20_000
 

@@ -21,8 +21,8 @@ class RunLogReader:
     name = "run log"
 
     def claims(self, path: Path) -> bool:
-        """Return whether the file is called ``kis.jsonl``."""
-        return path.name == LOG_NAME
+        """Return whether it is a file called ``kis.jsonl``."""
+        return path.name == LOG_NAME and path.is_file()
 
     def read(self, path: Path) -> list[ObservedRun]:
         """Return the run; its retention is the last held-out record.
@@ -105,7 +105,7 @@ class CSVReader:
 
     def claims(self, path: Path) -> bool:
         """Return whether the file is a ``.csv`` that has at least two of the required columns."""
-        if path.suffix.lower() != ".csv":
+        if path.suffix.lower() != ".csv" or not path.is_file():  # a named pipe would wait for ever
             return False
         with path.open("rb") as file:
             first = file.readline(10_000).decode("utf-8", errors="replace")

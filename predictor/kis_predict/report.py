@@ -115,7 +115,7 @@ def _law(law: LawReport) -> str:
 def _holdout(law: LawReport) -> str:
     if law.holdout_error is None:
         return "too few sizes to leave the largest out"
-    return f"the largest size, fitted without it, is missed by {law.holdout_error:.1%}"
+    return f"the largest size that collapsed, fitted without it, is missed by {law.holdout_error:.1%}"
 
 
 def _amount(amount: Amount) -> str:

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -87,6 +88,12 @@ def test_places_without_runs_are_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(KISError, match="--logs"):
         gather([tmp_path / name], READERS)
+
+
+def test_a_named_pipe_is_not_waited_for(write_csv, sweep_runs, tmp_path):
+    write_csv(sweep_runs(sizes=(1e7,)))
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert len(gather([tmp_path], READERS)) == 11
 
 
 def reads_or_refuses(reader, path):
