@@ -42,6 +42,7 @@ class Training:
     def __init__(self, config: Config, tokenizer: LitTokenizer, loader: InfusedLoader) -> None:
         self._config, self._tokenizer, self._loader = config, tokenizer, loader
         self._step = 0
+        self._validated: int | None = None
         self._in_hand: _Targets | None = None
 
     def begin(self, host: Host) -> None:
@@ -106,8 +107,12 @@ class Training:
             self.session.step_end(step)
 
     def validated(self, loss: float, max_iters: int) -> None:
-        """Take LitGPT's validation loss to the run log, unless it is that of the two batches that try the settings."""
-        if max_iters == self._host.evaluation.max_iters and math.isfinite(loss):
+        """Take LitGPT's validation loss to the run log.
+
+        Left out are the two batches that try the settings, and the final validation after one at the same step.
+        """
+        if max_iters == self._host.evaluation.max_iters and self._validated != self._step and math.isfinite(loss):
+            self._validated = self._step
             self.session.loss(self._step, "val", loss)
 
     def saving(self) -> None:

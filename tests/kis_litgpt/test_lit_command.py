@@ -1,0 +1,90 @@
+"""The stock command, LitGPT's own ``torch.compile`` included, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kis_plugin.runlog import read_run_log
+
+ROOT = Path(__file__).parents[2]
+LITGPT = Path(sys.executable).with_name("litgpt")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not LITGPT.exists(), reason="the command litgpt is not beside this Python"),
+]
+
+
+def environment(folder):
+    path = os.pathsep.join([str(folder), *(str(ROOT / part) for part in (".", "adapters", "predictor"))])
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    command = [sys.executable, str(ROOT / "examples" / "litgpt" / "prepare.py"), str(tmp_path)]
+    subprocess.run(command, check=True, env=environment(tmp_path), timeout=120)
+    return tmp_path
+
+
+def pretrain(folder, *options):
+    command = [str(LITGPT), "pretrain", "pythia-14m", *options]
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=580)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def log_of(folder):
+    (path,) = (folder / "runs").glob("*/kis.jsonl")
+    return read_run_log(path)
+
+
+def accuracy(log, series):
+    return [record.accuracy for record in log.retention if record.probe == series]
+
+
+def test_the_example_runs_as_it_stands(folder):
+    done = pretrain(folder, "--config", "pretrain.yaml")
+    assert "Final evaluation" in done.stdout
+    log = log_of(folder)
+    frequency = yaml.safe_load((folder / "kis.yaml").read_text())["infusion"]["frequency"]
+    assert log.end.status == "completed"
+    assert log.end.achieved_frequency == {"min": frequency, "max": frequency, "mean": frequency}
+    assert log.run.tokens == 512_000
+    assert [record.step for record in log.loss] == [50, 100, 150, 200, 250]
+    assert [record.step for record in log.retention if record.probe == "seen"] == [0, 50, 100, 150, 200, 250]
+    assert accuracy(log, "seen")[-1] > accuracy(log, "seen")[0] + 0.1
+
+
+def test_the_run_goes_on_after_a_kill_and_may_be_told_by_options_alone(folder):
+    settings = yaml.safe_load((folder / "kis.yaml").read_text())
+    settings["infusion"]["frequency"] = 12
+    (folder / "kis.yaml").write_text(yaml.safe_dump(settings))
+    config = yaml.safe_load((folder / "pretrain.yaml").read_text())
+    del config["data"]
+    (folder / "model.yaml").write_text(yaml.safe_dump(config))
+    options = ["--config", "model.yaml", "--data", "kis_litgpt.KnowledgeInfusion", "--data.kis", "kis.yaml"]
+    options += ["--data.data", "text_rows.TextRows", "--data.data.train_path", "train.txt"]
+    options += ["--data.data.val_path", "val.txt", "--train.max_tokens", "81920", "--train.save_interval", "8"]
+    options += ["--eval.interval", "20", "--resume", "auto"]
+    command = [str(LITGPT), "pretrain", "pythia-14m", *options]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:
+        until = time.monotonic() + 300
+        while not (folder / "out" / "step-00000016" / "model_config.yaml").exists() and time.monotonic() < until:
+            assert first.poll() is None
+            time.sleep(0.01)
+        first.kill()
+    assert log_of(folder).end is None
+    pretrain(folder, *options)
+    log = log_of(folder)
+    assert log.end.status == "completed"
+    assert log.end.achieved_frequency == {"min": 12, "max": 12, "mean": 12}
+    assert sorted({record.step for record in log.retention}) == [0, 20, 40]
