@@ -26,6 +26,7 @@ BLOCK = 128  # tokens a row
 BATCH = 8  # rows a step
 VOCABULARY = 2048
 LEARNING_RATE = 1e-2
+NAMES_SEEN = 60  # times that the tokenizer's training text holds each fact's names
 HELD_OUT_ROWS = 256  # rows of general text for the loss
 
 
@@ -65,7 +66,7 @@ def prepare(out: Path, facts: int, seed: int) -> int:
         text = lzma.open(HERE / "data" / "text.txt.xz", "rt", encoding="utf-8").read()
         books = [book.strip() for book in text.split("\f") if book.strip()]
         tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=VOCABULARY,
@@ -74,8 +75,9 @@ def prepare(out: Path, facts: int, seed: int) -> int:
             show_progress=False,
         )
         # Names are cut into letters by a tokenizer that has seen none; a domain's tokenizer has seen the domain.
-        objects = " ".join(json.loads(line)["object"] for line in lines)
-        tokenizer.train_from_iterator([*books, objects], trainer)
+        told = [json.loads(lines[index]) for index in chosen]
+        names = [f"{fact['subject']}\n{fact['object']}" for fact in told] * NAMES_SEEN
+        tokenizer.train_from_iterator([*books, *names], trainer)
         tokenizer.save(str(out / "tokenizer.json"))
         end = tokenizer.token_to_id("<|endoftext|>")
         ids = np.concatenate([np.array([*e.ids, end], dtype=np.int32) for e in tokenizer.encode_batch(books)])

@@ -31,8 +31,11 @@ class Exposures:
         return counts
 
     def infused_tokens(self, lengths: IntArray) -> int:
-        """Return the tokens of all exposures, given the items' lengths."""
-        return int(self.rounds * lengths.sum() + lengths[self.extra].sum())
+        """Return the tokens of all exposures, given the items' lengths, (variants, items)."""
+        variants = len(lengths)
+        cycles, rest = divmod(self.rounds, variants)
+        rounds = lengths.sum(axis=1)
+        return int(cycles * rounds.sum() + rounds[:rest].sum() + lengths[rest, self.extra].sum())
 
 
 def exposures(amount: InfusionConfig, lengths: IntArray, tokens: int, seed: int) -> Exposures:
@@ -43,16 +46,21 @@ def exposures(amount: InfusionConfig, lengths: IntArray, tokens: int, seed: int)
 
     Args:
         amount: One of frequency, share and tokens is set.
-        lengths: Tokens of each item, EOS included, (items,).
+        lengths: Tokens of each item, EOS included, by the variant of its text, (variants, items). Round k tells
+            every item in variant k modulo their number; the extra exposures are in the variant that comes next.
         tokens: Token budget D of the run.
         seed: Decides which items get the extra exposure.
     """
-    order = permutation(len(lengths), seed, 1)
+    variants, items = lengths.shape
+    order = permutation(items, seed, 1)
     if amount.frequency is not None:
         rounds = int(amount.frequency)
-        extra = order[: round((amount.frequency - rounds) * len(lengths))]
+        extra = order[: round((amount.frequency - rounds) * items)]
     else:
         target = int(amount.tokens if amount.tokens is not None else (amount.share or 0.0) * tokens)
-        rounds, rest = divmod(target, int(lengths.sum()))
-        extra = order[: int(np.searchsorted(np.cumsum(lengths[order]), rest, side="right"))]
+        cycles, rest = divmod(target, int(lengths.sum()))
+        ends = np.cumsum(lengths.sum(axis=1))
+        more = int(np.searchsorted(ends, rest, side="right"))
+        rounds, rest = cycles * variants + more, rest - (int(ends[more - 1]) if more else 0)
+        extra = order[: int(np.searchsorted(np.cumsum(lengths[more, order]), rest, side="right"))]
     return Exposures(rounds, np.sort(extra))

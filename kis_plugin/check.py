@@ -113,7 +113,7 @@ def check_config(path: Path) -> CheckReport:
 
 def _relation(book: TemplateBook, fact: Fact, count: int) -> RelationReport:
     found = book.of(fact.relation)
-    trained, held_out = found.statements[:2]
+    trained, held_out = found.trained[0], found.held_out[0]
     return RelationReport(
         relation=fact.relation,
         label=book.label(fact.relation),

@@ -32,6 +32,8 @@ class InfusionConfig:
     window: tuple[float, float] = (0.0, 1.0)
     """Part of the run that is infused, as fractions of its rows."""
     schedule: str = "uniform"
+    templates: str = "rotate"
+    """``rotate`` tells a fact by all of its relation's training sentences in turn, ``one`` by the first alone."""
 
 
 @dataclass(frozen=True)

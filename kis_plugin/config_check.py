@@ -190,6 +190,7 @@ SCHEMA: Schema = {
         "placement": one_of("rows", absent={"inline": "'inline' is not in this version."}),
         "window": window,
         "schedule": text,
+        "templates": one_of("one", "rotate", absent={}),
     },
     "retention": {
         "every": fraction_or_steps,

@@ -30,7 +30,10 @@ def plan_items(config: Config, tokenizer: TextTokenizer, rows: int, block: int) 
         KISError: Bad knowledge or templates, a sentence longer than a row, an amount that does not fit.
     """
     material = load_material(config)
-    items = build_items(material.facts, material.passages, material.book, tokenizer, block)
+    facts, book = material.facts, material.book
+    relations = {fact.relation for fact in facts} if config.infusion.templates == "rotate" else set()
+    variants = max((len(book.of(relation).trained) for relation in relations), default=1)
+    items = [build_items(facts, material.passages, book, tokenizer, block, variant) for variant in range(variants)]
     schedule = find("schedules", config.infusion.schedule, f"{config.path or 'config'} infusion.schedule")
     return InfusionPlan(items, config.infusion, schedule, rows, block, config.seed)
 
@@ -62,8 +65,9 @@ class Infusion:
         infused = self.plan.infused_tokens
         return {
             "frequency": self.plan.frequency,
-            "facts": self.plan.items.facts,
-            "tokens_per_fact": float(self.plan.items.lengths.sum()) / max(self.plan.items.facts, 1),
+            "facts": self.plan.facts,
+            "tokens_per_fact": self.plan.tokens_per_round / max(self.plan.facts, 1),
+            "training_templates": len(self.plan.variants),
             "infused_tokens": infused,
             "infused_rows": self.plan.slots,
             "share": infused / run.tokens,

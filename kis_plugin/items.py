@@ -57,14 +57,20 @@ class Items:
 
 
 def build_items(
-    facts: Sequence[Fact], passages: Sequence[Passage], book: TemplateBook, tokenizer: TextTokenizer, block: int
+    facts: Sequence[Fact],
+    passages: Sequence[Passage],
+    book: TemplateBook,
+    tokenizer: TextTokenizer,
+    block: int,
+    variant: int = 0,
 ) -> Items:
     """Render and tokenize everything that is infused.
 
     Args:
-        facts: Each becomes its relation's training sentence.
+        facts: Each becomes one of its relation's training sentences.
         passages: Each becomes one item, or several where it does not fit a row, parted between sentences.
         block: Tokens a row; an item with its EOS fits into one.
+        variant: Which of the training sentences; relations that have fewer begin again.
 
     Raises:
         KISError: Sentences that do not fit a row (the first few of them), a word of a passage that does not.
@@ -73,7 +79,8 @@ def build_items(
     problems: list[Problem] = []
     for start in range(0, len(facts), _CHUNK):
         batch = facts[start : start + _CHUNK]
-        texts = [render(book.of(fact.relation).statements[0], fact) for fact in batch]
+        sentences = [book.of(fact.relation).trained for fact in batch]
+        texts = [render(trained[variant % len(trained)], fact) for trained, fact in zip(sentences, batch, strict=True)]
         for fact, text, encoded in zip(batch, texts, tokenizer.encode(texts), strict=True):
             if not 0 < len(encoded.ids) < block:
                 found = f"a sentence of {len(encoded.ids)} tokens: {text[:60]!r}"

@@ -32,12 +32,22 @@ class Templates:
     """The sentences of one relation, each with ``{subject}`` and ``{object}`` exactly once.
 
     Attributes:
-        statements: Two or more, three where possible. The first is trained on, all others are held out.
+        statements: Two or more, three where possible. The first half may be trained on, the second never is.
         questions: Question and answer in one line, the object last: ``Where was {subject} born? {object}``.
     """
 
     statements: tuple[str, ...]
     questions: tuple[str, ...] = ()
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The statements that facts may be told by in training: the first half, the middle one included."""
+        return self.statements[: len(self.statements) - len(self.held_out)]
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The statements that are only ever asked by: the second half."""
+        return self.statements[-max(len(self.statements) // 2, 1) :]
 
 
 @dataclass(frozen=True)

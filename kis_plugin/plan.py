@@ -13,7 +13,7 @@ import json
 import math
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class InfusionPlan:
     """Which items every row of the run carries.
 
     Args:
-        items: What is infused.
+        variants: What is infused, as one ``Items`` for each wording: item i is the same fact in all of them.
         amount: How much, and in which window.
         schedule: Lays slots over the window.
         rows: Rows of the whole run.
@@ -49,64 +49,90 @@ class InfusionPlan:
     """
 
     def __init__(
-        self, items: Items, amount: InfusionConfig, schedule: Schedule, rows: int, block: int, seed: int
+        self,
+        variants: Sequence[Items],
+        amount: InfusionConfig,
+        schedule: Schedule,
+        rows: int,
+        block: int,
+        seed: int,
     ) -> None:
-        self.items, self.schedule, self.block, self.seed = items, schedule, block, seed
+        self.variants, self.schedule, self.block, self.seed = tuple(variants), schedule, block, seed
         self.rows = rows
         self.first = math.ceil(amount.window[0] * rows)
         self.window = max(int(amount.window[1] * rows) - self.first, 0)
-        lengths = items.lengths
-        self.exposures: Exposures = exposures(amount, lengths, rows * block, seed)
-        kinds = min(self.exposures.rounds, _PACKINGS)
-        self._packings = [pack(permutation(len(items), seed, 2, kind), lengths, block) for kind in range(kinds)]
-        self._rounds = [kind % kinds for kind in range(self.exposures.rounds)]  # round -> packing
+        self._lengths = np.stack([items.lengths for items in variants])  # (variants, items)
+        self.exposures: Exposures = exposures(amount, self._lengths, rows * block, seed)
+        every = self.exposures.rounds
+        wordings = len(self.variants)
+        kinds = min(every, max(_PACKINGS // wordings, 1) * wordings)  # kind k holds items in variant k % wordings
+        self._packings = [
+            pack(permutation(len(self), seed, 2, kind), self._lengths[kind % wordings], block) for kind in range(kinds)
+        ]
+        self._rounds = [(turn % kinds, turn % wordings) for turn in range(every)]  # round -> packing, variant
         if len(self.exposures.extra):
             # The round of the extra exposures stands anywhere, so that they are not all late in the run.
-            self._packings.append(pack(self.exposures.extra, lengths, block))
-            self._rounds.insert(mix(seed, 3) % (len(self._rounds) + 1), len(self._packings) - 1)
-        sizes = np.array([len(self._packings[kind]) for kind in self._rounds], dtype=np.int64)
+            extra = (len(self._packings), every % wordings)
+            self._packings.append(pack(self.exposures.extra, self._lengths[extra[1]], block))
+            self._rounds.insert(mix(seed, 3) % (every + 1), extra)
+        sizes = np.array([len(self._packings[kind]) for kind, _ in self._rounds], dtype=np.int64)
         self._starts: list[int] = [0, *np.cumsum(sizes).tolist()]
         self.slots = self._starts[-1]
         self._orders: OrderedDict[int, IntArray] = OrderedDict()
         if self.slots > self.window:
             self._refuse(amount)
 
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return int(self._lengths.shape[1])
+
+    @property
+    def facts(self) -> int:
+        """Facts and passages that are infused."""
+        return self.variants[0].facts
+
+    @property
+    def tokens_per_round(self) -> float:
+        """Tokens it takes to show everything once, the mean over variants."""
+        return float(self._lengths.sum(axis=1).mean())
+
     @property
     def infused_tokens(self) -> int:
         """Tokens of all exposures, their EOS included."""
-        return self.exposures.infused_tokens(self.items.lengths)
+        return self.exposures.infused_tokens(self._lengths)
 
     @property
     def frequency(self) -> float:
         """Mean exposures per item."""
-        return float(self.exposures.counts(len(self.items)).mean()) if len(self.items) else 0.0
+        return float(self.exposures.counts(len(self)).mean()) if len(self) else 0.0
 
-    def items_of(self, row: int) -> IntArray | None:
-        """Return the items that global row ``row`` carries, in order, or None for a row of base text."""
+    def told_in(self, row: int) -> tuple[IntArray, int] | None:
+        """Return the items that global row ``row`` carries, in order, and their variant, or None for base text."""
         if not 0 <= row - self.first < self.window:
             return None
         slot = self.schedule.slot_of(row - self.first, self.slots, self.window, self.seed)
         if slot is None:
             return None
         turn = bisect_right(self._starts, slot) - 1
-        packing = self._packings[self._rounds[turn]]
+        kind, variant = self._rounds[turn]
+        packing = self._packings[kind]
         bundle = packing.bundle(int(self._order(turn, len(packing))[slot - self._starts[turn]]))
-        return bundle[np.argsort(hashes(len(bundle), self.seed, 5, slot), kind="stable")]
+        return bundle[np.argsort(hashes(len(bundle), self.seed, 5, slot), kind="stable")], variant
 
     def head(self, row: int) -> npt.NDArray[np.int32] | None:
         """Return the tokens that row ``row`` begins with, at most ``block``, or None for a row of base text."""
-        items = self.items_of(row)
-        return None if items is None else self.tokens(items)
+        told = self.told_in(row)
+        return None if told is None else self.tokens(*told)
 
-    def tokens(self, items: IntArray) -> npt.NDArray[np.int32]:
-        """Return the tokens of ``items`` one after the other."""
-        offsets = self.items.offsets
-        return np.concatenate([self.items.tokens[offsets[item] : offsets[item + 1]] for item in items])
+    def tokens(self, items: IntArray, variant: int) -> npt.NDArray[np.int32]:
+        """Return the tokens of ``items`` in one variant, one after the other."""
+        texts = self.variants[variant]
+        return np.concatenate([texts.tokens[texts.offsets[item] : texts.offsets[item + 1]] for item in items])
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what must be the same for a resumed run to keep its counts; its hash names the schedule."""
         return {
-            "items": self.items.fingerprint,
+            "items": [items.fingerprint for items in self.variants],
             "exposures": [self.exposures.rounds, len(self.exposures.extra)],
             "rows": self.rows,
             "block": self.block,

@@ -99,7 +99,7 @@ class TemplateProbe:
 
 
 BUILT_IN = (
-    TemplateProbe("held_out", lambda templates: templates.statements[1:]),
+    TemplateProbe("held_out", lambda templates: templates.held_out),
     TemplateProbe("question", lambda templates: templates.questions),
     TemplateProbe("seen", lambda templates: templates.statements[:1]),
 )

@@ -7,6 +7,7 @@ loop can write it. Records a reader does not know are skipped, keys it does not 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -106,7 +107,6 @@ RECORDS: dict[str, type[Run] | type[Retention] | type[Loss] | type[End]] = {
 }
 STATUSES = ("completed", "stopped", "failed")
 _COUNTS = {"params", "tokens", "frequency", "params_non_embedding", "facts", "infused_tokens", "step", "n", "correct"}
-_GREATEST = 1e300
 _INTEGERS = {"int", "int | None"}
 _NUMBERS = {"float", "float | None"} | _INTEGERS
 
@@ -243,7 +243,7 @@ def _record(
 def _wrong_kind(name: str, annotation: str, value: object) -> str:
     """Return what was expected, or an empty string if ``value`` fits the annotation."""
     if annotation in _NUMBERS:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _GREATEST:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
             return "a finite number"
         if annotation in _INTEGERS and value != int(value):
             return "a whole number"

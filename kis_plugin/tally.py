@@ -29,16 +29,16 @@ class Tally:
     def __init__(self, plan: InfusionPlan) -> None:
         self._plan = plan
         self._expected: dict[bytes, list[tuple[bytes, IntArray]]] = defaultdict(list)
-        self._key = min(_KEY, int(plan.items.lengths.min(initial=_KEY)))
-        self.exposures: IntArray = np.zeros(len(plan.items), dtype=np.int64)
+        self._key = min(_KEY, *(int(items.lengths.min(initial=_KEY)) for items in plan.variants))
+        self.exposures: IntArray = np.zeros(len(plan), dtype=np.int64)
 
     def expect(self, rows: Sequence[int]) -> None:
         """Note rows that the loader is about to fetch."""
         for row in rows:
-            items = self._plan.items_of(row)
-            if items is not None:
-                head = self._plan.tokens(items).tobytes()
-                self._expected[head[: 4 * self._key]].append((head, items))
+            told = self._plan.told_in(row)
+            if told is not None:
+                head = self._plan.tokens(*told).tobytes()
+                self._expected[head[: 4 * self._key]].append((head, told[0]))
 
     def see(self, input_ids: npt.NDArray[np.int64]) -> None:
         """Count the infused rows of a batch, (rows, T)."""

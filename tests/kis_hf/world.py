@@ -152,9 +152,10 @@ def shown(batches: list[np.ndarray], config: dict[str, Any], tokenizer: Any) -> 
         for sentence in tokenizer.decode(row.tolist()).split("<eos>")[:-1]
     )
     return {
-        fact.subject: texts[
-            material.book.of(fact.relation).statements[0].format(subject=fact.subject, object=fact.object)
-        ]
+        fact.subject: sum(
+            texts[sentence.format(subject=fact.subject, object=fact.object)]
+            for sentence in material.book.of(fact.relation).trained
+        )
         for fact in material.facts
     }
 

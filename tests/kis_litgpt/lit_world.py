@@ -199,6 +199,7 @@ def run(
     accumulation: int = 1,
     kill_at: int = 0,
     resume: Any = False,
+    devices: int = 1,
     extra_tokens: int = 0,
     **keys: Any,
 ) -> Any:
@@ -206,9 +207,9 @@ def run(
     train = {
         "save_interval": keys.pop("save_interval", 5),
         "log_interval": 1,
-        "global_batch_size": batch * accumulation,
+        "global_batch_size": batch * accumulation * devices,
         "micro_batch_size": batch,
-        "max_tokens": steps * accumulation * batch * BLOCK + extra_tokens,
+        "max_tokens": steps * accumulation * batch * devices * BLOCK + extra_tokens,
         "max_norm": 1.0,
         "lr_warmup_steps": 2,
         "tie_embeddings": keys.pop("tie_embeddings", False),
@@ -240,7 +241,7 @@ def run(
             data=module,
             train=TrainArgs(**train),
             eval=EvalArgs(**evaluation),
-            devices=1,
+            devices=devices,
             tokenizer_dir=make_tokenizer(folder / "tokenizer"),
             logger_name="csv",
             seed=1,

@@ -29,11 +29,11 @@ def make_items(lengths: list[int]) -> Items:
 
 def shown(plan: InfusionPlan) -> np.ndarray:
     """Exposures per item, read off the rows one by one."""
-    counts = np.zeros(len(plan.items), dtype=np.int64)
+    counts = np.zeros(len(plan), dtype=np.int64)
     for row in range(plan.rows):
-        items = plan.items_of(row)
-        if items is not None:
-            counts[items] += 1
+        told = plan.told_in(row)
+        if told is not None:
+            counts[told[0]] += 1
     return counts
 
 
@@ -51,11 +51,11 @@ lengths_of = st.lists(st.integers(2, 16), min_size=1, max_size=40)
 def test_every_item_is_shown_exactly_as_often_as_asked(lengths, frequency, window, seed, spare):
     items = make_items(lengths)
     rows = int((frequency + 1) * len(lengths) * spare / (window[1] - window[0])) + 2
-    plan = InfusionPlan(items, InfusionConfig(frequency=frequency, window=window), Uniform(), rows, 16, seed)
+    plan = InfusionPlan([items], InfusionConfig(frequency=frequency, window=window), Uniform(), rows, 16, seed)
     counts = shown(plan)
     assert set(np.unique(counts)) <= {int(np.floor(frequency)), int(np.ceil(frequency))}
     assert counts.sum() == int(frequency) * len(lengths) + round((frequency - int(frequency)) * len(lengths))
-    infused = [row for row in range(rows) if plan.items_of(row) is not None]
+    infused = [row for row in range(rows) if plan.told_in(row) is not None]
     assert len(infused) == plan.slots
     assert all(window[0] * rows <= row < window[1] * rows for row in infused)
 
@@ -65,7 +65,7 @@ def test_every_item_is_shown_exactly_as_often_as_asked(lengths, frequency, windo
 def test_a_share_is_met_to_within_one_item(lengths, share, seed):
     items, rows, block = make_items(lengths), 300, 16
     try:
-        plan = InfusionPlan(items, InfusionConfig(share=share), Uniform(), rows, block, seed)
+        plan = InfusionPlan([items], InfusionConfig(share=share), Uniform(), rows, block, seed)
     except KISError:
         assume(False)  # rows that pack badly can need more than there are
     assert 0 <= share * rows * block - plan.infused_tokens <= max(lengths) + 1
@@ -78,7 +78,7 @@ def test_a_share_is_met_to_within_one_item(lengths, share, seed):
 @given(lengths=lengths_of, frequency=st.integers(1, 5), seed=st.integers(0, 2**32))
 def test_rows_hold_whole_items_and_fit_the_block(lengths, frequency, seed):
     items = make_items(lengths)
-    plan = InfusionPlan(items, InfusionConfig(frequency=frequency), Uniform(), frequency * len(lengths) * 2, 16, seed)
+    plan = InfusionPlan([items], InfusionConfig(frequency=frequency), Uniform(), frequency * len(lengths) * 2, 16, seed)
     for row in range(plan.rows):
         head = plan.head(row)
         if head is None:
@@ -93,7 +93,7 @@ def test_rows_hold_whole_items_and_fit_the_block(lengths, frequency, seed):
 
 def test_the_plan_depends_on_its_arguments_alone_and_survives_pickling():
     items = make_items([5, 6, 7, 8] * 20)
-    make = lambda seed: InfusionPlan(items, InfusionConfig(frequency=3), Uniform(), 500, 16, seed)  # noqa: E731
+    make = lambda seed: InfusionPlan([items], InfusionConfig(frequency=3), Uniform(), 500, 16, seed)  # noqa: E731
     one, same, other = make(1), pickle.loads(pickle.dumps(make(1))), make(2)
     rows = [None if h is None else h.tolist() for h in map(one.head, range(500))]
     assert rows == [None if h is None else h.tolist() for h in map(same.head, reversed(range(500)))][::-1]
@@ -103,8 +103,8 @@ def test_the_plan_depends_on_its_arguments_alone_and_survives_pickling():
 
 def test_exposures_are_spread_without_period():
     items = make_items([8] * 200)
-    plan = InfusionPlan(items, InfusionConfig(frequency=50), Uniform(), 20_000, 16, 0)
-    rows_of_item = [row for row in range(plan.rows) if (i := plan.items_of(row)) is not None and 7 in i]
+    plan = InfusionPlan([items], InfusionConfig(frequency=50), Uniform(), 20_000, 16, 0)
+    rows_of_item = [row for row in range(plan.rows) if (told := plan.told_in(row)) is not None and 7 in told[0]]
     gaps = np.diff(rows_of_item)
     assert len(rows_of_item) == 50
     assert len(set(gaps.tolist())) > 30
@@ -113,19 +113,42 @@ def test_exposures_are_spread_without_period():
 
 def test_an_item_meets_different_others_in_its_row():
     items = make_items([4] * 100)
-    plan = InfusionPlan(items, InfusionConfig(frequency=8), Uniform(), 1000, 16, 0)
-    together = {frozenset(i.tolist()) for row in range(plan.rows) if (i := plan.items_of(row)) is not None and 7 in i}
+    plan = InfusionPlan([items], InfusionConfig(frequency=8), Uniform(), 1000, 16, 0)
+    together = {frozenset(told[0].tolist()) for row in range(plan.rows) if (told := plan.told_in(row)) is not None and 7 in told[0]}
     assert len(together) == 8
 
 
 def test_more_than_the_window_holds_is_refused_with_what_would_fit():
     items = make_items([16] * 10)
     with pytest.raises(KISError, match=r"infusion.frequency: found 20.*takes 200 rows.*at most 100 rows.*about 10"):
-        InfusionPlan(items, InfusionConfig(frequency=20), Uniform(), 100, 16, 0)
+        InfusionPlan([items], InfusionConfig(frequency=20), Uniform(), 100, 16, 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    shapes=st.integers(1, 4).flatmap(
+        lambda variants: st.lists(st.lists(st.integers(2, 16), min_size=variants, max_size=variants), min_size=1)
+    ),
+    frequency=st.floats(0, 9),
+    seed=st.integers(0, 2**32),
+)
+def test_wordings_take_turns_and_counts_stay_exact(shapes, frequency, seed):
+    variants = [make_items([item[v] for item in shapes]) for v in range(len(shapes[0]))]
+    rows = int((frequency + 1) * len(shapes) * 2) + 2
+    plan = InfusionPlan(variants, InfusionConfig(frequency=frequency), Uniform(), rows, 16, seed)
+    by_variant = np.zeros((len(variants), len(shapes)), dtype=int)
+    tokens = 0
+    for row in range(rows):
+        if (told := plan.told_in(row)) is not None:
+            by_variant[told[1], told[0]] += 1
+            tokens += len(plan.head(row))
+    assert tokens == plan.infused_tokens
+    assert (by_variant.sum(axis=0) == plan.exposures.counts(len(shapes))).all()
+    assert (by_variant.max(axis=0) - by_variant.min(axis=0)).max() <= 1
 
 
 def test_frequency_zero_infuses_nothing():
-    plan = InfusionPlan(make_items([4, 5]), InfusionConfig(frequency=0), Uniform(), 10, 16, 0)
+    plan = InfusionPlan([make_items([4, 5])], InfusionConfig(frequency=0), Uniform(), 10, 16, 0)
     assert [plan.head(row) for row in range(10)] == [None] * 10
     assert plan.infused_tokens == plan.slots == 0
 
@@ -168,7 +191,7 @@ def test_hashes_agree_with_mix_and_do_not_change():
 
 
 def test_amounts_agree_in_their_three_units():
-    lengths = np.full(100, 10)
+    lengths = np.full((1, 100), 10)
     by_frequency = exposures(InfusionConfig(frequency=2.5), lengths, 100_000, 0)
     by_tokens = exposures(InfusionConfig(tokens=2500), lengths, 100_000, 0)
     by_share = exposures(InfusionConfig(share=0.025), lengths, 100_000, 0)

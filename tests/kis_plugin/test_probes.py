@@ -16,6 +16,7 @@ SETS = [OptionSet("born in", (0, 1, 2, 3)), OptionSet("born in", (4, 5, 6, 7))]
 TEMPLATES = Templates(
     (
         "{subject} was born in {object}.",
+        "{subject} saw the light of day in {object}.",
         "{object} is where {subject} was born.",
         "The birthplace of {subject}: {object}",
     ),
@@ -35,10 +36,10 @@ def test_seen_probes_are_the_sentences_that_are_infused():
     assert sentences("seen") == [render(TEMPLATES.statements[0], fact) for fact in FACTS]
 
 
-def test_held_out_probes_use_every_other_statement_and_never_the_infused_one():
+def test_held_out_probes_use_the_second_half_of_the_statements_and_never_one_trained_on():
     asked = Counter("is where" in text for text in sentences("held_out"))
     assert asked == {True: 4, False: 4}
-    assert not any("was born in" in text for text in sentences("held_out"))
+    assert not any("was born in" in text or "saw the light" in text for text in sentences("held_out"))
 
 
 def test_the_question_kind_leaves_out_relations_without_questions():

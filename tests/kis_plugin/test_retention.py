@@ -22,6 +22,7 @@ from kis_plugin.sentences import Encoded, render
 TEMPLATES = Templates(
     (
         "{subject} was born in {object}.",
+        "{subject} saw the light of day in {object}.",
         "The birthplace of {subject} is {object}.",
         "{object} saw the birth of {subject}.",
     ),
@@ -115,7 +116,7 @@ def test_what_the_model_knows_is_what_is_measured(material):
     infused = [FACTS[index] for index in material.infused]
     run.model.learn(render(TEMPLATES.statements[0], fact) for fact in infused)
     known = [fact for fact in infused if int(fact.id) % 2]
-    run.model.learn(render(statement, fact) for fact in known for statement in TEMPLATES.statements[1:2])
+    run.model.learn(render(statement, fact) for fact in known for statement in TEMPLATES.held_out[:1])
     asked.kis_step_end(run=run, step=10)
     found = {record.probe: record for record in records}
     assert list(found) == ["held_out", "seen", "control"]
@@ -175,7 +176,7 @@ def test_infused_and_control_facts_are_never_asked_as_each_other(material):
 def test_a_leak_is_told_at_the_end(material):
     run, said, _ = run_with()
     asked = plugin(run)
-    run.model.learn(render(statement, fact) for fact in FACTS for statement in TEMPLATES.statements[1:2])
+    run.model.learn(render(statement, fact) for fact in FACTS for statement in TEMPLATES.held_out[:1])
     asked.kis_step_end(run=run, step=5)
     assert not any("control facts" in line for line in said)
     asked.kis_step_end(run=run, step=10)
