@@ -13,9 +13,9 @@ import json
 import lzma
 import math
 import os
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 BLOCK = 128  # tokens a row
 BATCH = 8  # rows a step
 VOCABULARY = 2048
-LEARNING_RATE = 1e-2
-NAMES_SEEN = 60  # times that the tokenizer's training text holds each fact's names
+LEARNING_RATE = 0.5  # divided by the width
+END = "<|endoftext|>"
 HELD_OUT_ROWS = 256  # rows of general text for the loss
 
 
@@ -49,40 +49,43 @@ class Cell:
         return f"L{self.layers}-d{self.width}-F{self.frequency:g}-steps{self.steps}-seed{self.seed}"
 
 
-def prepare(out: Path, facts: int, seed: int) -> int:
-    """Make tokenizer, rows and facts in ``out``, once; return the number of training rows."""
+def prepare(out: Path, args: argparse.Namespace) -> None:
+    """Make facts, tokenizer and rows of general text in ``out``, once."""
     import numpy as np
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     from kis_plugin.seeded import permutation
 
+    if (out / "heldout.npy").exists():
+        return
     out.mkdir(parents=True, exist_ok=True)
-    facts_file = out / "facts.jsonl"
     lines = (HERE / "data" / "facts.jsonl").read_text(encoding="utf-8").splitlines()
-    chosen = sorted(permutation(len(lines), seed, 100)[:facts].tolist()) if facts else range(len(lines))
-    facts_file.write_text("".join(lines[index] + "\n" for index in chosen), encoding="utf-8")
-    rows_file = out / "rows.npy"
-    if not rows_file.exists():
-        text = lzma.open(HERE / "data" / "text.txt.xz", "rt", encoding="utf-8").read()
-        books = [book.strip() for book in text.split("\f") if book.strip()]
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
-            special_tokens=["<|endoftext|>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        # Names are cut into letters by a tokenizer that has seen none; a domain's tokenizer has seen the domain.
-        told = [json.loads(lines[index]) for index in chosen]
-        names = [f"{fact['subject']}\n{fact['object']}" for fact in told] * NAMES_SEEN
-        tokenizer.train_from_iterator([*books, *names], trainer)
-        tokenizer.save(str(out / "tokenizer.json"))
-        end = tokenizer.token_to_id("<|endoftext|>")
-        ids = np.concatenate([np.array([*e.ids, end], dtype=np.int32) for e in tokenizer.encode_batch(books)])
-        np.save(rows_file, ids[: len(ids) // BLOCK * BLOCK].reshape(-1, BLOCK))  # (rows, BLOCK)
-    return len(np.load(rows_file, mmap_mode="r")) - HELD_OUT_ROWS
+    of_interest = [line for line in lines if json.loads(line)["relation"] in args.relations.split(",")]
+    chosen = sorted(permutation(len(of_interest), 0, 100)[: args.facts].tolist())
+    (out / "facts.jsonl").write_text("".join(of_interest[index] + "\n" for index in chosen), encoding="utf-8")
+
+    books = {name: read_books(HERE / "data" / f"{name}.txt.xz") for name in ("text", "heldout")}
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(books["text"], trainer)
+    for name, texts in books.items():
+        end = tokenizer.token_to_id(END)
+        ids = np.concatenate([np.array([*found.ids, end], dtype=np.int32) for found in tokenizer.encode_batch(texts)])
+        np.save(out / f"{name}.npy", ids[: len(ids) // BLOCK * BLOCK].reshape(-1, BLOCK))  # (rows, BLOCK)
+    tokenizer.save(str(out / "tokenizer.json"))
+
+
+def read_books(path: Path) -> list[str]:
+    """Return the documents of a text file, which a form feed parts."""
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        return [book.strip() for book in file.read().split("\f") if book.strip()]
 
 
 class Rows:
@@ -137,8 +140,8 @@ def train_one(cell: Cell) -> dict[str, Any]:
     done = [log for path in folder.glob("*/kis.jsonl") if (log := read_run_log(path)).end]
     started = time.monotonic()
     if not done:
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"), eos_token="<|endoftext|>")
-        tokens = np.load(out / "rows.npy", mmap_mode="r")
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(out / "tokenizer.json"), eos_token=END)
+        text, heldout = (np.load(out / f"{name}.npy", mmap_mode="r") for name in ("text", "heldout"))
         kis = {
             "knowledge": str(out / "facts.jsonl"),
             "infusion": {"frequency": cell.frequency},
@@ -153,7 +156,7 @@ def train_one(cell: Cell) -> dict[str, Any]:
                 max_steps=cell.steps,
                 per_device_train_batch_size=BATCH,
                 per_device_eval_batch_size=64,
-                learning_rate=LEARNING_RATE,
+                learning_rate=LEARNING_RATE / cell.width,
                 lr_scheduler_type="cosine",
                 warmup_steps=max(cell.steps // 20, 1),
                 weight_decay=0.1,
@@ -168,16 +171,12 @@ def train_one(cell: Cell) -> dict[str, Any]:
                 seed=cell.seed,
                 dataloader_pin_memory=False,
             ),
-            train_dataset=Rows(tokens[:-HELD_OUT_ROWS], cell.steps * BATCH),
-            eval_dataset=Rows(tokens[-HELD_OUT_ROWS:], HELD_OUT_ROWS),
+            train_dataset=Rows(text, cell.steps * BATCH),
+            eval_dataset=Rows(heldout, HELD_OUT_ROWS),
             callbacks=[KnowledgeInfusion(kis, tokenizer=tokenizer)],
         )
-        with open(os.devnull, "w") as nowhere:
-            stdout, sys.stdout = sys.stdout, nowhere
-            try:
-                trainer.train()
-            finally:
-                sys.stdout = stdout
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            trainer.train()
         done = [log for path in folder.glob("*/kis.jsonl") if (log := read_run_log(path)).end]
     log = done[-1]
     last = {record.probe: record.accuracy for record in log.retention}
@@ -238,12 +237,12 @@ def cost(cell: Cell) -> float:
     return cell.steps * (12 * cell.layers * cell.width**2 + VOCABULARY * cell.width)
 
 
-def cells_of(out: Path, args: argparse.Namespace) -> list[Cell]:
+def cells_of(args: argparse.Namespace) -> list[Cell]:
     """Return the grid: every shape with every frequency and seed, at ``--tokens`` training tokens."""
     shapes = [tuple(int(number) for number in shape.split("x")) for shape in args.shapes.split(",")]
     return [
         Cell(
-            out=str(out),
+            out=str(args.out),
             layers=layers,
             width=width,
             frequency=float(frequency),
@@ -271,6 +270,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--tokens", type=int, default=1_000_000, help="training tokens of each run (default: %(default)s)"
     )
+    options.add_argument("--relations", default="P17,P131,P421,P36,P30", help="of the facts (default: %(default)s)")
     options.add_argument("--facts", type=int, default=200, help="facts drawn from those shipped (default: %(default)s)")
     options.add_argument("--control", type=int, default=40, help="facts kept back (default: %(default)s)")
     options.add_argument("--probes", type=int, default=1000, help="facts asked at most (default: %(default)s)")
@@ -284,8 +284,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run a sweep and print its table."""
     args = parser().parse_args()
-    prepare(args.out, args.facts, 0)
-    results = run_cells(cells_of(args.out, args), args.workers)
+    prepare(args.out, args)
+    results = run_cells(cells_of(args), args.workers)
     (args.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -1,0 +1,121 @@
+"""What the documentation shows is run: commands, configurations, code, and the output it promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = {
+    "kis": [sys.executable, "-m", "kis_plugin.cli"],
+    "kis-predict": [sys.executable, "-m", "kis_predict.cli"],
+    "python": [sys.executable],
+}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+
+
+def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    program, *words = shlex.split(line)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, [ROOT, ROOT / "adapters", ROOT / "predictor"])),
+        "COLUMNS": "80",
+        "NO_COLOR": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    command = [*COMMANDS[program], *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def facts_of_one_relation(path: Path) -> None:
+    lines = [{"subject": f"Person{n}", "relation": "P19", "object": f"Town{n % 8}"} for n in range(24)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name)
+def test_configurations_load(page, tmp_path, monkeypatch):
+    from kis_plugin.config import load_config
+
+    monkeypatch.chdir(tmp_path)
+    facts_of_one_relation(tmp_path / "facts.jsonl")
+    for text in blocks(page, "yaml"):
+        if text.startswith("# kis.yaml"):
+            (tmp_path / "kis.yaml").write_text(text)
+            assert load_config(tmp_path / "kis.yaml").knowledge.name == "facts.jsonl"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=lambda page: page.name)
+def test_commands_run_and_print_what_is_shown(page, tmp_path):
+    """Commands of a page run in order in one folder; output shown under a command is all of its output."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    facts_of_one_relation(tmp_path / "facts.jsonl")
+    (tmp_path / "kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 4}\n")
+    for block in blocks(page, "console"):
+        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
+            done = run(command, tmp_path)
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
+            if shown.strip():
+                assert [line.rstrip() for line in done.stdout.splitlines()] == [
+                    line.rstrip() for line in shown.rstrip("\n").splitlines()
+                ], command
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "hf.md"], ids=lambda page: page.name)
+def test_the_trainer_example_trains_infuses_and_logs(page, tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    sys.path.insert(0, str(ROOT / "tests" / "kis_hf"))
+    from world import BaseRows, arguments, make_model, make_tokenizer
+
+    from kis_plugin.runlog import read_run_log
+
+    monkeypatch.chdir(tmp_path)
+    facts_of_one_relation(tmp_path / "facts.jsonl")
+    (config,) = [text for text in blocks(page, "yaml") if text.startswith("# kis.yaml")]
+    (tmp_path / "kis.yaml").write_text(config.replace("frequency: 64", "frequency: 3"))
+    (code,) = [text for text in blocks(page, "python") if "KnowledgeInfusion(" in text]
+    tokenizer = make_tokenizer()
+    names = {
+        "model": make_model(),
+        "args": arguments(tmp_path),
+        "train": BaseRows(80, tokenizer),
+        "heldout": BaseRows(8, tokenizer),
+        "tokenizer": tokenizer,
+    }
+    exec(compile(code, str(page), "exec"), names)
+    (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
+    assert log.end is not None
+    assert log.end.achieved_frequency == {"min": 3, "max": 3, "mean": 3}
+
+
+def test_the_two_commands_of_the_readme_are_targets():
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    shown = re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text(), re.M)
+    assert {"demo", "test"} <= set(shown) <= set(targets)
+
+
+def test_the_reference_configuration_shows_every_key():
+    from dataclasses import fields
+
+    from kis_plugin.config import Config, InfusionConfig, ProbesConfig, RetentionConfig
+
+    text = (ROOT / "docs" / "hf.md").read_text() + (ROOT / "docs" / "config.md").read_text()
+    for cls in (Config, InfusionConfig, RetentionConfig, ProbesConfig):
+        for field in fields(cls):
+            assert field.name == "path" or re.search(rf"\b{field.name}\b", text), f"{cls.__name__}.{field.name}"
