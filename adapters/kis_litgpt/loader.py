@@ -87,7 +87,7 @@ class InfusedLoader(DataLoader[torch.Tensor]):
             raise KISError(Problem(_WHERE, "a training loop that is not litgpt.pretrain.fit", "that one", hint))
         if self.iteration >= self._numbering.iterations:
             return  # LitGPT draws one batch more than it trains on
-        resumed = self.passes._restored is not None
+        resumed = self.passes.resuming
         begun = self.iteration
         for batch in self.passes:
             if not self._whole(batch):

@@ -56,16 +56,20 @@ class Passes:
             **base,
         }
 
+    @property
+    def resuming(self) -> bool:
+        """Whether the next pass is the rest of one."""
+        return self._restored is not None
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state`` when next iterated."""
         self.started, self._given, self._random = state["passes"], state["given"], list(state["random"])
         self._restored = state
-        if self.stateful and "loader" in state:
-            self.loader.load_state_dict(state["loader"])
 
     def _rest(self, restored: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the batches of the pass from where it was left."""
         if self.stateful:
+            self.loader.load_state_dict(restored["loader"])
             batches = iter(self.loader)
         else:
             for generator, state in zip(self._generators(), self._random, strict=True):

@@ -29,6 +29,8 @@ from kis_plugin.session import Session
 
 __all__ = ["Training"]
 
+_STRATEGIES = ("DDPStrategy",)  # of Fabric, tested with several processes
+
 
 class Training:
     """Listens to the seam and drives the session.
@@ -80,6 +82,10 @@ class Training:
             sum_over_ranks=self._sum_over_ranks,
         )
         self.session = Session(run, resumed, host=[_LitLog(host)])
+        if fabric.world_size > 1:
+            # What stock LitGPT would do to the base loader: a sampler that gives every rank rows of its own.
+            base = fabric.setup_dataloaders(self._loader.passes.loader, move_to_device=False)
+            self._loader.passes.loader = base._dataloader
         numbering = Numbering(host.train.micro_batch_size, host.iterations, fabric.global_rank, fabric.world_size)
         self._loader.describe = lambda: {**self.session.state(), "host": _numbers(host)}
         self._loader.start(self.session.infuser, numbering, self.session.rows_drawn, run.narrate)
@@ -195,9 +201,10 @@ def _refuse(host: Host, tokenizer: LitTokenizer, loader: InfusedLoader) -> None:
     """
     problems = []
     fabric, state = host.fabric, host.state
-    if fabric.world_size > 1:
-        hint = "Several are refused until they are tested; this release infuses single-device runs."
-        problems.append(Problem("devices", f"{fabric.world_size} processes", "one", hint))
+    if fabric.world_size > 1 and type(fabric.strategy).__name__ not in _STRATEGIES:
+        hint = "Others are refused until they are tested."
+        found = f"{fabric.world_size} processes under {type(fabric.strategy).__name__}"
+        problems.append(Problem("devices", found, f"one, or {' or '.join(_STRATEGIES)}", hint))
     if host.steps < 1:
         found = f"{host.train.max_tokens} tokens, {host.iterations} iterations"
         expected = f"at least the {host.iterations_per_step} iterations of one optimizer step"

@@ -41,7 +41,9 @@ WORDS = [
 
 
 def make_tokenizer(folder: Path) -> Path:
-    """Write a small byte-level tokenizer as LitGPT finds it."""
+    """Write a small byte-level tokenizer as LitGPT finds it, once."""
+    if (folder / "tokenizer_config.json").exists():
+        return folder
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -260,14 +262,12 @@ def decode(folder: Path, rows: np.ndarray) -> list[str]:
 
 
 def shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) -> dict[str, int]:
-    """How often each infused fact's whole sentence, ended by EOS, stands in the targets: by plain search in text."""
+    """How often a whole sentence on each infused fact, ended by EOS, stands in the targets: by plain search in text."""
     material = load_material(load_config(kis))
     targets = np.concatenate([targets for _, targets in seen])
     sentences = Counter(part for row in decode(folder, targets) for part in row.split("<eos>")[:-1])
-    statement = material.book.of("P19").statements[0]
-    return {
-        fact.subject: sentences[statement.format(subject=fact.subject, object=fact.object)] for fact in material.facts
-    }
+    told = material.book.of("P19").trained
+    return {fact.subject: sum(sentences[one.format(**vars(fact))] for one in told) for fact in material.facts}
 
 
 def controls_shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) -> int:

@@ -1,41 +1,37 @@
-"""One rank of a two-process gloo run: two_ranks_run.py FOLDER SEEN KIND KILL STRATEGY (started by torchrun)."""
+"""One rank of a two-process gloo run: two_ranks_run.py FOLDER SEEN KIND KILL_AT (started by torchrun)."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-import lightning as L
+import lightning
 import numpy as np
+import pytest
 import torch
-from lightning.fabric import connector
-from lightning.fabric.strategies import FSDPStrategy
-from lit_world import Killed, Rows, run, watch_training
-from litgpt.model import Block
-from pytest import MonkeyPatch
+from lit_world import Rows, run, watch_training
+
+
+class Fabric(lightning.Fabric):
+    """DDP on the CPU, whatever it is asked for: LitGPT's ``setup`` takes FSDP for several devices, and that needs GPUs.
+
+    All after ``setup`` is LitGPT's own ``main``.
+    """
+
+    def __init__(self, **given):
+        super().__init__(**given | {"strategy": "ddp", "accelerator": "cpu"})
 
 
 def main() -> None:
-    folder, name, kind, kill, strategy = sys.argv[1:]
+    folder, seen_as, kind, kill_at = Path(sys.argv[1]), *sys.argv[2:]
     torch.set_num_threads(1)
-    monkeypatch = MonkeyPatch()
+    monkeypatch = pytest.MonkeyPatch()
     seen = watch_training(monkeypatch)
-    keys = {"auto_wrap_policy": {Block}, "state_dict_type": "full", "sharding_strategy": "FULL_SHARD"}
-
-    class Fabric(L.Fabric):
-        """On the CPU, whatever LitGPT asks for: its setup knows several devices only as GPUs."""
-
-        def __init__(self, **given):
-            given["strategy"] = FSDPStrategy(**keys) if strategy == "fsdp" else strategy
-            super().__init__(**given, accelerator="cpu")
-
-    monkeypatch.setattr(L, "Fabric", Fabric)
-    monkeypatch.setattr(connector._Connector, "_check_strategy_and_fallback", lambda self: None)
-    folder = Path(folder)
-    data = Rows(count=83, kind=kind)
-    run(folder, data, folder / "kis.yaml", steps=18, batch=2, accumulation=2, devices=2, kill_at=int(kill), save_interval=1, resume="auto")
+    monkeypatch.setattr(lightning, "Fabric", Fabric)
+    sizes = {"steps": 18, "batch": 2, "accumulation": 2, "devices": 2, "save_interval": 1}
+    run(folder, Rows(count=83, kind=kind), folder / "kis.yaml", kill_at=int(kill_at), resume="auto", **sizes)
     inputs, targets = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-    np.savez(folder / f"{name}-{torch.distributed.get_rank()}.npz", inputs=inputs, targets=targets)
+    np.savez(f"{folder / seen_as}-{torch.distributed.get_rank()}.npz", inputs=inputs, targets=targets)
     torch.distributed.destroy_process_group()
 
 
