@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from litgpt.data import DataModule
+from litgpt.data import DataModule, SFTDataset
 from litgpt.tokenizer import Tokenizer
 from torch.utils.data import DataLoader
 
@@ -66,10 +66,19 @@ class KnowledgeInfusion(DataModule):
         self.data.setup(stage)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the wrapped module's loader, infused, and wait for LitGPT's training loop."""
+        """Return the wrapped module's loader, infused, and wait for LitGPT's training loop.
+
+        Raises:
+            KISError: Data for finetuning.
+        """
         assert self._connected is not None, "LitGPT connects a data module before it asks for loaders"
         tokenizer, block = self._connected
-        loader = InfusedLoader(self.data.train_dataloader(), block, tokenizer.eos)
+        base = self.data.train_dataloader()
+        if isinstance(base.dataset, SFTDataset):
+            found = f"{type(self.data).__name__}, prompts of many lengths"
+            hint = "KIS infuses `litgpt pretrain`; to go on from given weights use --initial_checkpoint_dir there."
+            raise KISError(Problem("data.data", found, "a module for pretraining, with packed rows", hint))
+        loader = InfusedLoader(base, block, tokenizer.eos)
         install(loader, Training(self._config, tokenizer, loader))
         return loader
 

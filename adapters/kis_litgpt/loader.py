@@ -83,7 +83,7 @@ class InfusedLoader(DataLoader[torch.Tensor]):
             KISError: Batches that cannot be infused exactly, data that ends before the run does.
         """
         if self._infuser is None:
-            hint = "KIS knows `litgpt pretrain` of LitGPT 0.5.13; finetuning trains on prompts, not on packed rows."
+            hint = "KIS knows `litgpt pretrain` of LitGPT 0.5.13."
             raise KISError(Problem(_WHERE, "a training loop that is not litgpt.pretrain.fit", "that one", hint))
         if self.iteration >= self._numbering.iterations:
             return  # LitGPT draws one batch more than it trains on

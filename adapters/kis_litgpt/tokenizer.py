@@ -73,6 +73,10 @@ class _SentencePiece:
         self.vocabulary: int = processor.vocab_size()
 
     def encode(self, texts: list[str]) -> list[Encoded]:
+        if hasattr(self._processor, "encode_as_offset_mapping"):
+            found = [self._processor.encode_as_offset_mapping(text) for text in texts]
+            return [Encoded(tuple(one["ids"]), tuple(end for _, end in one["offsets"])) for one in found]
+        # sentencepiece 0.2.0 and the like
         protos = [self._processor.encode(text, out_type="immutable_proto") for text in texts]
         return [
             Encoded(tuple(piece.id for piece in proto.pieces), tuple(piece.end for piece in proto.pieces))

@@ -55,7 +55,7 @@ def make_tokenizer(folder: Path) -> Path:
     tokenizer.train_from_iterator(texts, trainer)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"eos_token": "<eos>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    config = {"bos_token": "<eos>", "eos_token": "<eos>", "tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return folder
 

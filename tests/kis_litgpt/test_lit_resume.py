@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from lit_world import Rows, run, shown, write_kis
+from lit_world import WORDS, Rows, run, shown, write_kis
+from litgpt.data import TextFiles
 from test_lit_exact_counts import log_of
 
 from kis_plugin.errors import KISError
@@ -50,6 +52,29 @@ def test_a_resumed_run_trains_on_the_same_rows_as_an_unbroken_one(tmp_path, seen
     series = [[(r.step, r.probe, r.accuracy, r.margin) for r in one.retention] for one in (log, other)]
     assert series[0] == series[1]
     assert {step for step, *_ in series[0]} == {*range(0, keys["steps"], 12), keys["steps"]}
+
+
+@pytest.mark.slow
+def test_litgpts_own_text_files_go_on_where_they_were(tmp_path, seen):
+    pytest.importorskip("litdata")
+    words, order = np.array(WORDS), np.random.default_rng(0)
+    (tmp_path / "text").mkdir()
+    for number in range(4):
+        (tmp_path / "text" / f"{number}.txt").write_text(" ".join(words[order.integers(0, len(words), 2200)]))
+    keys = {"steps": 45, "save_interval": 1, "interval": 12}
+
+    def data():
+        return TextFiles(train_data_path=tmp_path / "text", num_workers=2)
+
+    run(tmp_path / "whole", data(), write_kis(tmp_path / "whole"), **keys)
+    unbroken = list(seen)
+    seen.clear()
+    kis = write_kis(tmp_path)
+    run(tmp_path, data(), kis, kill_at=30, **keys)  # inside the second pass
+    del seen[30:]
+    run(tmp_path, data(), kis, resume="auto", **keys)
+    assert all((a == b).all() for pairs in zip(seen, unbroken, strict=True) for a, b in zip(*pairs, strict=True))
+    assert set(shown(tmp_path, seen, kis).values()) == {5}
 
 
 def test_a_kill_after_a_checkpoint_repeats_what_came_after_it(tmp_path, seen):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from lit_world import BLOCK, Rows, make_tokenizer, run, shown, write_kis
 from litgpt import GPT, Config, Tokenizer, pretrain
+from litgpt.data import JSON
 from litgpt.utils import CycleIterator
 from test_lit_exact_counts import log_of
 from torch.utils.data import DataLoader
@@ -170,6 +171,16 @@ def test_the_wrapped_module_keeps_its_arguments_for_litgpts_hyperparameters(tmp_
         module.connect(None)
 
 
+def test_finetuning_is_refused(tmp_path):
+    (tmp_path / "prompts.json").write_text(json.dumps([{"instruction": "a", "output": "b"}] * 8))
+    data = JSON(json_path=tmp_path / "prompts.json", val_split_fraction=0.5, num_workers=0)
+    module = KnowledgeInfusion(kis=write_kis(tmp_path), data=data)
+    module.connect(Tokenizer(make_tokenizer(tmp_path / "tokenizer")), batch_size=4, max_seq_length=BLOCK)
+    module.setup()
+    with pytest.raises(KISError, match=r"data.data: found JSON, prompts of many lengths, expected a module for pretr"):
+        module.train_dataloader()
+
+
 def test_a_tokenizer_without_eos_is_refused(tmp_path):
     tokenizer = Tokenizer(make_tokenizer(tmp_path))
     tokenizer.eos_id = None
@@ -185,6 +196,23 @@ def test_tokens_are_litgpts_own_and_know_where_their_text_ends(tmp_path):
         assert list(encoded.ids) == tokenizer.encode(text).tolist()
         assert list(encoded.ends) == sorted(encoded.ends)
         assert (encoded.ends[-1] if encoded.ends else 0) == len(text)
+
+
+def test_sentencepiece_tokens_are_litgpts_own_and_know_where_their_text_ends(tmp_path):
+    sentencepiece = pytest.importorskip("sentencepiece")
+    text = [f"Person{n} was born in Town{n % 8}. Ségou lies on the river Niger." for n in range(200)]
+    with (tmp_path / "tokenizer.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(text), model_writer=file, vocab_size=45, character_coverage=1.0, minloglevel=2
+        )
+    tokenizer = Tokenizer(tmp_path)
+    ours = LitTokenizer(tokenizer)
+    texts = ["Person3 was born in Town3.", "Ségou lies"]
+    for text, encoded in zip(texts, ours.encode(texts), strict=True):
+        assert list(encoded.ids) == tokenizer.encode(text).tolist()
+        assert list(encoded.ends) == sorted(encoded.ends)
+        assert encoded.ends[-1] == len(text)
+    assert (ours.eos, ours.vocabulary) == (tokenizer.eos_id, 45)
 
 
 def test_the_same_facts_are_infused_by_frequency_in_two_runs_of_one_module(tmp_path, seen):
