@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from kis_plugin.runlog import End, Retention, Run, RunLogWriter
 from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
 from kis_predict.observed import ObservedRun
 from kis_predict.predict import Question, predict
 from kis_predict.prediction import Prediction
-
-from kis_plugin.runlog import End, Retention, Run, RunLogWriter
 
 Array = npt.NDArray[np.float64]
 

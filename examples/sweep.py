@@ -128,9 +128,9 @@ def train_one(cell: Cell) -> dict[str, Any]:
     """Train one model; return what its run log says at the end."""
     import numpy as np
     import torch
-    from kis_hf import KnowledgeInfusion
     from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments, logging
 
+    from kis_hf import KnowledgeInfusion
     from kis_plugin.runlog import read_run_log
 
     torch.set_num_threads(1)

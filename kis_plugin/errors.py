@@ -51,7 +51,7 @@ class KISError(Exception):
 
 
 def nearest(name: object, valid: Iterable[str]) -> str:
-    """Return ``did you mean 'x'?`` for the valid name closest to ``name``, or the list of valid names if none is close."""
+    """Return a hint: the valid name closest to ``name``, or the list of valid names if none is close."""
     names = list(valid)
     close = difflib.get_close_matches(str(name), names, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Valid names: {', '.join(names)}."

@@ -69,6 +69,8 @@ def build_items(
     Args:
         facts: Each becomes one of its relation's training sentences.
         passages: Each becomes one item, or several where it does not fit a row, parted between sentences.
+        book: Whose training sentences.
+        tokenizer: The run's.
         block: Tokens a row; an item with its EOS fits into one.
         variant: Which of the training sentences; relations that have fewer begin again.
 

@@ -45,16 +45,23 @@ class Retention:
         """Make and tokenize the questions.
 
         Raises:
-            KISError: Nothing can be asked.
+            KISError: There are facts, and nothing can be asked of them.
         """
         notes: list[str] = []
-        questions, self._prepared = _fitting(*questions_of(run.config, load_material(run.config), notes), run, notes)
+        material = load_material(run.config)
+        questions, sets = questions_of(run.config, material, notes)
+        if questions:
+            questions, self._prepared = _fitting(questions, sets, run, notes)
+        if not questions and material.knowledge.facts:
+            found = "no sentence that fits a row"
+            raise KISError(Problem("retention.probes", found, f"some of at most {run.block} tokens"))
         names = list(dict.fromkeys(question.series for question in questions))
         series = np.array([names.index(question.series) for question in questions], dtype=np.int64)
         self._series = {name: np.flatnonzero(series == number) for number, name in enumerate(names)}
         counts = ", ".join(f"{len(rows)} {name}" for name, rows in self._series.items())
         options = run.config.retention.probes.options
-        _narrate(run, [*notes, f"asking {counts} probes of {options} options at {len(self._steps)} points of the run"])
+        asking = f"asking {counts} probes of {options} options at {len(self._steps)} points of the run"
+        _narrate(run, [*notes, asking] if questions else notes)
 
     @hookimpl
     def kis_run_record(self, run: TrainingRun) -> Mapping[str, Any]:
@@ -145,11 +152,11 @@ def _passage_questions(
     facts = passage_facts([passages[index] for index in drawn])
     sets = option_sets(facts, np.arange(len(facts)), probes.options, probes.facts, mix(config.seed, 1))
     if not sets.sets:
-        found = f"{len(facts)} passages of 20 words or more"
-        expected = f"{probes.options} such passages that go on differently"
-        raise KISError(
-            Problem(str(config.knowledge), found, expected, "Give longer passages, or triples to ask about.")
+        notes.append(
+            f"warning: nothing is asked: {len(facts)} passages have 20 words or more, and {probes.options} that go on "
+            "differently are needed. To measure retention give longer passages, or facts as triples."
         )
+        return [], ()
     maker = QuestionMaker(facts, sets.sets, passage_templates, config.seed)
     notes.append(
         "warning: documents are asked by their own wording (series seen), which shows no collapse. Retention proper "
@@ -160,7 +167,7 @@ def _passage_questions(
 
 def _fitting(
     questions: Sequence[Question], sets: Sequence[OptionSets], run: TrainingRun, notes: list[str]
-) -> tuple[list[Question], PreparedQuestions]:
+) -> tuple[list[Question], PreparedQuestions | None]:
     """Leave out sets with a sentence that is longer than a row, and tokenize the rest."""
     from kis_plugin.scoring import prepare
 
@@ -170,11 +177,8 @@ def _fitting(
         return list(questions), prepared
     mates = {fact for some in sets for chosen in some.sets if long & set(chosen.facts) for fact in chosen.facts} | long
     kept = [question for question in questions if question.fact not in mates]
-    if not kept:
-        found = f"sentences of up to {prepared.lengths.max()} tokens"
-        raise KISError(Problem("retention.probes", found, f"some that fit a row of {run.block} tokens"))
     notes.append(f"warning: {len(mates)} facts are not asked: sentences of their option sets are longer than a row")
-    return kept, prepare(kept, run.tokenizer)
+    return kept, prepare(kept, run.tokenizer) if kept else None
 
 
 def _record(

@@ -66,7 +66,7 @@ class Session:
         self._hook.kis_rows_drawn(run=self.run, rows=rows)
 
     def batch(self, input_ids: npt.NDArray[np.int64]) -> None:
-        """Say what the model is shown in training mode: (rows, T)."""
+        """Say what the model is trained on: token ids, (rows, T), each row as it was planned."""
         self._hook.kis_batch(run=self.run, input_ids=input_ids)
 
     def step_end(self, step: int) -> None:

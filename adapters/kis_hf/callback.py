@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import math
-import platform
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-import transformers
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-import kis_plugin
 from kis_hf.host import TrainerLog, sum_over_ranks, trainer_of
 from kis_hf.loader import LoaderSeam
 from kis_hf.model import HFModelView, parameter_counts, watch_batches
 from kis_hf.splice import Splice, block_size
 from kis_plugin.config import Config, config_from, load_config
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.identity import new_run_id, versions
 from kis_plugin.rows import InfusedDataset, NumberedSampler
 from kis_plugin.run import TrainingRun
 from kis_plugin.sentences import HFTokenizer
@@ -96,7 +91,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         resumed = self._resumed(args, state, done)
         tokenizer = HFTokenizer(self._need_tokenizer(kwargs.get("processing_class")))
         total, non_embedding = parameter_counts(model)
-        run_id = resumed["run_id"] if resumed else _new_run_id(total, self.config)
+        run_id = resumed["run_id"] if resumed else new_run_id("hf", total, self.config)
         run = TrainingRun(
             config=self.config,
             tokenizer=tokenizer,
@@ -112,7 +107,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             start_step=state.global_step,
             rank=args.process_index,
             world_size=args.world_size,
-            versions=_versions(),
+            versions=versions("torch", "transformers", "accelerate"),
             sum_over_ranks=partial(sum_over_ranks, trainer),
         )
         self._session = Session(run, resumed, host=[TrainerLog(trainer)])
@@ -184,10 +179,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         return tokenizer
 
     def _resumed(self, args: TrainingArguments, state: TrainerState, done: int) -> Mapping[str, Any] | None:
-        """Return what KIS left in the checkpoint that the Trainer resumes from.
-
-        Args:
-            done: Optimizer steps done in the epoch that goes on.
+        """Return what KIS left in the checkpoint that the Trainer resumes from, ``done`` steps into an epoch.
 
         Raises:
             KISError: The Trainer would skip or repeat rows.
@@ -206,26 +198,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         for name, now in self._host.items():
             before = saved["host"][name]
             if now != before:
-                hint = f"The Trainer skips by batches; with {now} rows would be lost or repeated. Keep batch size x accumulation x processes, and the data."
+                hint = (
+                    f"The Trainer skips by batches: with {now}, rows would be lost or repeated. Keep the data, and "
+                    "batch size x accumulation x processes."
+                )
                 problems.append(Problem(f"{where}: {name}", f"{now}", f"{before} as before", hint))
         if problems:
             raise KISError(problems)
         return saved  # type: ignore[no-any-return]
-
-
-def _new_run_id(params: int, config: Config) -> str:
-    amount = config.infusion
-    name, value = next(
-        (n, getattr(amount, n)) for n in ("frequency", "share", "tokens") if getattr(amount, n) is not None
-    )
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return f"hf-{params}-{name}{value:g}-seed{config.seed}-{stamp}-{uuid.uuid4().hex[:6]}"
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "kis": kis_plugin.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "transformers": transformers.__version__,
-    }

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-import platform
-import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 
-import kis_plugin
 from kis_litgpt.loader import InfusedLoader, Numbering
 from kis_litgpt.model import LitModelView, parameter_counts
 from kis_litgpt.seam import Host
@@ -22,6 +17,7 @@ from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.config import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
+from kis_plugin.identity import new_run_id, versions
 from kis_plugin.run import TrainingRun
 from kis_plugin.runlog import Record, Retention
 from kis_plugin.seeded import IntArray
@@ -59,7 +55,7 @@ class Training:
         _refuse(host, self._tokenizer, self._loader)
         total, non_embedding = parameter_counts(host.model.config, bool(host.train.tie_embeddings))
         resumed = self._loader.restored if step else None
-        run_id = resumed["run_id"] if resumed else fabric.broadcast(_new_run_id(total, self._config))
+        run_id = resumed["run_id"] if resumed else fabric.broadcast(new_run_id("litgpt", total, self._config))
         # LitGPT has an interval of its own for evaluation; a retention curve beside its losses has the same steps.
         every = max(int(host.evaluation.interval), 1)
         config = replace(self._config, retention=replace(self._config.retention, every=every))
@@ -78,7 +74,7 @@ class Training:
             start_step=step,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
-            versions=_versions(),
+            versions=versions("torch", "litgpt"),
             sum_over_ranks=self._sum_over_ranks,
         )
         self.session = Session(run, resumed, host=[_LitLog(host)])
@@ -229,20 +225,3 @@ def _refuse(host: Host, tokenizer: LitTokenizer, loader: InfusedLoader) -> None:
 def _numbers(host: Host) -> Mapping[str, int]:
     """What a resume must find unchanged for row numbers to go on."""
     return {"rows_per_iteration": host.rows_per_iteration, "iterations_per_step": host.iterations_per_step}
-
-
-def _new_run_id(params: int, config: Config) -> str:
-    amounts = ((name, getattr(config.infusion, name)) for name in ("frequency", "share", "tokens"))
-    name, value = next((name, value) for name, value in amounts if value is not None)
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return f"litgpt-{params}-{name}{value:g}-seed{config.seed}-{stamp}-{uuid.uuid4().hex[:6]}"
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "kis": kis_plugin.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "litgpt": version("litgpt"),
-        "lightning": version("lightning"),
-    }

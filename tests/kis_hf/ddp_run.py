@@ -1,4 +1,4 @@
-"""One rank of a two-process gloo run: python ddp_run.py FOLDER SEEN.npz WORKERS STOP RESUME ROWS (started by torchrun)."""
+"""One rank of a two-process gloo run, started by torchrun: ddp_run.py FOLDER SEEN WORKERS STOP RESUME ROWS."""
 
 from __future__ import annotations
 

@@ -136,8 +136,9 @@ def test_two_trainings_of_one_trainer_are_two_runs(tmp_path):
 
 
 def test_the_explicit_way_infuses_one_pass(tmp_path):
-    from kis_hf import KnowledgeInfusion
     from world import BaseRows
+
+    from kis_hf import KnowledgeInfusion
 
     config, tokenizer = kis(tmp_path, frequency=4), make_tokenizer()
     infused = KnowledgeInfusion(config, tokenizer=tokenizer).infuse(BaseRows(80, tokenizer))
@@ -151,7 +152,41 @@ def test_the_log_is_json_lines_with_what_the_predictor_needs(tmp_path):
     trainer_for(tmp_path, kis(tmp_path)).train()
     (path,) = (tmp_path / "runs").glob("*/kis.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["type"] for line in lines][:1] + [lines[-1]["type"]] == ["run", "end"]
+    assert [lines[0]["type"], lines[-1]["type"]] == ["run", "end"]
     run = lines[0]
     assert run["params"] == sum(p.numel() for p in trainer_for(tmp_path, None).model.parameters())
     assert (run["tokens"], run["frequency"], run["facts"], run["options"]) == (20 * 4 * 64, 3.0, 20, 4)
+
+
+@pytest.mark.parametrize("kind", ["lists", "torch"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_hub_dataset_with_the_usual_collator(tmp_path, kind, workers):
+    datasets = pytest.importorskip("datasets")
+    from transformers import DataCollatorForLanguageModeling
+    from world import BaseRows
+
+    config, tokenizer = kis(tmp_path, frequency=4), make_tokenizer()
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, dataloader_num_workers=workers)
+    rows = datasets.Dataset.from_list([{"input_ids": row["input_ids"]} for row in BaseRows(80, tokenizer)])
+    trainer.train_dataset = rows.with_format("torch") if kind == "torch" else rows
+    trainer.data_collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
+    trainer.train()
+    assert set(shown(trainer.seen, config, tokenizer).values()) == {4}
+
+
+def test_documents_are_shown_exactly_f_times_too(tmp_path):
+    from world import EOS
+
+    texts = [f"Notice {n}: the {word} of Town{n} is kept by Person{n}." for n, word in enumerate("abcdefghijklmnop")]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"text": " ".join([text] * 3)}) + "\n" for text in texts))
+    tokenizer = make_tokenizer()
+    config = kis(tmp_path, frequency=2) | {"knowledge": str(tmp_path / "notes.jsonl")}
+    config["retention"] = {"every": 0.5, "control": 0}
+    trainer = trainer_for(tmp_path, config, rows=200, tokenizer=tokenizer, max_steps=50)
+    trainer.train()
+    text = [tokenizer.decode(row.tolist()) for batch in trainer.seen for row in batch]
+    assert {sum(row.count(sentence) for row in text) for sentence in texts} == {6}
+    assert all(EOS in row for batch in trainer.seen for row in batch if "Notice" in tokenizer.decode(row.tolist()))
+    log = run_log(tmp_path)
+    assert log.end.achieved_frequency == {"min": 2, "max": 2, "mean": 2}
+    assert log.run.facts == 16

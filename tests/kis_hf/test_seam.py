@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kis_hf.host import trainer_of
-from kis_hf.loader import LoaderSeam
 from transformers import TrainerCallback
 from world import BaseRows, kis, make_tokenizer, trainer_for
 
+from kis_hf.host import trainer_of
+from kis_hf.loader import LoaderSeam
 from kis_plugin.errors import KISError
 from kis_plugin.rows import InfusedDataset
 
@@ -63,7 +63,7 @@ def test_a_callback_of_a_trainer_finds_it(tmp_path):
     trainer.add_callback(Look("on_train_begin", lambda callback, *_: found.append(trainer_of(callback))))
     trainer.train()
     assert found == [trainer], "the Trainer is no longer a frame above its callbacks"
-    with pytest.raises(KISError, match="events that come from no transformers.Trainer"):
+    with pytest.raises(KISError, match=r"events that come from no transformers\.Trainer"):
         trainer_of(TrainerCallback())
 
 

@@ -1,4 +1,4 @@
-"""A world small enough to train in a second: facts, tokenizer, rows, model, and a count that trusts none of our code."""
+"""A world small enough to train in a second, and a count of exposures that trusts none of our code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from kis_hf import KnowledgeInfusion
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     LlamaConfig,
@@ -21,6 +20,7 @@ from transformers import (
     set_seed,
 )
 
+from kis_hf import KnowledgeInfusion
 from kis_plugin.config import config_from
 from kis_plugin.material import load_material
 
@@ -28,7 +28,20 @@ BLOCK = 64
 FACTS = 24
 EOS = 0
 # Words of the base text never stand in a fact, so that a fact found in a batch was infused.
-WORDS = ["river", "stone", "cloud", "meadow", "lantern", "copper", "willow", "harbor", "thunder", "velvet", "saddle", "orchard"]
+WORDS = [
+    "river",
+    "stone",
+    "cloud",
+    "meadow",
+    "lantern",
+    "copper",
+    "willow",
+    "harbor",
+    "thunder",
+    "velvet",
+    "saddle",
+    "orchard",
+]
 
 
 def write_facts(folder: Path, count: int = FACTS) -> Path:
@@ -143,7 +156,7 @@ def trainer_for(
 
 
 def shown(batches: list[np.ndarray], config: dict[str, Any], tokenizer: Any) -> dict[str, int]:
-    """How often each infused fact's whole sentence, ended by EOS, stands in the batches: by plain search in the text."""
+    """How often each infused fact's whole sentences, ended by EOS, stand in the batches: by plain search."""
     material = load_material(config_from(config))
     texts = Counter(
         sentence

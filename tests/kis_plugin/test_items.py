@@ -35,7 +35,9 @@ def texts_of(items):
 
 
 def build(facts=(), passages=(), block=64, variant=0):
-    return build_items(facts, passages, TemplateBook.load(None, Knowledge(tuple(facts))), CharTokenizer(), block, variant)
+    return build_items(
+        facts, passages, TemplateBook.load(None, Knowledge(tuple(facts))), CharTokenizer(), block, variant
+    )
 
 
 def test_a_fact_is_its_training_sentence_and_variants_take_the_next():

@@ -114,7 +114,11 @@ def test_exposures_are_spread_without_period():
 def test_an_item_meets_different_others_in_its_row():
     items = make_items([4] * 100)
     plan = InfusionPlan([items], InfusionConfig(frequency=8), Uniform(), 1000, 16, 0)
-    together = {frozenset(told[0].tolist()) for row in range(plan.rows) if (told := plan.told_in(row)) is not None and 7 in told[0]}
+    together = {
+        frozenset(told[0].tolist())
+        for row in range(plan.rows)
+        if (told := plan.told_in(row)) is not None and 7 in told[0]
+    }
     assert len(together) == 8
 
 

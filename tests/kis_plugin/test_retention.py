@@ -248,10 +248,13 @@ def test_documents_are_asked_how_they_go_on(monkeypatch):
     assert any("Retention proper needs" in line for line in said)
 
 
-def test_documents_of_short_passages_are_refused(monkeypatch):
+def test_documents_of_short_passages_are_infused_and_not_asked(monkeypatch):
     documents(monkeypatch, passages(30, 19))
-    with pytest.raises(KISError, match="0 passages of 20 words or more"):
-        plugin(run_with()[0])
+    run, said, records = run_with()
+    asked = plugin(run)
+    asked.kis_step_end(run=run, step=0)
+    assert records == []
+    assert any("nothing is asked: 0 passages have 20 words or more" in line for line in said)
 
 
 @pytest.mark.parametrize(

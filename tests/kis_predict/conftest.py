@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from kis_predict import gate
 from kis_predict.observed import ObservedRun
 

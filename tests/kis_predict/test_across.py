@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
+
 from kis_predict.across import SCATTER, Points, fit_law
 from kis_predict.choice import Sizes, fit_laws, mixture, quantile, surprising
 from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
-from scipy.stats import norm
 
 LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
 

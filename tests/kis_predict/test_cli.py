@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+
 from kis_predict.cli import main
 
 KEYS = [

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kis_predict import gate
 
 X = np.linspace(0, 7, 14)

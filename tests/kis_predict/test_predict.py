@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
-from kis_predict.predict import Question, predict
 
 from kis_plugin.errors import KISError
+from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
+from kis_predict.predict import Question, predict
 
 LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
 

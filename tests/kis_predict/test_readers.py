@@ -4,10 +4,10 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kis_predict.gather import gather
-from kis_predict.readers import CSVReader, RunLogReader
 
 from kis_plugin.errors import KISError
+from kis_predict.gather import gather
+from kis_predict.readers import CSVReader, RunLogReader
 
 READERS = {"run log": RunLogReader(), "CSV": CSVReader()}
 END = {"type": "end", "status": "completed", "step": 10, "tokens": 100}

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from kis_predict import gate
 from kis_predict.noise import overdispersion
 from kis_predict.pooling import Curve, pool

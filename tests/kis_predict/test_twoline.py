@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kis_predict.twoline import fit_two_lines
 
 X = np.linspace(0, 6, 13)
