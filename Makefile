@@ -14,7 +14,7 @@ demo: $(VENV)/.ready  ## sweep tiny models over infusion frequencies, then predi
 	$(BIN)/python examples/demo.py --out $(OUT)
 
 test: $(VENV)/.ready  ## all tests, the slow ones too
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(max(len(os.sched_getaffinity(0)), 1))") $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(TESTS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

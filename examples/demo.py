@@ -24,8 +24,8 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
 SHAPES = "2x32,2x48,3x64"
-FREQUENCIES = "0,8,30,60,100,140"
-TOKENS = 600_000
+FREQUENCIES = "0,20,60,100,150"
+TOKENS = 700_000
 
 
 def table_of(results: list[dict[str, object]]) -> Table:

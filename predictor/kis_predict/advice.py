@@ -57,7 +57,7 @@ def _beyond(size: SizeEstimate) -> str:
     reason = f"{group.label()}: no collapse up to F={short(start)}"
     if not fits:
         return (
-            f"{reason}, and a greater F would exceed a share of {MOST_SHARE:g}; use more facts a run, or fewer tokens"
+            f"{reason}, and a greater F would exceed a share of {MOST_SHARE:g}; use fewer facts a run, or more tokens"
         )
     return f"{reason}; add runs at F={_listed(fits)}"
 

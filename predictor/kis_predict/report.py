@@ -48,7 +48,7 @@ def _sizes(answer: Prediction) -> Table:
     table.add_column("at peak", justify="right", no_wrap=True)
     for size in answer.sizes:
         group = size.group
-        tested = f"{_rough(group.runs[0].frequency)} to {_rough(group.runs[-1].frequency)}"
+        tested = f"{short(group.runs[0].frequency)} to {short(group.runs[-1].frequency)}"
         table.add_row(
             short(group.params), short(group.tokens), str(len(group.runs)), tested, Text(_peak(size)),
             Text(_collapse(size), style="yellow" if size.censored else ""), f"{size.peak_retention:.2f}",

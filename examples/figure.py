@@ -1,0 +1,79 @@
+"""Draw retention against infusion frequency from run logs.
+
+    python examples/figure.py examples/recorded/runs examples/recorded/retention.svg
+
+One panel a token budget. Filled dots and lines: held-out retention, with its 95 % Wilson interval; open dots: seen
+retention; the dashed line is chance. Several seeds of a run are pooled. Points above a share of 0.9 are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib as mpl
+from scipy.stats import binomtest
+
+from kis_plugin.runlog import RunLog, read_run_log
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
+
+COLORS = ("#9ecae1", "#4292c6", "#08519c", "#08306b", "#000000")
+GREATEST_SHARE = 0.9
+
+
+def pooled(logs: list[RunLog], series: str) -> tuple[float, float, float]:
+    """Return the accuracy of one series at the end over several runs, and its 95 % interval."""
+    last = [[record for record in log.retention if record.probe == series][-1] for log in logs]
+    correct, n = sum(record.correct or 0 for record in last), sum(record.n for record in last)
+    interval = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    return correct / n, interval.low, interval.high
+
+
+def draw(folder: Path, picture: Path) -> None:
+    """Read every finished run under ``folder`` and write ``picture``."""
+    runs: dict[int, dict[int, dict[float, list[RunLog]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for path in sorted(folder.rglob("kis.jsonl")):
+        log = read_run_log(path)
+        if log.end and log.run.frequency and (log.run.share or 0) <= GREATEST_SHARE:
+            runs[log.run.tokens][log.run.params][log.run.frequency].append(log)
+    figure, panels = plt.subplots(1, len(runs), figsize=(4.6 * len(runs) + 0.6, 3.8), sharey=True, squeeze=False)
+    for panel, (tokens, sizes) in zip(panels[0], sorted(runs.items()), strict=True):
+        for color, (params, points) in zip(COLORS, sorted(sizes.items()), strict=False):
+            frequencies = sorted(points)
+            held_out = [pooled(points[f], "held_out") for f in frequencies]
+            seen = [pooled(points[f], "seen")[0] for f in frequencies]
+            errors = [[h[0] - h[1] for h in held_out], [h[2] - h[0] for h in held_out]]
+            panel.errorbar(
+                frequencies, [h[0] for h in held_out], errors, fmt="o-", ms=4, lw=1.4, elinewidth=0.8, color=color,
+                label=f"N = {params / 1e6:.2f}M",
+            )  # fmt: skip
+            panel.plot(frequencies, seen, "o", ms=4, mfc="none", mew=0.8, color=color)
+        panel.axhline(0.25, ls="--", lw=0.8, color="gray")
+        panel.set(xscale="log", ylim=(0.15, 1.03), xlabel="infusion frequency F (exposures per fact)")
+        panel.set_title(f"D = {tokens / 1e6:.2g}M tokens", fontsize=10)
+        ticks = sorted({f for points in sizes.values() for f in points})
+        panel.set_xticks(ticks, [f"{f:g}" for f in ticks], fontsize=8)
+        panel.minorticks_off()
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
+    panels[0][0].set_ylabel("accuracy at the end of the run")
+    panels[0][0].legend(frameon=False, fontsize=8, title="held-out (dots) and seen (circles)", title_fontsize=8)
+    figure.tight_layout()
+    mpl.rcParams["svg.hashsalt"] = "kis"  # the same logs give the same bytes
+    figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
+
+
+def main() -> None:
+    """Draw what the command line names."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("logs", type=Path, help="folder with run logs")
+    options.add_argument("picture", type=Path, help="file to write: .svg, .png or .pdf")
+    args = options.parse_args()
+    draw(args.logs, args.picture)
+
+
+if __name__ == "__main__":
+    main()
