@@ -35,18 +35,21 @@ class KISError(Exception):
     """Bad input. Command lines print it without a traceback and exit with ``exit_code``.
 
     Args:
-        problems: Everything found wrong, so that one run of the command shows all of it. At least one.
+        problems: Everything found wrong, so that one run of the command shows all of it. At least one. A text stands
+            for itself: a loader's worker process hands an exception on as its text.
     """
 
     exit_code = 2
 
-    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
-        super().__init__(self.problems)
+    def __init__(self, problems: Problem | Iterable[Problem] | str) -> None:
+        self._text = problems if isinstance(problems, str) else ""
+        found = [problems] if isinstance(problems, Problem) else problems
+        self.problems: tuple[Problem, ...] = () if isinstance(found, str) else tuple(found)
+        super().__init__(self._text or self.problems)
 
     def __str__(self) -> str:
         """Return one line a problem, with their number first when there are several."""
-        lines = [str(problem) for problem in self.problems]
+        lines = [str(problem) for problem in self.problems] or [self._text]
         return lines[0] if len(lines) == 1 else "\n".join([f"{len(lines)} problems:", *(f"  {line}" for line in lines)])
 
 

@@ -11,6 +11,7 @@ from kis_hf.host import trainer_of
 from kis_hf.loader import LoaderSeam
 from kis_plugin.errors import KISError
 from kis_plugin.rows import InfusedDataset
+from kis_plugin.seeded import permutation
 
 
 class Look(TrainerCallback):
@@ -176,4 +177,15 @@ def test_tokenizers_that_cannot_be_exact_are_refused(tmp_path):
     trainer = trainer_for(tmp_path, kis(tmp_path))
     trainer.callback_handler.callbacks[-2]._tokenizer = None
     with pytest.raises(KISError, match="no tokenizer, expected the run's own"):
+        trainer.train()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_row_of_another_length_stops_the_run_even_in_a_worker(tmp_path, workers):
+    trainer = trainer_for(
+        tmp_path, kis(tmp_path, frequency=6), dataloader_num_workers=workers, train_sampling_strategy="sequential"
+    )
+    examined = {0, 1999, *permutation(2000, 0)[:64].tolist()}  # when the run begins
+    trainer.train_dataset = [{"input_ids": [1] * (64 if n in examined else 63)} for n in range(2000)]
+    with pytest.raises(KISError, match="train_dataset: found a row of 63 tokens at row"):
         trainer.train()

@@ -48,3 +48,8 @@ def test_the_nearest_name(name, said):
 @given(st.text(min_size=1), st.lists(st.text(min_size=1)))
 def test_a_name_that_is_valid_is_nearest_to_itself(name, others):
     assert nearest(name, [*others, name]) == f"Did you mean {name!r}?"
+
+
+def test_a_worker_process_hands_the_text_on():
+    error = KISError(Problem("train_dataset", "a row of 63 tokens", "64 tokens in every row"))
+    assert str(KISError(f"Caught KISError in DataLoader worker process 0.\n{error}")).endswith(str(error))
