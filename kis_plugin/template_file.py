@@ -54,7 +54,9 @@ def read_template_file(path: Path) -> TemplateFile:
     for relation, node in root.value.items():
         where = f"{node.key_where} {relation}"
         if not isinstance(node.value, dict) or not {"label", "statements"} & node.value.keys():
-            problems.append(Problem(where, "no statements", f"a mapping with {', '.join(KEYS)}"))
+            keys = list(node.value) if isinstance(node.value, dict) else []
+            found = f"only the keys {', '.join(map(repr, keys[:8]))}" if keys else "no statements"
+            problems.append(Problem(where, found, f"a mapping with {', '.join(KEYS)}"))
             continue
         for key, child in node.value.items():
             if key not in KEYS:

@@ -49,13 +49,14 @@ def problems_of(
     if len(templates.statements) < 2:
         found = f"{len(templates.statements)} statement{'' if len(templates.statements) == 1 else 's'}"
         problems.append(Problem(where, found, "two or more", "The first is trained on, the others are held out."))
-    first: dict[str, str] = {}
+    first: dict[str, int] = {}
     for number, (text, spot) in enumerate(zip(texts, spots, strict=True)):
         problems += _problems_of_one(text, spot, generic, question=number >= len(templates.statements))
-        other = first.setdefault(normal(text), spot)
-        if other != spot:
+        other = first.setdefault(normal(text), number)
+        if other != number:  # by number: several may stand in one line
             hint = "Case and punctuation do not count: held-out templates must be new to the model."
-            problems.append(Problem(spot, f"{text!r} again", f"another sentence than at {other}", hint))
+            where_other = names[other] if spots[other] == spot else f"at {spots[other]}"
+            problems.append(Problem(spot, f"{text!r} again", f"another sentence than {where_other}", hint))
     return problems
 
 

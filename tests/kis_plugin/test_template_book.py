@@ -138,6 +138,9 @@ def test_every_problem_of_a_file_is_said_at_once_with_its_line():
     [
         ("", "mine.yaml:1: found no relations"),
         ("- a", "mine.yaml:1: found no relations"),
+        ('P1: {statments: ["{subject} {object}"]}', "mine.yaml:1 P1: found only the keys 'statments', expected a"),
+        ('P1: {statements: ["{subject} {object}.", "{subject} {object}"]}',
+         "mine.yaml:1 P1: found '{subject} {object}' again, expected another sentence than statements[0]"),
         ('P1: {label: ""}', "mine.yaml:1 P1.label: found ''"),
         ('P1: {label: "{x}"}', "mine.yaml:1 P1.label: found '{x}', expected words without braces"),
         ('P1: {statements: [{subject} is {object}]}', "mine.yaml:1"),
