@@ -35,7 +35,7 @@ class Exposures:
         variants = len(lengths)
         cycles, rest = divmod(self.rounds, variants)
         rounds = lengths.sum(axis=1)
-        return int(cycles * rounds.sum() + rounds[:rest].sum() + lengths[rest, self.extra].sum())
+        return cycles * int(rounds.sum()) + int(rounds[:rest].sum() + lengths[rest, self.extra].sum())
 
 
 def exposures(amount: InfusionConfig, lengths: IntArray, tokens: int, seed: int) -> Exposures:

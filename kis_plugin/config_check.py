@@ -184,7 +184,7 @@ SCHEMA: Schema = {
     "knowledge": text,
     "templates": lambda value: None if value is None else text(value),
     "infusion": {
-        "frequency": number(0),
+        "frequency": number(0, 1e15),
         "share": number(0, 1),
         "tokens": token_count,
         "placement": one_of("rows", absent={"inline": "'inline' is not in this version."}),

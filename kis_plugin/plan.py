@@ -69,6 +69,11 @@ class InfusionPlan:
         self._packings = [
             pack(permutation(len(self), seed, 2, kind), self._lengths[kind % wordings], block) for kind in range(kinds)
         ]
+        cycles, rest = divmod(every, kinds) if kinds else (0, 0)
+        sizes_of = [len(packing) for packing in self._packings]
+        self.slots = cycles * sum(sizes_of) + sum(sizes_of[:rest])
+        if self.slots > self.window:  # before anything is made for each round: there may be billions
+            self._refuse(amount)
         self._rounds = [(turn % kinds, turn % wordings) for turn in range(every)]  # round -> packing, variant
         if len(self.exposures.extra):
             # The round of the extra exposures stands anywhere, so that they are not all late in the run.

@@ -126,6 +126,9 @@ def test_more_than_the_window_holds_is_refused_with_what_would_fit():
     items = make_items([16] * 10)
     with pytest.raises(KISError, match=r"infusion.frequency: found 20.*takes 200 rows.*at most 100 rows.*about 10"):
         InfusionPlan([items], InfusionConfig(frequency=20), Uniform(), 100, 16, 0)
+    for absurd in (InfusionConfig(frequency=1e15), InfusionConfig(tokens=2**62)):  # refused before it fills the memory
+        with pytest.raises(KISError, match="at most 100 rows"):
+            InfusionPlan([items, items], absurd, Uniform(), 100, 16, 0)
 
 
 @settings(max_examples=100, deadline=None)
