@@ -138,13 +138,20 @@ class RunLogWriter:
     Args:
         folder: The run's own folder, made if missing. A torn last line left by a killed run is ended first, so that
             the next record starts on a line of its own.
+
+    Raises:
+        KISError: The folder cannot be made, or nothing can be written there.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / LOG_NAME
-        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
-        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            expected = "a run log that can be written"
+            raise KISError(Problem(str(error.filename or self.path), str(error.strerror or error), expected)) from error
         if torn:
             self._file.write("\n")
 
@@ -194,7 +201,9 @@ def read_run_log(path: Path) -> RunLog:
             records += [record] if record else []
     runs = [record for record in records if isinstance(record, Run)]
     if not problems and not runs:
-        problems.append(Problem(str(path), "no record of type 'run'", "one as the first line"))
+        hint = "Take the folders of runs that never began out of the sweep."
+        problems.append(Problem(str(path), "no record of type 'run'", "one as the first line", hint))
+    problems += _other_runs(path, runs)
     if problems:
         raise KISError(problems)
     ends = [record for record in records if isinstance(record, End)]
@@ -206,6 +215,21 @@ def read_run_log(path: Path) -> RunLog:
         end=ends[-1] if ends else None,
         warnings=tuple(warnings),
     )
+
+
+def _other_runs(path: Path, runs: list[Run]) -> list[Problem]:
+    """Say where one file holds several runs, or one that this release cannot know how to read."""
+    problems = [
+        Problem(f"{path} {name}", f"{getattr(run, name)} in a second run record", f"{getattr(runs[0], name)} as before")
+        for run in runs[1:]
+        for name in ("params", "tokens", "frequency", "facts", "options", "seed")
+        if getattr(run, name) != getattr(runs[0], name)
+    ]
+    newer = [run.schema for run in runs if run.schema > SCHEMA]
+    if newer:
+        hint = "It was written by a newer KIS: update this one."
+        problems.append(Problem(f"{path} schema", f"{newer[0]}", f"{SCHEMA} or less", hint))
+    return problems
 
 
 def _text(path: Path) -> str:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from kis_plugin.contracts import LogReader
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.runlog import LOG_NAME
 from kis_predict.observed import ObservedRun
 
 __all__ = ["gather"]
+
+SHOWN = 20
 
 
 def gather(places: Sequence[Path], readers: Mapping[str, LogReader]) -> list[ObservedRun]:
@@ -32,7 +35,7 @@ def gather(places: Sequence[Path], readers: Mapping[str, LogReader]) -> list[Obs
     for place in places:
         if not place.exists():
             problems.append(Problem(f"--logs {place}", "nothing of that name", "a folder of runs, or a log file"))
-        for path in _files(place):
+        for path in _files(place, problems):
             real = path.resolve()
             if real in seen:
                 continue
@@ -43,12 +46,18 @@ def gather(places: Sequence[Path], readers: Mapping[str, LogReader]) -> list[Obs
                     runs.extend(reader.read(path))
                 elif path == place:
                     formats = ", ".join(readers)
-                    hint = "A table needs the columns params, tokens, frequency and retention."
+                    hint = (
+                        f"A run log is called {LOG_NAME}; a table needs the columns params, tokens, frequency and "
+                        "retention."
+                    )
                     problems.append(Problem(f"--logs {place}", "a file of no known format", f"one of: {formats}", hint))
             except KISError as error:
                 problems.extend(error.problems)
             except OSError as error:
                 problems.append(Problem(str(path), str(error.strerror or error), "a readable log"))
+    if len(problems) > SHOWN:
+        more = Problem("--logs", f"{len(problems) - SHOWN:,} more problems", "none", "Mend those above first.")
+        problems = [*problems[:SHOWN], more]
     if problems:
         raise KISError(problems)
     if not runs:
@@ -59,10 +68,21 @@ def gather(places: Sequence[Path], readers: Mapping[str, LogReader]) -> list[Obs
     return runs
 
 
-def _files(place: Path) -> Iterator[Path]:
+def _files(place: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Yield ``place``, or all files below it; links to folders are followed, each folder is searched once."""
     if place.is_file():
         yield place
-    for folder, folders, names in os.walk(place):
+
+    def refuse(error: OSError) -> None:
+        problems.append(Problem(str(error.filename), str(error.strerror or error), "a folder that can be searched"))
+
+    searched: set[str] = set()
+    for folder, folders, names in os.walk(place, onerror=None if place.is_file() else refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in searched:
+            folders.clear()
+            continue
+        searched.add(real)
         folders.sort()
         for name in sorted(names):
             yield Path(folder, name)

@@ -32,6 +32,8 @@ class RunLogReader:
         """
         log = read_run_log(path)
         run = log.run
+        if run.options is not None and run.options < 2:
+            raise KISError(Problem(f"{path} options", f"{run.options}", "2 options or more"))
         held_out = [record for record in log.retention if record.probe == "held_out"]
         losses = [record.loss for record in log.loss]
         observed = ObservedRun(
@@ -42,7 +44,7 @@ class RunLogReader:
             retention=float(held_out[-1].accuracy) if held_out else None,
             status=log.end.status if log.end else "unfinished",
             n=held_out[-1].n if held_out else None,
-            chance=1 / run.options if run.options and run.options > 0 else None,
+            chance=1 / run.options if run.options else None,
             facts=run.facts,
             tokens_per_fact=run.tokens_per_fact,
             share=_share(run.share, run.infused_tokens, run.tokens),
@@ -130,13 +132,22 @@ class CSVReader:
             for name in _REQUIRED
             if name not in header
         ]
+        problems += [
+            Problem(f"{path}:1 {name}", "the column more than once", "it once")
+            for name in _COLUMNS
+            if header.count(name) > 1
+        ]
         if problems:
             raise KISError(problems)
         runs: list[ObservedRun] = []
         try:
             for row in rows:
-                if any(cell.strip() for cell in row):
-                    run, wrong = _run(dict(zip(header, row, strict=False)), f"{path}:{rows.line_num}")
+                where = f"{path}:{rows.line_num}"
+                if len(row) != len(header) and any(cell.strip() for cell in row):
+                    # A row cut short, or 0,4 for 0.4: all that follows would be read in the wrong columns.
+                    problems.append(Problem(where, f"{len(row)} columns", f"{len(header)}, as the first row has"))
+                elif any(cell.strip() for cell in row):
+                    run, wrong = _run(dict(zip(header, row, strict=True)), where)
                     problems += wrong
                     runs += [run] if run else []
         except csv.Error as error:

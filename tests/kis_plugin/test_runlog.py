@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,29 @@ def test_each_line_is_there_as_soon_as_it_is_written():
 
 def test_a_resumed_run_appends():
     write(RUN, LOSS)
-    found = read_run_log(write(Run(run_id="r", params=1, tokens=1, frequency=1), LOSS, END))
+    found = read_run_log(write(replace(RUN, versions={"torch": "3"}), LOSS, END))
     assert (found.run, len(found.loss), found.end) == (RUN, 2, END)
+
+
+def test_logs_of_two_runs_in_one_file_are_not_taken_for_one():
+    with pytest.raises(KISError) as caught:
+        read_run_log(write(RUN, LOSS, replace(RUN, frequency=8.0, seed=1), END))
+    assert [str(problem).split(" ", 1)[1] for problem in caught.value.problems] == [
+        "frequency: found 8.0 in a second run record, expected 64.0 as before",
+        "seed: found 1 in a second run record, expected None as before",
+    ]
+
+
+def test_a_log_of_a_later_format_is_refused():
+    assert problems(SAMPLE.replace('"schema":1', '"schema":2')) == [
+        f"{LOG_NAME} schema: found 2, expected 1 or less. It was written by a newer KIS: update this one."
+    ]
+
+
+def test_a_log_that_cannot_be_written_is_refused():
+    Path("runs").write_text("a file")
+    with pytest.raises(KISError, match=r"^runs.*, expected a run log that can be written"):
+        RunLogWriter(Path("runs/r"))
 
 
 @pytest.mark.parametrize("kept", [1, 20, -2])
@@ -138,7 +160,8 @@ def test_every_problem_is_said_at_once_with_its_line():
 
 @pytest.mark.parametrize("text", ["", "\n", SAMPLE.split("\n", 1)[1]])
 def test_a_log_without_its_run_is_refused(text):
-    assert problems(text) == [f"{LOG_NAME}: found no record of type 'run', expected one as the first line"]
+    (found,) = problems(text)
+    assert found.startswith(f"{LOG_NAME}: found no record of type 'run', expected one as the first line. Take ")
 
 
 def test_a_missing_log():

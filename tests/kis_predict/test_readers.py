@@ -69,6 +69,62 @@ def test_csv_names_the_missing_column_and_the_nearest(tmp_path):
         CSVReader().read(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("params,tokens,frequency,retention,n\n1e7,2e8,4,0,4,100\n", ":2: found 6 columns, expected 5"),  # 0,4 for 0.4
+        ("params,tokens,frequency,retention,n\n1e7,2e8,4,0.4\n", ":2: found 4 columns, expected 5"),
+        ("params,tokens,frequency,retention,Retention\n1,2,3,0.4,0.5\n", ":1 retention: found the column more than"),
+    ],
+)
+def test_csv_rows_are_never_read_in_the_wrong_columns(tmp_path, text, said):
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    with pytest.raises(KISError) as caught:
+        CSVReader().read(path)
+    assert f"{path}{said}" in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [0, 1])
+def test_a_run_log_of_fewer_than_two_options_is_refused(write_log, options):
+    with pytest.raises(KISError, match=rf"options: found {options}, expected 2 options or more"):
+        RunLogReader().read(write_log("a", held_out(10, 0.6), END, options=options))
+
+
+def test_linked_folders_are_searched_too_each_once(write_csv, sweep_runs, tmp_path):
+    away = tmp_path / "away"
+    away.mkdir()
+    write_csv(sweep_runs(sizes=(1e7,))).rename(away / "runs.csv")
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    (sweep / "linked").symlink_to(away)
+    (away / "back").symlink_to(sweep)
+    assert len(gather([sweep], READERS)) == 11
+
+
+def test_a_folder_that_cannot_be_searched_is_no_empty_one(monkeypatch, write_csv, sweep_runs, tmp_path):
+    write_csv(sweep_runs(sizes=(1e7,)))
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def deny(place):
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", deny)  # permissions do not bind every user that runs this
+    with pytest.raises(KISError, match=r"closed: found Permission denied, expected a folder that can be searched"):
+        gather([tmp_path], READERS)
+
+
+def test_of_a_thousand_problems_twenty_are_shown(tmp_path):
+    (tmp_path / "kis.jsonl").write_text("what\n" * 1000)
+    with pytest.raises(KISError) as caught:
+        gather([tmp_path], READERS)
+    assert len(caught.value.problems) == 21
+    assert str(caught.value.problems[-1]).startswith("--logs: found 980 more problems")
+
+
 def test_folders_are_searched_to_the_bottom_and_strangers_skipped(write_log, write_csv, sweep_runs, tmp_path):
     write_log("deep/er/a", held_out(10, 0.6), END)
     write_csv(sweep_runs(sizes=(1e7,)))
