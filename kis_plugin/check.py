@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kis_plugin.config import Config, load_config
+from kis_plugin.config import Config, load_config, nearest_existing
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import load_material
 from kis_plugin.retention import questions_of
@@ -86,6 +88,9 @@ def check_config(path: Path) -> CheckReport:
         KISError: Everything wrong with the first of these that is not right.
     """
     config = load_config(path)
+    if not os.access(nearest_existing(config.run_log), os.W_OK | os.X_OK):
+        found = f"{nearest_existing(config.run_log)}: a folder that you may not write to"
+        raise KISError(Problem(f"{path} run_log", found, "a folder where the run log can be written"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         material = load_material(config)

@@ -110,7 +110,7 @@ def _show(report: CheckReport) -> None:
     amount = ", ".join(f"{name} {value:,}" for name, value in report.amount.items())
     console.print(f"{report.config} is right.")
     console.print(f"{report.knowledge}: {report.facts:,} facts, {report.passages:,} passages, read as {report.source}.")
-    probes = ", ".join(f"{count:,} {series}" for series, count in report.probes.items())
+    probes = ", ".join(f"{count:,} {series}" for series, count in report.probes.items()) or "none"
     console.print(f"Infusion: {amount}. {report.control:,} facts are kept back as controls.")
     console.print(f"Probes at each evaluation: {probes}.")
     if not report.relations:
@@ -141,3 +141,7 @@ def _table(*columns: str, numbers: Sequence[int] = ()) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in numbers else "left", overflow="fold")
     return table
+
+
+if __name__ == "__main__":
+    main(prog_name="kis")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -13,7 +14,10 @@ from kis_plugin.errors import KISError, Problem, nearest
 from kis_plugin.plugins import registered
 from kis_plugin.yaml_file import Node, read_yaml
 
-__all__ = ["Config", "InfusionConfig", "ProbesConfig", "RetentionConfig", "config_from", "load_config"]
+__all__ = [
+    "AMOUNTS", "Config", "InfusionConfig", "ProbesConfig", "RetentionConfig", "config_from", "load_config",
+    "nearest_existing",
+]  # fmt: skip
 
 DEFAULT_FREQUENCY = 64.0
 
@@ -162,6 +166,23 @@ def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Itera
             reason = "no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
             hint = "" if Path(value).is_absolute() else "Relative paths are taken from the folder of the configuration."
             yield Problem(f"{root.value[key].where} {key}", f"{value!r}: {reason}", what, hint)
+            continue
+        if key == "knowledge" and not ((folder / value).is_file() or (folder / value).is_dir()):
+            # Knowledge is read twice, a pipe can be read once.
+            yield Problem(f"{root.value[key].where} {key}", f"{value!r}: a pipe or a device", what)
+    log = values.get("run_log")
+    if log is None:
+        return
+    where, there = f"{root.value['run_log'].where} run_log", nearest_existing(folder / log)
+    if log.startswith("~"):
+        yield Problem(where, repr(log), "a folder", "Write it out: ~ means nothing here.")
+    elif not there.is_dir():
+        yield Problem(where, f"{log!r}: {there} is a file", "a folder, which is made if it is missing")
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return ``path``, or of the folders it is to be made in the nearest one that is there."""
+    return next((place for place in (path, *path.parents) if os.path.lexists(place)), Path())
 
 
 def _name_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -179,9 +200,8 @@ def _name_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
             node = root
             for part in key.split("."):
                 node = node.value[part]
-            yield Problem(
-                f"{node.where} {key}", repr(name), f"one of the installed {kind}", nearest(name, registered(kind))
-            )
+            hint = nearest(name, registered(kind)) + (" A file's name ends in .yaml." if kind == "templates" else "")
+            yield Problem(f"{node.where} {key}", repr(name), f"one of the installed {kind}", hint)
 
 
 def _is_file_name(templates: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # scoring imports torch
 
 __all__ = ["CONTROL", "LEAK", "SEEN", "Retention", "evaluation_steps", "questions_of"]
 
+HELD_OUT = "held_out"
 SEEN = "seen"
 CONTROL = "control"
 LEAK = 0.001
@@ -122,6 +123,11 @@ def questions_of(config: Config, material: Material, notes: list[str]) -> tuple[
     kinds = [find("probes", name, f"{where}.templates") for name in dict.fromkeys((*probes.templates, SEEN))]
     if not facts:
         return _passage_questions(config, material, kinds[-1], notes)
+    if HELD_OUT not in probes.templates:
+        notes.append(
+            f"warning: {where}.templates has no {HELD_OUT}: the run measures no retention, and kis-predict will leave "
+            "it out"
+        )
     infused = option_sets(facts, material.infused, probes.options, probes.facts, mix(config.seed, 1))
     control = option_sets(facts, material.control, probes.options, len(material.control), mix(config.seed, 2))
     if not infused.sets:

@@ -78,9 +78,11 @@ def _read_table(path: Path, found: FactList, problems: Problems) -> None:
 def _has_all(columns: list[str], path: Path, line: int, problems: Problems) -> bool:
     before = len(problems)
     shown = ", ".join(map(repr, columns[:8]))
+    hint = "Values are parted by commas in .csv, by tabs in .tsv." if len(columns) == 1 else ""
     for part, names in NAMES.items():
         if not set(names) & set(columns):
-            problems.add(f"{path}:{line} {part}", f"only the columns {shown}", f"the column {part!r} in the first row")
+            expected = f"the column {part!r} in the first row"
+            problems.add(f"{path}:{line} {part}", f"only the columns {shown}", expected, hint)
     for name in sorted({name for name in columns if name in COLUMNS.values() and columns.count(name) > 1}):
         problems.add(f"{path}:{line} {name}", "the column more than once", "it once")
     return len(problems) == before

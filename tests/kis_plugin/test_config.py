@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,24 @@ def test_the_amount_is_said_once():
     assert problems("knowledge: facts.jsonl\ninfusion:\n  share: 0.5\n  tokens: 3M\n") == [
         "kis.yaml:4 infusion.tokens: found share and tokens, expected exactly one of frequency, share, tokens"
     ]
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("facts.jsonl", "'facts.jsonl': facts.jsonl is a file, expected a folder"),
+        ("facts.jsonl/deeper/runs", "'facts.jsonl/deeper/runs': facts.jsonl is a file"),
+        ("~/runs", "'~/runs', expected a folder. Write it out"),
+    ],
+)
+def test_the_run_log_is_a_folder_or_can_become_one(log, said):
+    assert problems(f"knowledge: facts.jsonl\nrun_log: {log}")[0].startswith(f"kis.yaml:2 run_log: found {said}")
+    assert load("knowledge: facts.jsonl\nrun_log: läu fe/日本").run_log == Path("läu fe/日本")
+
+
+def test_knowledge_from_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo("pipe.jsonl")
+    assert problems("knowledge: pipe.jsonl")[0].startswith("kis.yaml:1 knowledge: found 'pipe.jsonl': a pipe")
 
 
 def test_share_takes_the_place_of_the_default_frequency():

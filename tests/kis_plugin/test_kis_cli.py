@@ -97,6 +97,22 @@ def test_plugins_are_listed_as_a_table_and_as_json():
     assert all(item["name"] in table and item["module"] in table for item in listed)
 
 
+def test_a_run_log_that_could_not_be_written_is_said_before_the_run(monkeypatch):
+    monkeypatch.setattr(
+        os, "access", lambda place, mode: not mode & os.W_OK
+    )  # permissions do not bind every user that runs this
+    outcome = kis("check", "kis.yaml")
+    assert outcome.exit_code == 2
+    assert "kis.yaml run_log: found .: a folder that you may not write to" in outcome.stderr
+
+
+def test_the_module_is_the_command():
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "kis_plugin.cli", "check", "kiss.yaml"]
+    outcome = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stderr[:16]) == (2, "kis: kiss.yaml: ")
+
+
 def test_version_and_wrong_usage():
     assert kis("--version").stdout == f"kis, version {__version__}\n"
     assert kis("chek").exit_code == 2

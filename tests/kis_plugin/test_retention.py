@@ -186,9 +186,17 @@ def test_a_leak_is_told_at_the_end(material):
 
 def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(material):
     probes = ProbesConfig(facts=40, templates=("question", "held_out"))
-    questions, _ = questions_of(run_with(probes)[0].config, material, [])
+    notes: list[str] = []
+    questions, _ = questions_of(run_with(probes)[0].config, material, notes)
+    assert not any("measures no retention" in note for note in notes)
     assert list(dict.fromkeys(question.series for question in questions)) == ["question", "held_out", "seen", "control"]
     assert all(question.prefix.startswith("Where") for question in questions if question.series == "control")
+
+
+def test_a_run_that_asks_no_held_out_sentence_is_told_that_it_measures_no_retention(material):
+    notes: list[str] = []
+    questions_of(run_with(ProbesConfig(templates=("question",)))[0].config, material, notes)
+    assert any("has no held_out: the run measures no retention" in note for note in notes)
 
 
 def test_an_unknown_kind_names_the_nearest(material):

@@ -106,6 +106,12 @@ def test_every_problem_of_a_file_is_said_at_once():
     [
         ("f.csv", "subject,relation,object\na,b\n", "f.csv:2: found 2 columns, expected 3, as the first row has"),
         ("f.csv", "subject,relation\n", "f.csv:1 object: found only the columns 'subject', 'relation', expected"),
+        (
+            "f.csv",
+            "subject;relation;object\na;b;c\n",
+            "f.csv:1 subject: found only the columns 'subject;relation;object', expected the column "
+            "'subject' in the first row. Values are parted by commas in .csv",
+        ),
         ("f.csv", "subject,subject,relation,object\n", "f.csv:1 subject: found the column more than once"),
         ("f.csv", "subject,relation,object\n,b,c\n", "f.csv:2 subject: found an empty value, expected text"),
         ("f.csv", 'subject,relation,object\n"a"b,r,c\n', "f.csv:2: found a row that is no CSV"),
