@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kis_plugin.config import Config
+from kis_plugin.config import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.items import build_items
@@ -35,7 +35,14 @@ def plan_items(config: Config, tokenizer: TextTokenizer, rows: int, block: int) 
     variants = max((len(book.of(relation).trained) for relation in relations), default=1)
     items = [build_items(facts, material.passages, book, tokenizer, block, variant) for variant in range(variants)]
     schedule = find("schedules", config.infusion.schedule, f"{config.path or 'config'} infusion.schedule")
-    return InfusionPlan(items, config.infusion, schedule, rows, block, config.seed)
+    plan = InfusionPlan(items, config.infusion, schedule, rows, block, config.seed)
+    if len(plan) and not plan.slots:
+        for key in AMOUNTS:
+            if asked := getattr(config.infusion, key):
+                found = f"{asked}, too little to show anything in a run of {rows * block:,} tokens"
+                expected = "enough for one sentence, or 0 to infuse nothing"
+                raise KISError(Problem(f"{config.path or 'config'} infusion.{key}", found, expected))
+    return plan
 
 
 class Infusion:

@@ -49,10 +49,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             tokenizer = KnowledgeInfusion._latest._tokenizer
         elif isinstance(config, Mapping):
             self.config = config_from(config)
-        elif config is not None:
+        elif isinstance(config, (str, Path)):
             self.config = load_config(Path(config))
         else:
-            raise KISError(Problem("KnowledgeInfusion", "no config", "the path of a kis.yaml, or a mapping"))
+            found = "no config" if config is None else f"a config of type {type(config).__name__}"
+            raise KISError(Problem("KnowledgeInfusion", found, "the path of a kis.yaml, or a mapping"))
         self._tokenizer = tokenizer
         self._session: Session | None = None
         self._undo: list[Callable[[], None]] = []

@@ -7,6 +7,7 @@ import torch
 from transformers import TrainerCallback
 from world import BaseRows, kis, make_tokenizer, trainer_for
 
+from kis_hf import KnowledgeInfusion
 from kis_hf.host import trainer_of
 from kis_hf.loader import LoaderSeam
 from kis_plugin.errors import KISError
@@ -152,6 +153,29 @@ def test_data_that_would_be_infused_wrongly_is_refused_before_the_first_step(tmp
         trainer.train()
     assert trainer.state.global_step == 0
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("amount", [{"share": 1e-9}, {"tokens": 3}, {"frequency": 0.001}])
+def test_an_amount_that_shows_nothing_is_refused_and_zero_is_not(tmp_path, amount):
+    config = {**kis(tmp_path), "infusion": amount}
+    with pytest.raises(KISError, match=r"infusion\.\w+: found .*, too little to show anything"):
+        trainer_for(tmp_path, config).train()
+    assert not (tmp_path / "runs").exists()
+    trainer_for(tmp_path, {**config, "infusion": dict.fromkeys(amount, 0)}, max_steps=1).train()
+
+
+@pytest.mark.parametrize(("config", "found"), [(None, "no config"), (5, "a config of type int"), ([1], "of type list")])
+def test_a_config_of_another_type_is_refused(config, found):
+    with pytest.raises(KISError, match=f"{found}, expected the path of a kis.yaml, or a mapping"):
+        KnowledgeInfusion(config)
+
+
+def test_a_run_log_that_cannot_be_written_is_refused_before_the_first_step(tmp_path):
+    trainer = trainer_for(tmp_path, {**kis(tmp_path), "run_log": str(tmp_path / "taken" / "runs")})
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(KISError, match="expected a run log that can be written"):
+        trainer.train()
+    assert trainer.state.global_step == 0
 
 
 def test_an_iterable_dataset_is_refused_and_so_is_infusing_twice(tmp_path):
