@@ -4,7 +4,7 @@
 
 Everything is real and small: shipped English text, shipped facts, models of 0.1 to 0.3 million parameters, each trained
 in well under a minute on one core. Whatever these runs show is what is printed. Where they show too little to predict
-from, kis-predict says so; the demo then predicts from the recorded sweep in examples/sweep.
+from, kis-predict says so; the demo then asks it about the recorded sweep in examples/recorded.
 """
 
 from __future__ import annotations
@@ -78,7 +78,11 @@ def main() -> None:
             "\nThat is an answer too: runs this small and short settle no law. 4. The same from the recorded sweep,\n"
             f"longer runs of the same code; its command, commit and hardware: {os.path.relpath(RECORDED / 'README.md')}"
         )
-        predict(RECORDED / "runs", "10M")
+        if predict(RECORDED / "runs", "10M"):
+            console.print(
+                "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full\n"
+                "recommendation, from a sweep that is simulated and says so: docs/predicting.md"
+            )
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. Logs: {out}/runs", highlight=False)
 
 
