@@ -12,6 +12,7 @@ from kis_plugin.config import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.items import build_items
+from kis_plugin.logfile import saved_exposures
 from kis_plugin.material import load_material
 from kis_plugin.plan import InfusionPlan
 from kis_plugin.plugins import find
@@ -105,3 +106,17 @@ class Infusion:
     def kis_state(self) -> Mapping[str, Any]:
         """Keep the fingerprint for a resume."""
         return {"plan": dict(self.plan.fingerprint())}
+
+    @hookimpl
+    def kis_run_end(self, run: TrainingRun, status: str, exposures: IntArray) -> None:
+        """Say so if a whole run did not show what was planned: something between loader and model changed the rows."""
+        counted = not run.start_step or saved_exposures(run) is not None
+        planned = self.plan.exposures.counts(len(self.plan))
+        if run.rank == 0 and status == "completed" and counted and not np.array_equal(exposures, planned):
+            wrong = np.flatnonzero(exposures != planned)
+            run.narrate(
+                f"kis: warning: {len(wrong)} of {len(planned)} sentences did not reach the model as often as planned: "
+                f"{exposures.min()} to {exposures.max()} times in place of {planned.min()} to {planned.max()}. Rows "
+                "are counted as the model's input_ids; a collator or a loss of your own that changes them is the "
+                "first thing to look at. Do not predict from this run."
+            )

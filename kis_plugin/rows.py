@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from kis_plugin.errors import KISError, Problem
+
 __all__ = ["InfusedDataset", "NumberedSampler", "OncePerRow", "RowIndex"]
 
 
@@ -69,6 +71,9 @@ class OncePerRow:
         batches: The host's batch sampler, on this rank.
         drawn: Called with the row numbers of each batch.
         skip: Batches at the very start that the host draws only to throw away, as it does on a resume.
+
+    Raises:
+        KISError: While iterating, rows in another order than the sampler's: they would be taken for repeats.
     """
 
     def __init__(
@@ -80,15 +85,20 @@ class OncePerRow:
 
     def __iter__(self) -> Iterator[list[RowIndex]]:
         """Yield the batches of one pass."""
-        last = -1
+        last, repeated = -1, False
         for batch in self.batches:
             kept: list[RowIndex] = []
             for index in batch:
-                if index.row is not None and index.row > last:
-                    last = index.row
-                    kept.append(index)
-                else:
+                if index.row is None or index.row <= last:
+                    repeated = repeated or index.row is not None
                     kept.append(RowIndex(index, None))
+                    continue
+                if repeated:  # only an epoch's last rows are repeats, nothing new comes after them
+                    found = f"a batch sampler that draws row {index.row} of the run after ones before and behind it"
+                    expected = "one that keeps the order of its sampler"
+                    raise KISError(Problem("train_dataloader", found, expected, "Put the order into the sampler."))
+                last = index.row
+                kept.append(index)
             if self.skip:
                 self.skip -= 1
             else:

@@ -13,7 +13,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.logfile import saved_exposures
 from kis_plugin.plugins import add, new_manager, plugin_manager
 from kis_plugin.run import Infuser, TrainingRun
-from kis_plugin.runlog import End, Loss, Record, Run
+from kis_plugin.runlog import LOG_NAME, End, Loss, Record, Run
 from kis_plugin.seeded import IntArray
 
 __all__ = ["Session"]
@@ -58,7 +58,7 @@ class Session:
         self.infuser = infuser
         self._before = self._exposures_before()
         self._ended = False
-        if resumed is None:
+        if resumed is None or not (run.folder / LOG_NAME).exists():  # resumed where the first part's log is not
             self.publish([self._record()])
 
     def rows_drawn(self, rows: Sequence[int]) -> None:

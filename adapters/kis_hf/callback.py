@@ -57,6 +57,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._tokenizer = tokenizer
         self._session: Session | None = None
         self._undo: list[Callable[[], None]] = []
+        self._drain: Callable[[], None]  # there is one while there is a session
         self._sampler: NumberedSampler | None = None
         self._host: dict[str, int] = {}
         self._epoch = 0
@@ -114,7 +115,8 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._session = Session(run, resumed, host=[TrainerLog(trainer)])
         skip = done * accumulation
         self._sampler = seam.install(Splice(self._session.infuser, block), self._session.rows_drawn, skip)
-        self._undo = [seam.undo, watch_batches(model, self._session.batch)]
+        self._drain, stop = watch_batches(model, self._session.batch)
+        self._undo = [seam.undo, stop]
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -149,6 +151,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keep the exposures so far beside the run log."""
         if self._session:
+            self._drain()
             self._session.save(state.global_step)
 
     def on_train_end(

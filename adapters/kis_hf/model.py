@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -52,22 +53,27 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     return total, total - sum(int(getattr(w, "ds_numel", w.numel())) for w in embeddings.values())
 
 
-def watch_batches(model: nn.Module, seen: Callable[[npt.NDArray[np.int64]], None]) -> Callable[[], None]:
+def watch_batches(
+    model: nn.Module, seen: Callable[[npt.NDArray[np.int64]], None]
+) -> tuple[Callable[[], None], Callable[[], None]]:
     """Call ``seen`` with every batch, (rows, T), that the model is given in training mode.
 
-    On a GPU the copy to the host is started before the forward pass and read at the next one, so that no step waits.
+    The copy to the host is started before the forward pass and read at the next one, so that no step waits for a GPU.
 
     Returns:
-        A function that reads what is still on its way and stops watching.
+        A function that reads what is still on its way: call it before counts are used. Another that does so and
+        stops watching.
     """
     waiting: list[tuple[torch.Tensor, torch.cuda.Event | None]] = []
+    one_at_a_time = Lock()  # DataParallel calls the hook from a thread for each GPU
 
     def drain() -> None:
-        for ids, event in waiting:
-            if event is not None:
-                event.synchronize()
-            seen(ids.numpy())
-        waiting.clear()
+        with one_at_a_time:
+            while waiting:
+                ids, event = waiting.pop(0)
+                if event is not None:
+                    event.synchronize()
+                seen(ids.numpy())
 
     @torch.compiler.disable
     def before_forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -75,15 +81,13 @@ def watch_batches(model: nn.Module, seen: Callable[[npt.NDArray[np.int64]], None
         if not module.training or not torch.is_tensor(ids):
             return
         drain()
-        if ids.device.type == "cpu":
-            seen(ids.numpy())
-            return
-        pinned = torch.empty(ids.shape, dtype=ids.dtype, pin_memory=ids.device.type == "cuda")
-        pinned.copy_(ids, non_blocking=ids.device.type == "cuda")
-        event = torch.cuda.Event() if ids.device.type == "cuda" else None
+        on_gpu = ids.device.type == "cuda"
+        copy = torch.empty(ids.shape, dtype=ids.dtype, pin_memory=on_gpu)
+        copy.copy_(ids, non_blocking=on_gpu)
+        event = torch.cuda.Event() if on_gpu else None
         if event is not None:
             event.record()
-        waiting.append((pinned, event))
+        waiting.append((copy, event))
 
     handle = model.register_forward_pre_hook(before_forward, with_kwargs=True)
 
@@ -91,4 +95,4 @@ def watch_batches(model: nn.Module, seen: Callable[[npt.NDArray[np.int64]], None
         drain()
         handle.remove()
 
-    return stop
+    return drain, stop

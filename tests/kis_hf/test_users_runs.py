@@ -1,0 +1,95 @@
+"""Runs as users have them: moved checkpoints, samplers and collators of their own, several GPUs in one process."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from time import sleep
+
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+from world import StopAt, WatchedTrainer, kis, make_model, make_tokenizer, shown, trainer_for
+
+from kis_hf.model import watch_batches
+from kis_plugin.errors import KISError
+from kis_plugin.runlog import read_run_log
+
+
+def run_log(folder):
+    (path,) = (folder / "runs").glob("*/kis.jsonl")
+    return read_run_log(path)
+
+
+def test_a_resume_without_the_folder_of_the_run_log_starts_a_log_that_can_be_read(tmp_path, capsys):
+    config, tokenizer, keys = kis(tmp_path), make_tokenizer(), {"save_strategy": "steps", "save_steps": 3}
+    first = trainer_for(tmp_path, config, tokenizer=tokenizer, callbacks=[StopAt(7)], **keys)
+    first.train()
+    (tmp_path / "runs").rename(tmp_path / "left behind")
+    (tmp_path / "out" / "checkpoint-7").rename(tmp_path / "elsewhere")
+    second = trainer_for(tmp_path, config, tokenizer=tokenizer, **keys)
+    second.train(resume_from_checkpoint=str(tmp_path / "elsewhere"))
+    assert set(shown([*first.seen, *second.seen], config, tokenizer).values()) == {3}
+    log = run_log(tmp_path)
+    assert log.run.frequency == 3
+    assert (log.end.status, log.end.extra) == ("completed", {"counted_from_step": 7})
+    assert "as planned" not in capsys.readouterr().err  # what was shown before is not known, and was said
+
+
+def test_a_batch_sampler_that_reorders_rows_is_refused_at_once(tmp_path):
+    class Backwards(BatchSampler):
+        def __iter__(self):
+            return (batch[::-1] for batch in super().__iter__())
+
+    class Own(WatchedTrainer):
+        def get_train_dataloader(self):
+            batches = Backwards(RandomSampler(self.train_dataset), 4, False)
+            return self.accelerator.prepare(DataLoader(self.train_dataset, batch_sampler=batches))
+
+    trainer = trainer_for(tmp_path, kis(tmp_path))
+    trainer.__class__ = Own
+    trainer.data_collator = None
+    with pytest.raises(KISError, match="one that keeps the order of its sampler"):
+        trainer.train()
+    assert trainer.state.global_step <= 1
+
+
+def test_rows_that_do_not_reach_the_model_as_planned_are_told_of(tmp_path, capsys):
+    trainer = trainer_for(tmp_path, kis(tmp_path))
+    collate = trainer.data_collator
+    trainer.data_collator = lambda rows: {name: values.flip(1) for name, values in collate(rows).items()}
+    trainer.train()
+    assert run_log(tmp_path).end.achieved_frequency["max"] == 0
+    assert "20 of 20 sentences did not reach the model as often as planned: 0 to 0 times" in capsys.readouterr().err
+
+
+def test_counts_are_whole_when_the_batches_on_their_way_are_drained():
+    model, counted = make_model(), []
+    drain, stop = watch_batches(model, lambda ids: counted.append(ids.tolist()))
+    batches = [torch.full((1, 4), number) for number in range(3)]
+    for batch in batches:
+        model(input_ids=batch)
+        batch.fill_(9)  # the host may use its buffers again
+    drain()
+    assert counted == [[[number] * 4] for number in range(3)]
+    stop()
+    model(input_ids=batches[0])
+    stop()
+    assert len(counted) == 3
+
+
+def test_threads_bring_their_batches_one_after_the_other():
+    model, counted, busy = make_model(), [], Lock()
+
+    def seen(ids):
+        assert busy.acquire(blocking=False), "two threads count at once"
+        sleep(1e-4)
+        counted.append(int(ids[0, 0]))
+        busy.release()
+
+    _, stop = watch_batches(model, seen)
+    (hook,) = model._forward_pre_hooks.values()
+    with ThreadPoolExecutor(4) as pool:  # as DataParallel has them
+        list(pool.map(lambda number: hook(model, (), {"input_ids": torch.full((1, 4), number)}), range(200)))
+    stop()
+    assert sorted(counted) == list(range(200))
