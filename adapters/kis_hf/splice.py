@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,16 @@ from kis_plugin.seeded import permutation
 
 __all__ = ["Splice", "block_size"]
 
-# What a column with one value a token holds over infused tokens; None: the tokens themselves, ...: left as it is.
-COLUMNS: dict[str, Any] = {
-    "input_ids": None,
-    "labels": None,
-    "attention_mask": 1,
-    "token_type_ids": 0,
-    "special_tokens_mask": 0,
-    "position_ids": ...,
+Tokens = npt.NDArray[np.int32]
+
+# What a column with one value a token holds over infused tokens.
+COLUMNS: dict[str, Callable[[Tokens], Tokens]] = {
+    "input_ids": lambda head: head,
+    "labels": lambda head: head,
+    "attention_mask": np.ones_like,
+    "token_type_ids": np.zeros_like,
+    "special_tokens_mask": np.zeros_like,
+    "position_ids": lambda head: np.arange(len(head), dtype=np.int32),
 }
 _EXAMINED = 64
 
@@ -44,10 +46,9 @@ class Splice:
             found = f"a row of {len(base['input_ids'])} tokens at row {row} of the run"
             raise KISError(Problem("train_dataset", found, f"{self.block} tokens in every row", _PACK_HINT))
         example = dict(base)
-        for name, filling in COLUMNS.items():
-            if name in example and filling is not ...:
-                start = head if filling is None else np.full(len(head), filling, dtype=np.int32)
-                example[name] = _join(start, example[name])
+        for name, start in COLUMNS.items():
+            if name in example and not (name == "position_ids" and _one_document(example[name])):
+                example[name] = _join(start(head), example[name])
         return example
 
 
@@ -55,7 +56,7 @@ _PACK_HINT = "Concatenate and cut your texts into rows of one length, as transfo
 
 
 def block_size(dataset: Any) -> int:
-    """Return the tokens a row, T, after a look at up to 64 rows.
+    """Return the tokens a row, T, after a look at up to 64 rows, at the lengths of all rows of a ``datasets.Dataset``.
 
     Raises:
         KISError: Rows that are no examples of tokens, rows of different lengths, columns that KIS would get wrong.
@@ -82,10 +83,37 @@ def block_size(dataset: Any) -> int:
     if len(lengths) > 1:
         found = f"rows of {min(lengths)} to {max(lengths)} tokens"
         raise KISError(Problem(where, found, "rows of one length", _PACK_HINT))
+    _refuse_odd_row(dataset, min(lengths))
     return lengths.pop()
 
 
-def _join(head: npt.NDArray[np.int32], column: Any) -> Any:
+def _refuse_odd_row(dataset: Any, length: int) -> None:
+    """Look for one row of another length in the Arrow offsets: found in the middle of a run, it would end it."""
+    table = getattr(dataset, "data", None)
+    if "input_ids" not in getattr(table, "column_names", ()) or not hasattr(dataset, "_indices"):
+        return
+    if dataset.format["type"] == "custom":  # a transform makes the rows when they are asked for
+        return
+    import pyarrow.compute
+
+    lengths = pyarrow.compute.list_value_length(table.column("input_ids")).to_numpy()
+    if dataset._indices is not None:  # after select() or shuffle()
+        lengths = lengths[dataset._indices.column(0).to_numpy()]
+    odd = np.flatnonzero(lengths != length)
+    if len(odd):
+        found = f"a row of {int(lengths[odd[0]])} tokens, and {len(odd) - 1} more like it"
+        raise KISError(Problem(f"train_dataset[{odd[0]}]", found, f"{length} tokens in every row", _PACK_HINT))
+
+
+def _one_document(positions: Any) -> bool:
+    """Whether positions nowhere start over, so that an infused row may keep them.
+
+    Where they do, models of transformers attend no further back: the base text's borders would cut sentences.
+    """
+    return bool((np.diff(np.asarray(positions)) == 1).all())
+
+
+def _join(head: Tokens, column: Any) -> Any:
     """Return head, then the start of the column, in the column's own type and length."""
     rest = column[: len(column) - len(head)]
     if isinstance(column, torch.Tensor):
