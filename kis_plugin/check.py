@@ -126,7 +126,7 @@ def _relation(book: TemplateBook, fact: Fact, count: int) -> RelationReport:
         templates=book.origin(fact.relation),
         trained=render(trained, fact),
         held_out=render(held_out, fact),
-        held_out_statements=len(found.statements) - 1,
+        held_out_statements=len(found.held_out),
         questions=len(found.questions),
     )
 

@@ -162,6 +162,8 @@ def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Itera
             continue
         try:
             (folder / value).stat()
+            if (folder / value).is_dir():
+                next((folder / value).iterdir(), None)  # may it be read?
         except (OSError, ValueError) as error:
             reason = "no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
             hint = "" if Path(value).is_absolute() else "Relative paths are taken from the folder of the configuration."

@@ -48,7 +48,7 @@ def problems_of(
     spots = [f"{where} {name}" for name in names] if places is None else places
     if len(templates.statements) < 2:
         found = f"{len(templates.statements)} statement{'' if len(templates.statements) == 1 else 's'}"
-        problems.append(Problem(where, found, "two or more", "The first is trained on, the others are held out."))
+        problems.append(Problem(where, found, "two or more", "The first half is trained on, the rest held out."))
     first: dict[str, int] = {}
     for number, (text, spot) in enumerate(zip(texts, spots, strict=True)):
         problems += _problems_of_one(text, spot, generic, question=number >= len(templates.statements))

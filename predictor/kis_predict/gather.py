@@ -31,12 +31,16 @@ def gather(places: Sequence[Path], readers: Mapping[str, LogReader]) -> list[Obs
     """
     runs: list[ObservedRun] = []
     problems: list[Problem] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for place in places:
-        if not place.exists():
-            problems.append(Problem(f"--logs {place}", "nothing of that name", "a folder of runs, or a log file"))
+        try:
+            place.stat()
+        except OSError as error:
+            found = "nothing of that name" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
+            problems.append(Problem(f"--logs {place}", found, "a folder of runs, or a log file"))
+            continue
         for path in _files(place, problems):
-            real = path.resolve()
+            real = os.path.realpath(path)  # of a link to itself too
             if real in seen:
                 continue
             seen.add(real)

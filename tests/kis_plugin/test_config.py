@@ -198,6 +198,16 @@ def test_knowledge_from_a_named_pipe_is_not_waited_for(tmp_path):
     assert problems("knowledge: pipe.jsonl")[0].startswith("kis.yaml:1 knowledge: found 'pipe.jsonl': a pipe")
 
 
+def test_a_folder_of_knowledge_that_may_not_be_read(monkeypatch):
+    Path("closed").mkdir()
+
+    def deny(place):
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr(Path, "iterdir", deny)  # permissions do not bind every user that runs this
+    assert problems("knowledge: closed")[0].startswith("kis.yaml:1 knowledge: found 'closed': [Errno 13] Permission")
+
+
 def test_share_takes_the_place_of_the_default_frequency():
     assert load("knowledge: facts.jsonl\ninfusion: {share: 0.05}").infusion == InfusionConfig(share=0.05)
 

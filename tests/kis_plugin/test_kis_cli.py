@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from kis_plugin import __version__
 from kis_plugin.cli import main
+from kis_plugin.template_book import BuiltInTemplates
 
 FACTS = "subject,relation,object\n" + "".join(f"Land {n},P36,[bold]Town[/bold] {n}\n" for n in range(40))
 
@@ -59,6 +60,7 @@ def test_check_gives_the_same_as_json():
     assert "Land 0" in relation["trained"]
     assert relation["trained"] != relation["held_out"]
     assert sum(report["probes"].values()) > 0
+    assert relation["held_out_statements"] == len(BuiltInTemplates().templates()["P36"].held_out)
 
 
 def test_problems_go_to_stderr_and_exit_with_2():

@@ -117,6 +117,14 @@ def test_a_folder_that_cannot_be_searched_is_no_empty_one(monkeypatch, write_csv
         gather([tmp_path], READERS)
 
 
+def test_a_link_to_itself_is_no_run_and_no_traceback(write_csv, sweep_runs, tmp_path):
+    write_csv(sweep_runs(sizes=(1e7,)))
+    (tmp_path / "kis.jsonl").symlink_to("kis.jsonl")
+    assert len(gather([tmp_path], READERS)) == 11
+    with pytest.raises(KISError, match=r"--logs .*kis\.jsonl: found .*, expected a folder of runs"):
+        gather([tmp_path / "kis.jsonl"], READERS)
+
+
 def test_of_a_thousand_problems_twenty_are_shown(tmp_path):
     (tmp_path / "kis.jsonl").write_text("what\n" * 1000)
     with pytest.raises(KISError) as caught:
