@@ -40,20 +40,21 @@ def draw(folder: Path, picture: Path) -> None:
         if log.end and log.run.frequency and (log.run.share or 0) <= GREATEST_SHARE:
             runs[log.run.tokens][log.run.params][log.run.frequency].append(log)
     figure, panels = plt.subplots(1, len(runs), figsize=(4.6 * len(runs) + 0.6, 3.8), sharey=True, squeeze=False)
+    colors = dict(zip(sorted({params for sizes in runs.values() for params in sizes}), COLORS, strict=False))
     for panel, (tokens, sizes) in zip(panels[0], sorted(runs.items()), strict=True):
-        for color, (params, points) in zip(COLORS, sorted(sizes.items()), strict=False):
+        for params, points in sorted(sizes.items()):
             frequencies = sorted(points)
             held_out = [pooled(points[f], "held_out") for f in frequencies]
             seen = [pooled(points[f], "seen")[0] for f in frequencies]
             errors = [[h[0] - h[1] for h in held_out], [h[2] - h[0] for h in held_out]]
             panel.errorbar(
-                frequencies, [h[0] for h in held_out], errors, fmt="o-", ms=4, lw=1.4, elinewidth=0.8, color=color,
+                frequencies, [h[0] for h in held_out], errors, fmt="o-", ms=4, lw=1.4, elinewidth=0.8, color=colors[params],
                 label=f"N = {params / 1e6:.2f}M",
             )  # fmt: skip
-            panel.plot(frequencies, seen, "o", ms=4, mfc="none", mew=0.8, color=color)
+            panel.plot(frequencies, seen, "o", ms=4, mfc="none", mew=0.8, color=colors[params])
         panel.axhline(0.25, ls="--", lw=0.8, color="gray")
         panel.set(xscale="log", ylim=(0.15, 1.03), xlabel="infusion frequency F (exposures per fact)")
-        panel.set_title(f"D = {tokens / 1e6:.2g}M tokens", fontsize=10)
+        panel.set_title(f"D = {tokens / 1e6:.3g}M tokens", fontsize=10)
         ticks = sorted({f for points in sizes.values() for f in points})
         panel.set_xticks(ticks, [f"{f:g}" for f in ticks], fontsize=8)
         panel.minorticks_off()
