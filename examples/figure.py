@@ -48,8 +48,8 @@ def draw(folder: Path, picture: Path) -> None:
             seen = [pooled(points[f], "seen")[0] for f in frequencies]
             errors = [[h[0] - h[1] for h in held_out], [h[2] - h[0] for h in held_out]]
             panel.errorbar(
-                frequencies, [h[0] for h in held_out], errors, fmt="o-", ms=4, lw=1.4, elinewidth=0.8, color=colors[params],
-                label=f"N = {params / 1e6:.2f}M",
+                frequencies, [h[0] for h in held_out], errors, fmt="o-", ms=4, lw=1.4, elinewidth=0.8,
+                color=colors[params], label=f"N = {params / 1e6:.2f}M",
             )  # fmt: skip
             panel.plot(frequencies, seen, "o", ms=4, mfc="none", mew=0.8, color=colors[params])
         panel.axhline(0.25, ls="--", lw=0.8, color="gray")
