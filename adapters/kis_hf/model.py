@@ -48,9 +48,32 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     output = getattr(model, "get_output_embeddings", lambda: None)()
     if output is not None:
         embeddings |= {id(weight): weight for weight in output.parameters()}
+    whole = _flattened(model)
+    if whole:
+        total = sum(count for _, count in whole)
+        tables = (count for module, count in whole if isinstance(module, nn.Embedding) or module is output)
+        return total, total - sum(tables)
     # .numel() of a sharded parameter is that of its shard; ds_numel is DeepSpeed's count of the whole.
     total = sum(int(getattr(p, "ds_numel", p.numel())) for p in model.parameters())
     return total, total - sum(int(getattr(w, "ds_numel", w.numel())) for w in embeddings.values())
+
+
+def _flattened(model: nn.Module) -> list[tuple[nn.Module, int]]:
+    """Return the module and size of every parameter that FSDP 1 flattened, tied ones once; empty without FSDP 1.
+
+    What is left in such a module is this rank's shard. FSDP 2 keeps the sizes of the whole.
+    """
+    if not torch.distributed.is_available():
+        return []
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    handles = [module._handle for module in FullyShardedDataParallel.fsdp_modules(model)]
+    flat = [handle.flat_param for handle in handles if handle is not None]
+    return [
+        (info.module, count)
+        for parameter in flat
+        for info, count in zip(parameter._param_infos, parameter._numels, strict=True)
+    ]
 
 
 def watch_batches(

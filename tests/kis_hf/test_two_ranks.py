@@ -17,7 +17,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def train(folder: Path, name: str, workers: int, rows: int, stop: int = 0, resume: int = 0) -> list[np.ndarray]:
+def two_ranks(script: str, *words: str) -> str:
+    """Run ``script`` in two processes and return what they print."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "adapters"), str(ROOT / "predictor")])
     command = [
         sys.executable,
@@ -25,12 +26,17 @@ def train(folder: Path, name: str, workers: int, rows: int, stop: int = 0, resum
         "torch.distributed.run",
         "--standalone",
         "--nproc-per-node=2",
-        str(HERE / "ddp_run.py"),
+        str(HERE / script),
     ]
-    words = [str(folder), str(folder / name), str(workers), str(stop), str(resume), str(rows)]
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def train(folder: Path, name: str, workers: int, rows: int, stop: int = 0, resume: int = 0) -> list[np.ndarray]:
+    words = [str(folder), str(folder / name), str(workers), str(stop), str(resume), str(rows)]
+    two_ranks("ddp_run.py", *words)
     return [np.load(folder / f"{name}-{rank}.npy") for rank in (0, 1)]
 
 
@@ -47,3 +53,10 @@ def test_two_ranks_show_every_fact_f_times_before_and_after_a_resume(tmp_path, w
     (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
     assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
     assert log.end.status == "completed"
+
+
+@pytest.mark.slow
+def test_sharded_models_are_counted_whole():
+    lines = [line for line in two_ranks("sharded_counts.py").splitlines() if line.startswith("counts")]
+    layer = 4 * 16 * 16 + 3 * 16 * 32 + 2 * 16 + 16  # and the last norm
+    assert lines == [f"counts {[(layer + tables * 51 * 16, layer)] * 4}" for tables in (1, 2)]
