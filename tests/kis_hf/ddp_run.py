@@ -12,6 +12,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from world import StopAt, kis, trainer_for
 
+# transformers 5.3 loads the optimizer's state of such a run to "cpu:0", a place that torch does not know.
+torch.serialization.register_package(9, lambda stored: None, lambda stored, place: stored if place == "cpu:0" else None)
+
 
 def main() -> None:
     folder, seen, workers, stop, resume, rows = sys.argv[1:]
