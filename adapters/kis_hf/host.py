@@ -13,7 +13,8 @@ from transformers import Trainer, TrainerCallback
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
-from kis_plugin.runlog import Record, Retention
+from kis_plugin.host_log import host_metrics
+from kis_plugin.runlog import Record
 from kis_plugin.seeded import IntArray
 
 __all__ = ["TrainerLog", "sum_over_ranks", "trainer_of"]
@@ -47,12 +48,7 @@ class TrainerLog:
     @hookimpl
     def kis_metrics(self, records: Sequence[Record]) -> None:
         """Log retention series under ``retention/<series>``."""
-        logs: dict[str, float] = {}
-        for record in records:
-            if isinstance(record, Retention):
-                logs[f"retention/{record.probe}"] = record.accuracy
-                if record.margin is not None:
-                    logs[f"retention/{record.probe}_margin"] = record.margin
+        logs = host_metrics(records)
         if logs:
             control = self._trainer.control
             due = control.should_log  # which logging clears: the training loss of this step must not be lost

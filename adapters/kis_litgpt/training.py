@@ -17,9 +17,10 @@ from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.config import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
+from kis_plugin.host_log import host_metrics
 from kis_plugin.identity import new_run_id, versions
 from kis_plugin.run import TrainingRun
-from kis_plugin.runlog import Record, Retention
+from kis_plugin.runlog import Record
 from kis_plugin.seeded import IntArray
 from kis_plugin.session import Session
 
@@ -179,12 +180,7 @@ class _LitLog:
     @hookimpl
     def kis_metrics(self, records: Sequence[Record]) -> None:
         """Log retention series under ``retention/<series>``, at the iteration that LitGPT logs its losses at."""
-        logs: dict[str, float] = {}
-        for record in records:
-            if isinstance(record, Retention):
-                logs[f"retention/{record.probe}"] = record.accuracy
-                if record.margin is not None:
-                    logs[f"retention/{record.probe}_margin"] = record.margin
+        logs = host_metrics(records)
         if logs:
             self._host.fabric.log_dict(logs, step=max(self._host.state["iter_num"] - 1, 0))
 
