@@ -24,7 +24,7 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
 SHAPES = "2x32,2x48,3x64"
-FREQUENCIES = "0,20,60,100,150"
+FREQUENCIES = "0,20,50,80,110,150"
 TOKENS = 700_000
 
 
@@ -75,12 +75,12 @@ def main() -> None:
     console.print(f"{time.monotonic() - started:.0f} s so far. 3. What do these runs predict for 10M parameters?")
     if predict(out / "runs", "10M"):
         console.print(
-            "\nThat is an answer too: runs this small and short settle no law. 4. The same from the recorded sweep,\n"
+            "\nThat is an answer too: runs this small and short settle no law. 4. The same from the recorded sweep, "
             f"longer runs of the same code; its command, commit and hardware: {os.path.relpath(RECORDED / 'README.md')}"
         )
         if predict(RECORDED / "runs", "10M"):
             console.print(
-                "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full\n"
+                "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full "
                 "recommendation, from a sweep that is simulated and says so: docs/predicting.md"
             )
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. Logs: {out}/runs", highlight=False)
