@@ -55,13 +55,24 @@ def draw(folder: Path, picture: Path) -> None:
         panel.axhline(0.25, ls="--", lw=0.8, color="gray")
         panel.set(xscale="log", ylim=(0.15, 1.03), xlabel="infusion frequency F (exposures per fact)")
         panel.set_title(f"D = {tokens / 1e6:.3g}M tokens", fontsize=10)
-        ticks = sorted({f for points in sizes.values() for f in points})
+        ticks: list[float] = []
+        for frequency in sorted({f for points in sizes.values() for f in points}):
+            if not ticks or frequency > 1.15 * ticks[-1]:  # labels of neighbours would lie on each other
+                ticks.append(frequency)
         panel.set_xticks(ticks, [f"{f:g}" for f in ticks], fontsize=8)
         panel.minorticks_off()
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
     panels[0][0].set_ylabel("accuracy at the end of the run")
-    panels[0][0].legend(frameon=False, fontsize=8, title="held-out (dots) and seen (circles)", title_fontsize=8)
+    # One legend for all panels: a size need not be in every one of them.
+    labels = {
+        label: handle for panel in panels[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    names = sorted(labels)
+    title = "held-out (dots) and seen (circles)"
+    panels[0][0].legend(
+        [labels[name] for name in names], names, frameon=False, fontsize=8, title=title, title_fontsize=8
+    )
     figure.tight_layout()
     mpl.rcParams["svg.hashsalt"] = "kis"  # the same logs give the same bytes
     figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)

@@ -109,4 +109,3 @@ class Law(Protocol):
 
 # Any object with hook implementations for run events (hookspecs.py): built for one run, gone with it.
 RunPlugin = object
-RunPluginFactory = Any  # Callable[[TrainingRun], RunPlugin]; kept loose so that a class serves as its own factory
