@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path, PurePath
 from typing import Any
 
+from kis_plugin.choices import Choice
 from kis_plugin.config_check import SCHEMA, check
-from kis_plugin.errors import KISError, Problem, nearest
-from kis_plugin.plugins import registered
+from kis_plugin.config_sense import (
+    AMOUNTS,
+    CHOICES,
+    DEFAULT_FREQUENCY,
+    is_file_name,
+    nearest_existing,
+    problems_together,
+)
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.yaml_file import Node, read_yaml
 
 __all__ = [
-    "AMOUNTS", "Config", "InfusionConfig", "ProbesConfig", "RetentionConfig", "config_from", "load_config",
+    "AMOUNTS", "Choice", "Config", "InfusionConfig", "ProbesConfig", "RetentionConfig", "config_from", "load_config",
     "nearest_existing",
 ]  # fmt: skip
-
-DEFAULT_FREQUENCY = 64.0
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,28 @@ class InfusionConfig:
     tokens: int | None = None
     """Infused tokens; ``1.2B`` and the like in the file."""
     placement: str = "rows"
+    """``rows``: rows begin with packed sentences; ``inline``: single ones stand between those of the base text."""
     window: tuple[float, float] = (0.0, 1.0)
     """Part of the run that is infused, as fractions of its rows."""
-    schedule: str = "uniform"
+    schedule: Choice = field(default_factory=lambda: Choice("uniform"))
+    """How densely each part of the window is infused."""
+    rendering: Choice = field(default_factory=lambda: Choice("sentences"))
+    """How a fact is worded."""
     templates: str = "rotate"
-    """``rotate`` tells a fact by all of its relation's training sentences in turn, ``one`` by the first alone."""
+    """``rotate`` tells a fact in all of its wordings in turn, ``one`` in the first alone, ``random`` in any, drawn anew
+    for each exposure."""
+    loss: str = "all"
+    """Which infused tokens are training targets: ``all``, or the ``object``'s only."""
+    attention: str = "row"
+    """``row``: infused sentences of a row see those before them, parted by EOS; ``sentence``: each sees itself only."""
+    chunk: int | None = None
+    """Tokens that a document is parted into at most; by default documents stay whole where rows hold them."""
+    selection: Choice = field(default_factory=lambda: Choice("all"))
+    """Which facts or passages are worth their tokens."""
+    skip_known: bool = False
+    """Probe before the first step; facts that the model knows already get ``known_frequency``."""
+    known_frequency: float = 0.0
+    """Exposures of a fact that ``skip_known`` found known; needs it, and is at most ``frequency``."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +94,13 @@ class Config:
     infusion: InfusionConfig = field(default_factory=lambda: InfusionConfig(frequency=DEFAULT_FREQUENCY))
     retention: RetentionConfig = field(default_factory=RetentionConfig)
     run_log: Path = Path("runs")
+    cache: Path | None = None
+    """Where prepared knowledge is kept; by default ``$KIS_CACHE``, else ``~/.cache/kis``."""
+    on_mismatch: str = "error"
+    """What a resume does that finds other facts, templates, tokenizer, seed or schedule: ``error`` or ``warn``."""
     seed: int = 0
     path: Path | None = None
     """The file this came from; None for one made in code."""
-
-
-AMOUNTS = ("frequency", "share", "tokens")
 
 
 def load_config(path: Path) -> Config:
@@ -124,87 +147,22 @@ def _config(node: Node, folder: Path, path: Path | None) -> Config:
     problems: list[Problem] = []
     values = check(node, SCHEMA, problems)
     if isinstance(node.value, dict):
-        problems += [*_amount_problems(node), *_path_problems(node, values, folder), *_name_problems(node, values)]
+        problems += problems_together(node, values, folder)
     if problems:
         raise KISError(problems)
     infusion, retention = values.pop("infusion", {}), values.pop("retention", {})
     if not any(name in infusion for name in AMOUNTS):
         infusion["frequency"] = DEFAULT_FREQUENCY
+    infusion |= {key: infusion[key].below(folder, kind) for key, kind in CHOICES.items() if key in infusion}
     probes = ProbesConfig(**retention.pop("probes", {}))
-    if _is_file_name(values.get("templates") or ""):
+    if is_file_name(values.get("templates") or ""):
         values["templates"] = str(folder / values["templates"])
     return Config(
         knowledge=folder / values.pop("knowledge"),
         run_log=folder / values.pop("run_log", "runs"),
+        cache=folder / cache if (cache := values.pop("cache", None)) else None,
         infusion=InfusionConfig(**infusion),
         retention=RetentionConfig(probes=probes, **retention),
         path=path,
         **values,
     )
-
-
-def _amount_problems(root: Node) -> Iterator[Problem]:
-    """Each of the three amounts says the same thing in another way: two of them would contradict each other."""
-    infusion = root.value.get("infusion")
-    keys = infusion.value if infusion and isinstance(infusion.value, dict) else {}
-    given = [name for name in keys if name in AMOUNTS]
-    if len(given) > 1:
-        where = f"{keys[given[1]].key_where} infusion.{given[1]}"
-        yield Problem(where, " and ".join(given), f"exactly one of {', '.join(AMOUNTS)}")
-
-
-def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    if "knowledge" not in root.value:
-        yield Problem(f"{root.where} knowledge", "no such key", "the path of the facts", "Write knowledge: facts.jsonl")
-    for key, what in (("knowledge", "a file or folder of facts"), ("templates", "a file of templates")):
-        value = values.get(key)
-        if value is None or (key == "templates" and not _is_file_name(value)):
-            continue
-        try:
-            (folder / value).stat()
-            if (folder / value).is_dir():
-                next((folder / value).iterdir(), None)  # may it be read?
-        except (OSError, ValueError) as error:
-            reason = "no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
-            hint = "" if Path(value).is_absolute() else "Relative paths are taken from the folder of the configuration."
-            yield Problem(f"{root.value[key].where} {key}", f"{value!r}: {reason}", what, hint)
-            continue
-        if key == "knowledge" and not ((folder / value).is_file() or (folder / value).is_dir()):
-            # Knowledge is read twice, a pipe can be read once.
-            yield Problem(f"{root.value[key].where} {key}", f"{value!r}: a pipe or a device", what)
-    log = values.get("run_log")
-    if log is None:
-        return
-    where, there = f"{root.value['run_log'].where} run_log", nearest_existing(folder / log)
-    if log.startswith("~"):
-        yield Problem(where, repr(log), "a folder", "Write it out: ~ means nothing here.")
-    elif not there.is_dir():
-        yield Problem(where, f"{log!r}: {there} is a file", "a folder, which is made if it is missing")
-
-
-def nearest_existing(path: Path) -> Path:
-    """Return ``path``, or of the folders it is to be made in the nearest one that is there."""
-    return next((place for place in (path, *path.parents) if os.path.lexists(place)), Path())
-
-
-def _name_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Names of what plugins register, checked here so that a misspelt one comes with its line."""
-    probes = values.get("retention", {}).get("probes", {}).get("templates", ())
-    chosen = (
-        ("schedules", "infusion.schedule", (values.get("infusion", {}).get("schedule"),)),
-        ("probes", "retention.probes.templates", probes),
-        ("templates", "templates", (values.get("templates"),)),
-    )
-    for kind, key, names in chosen:
-        for name in names:
-            if name is None or (kind == "templates" and _is_file_name(name)) or name in registered(kind):
-                continue
-            node = root
-            for part in key.split("."):
-                node = node.value[part]
-            hint = nearest(name, registered(kind)) + (" A file's name ends in .yaml." if kind == "templates" else "")
-            yield Problem(f"{node.where} {key}", repr(name), f"one of the installed {kind}", hint)
-
-
-def _is_file_name(templates: str) -> bool:
-    return templates.endswith((".yaml", ".yml"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from kis_plugin.choices import Choice
 from kis_plugin.errors import Problem, nearest
 from kis_plugin.plain_text import ONE_LINE, is_one_line
 from kis_plugin.yaml_file import Node
@@ -179,18 +180,46 @@ def name_or_names(value: object) -> tuple[str, ...]:
     return tuple(names)
 
 
+def choice(value: object) -> Choice:
+    """A name, or a mapping of ``name`` and options."""
+    if isinstance(value, str) and value.strip():
+        return Choice(value)
+    if isinstance(value, dict) and isinstance(value.get("name"), str) and value["name"].strip():
+        return Choice(value["name"], {key: option for key, option in value.items() if key != "name"})
+    raise Wrong("a name, or a mapping of name and options", "Write {name: burst, bursts: 4}.")
+
+
+def flag(value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise Wrong("true or false")
+    return value
+
+
+def optional(check_: Check) -> Check:
+    """Make a check that lets null pass."""
+    return lambda value: None if value is None else check_(value)
+
+
 # Every key of kis.yaml; the dataclasses of config.py hold the defaults.
 SCHEMA: Schema = {
     "knowledge": text,
-    "templates": lambda value: None if value is None else text(value),
+    "templates": optional(text),
     "infusion": {
         "frequency": number(0, 1e15),
         "share": number(0, 1),
         "tokens": token_count,
-        "placement": one_of("rows", absent={"inline": "'inline' is not in this version."}),
+        "placement": one_of("rows", "inline", absent={}),
         "window": window,
-        "schedule": text,
-        "templates": one_of("one", "rotate", absent={}),
+        "schedule": choice,
+        "rendering": choice,
+        "templates": one_of("one", "rotate", "random", absent={}),
+        "loss": one_of("all", "object", absent={}),
+        "attention": one_of("row", "sentence", absent={}),
+        "chunk": optional(whole(2)),
+        "selection": choice,
+        "skip_known": flag,
+        "known_frequency": number(0, 1e15),
     },
     "retention": {
         "every": fraction_or_steps,
@@ -198,5 +227,7 @@ SCHEMA: Schema = {
         "control": whole(0),
     },
     "run_log": text,
+    "cache": optional(text),
+    "on_mismatch": one_of("error", "warn", absent={}),
     "seed": whole(0),
 }

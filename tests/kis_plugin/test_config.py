@@ -110,7 +110,7 @@ def test_every_problem_is_said_at_once_with_its_line():
         ("infusion.tokens", "0.5", "0.5"),
         ("infusion.tokens", "many", "'many'"),
         ("infusion.tokens", "12Q", "'12Q'"),
-        ("infusion.placement", "inline", "'inline'"),
+        ("infusion.placement", "intext", "'intext'"),
         ("infusion.placement", "[rows]", "['rows']"),
         ("infusion.window", "[0, 2]", "[0, 2]"),
         ("infusion.window", "[0.5, 0.5]", "[0.5, 0.5]"),
