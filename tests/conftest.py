@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_the_users_own(tmp_path_factory):
+    """Keep prepared knowledge of tests, and of the processes they start, out of the home folder."""
+    before = os.environ.get("KIS_CACHE")
+    os.environ["KIS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["KIS_CACHE"]
+    else:
+        os.environ["KIS_CACHE"] = before
