@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,10 @@ import numpy as np
 from kis_plugin.config import InfusionConfig
 from kis_plugin.seeded import IntArray, permutation
 
-__all__ = ["Exposures", "exposures"]
+__all__ = ["Exposures", "RoundLengths", "exposures"]
+
+RoundLengths = Callable[[int], IntArray]
+"""Tokens of each item, (items,), as round k tells it."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Exposures:
 
     Attributes:
         rounds: Whole exposures of every item in the run.
-        extra: Indices of items, sorted; empty where the frequency is whole.
+        extra: Places of items, sorted; empty where the frequency is whole.
     """
 
     rounds: int
@@ -30,15 +34,8 @@ class Exposures:
         counts[self.extra] += 1
         return counts
 
-    def infused_tokens(self, lengths: IntArray) -> int:
-        """Return the tokens of all exposures, given the items' lengths, (variants, items)."""
-        variants = len(lengths)
-        cycles, rest = divmod(self.rounds, variants)
-        rounds = lengths.sum(axis=1)
-        return cycles * int(rounds.sum()) + int(rounds[:rest].sum() + lengths[rest, self.extra].sum())
 
-
-def exposures(amount: InfusionConfig, lengths: IntArray, tokens: int, seed: int) -> Exposures:
+def exposures(amount: InfusionConfig, lengths: RoundLengths, items: int, cycle: int, tokens: int, seed: int) -> Exposures:
     """Turn the configured amount into whole exposures.
 
     A fractional frequency gives every item ⌊F⌋ or ⌈F⌉ with the total rounded once; a share or an amount of tokens
@@ -46,21 +43,23 @@ def exposures(amount: InfusionConfig, lengths: IntArray, tokens: int, seed: int)
 
     Args:
         amount: One of frequency, share and tokens is set.
-        lengths: Tokens of each item, EOS included, by the variant of its text, (variants, items). Round k tells
-            every item in variant k modulo their number; the extra exposures are in the variant that comes next.
+        lengths: Tokens of the items by round; the extra exposures are worded as the round that comes next.
+        items: How many there are.
+        cycle: Rounds after which wordings begin anew.
         tokens: Token budget D of the run.
         seed: Decides which items get the extra exposure.
     """
-    variants, items = lengths.shape
-    order = permutation(items, seed, 1)
     if amount.frequency is not None:
         rounds = int(amount.frequency)
-        extra = order[: round((amount.frequency - rounds) * items)]
-    else:
-        target = int(amount.tokens if amount.tokens is not None else (amount.share or 0.0) * tokens)
-        cycles, rest = divmod(target, int(lengths.sum()))
-        ends = np.cumsum(lengths.sum(axis=1))
-        more = int(np.searchsorted(ends, rest, side="right"))
-        rounds, rest = cycles * variants + more, rest - (int(ends[more - 1]) if more else 0)
-        extra = order[: int(np.searchsorted(np.cumsum(lengths[more, order]), rest, side="right"))]
-    return Exposures(rounds, np.sort(extra))
+        more = round((amount.frequency - rounds) * items)
+        return Exposures(rounds, np.sort(permutation(items, seed, 1)[:more]) if more else np.empty(0, dtype=np.int64))
+    target = int(amount.tokens if amount.tokens is not None else (amount.share or 0.0) * tokens)
+    ends = np.cumsum([int(lengths(turn).sum()) for turn in range(cycle)])
+    if not items or not ends[-1]:
+        return Exposures(0, np.empty(0, dtype=np.int64))
+    cycles, rest = divmod(target, int(ends[-1]))
+    turns = int(np.searchsorted(ends, rest, side="right"))
+    rest -= int(ends[turns - 1]) if turns else 0
+    order = permutation(items, seed, 1)
+    extra = order[: int(np.searchsorted(np.cumsum(lengths(turns)[order]), rest, side="right"))]
+    return Exposures(cycles * cycle + turns, np.sort(extra))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from kis_plugin.knowledge import Knowledge, Templates
+from kis_plugin.knowledge import Fact, Knowledge, Passage, Templates
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from kis_plugin.probes import Question, QuestionMaker
+    from kis_plugin.template_book import TemplateBook
 
-__all__ = ["Law", "LogReader", "ProbeKind", "RunPlugin", "Schedule", "Source", "TemplateSet"]
+__all__ = [
+    "Law", "LogReader", "ProbeKind", "Rendered", "Renderer", "RunPlugin", "Schedule", "Selection", "Source",
+    "TemplateSet",
+]  # fmt: skip
 
 
 @runtime_checkable
@@ -46,19 +51,61 @@ class TemplateSet(Protocol):
 
 @runtime_checkable
 class Schedule(Protocol):
-    """Says which rows of the run are infused, selected by ``infusion.schedule: <name>``.
+    """Says how densely each part of the window is infused, selected by ``infusion.schedule: <name>``.
 
-    ``slots`` infused rows are laid over ``rows`` rows of the window. Both maps must be pure functions of their
-    arguments, each the other's inverse, so that any worker of any rank can ask about any row at any time.
+    A schedule gives the shape alone; that every exposure then has exactly one row is not its business. One that is a
+    dataclass takes its fields as options: ``schedule: {name: burst, bursts: 4}``. It may have an attribute
+    ``in_order``; if that is true, every round tells the facts in the same order, so that the gaps between a fact's
+    exposures follow the shape as the rounds do.
     """
 
     name: str
 
-    def row_of(self, slot: int, slots: int, rows: int, seed: int) -> int:
-        """Return the row, in ``range(rows)``, that carries ``slot``, in ``range(slots)``. ``slots <= rows``."""
+    def weights(self, parts: int) -> Sequence[int]:
+        """Return the weight of each of ``parts`` equal parts of the window: whole numbers, not all of them 0."""
 
-    def slot_of(self, row: int, slots: int, rows: int, seed: int) -> int | None:
-        """Return the slot that ``row`` carries, or None for a row of base text."""
+
+@dataclass(frozen=True)
+class Rendered:
+    """One wording of one fact.
+
+    Attributes:
+        text: What is infused.
+        object: Where the object stands in it, as characters (first, end).
+    """
+
+    text: str
+    object: tuple[int, int]
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """Says how a fact is worded, selected by ``infusion.rendering: <name>``."""
+
+    name: str
+
+    def wordings(self, relation: str, book: TemplateBook) -> int:
+        """Return how many wordings facts of ``relation`` have; 1 or more."""
+
+    def render(self, fact: Fact, wording: int, book: TemplateBook) -> Rendered:
+        """Return ``fact`` in wording ``wording``, in ``range(wordings)``."""
+
+
+@runtime_checkable
+class Selection(Protocol):
+    """Says which facts or passages are worth their tokens, selected by ``infusion.selection: <name>``.
+
+    One that is a dataclass takes its fields as options: ``selection: {name: difference, scores: scores.jsonl}``.
+    """
+
+    name: str
+
+    def select(self, entries: Sequence[Fact] | Sequence[Passage], seed: int) -> npt.NDArray[np.int64]:
+        """Return the places in ``entries`` of those to infuse, sorted.
+
+        Raises:
+            KISError: It cannot tell.
+        """
 
 
 @runtime_checkable

@@ -23,9 +23,20 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from kis_plugin.contracts import Law, LogReader, ProbeKind, RunPlugin, Schedule, Source, TemplateSet
+from kis_plugin.contracts import (
+    Law,
+    LogReader,
+    ProbeKind,
+    Renderer,
+    RunPlugin,
+    Schedule,
+    Selection,
+    Source,
+    TemplateSet,
+)
 
 if TYPE_CHECKING:
+    import click
     import numpy as np
     import numpy.typing as npt
 
@@ -56,6 +67,16 @@ def kis_register_schedules(register: Callable[[Schedule], None]) -> None:
 
 
 @hookspec
+def kis_register_renderers(register: Callable[[Renderer], None]) -> None:
+    """Add ways to word a fact: call ``register(renderer)`` for each."""
+
+
+@hookspec
+def kis_register_selections(register: Callable[[Selection], None]) -> None:
+    """Add ways to choose what is worth its tokens: call ``register(selection)`` for each."""
+
+
+@hookspec
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add probe kinds: call ``register(kind)`` for each."""
 
@@ -68,6 +89,11 @@ def kis_register_log_readers(register: Callable[[LogReader], None]) -> None:
 @hookspec
 def kis_register_laws(register: Callable[[Law], None]) -> None:
     """Add scaling laws for ``kis-predict``: call ``register(law)`` for each."""
+
+
+@hookspec
+def kis_register_commands(register: Callable[[click.Command], None]) -> None:
+    """Add commands to ``kis``: call ``register(command)`` for each."""
 
 
 @hookspec
@@ -95,6 +121,12 @@ def kis_infuser(run: TrainingRun) -> Infuser | None:
     return None
 
 
+@hookspec(firstresult=True)
+def kis_told(run: TrainingRun) -> npt.NDArray[np.int64] | None:
+    """Return the places in the knowledge's facts of those that the run tells, sorted; asked after ``kis_run_start``."""
+    return None
+
+
 @hookspec
 def kis_rows_drawn(run: TrainingRun, rows: Sequence[int]) -> None:
     """Note global row indices that this rank's loader is about to fetch."""
@@ -119,6 +151,12 @@ def kis_metrics(run: TrainingRun, records: Sequence[Record]) -> None:
 def kis_exposures(run: TrainingRun) -> npt.NDArray[np.int64] | None:
     """Return this rank's exposures so far, (facts,), since the start or the last resume."""
     return None
+
+
+@hookspec
+def kis_end_record(run: TrainingRun, exposures: npt.NDArray[np.int64]) -> Mapping[str, Any]:
+    """Return fields for the end record (``kis_plugin.runlog.End``), unknown ones go to its extras. Every rank."""
+    return {}
 
 
 @hookspec

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.choices import chosen
 from kis_plugin.config import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
-from kis_plugin.items import build_items
+from kis_plugin.items import Items, load_items
 from kis_plugin.logfile import saved_exposures
-from kis_plugin.material import load_material
+from kis_plugin.material import Material, load_material
+from kis_plugin.placement import Inline, InRows, Placement
 from kis_plugin.plan import InfusionPlan
-from kis_plugin.plugins import find
 from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import TextTokenizer
@@ -24,22 +26,40 @@ from kis_plugin.tally import Tally
 __all__ = ["Infusion", "plan_items"]
 
 
-def plan_items(config: Config, tokenizer: TextTokenizer, rows: int, block: int) -> InfusionPlan:
+def plan_items(
+    config: Config, tokenizer: TextTokenizer, rows: int, block: int, known: npt.NDArray[np.bool_] | None = None
+) -> InfusionPlan:
     """Read the knowledge and plan its infusion into a run of ``rows`` rows of ``block`` tokens.
+
+    Args:
+        config: What is infused.
+        tokenizer: The run's.
+        rows: Over all ranks and epochs.
+        block: Tokens a row.
+        known: (facts told,) which facts get the amount for known ones.
 
     Raises:
         KISError: Bad knowledge or templates, a sentence longer than a row, an amount that does not fit.
     """
     material = load_material(config)
-    facts, book = material.facts, material.book
-    relations = {fact.relation for fact in facts} if config.infusion.templates == "rotate" else set()
-    variants = max((len(book.of(relation).trained) for relation in relations), default=1)
-    items = [build_items(facts, material.passages, book, tokenizer, block, variant) for variant in range(variants)]
-    schedule = find("schedules", config.infusion.schedule, f"{config.path or 'config'} infusion.schedule")
-    plan = InfusionPlan(items, config.infusion, schedule, rows, block, config.seed)
+    infusion = config.infusion
+    items = load_items(config, material, tokenizer, block)
+    plan = InfusionPlan(
+        items,
+        infusion,
+        chosen("schedules", infusion.schedule, f"{config.path or 'config'} infusion.schedule"),
+        rows,
+        block,
+        config.seed,
+        placement=_placement(config, tokenizer),
+        holds=_holds(material, items),
+        known=None if known is None else _of_items(known, material, items),
+        cache=material.cache,
+        identity=_identity(config, material, tokenizer, known),
+    )
     if len(plan) and not plan.slots:
         for key in AMOUNTS:
-            if asked := getattr(config.infusion, key):
+            if asked := getattr(infusion, key):
                 found = f"{asked}, too little to show anything in a run of {rows * block:,} tokens"
                 expected = "enough for one sentence, or 0 to infuse nothing"
                 raise KISError(Problem(f"{config.path or 'config'} infusion.{key}", found, expected))
@@ -49,43 +69,70 @@ def plan_items(config: Config, tokenizer: TextTokenizer, rows: int, block: int) 
 class Infusion:
     """One run's infusion."""
 
+    plan: InfusionPlan
+    tally: Tally
+
     def __init__(self, run: TrainingRun) -> None:
-        self.plan = plan_items(run.config, run.tokenizer, run.rows, run.block)
-        self.tally = Tally(self.plan)
+        self._material = load_material(run.config)
+        self._known: npt.NDArray[np.bool_] | None = None
 
     @hookimpl
     def kis_run_start(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
-        """Refuse to go on from a checkpoint whose plan was another one."""
+        """Plan the run; refuse to go on from a checkpoint whose plan was another one."""
+        if run.config.infusion.skip_known:
+            from kis_plugin.known import decide_known
+            self._known = decide_known(run, self._material, resumed)
+        self.plan = plan_items(run.config, run.tokenizer, run.rows, run.block, self._known)
+        self.tally = Tally(self.plan)
         if resumed is None:
             return
         before, now = resumed["plan"], self.plan.fingerprint()
         problems = [
-            Problem(f"resume at step {run.start_step}: {key}", f"{now[key]}", f"{before.get(key)} as in the checkpoint")
-            for key in now
-            if now[key] != before.get(key)
+            Problem(f"resume at step {run.start_step}: {key}", f"{now.get(key)}", f"{before.get(key)} as before", _HINT)
+            for key in {**now, **before}
+            if now.get(key) != before.get(key)
         ]
-        if problems:
+        if problems and run.config.on_mismatch == "error":
             raise KISError(problems)
+        if problems and run.rank == 0:
+            lines = "\n".join(f"  {problem}" for problem in problems)
+            run.narrate(
+                f"kis: warning: on_mismatch is warn, and this run goes on with another plan than it began with:\n{lines}"
+                f"\nFacts are shown as this plan says from row {run.rows * run.start_step // run.steps:,} on; what the "
+                "whole run shows is no longer the frequency asked for. Do not predict from it."
+            )
 
     @hookimpl
     def kis_run_record(self, run: TrainingRun) -> Mapping[str, Any]:
         """Say what is infused."""
-        infused = self.plan.infused_tokens
+        plan = self.plan
+        infused = plan.infused_tokens
+        known = 0 if self._known is None else int(self._known.sum())
+        told = len(self._material.infused) + len(self._material.passages_told) - known
         return {
-            "frequency": self.plan.frequency,
-            "facts": self.plan.facts,
-            "tokens_per_fact": self.plan.tokens_per_round / max(self.plan.facts, 1),
-            "training_templates": len(self.plan.variants),
+            "frequency": plan.frequency,
+            "facts": told,
+            "tokens_per_fact": plan.tokens_per_round / max(told, 1),
+            "training_templates": plan.items.wordings,
             "infused_tokens": infused,
-            "infused_rows": self.plan.slots,
+            "infused_rows": plan.slots,
             "share": infused / run.tokens,
-            "schedule_hash": self.plan.schedule_hash,
+            "schedule": str(run.config.infusion.schedule),
+            "placement": plan.placement.name,
+            "schedule_hash": plan.schedule_hash,
+            **({} if self._known is None else {"known_facts": known}),
         }
 
     @hookimpl
     def kis_infuser(self) -> InfusionPlan:
-        """Hand out the plan: its ``head`` is what a row begins with."""
+        """Hand out the plan: it says what each row is made of."""
         return self.plan
+
+    @hookimpl
+    def kis_told(self) -> IntArray:
+        """Say which facts are told, the known ones left out."""
+        told = self._material.infused
+        return told if self._known is None else told[~self._known]
 
     @hookimpl
     def kis_rows_drawn(self, rows: Sequence[int]) -> None:
@@ -94,7 +141,7 @@ class Infusion:
 
     @hookimpl
     def kis_batch(self, input_ids: npt.NDArray[np.int64]) -> None:
-        """Count the infused rows of a batch."""
+        """Count the infused texts of a batch."""
         self.tally.see(input_ids)
 
     @hookimpl
@@ -105,13 +152,28 @@ class Infusion:
     @hookimpl
     def kis_state(self) -> Mapping[str, Any]:
         """Keep the fingerprint for a resume."""
-        return {"plan": dict(self.plan.fingerprint())}
+        known = {}
+        if self._known is not None:
+            from kis_plugin.known import known_state
+            known = known_state(self._known)
+        return {"plan": dict(self.plan.fingerprint()), "schedule_hash": self.plan.schedule_hash, **known}
+
+    @hookimpl
+    def kis_end_record(self, exposures: IntArray) -> Mapping[str, Any]:
+        """Report exposures achieved, as counted from what the model was given, beside those asked for."""
+        asked = self.plan.counts
+        told = np.flatnonzero(asked) if asked.any() else np.arange(len(asked))
+        return {
+            "achieved_frequency": _summary(exposures[told]),
+            "requested_frequency": _summary(asked[told]),
+            "miscounted": int((exposures != asked).sum()),
+        }
 
     @hookimpl
     def kis_run_end(self, run: TrainingRun, status: str, exposures: IntArray) -> None:
         """Say so if a whole run did not show what was planned: something between loader and model changed the rows."""
         counted = not run.start_step or saved_exposures(run) is not None
-        planned = self.plan.exposures.counts(len(self.plan))
+        planned = self.plan.counts
         if run.rank == 0 and status == "completed" and counted and not np.array_equal(exposures, planned):
             wrong = np.flatnonzero(exposures != planned)
             run.narrate(
@@ -120,3 +182,56 @@ class Infusion:
                 "are counted as the model's input_ids; a collator or a loss of your own that changes them is the "
                 "first thing to look at. Do not predict from this run."
             )
+
+
+_HINT = "Give the run what it began with; on_mismatch: warn goes on all the same, with other counts."
+
+
+def _placement(config: Config, tokenizer: TextTokenizer) -> Placement:
+    if config.infusion.placement == "rows":
+        return InRows()
+    ends, starts = tokenizer.breaks()
+    return Inline(ends, starts, tokenizer.eos, config.seed)
+
+
+def _of_items(of_facts: npt.NDArray[np.bool_], material: Material, items: Items) -> npt.NDArray[np.bool_]:
+    """Return (items,) from what holds of each told fact, (facts told,); False for pieces of passages."""
+    flags = np.zeros(len(material.knowledge), dtype=np.bool_)
+    flags[material.infused] = of_facts
+    return flags[items.entry]
+
+
+def _holds(material: Material, items: Items) -> npt.NDArray[np.float64] | None:
+    """Return from when until when each item holds, (items, 2), or None if all do all the time."""
+    if material.changing is None:
+        return None
+    of_entries = np.zeros((len(material.knowledge), 2))
+    of_entries[:, 1] = 1.0
+    facts = len(material.knowledge.facts)
+    of_entries[:facts, 0], of_entries[:facts, 1] = material.changing
+    return of_entries[items.entry]
+
+
+def _identity(
+    config: Config, material: Material, tokenizer: TextTokenizer, known: npt.NDArray[np.bool_] | None
+) -> dict[str, Any]:
+    """Return by name what a run's counts hang on beside the amounts, so that a mismatch can be named."""
+    told = hashlib.sha256(np.ascontiguousarray(material.infused).data)
+    told.update(np.ascontiguousarray(material.passages_told).data)
+    relations = sorted({material.knowledge.facts[index].relation for index in material.infused.tolist()})
+    return {
+        "knowledge": material.fingerprint,
+        "told": told.hexdigest()[:16],
+        "sentences": material.book.fingerprint(relations)[:16] if relations else "",
+        "tokenizer": tokenizer.fingerprint,
+        "rendering": str(config.infusion.rendering),
+        "loss": config.infusion.loss,
+        "attention": config.infusion.attention,
+        "known": "" if known is None else hashlib.sha256(known.tobytes()).hexdigest()[:16],
+    }
+
+
+def _summary(counts: IntArray) -> dict[str, float]:
+    if not len(counts):
+        return {"min": 0.0, "max": 0.0, "mean": 0.0}
+    return {"min": float(counts.min()), "max": float(counts.max()), "mean": float(counts.mean())}

@@ -10,13 +10,19 @@ __all__ = ["Fact", "Knowledge", "Passage", "Templates"]
 
 @dataclass(frozen=True)
 class Fact:
-    """A triple. ``relation`` is a Wikidata property (``P36``) or any name of the user's own."""
+    """A triple. ``relation`` is a Wikidata property (``P36``) or any name of the user's own.
+
+    Knowledge that changes is two facts: the old one up to ``until``, the new one from there on.
+    """
 
     subject: str
     relation: str
     object: str
     id: str = ""
     """Unique in its knowledge; sources that find none in the file use ``relation:line`` or the like."""
+    start: float = 0.0
+    """Fraction of the run from which on it holds: all its exposures lie between ``start`` and ``until``."""
+    until: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Passage:
 
     text: str
     id: str
+    start: float = 0.0
+    until: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,53 +1,57 @@
-"""Whole items into rows: online best fit in a seeded order."""
+"""Whole texts into bundles, a bundle the infused part of one row: best fit, or next fit where order matters."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from kis_plugin.seeded import IntArray
+from kis_plugin.seeded import IntArray, hashes
 
-__all__ = ["Packing", "pack"]
+__all__ = ["Packing", "best_fit", "next_fit", "reshuffled"]
+
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Items grouped into bundles, a bundle the infused part of one row.
+    """Texts grouped into bundles.
 
     Attributes:
-        items: Item indices, bundle after bundle, (items,).
-        offsets: (bundles + 1,); bundle b is ``items[offsets[b]:offsets[b + 1]]``.
+        texts: Text numbers, bundle after bundle, (texts,).
+        offsets: (bundles + 1,); bundle b is ``texts[offsets[b]:offsets[b + 1]]``.
     """
 
-    items: IntArray
-    offsets: IntArray
+    texts: npt.NDArray[np.integer]
+    offsets: npt.NDArray[np.integer]
 
     def __len__(self) -> int:
         """Return the number of bundles."""
         return len(self.offsets) - 1
 
-    def bundle(self, index: int) -> IntArray:
-        """Return the items of one bundle."""
-        return self.items[self.offsets[index] : self.offsets[index + 1]]
+    def bundle(self, index: int) -> npt.NDArray[np.integer]:
+        """Return the texts of one bundle."""
+        return self.texts[self.offsets[index] : self.offsets[index + 1]]
 
 
-def pack(order: IntArray, lengths: IntArray, block: int) -> Packing:
-    """Put items, taken in ``order``, into bundles of at most ``block`` tokens.
+def best_fit(texts: IntArray, lengths: IntArray, block: int) -> Packing:
+    """Put texts into bundles of at most ``block`` tokens, each into the fullest bundle that still holds it.
 
-    Each goes to the fullest bundle that still holds it. Bundles are kept by the room they have left and a bit mask
-    says which rooms occur, so an item costs the same however many bundles there are.
+    Bundles are kept by the room they have left and a bit mask says which rooms occur, so a text costs the same however
+    many bundles there are.
 
     Args:
-        order: The items to pack, each once.
-        lengths: Tokens of every item, none above ``block``.
+        texts: The texts to pack, each once, in the order in which they are taken.
+        lengths: Tokens of each, (texts,), none above ``block``.
         block: Tokens a row.
     """
     open_by_room: list[list[int]] = [[] for _ in range(block + 1)]
     rooms = 0  # bit r: some bundle has r tokens left
     bundles = 0
-    place = np.empty(len(order), dtype=np.int64)
-    for at, length in enumerate(lengths[order].tolist()):
+    place = np.empty(len(texts), dtype=np.int32)
+    for at, length in enumerate(_one_by_one(lengths)):
         fitting = rooms >> length
         if fitting:
             room = length + (fitting & -fitting).bit_length() - 1
@@ -59,9 +63,54 @@ def pack(order: IntArray, lengths: IntArray, block: int) -> Packing:
             bundles += 1
         place[at] = bundle
         left = room - length
-        if not open_by_room[left]:
-            rooms |= 1 << left
-        open_by_room[left].append(bundle)
-    by_bundle = np.argsort(place, kind="stable")
+        if left:
+            if not open_by_room[left]:
+                rooms |= 1 << left
+            open_by_room[left].append(bundle)
+    return _grouped(texts, place, bundles)
+
+
+def next_fit(texts: IntArray, lengths: IntArray, block: int, most: int | None = None) -> Packing:
+    """Put texts into bundles in their order: a bundle is closed when the next text does not fit.
+
+    Args:
+        texts: The texts to pack, in the order that bundles keep.
+        lengths: Tokens of each, (texts,), none above ``block``.
+        block: Tokens a bundle.
+        most: Texts a bundle, at most.
+    """
+    ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
+    offsets = [0]
+    while offsets[-1] < len(texts):
+        first = offsets[-1]
+        stop = int(np.searchsorted(ends, ends[first] + block, side="right")) - 1
+        offsets.append(stop if most is None else min(stop, first + most))
+    return Packing(texts, np.array(offsets, dtype=np.int64))
+
+
+def reshuffled(packing: Packing, lengths: IntArray, *key: int) -> Packing:
+    """Return a packing with the same bundles in size, in which texts of one length have changed places.
+
+    So a text meets others in its row, and nothing is packed anew.
+
+    Args:
+        packing: Any packing.
+        lengths: Tokens of each of ``packing.texts``, (texts,).
+        key: Decides who goes where.
+    """
+    places = np.argsort(lengths, kind="stable")
+    texts = np.empty_like(packing.texts)
+    texts[places] = packing.texts[np.lexsort((hashes(len(lengths), *key), lengths))]
+    return Packing(texts, packing.offsets)
+
+
+def _one_by_one(lengths: IntArray) -> Iterator[int]:
+    """Yield plain integers without making all of them at once."""
+    for start in range(0, len(lengths), _CHUNK):
+        yield from lengths[start : start + _CHUNK].tolist()
+
+
+def _grouped(texts: IntArray, place: npt.NDArray[np.int32], bundles: int) -> Packing:
+    order = np.argsort(place, kind="stable")
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(place, minlength=bundles))])
-    return Packing(order[by_bundle], offsets.astype(np.int64))
+    return Packing(texts[order], offsets)

@@ -1,9 +1,9 @@
-"""The plan of one run: from a global row index to the items that row carries, by arithmetic alone.
+"""The plan of one run: from a global row index to the texts that row carries, by arithmetic alone.
 
-The exposures are dealt in rounds. A round shows every item once: one of a few packings, its bundles in an order of
-their own. Bundles in the order of rounds are the slots; the schedule lays slots over the rows of the window. Nothing
-is stored per exposure and nothing changes while the run goes on, so any worker of any rank, before or after a resume,
-gets the same answer for the same row.
+Items that share an amount and a part of the run are dealt together (``deal.py``): their exposures, round by round, are
+the slots. The timetable (``timetable.py``) lays the slots of all deals over the rows of the window. Nothing is stored
+per exposure and nothing changes while the run goes on, so any worker of any rank, before or after a resume, gets the
+same answer for the same row.
 """
 
 from __future__ import annotations
@@ -11,167 +11,250 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.amount import Exposures, exposures
-from kis_plugin.config import InfusionConfig
+from kis_plugin.config import AMOUNTS, InfusionConfig
 from kis_plugin.contracts import Schedule
+from kis_plugin.deal import Deal, Wordings
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.items import Items
-from kis_plugin.packing import pack
-from kis_plugin.seeded import IntArray, hashes, mix, permutation
+from kis_plugin.placement import InRows, Placement
+from kis_plugin.run import Placed
+from kis_plugin.seeded import IntArray
+from kis_plugin.timetable import Span, Timetable, TooDense
 
 __all__ = ["InfusionPlan"]
 
-_PACKINGS = 8  # so that an item does not always meet the same others in its row
-_ORDERS_KEPT = 4  # rounds whose order is remembered; rows are asked for nearly in order
+_MOST_INLINE = 64  # texts that one row takes between its sentences, at most
 
 
 class InfusionPlan:
-    """Which items every row of the run carries.
+    """Which texts every row of the run carries.
 
     Args:
-        variants: What is infused, as one ``Items`` for each wording: item i is the same fact in all of them.
-        amount: How much, and in which window.
-        schedule: Lays slots over the window.
+        items: What is infused.
+        amount: How much, in which window, worded how.
+        schedule: How densely each part of the window is infused.
         rows: Rows of the whole run.
         block: Tokens a row.
         seed: Of everything random here.
+        placement: Where in a row texts stand; at its start by default.
+        holds: (items, 2) from which to which fraction of the run each item holds; None: all of it.
+        known: (items,) whether an item gets the amount for known facts; None: none does.
+        cache: Where packings are kept; None for in memory.
+        identity: What else a resume must find again, by name.
 
     Raises:
-        KISError: The amount needs more rows than the window has.
+        KISError: The amount needs more rows than there are.
     """
 
     def __init__(
         self,
-        variants: Sequence[Items],
+        items: Items,
         amount: InfusionConfig,
         schedule: Schedule,
         rows: int,
         block: int,
         seed: int,
+        placement: Placement | None = None,
+        holds: npt.NDArray[np.float64] | None = None,
+        known: npt.NDArray[np.bool_] | None = None,
+        cache: Path | None = None,
+        identity: Mapping[str, Any] | None = None,
     ) -> None:
-        self.variants, self.schedule, self.block, self.seed = tuple(variants), schedule, block, seed
-        self.rows = rows
-        self.first = math.ceil(amount.window[0] * rows)
-        self.window = max(int(amount.window[1] * rows) - self.first, 0)
-        self._lengths = np.stack([items.lengths for items in variants])  # (variants, items)
-        self.exposures: Exposures = exposures(amount, self._lengths, rows * block, seed)
-        every = self.exposures.rounds
-        wordings = len(self.variants)
-        kinds = min(every, max(_PACKINGS // wordings, 1) * wordings)  # kind k holds items in variant k % wordings
-        self._packings = [
-            pack(permutation(len(self), seed, 2, kind), self._lengths[kind % wordings], block) for kind in range(kinds)
-        ]
-        cycles, rest = divmod(every, kinds) if kinds else (0, 0)
-        sizes_of = [len(packing) for packing in self._packings]
-        self.slots = cycles * sum(sizes_of) + sum(sizes_of[:rest])
-        if self.slots > self.window:  # before anything is made for each round: there may be billions
-            self._refuse(amount)
-        self._rounds = [(turn % kinds, turn % wordings) for turn in range(every)]  # round -> packing, variant
-        if len(self.exposures.extra):
-            # The round of the extra exposures stands anywhere, so that they are not all late in the run.
-            extra = (len(self._packings), every % wordings)
-            self._packings.append(pack(self.exposures.extra, self._lengths[extra[1]], block))
-            self._rounds.insert(mix(seed, 3) % (every + 1), extra)
-        sizes = np.array([len(self._packings[kind]) for kind, _ in self._rounds], dtype=np.int64)
-        self._starts: list[int] = [0, *np.cumsum(sizes).tolist()]
-        self.slots = self._starts[-1]
-        self._orders: OrderedDict[int, IntArray] = OrderedDict()
-        if self.slots > self.window:
-            self._refuse(amount)
+        self.items, self.rows, self.block, self.seed = items, rows, block, seed
+        self.schedule, self.placement = schedule, placement or InRows()
+        self.first, stop = _row_at(amount.window[0], rows), _row_at(amount.window[1], rows)
+        self.window = max(stop - self.first, 0)
+        self._amount, self._cache, self._identity = amount, cache, dict(identity or {})
+        self._wordings = Wordings(items, amount.templates == "random", seed)
+        self._groups = list(self._grouped(known))
+        self._cohorts = [cohort for group in self._groups for cohort in self._split(*group, holds)]
+        most = None if not self.placement.anywhere else 1
+        while True:
+            try:
+                self._deals = self._dealt(most)
+                self._timetable = self._laid_out()
+                break
+            except TooDense as dense:
+                if most is None or most >= _MOST_INLINE:
+                    raise self._too_much(dense) from None
+                most *= 2
+        self.slots = sum(deal.slots for deal in self._deals)
 
     def __len__(self) -> int:
         """Return the number of items."""
-        return int(self._lengths.shape[1])
+        return len(self.items)
 
     @property
-    def facts(self) -> int:
-        """Facts and passages that are infused."""
-        return self.variants[0].facts
+    def counts(self) -> IntArray:
+        """Exposures of each item in the whole run: (items,)."""
+        counts = np.zeros(len(self.items), dtype=np.int64)
+        for members, shown in self._groups:
+            counts[members] = shown.counts(len(members))
+        return counts
 
-    @property
+    @cached_property
     def tokens_per_round(self) -> float:
-        """Tokens it takes to show everything once, the mean over variants."""
-        return float(self._lengths.sum(axis=1).mean())
+        """Tokens it takes to show everything once that is not known already, the mean over wordings."""
+        members, _ = self._groups[0]
+        return float(np.mean([self._wordings.lengths(turn, members).sum() for turn in range(self._wordings.cycle)]))
 
-    @property
+    @cached_property
     def infused_tokens(self) -> int:
         """Tokens of all exposures, their EOS included."""
-        return self.exposures.infused_tokens(self._lengths)
+        return sum(self._tokens_of(members, shown) for members, shown in self._groups)
 
     @property
     def frequency(self) -> float:
-        """Mean exposures per item."""
-        return float(self.exposures.counts(len(self)).mean()) if len(self) else 0.0
+        """Mean exposures per item, known ones left out."""
+        members, shown = self._groups[0]
+        return shown.rounds + len(shown.extra) / len(members) if len(members) else 0.0
 
-    def told_in(self, row: int) -> tuple[IntArray, int] | None:
-        """Return the items that global row ``row`` carries, in order, and their variant, or None for base text."""
-        if not 0 <= row - self.first < self.window:
+    def infused(self, row: int) -> bool:
+        """Return whether anything is infused into global row ``row``."""
+        return self._timetable.at(row) is not None
+
+    def told_in(self, row: int) -> npt.NDArray[np.integer] | None:
+        """Return the numbers of the texts that row ``row`` carries, in order, or None for base text."""
+        at = self._timetable.at(row)
+        return None if at is None else self._deals[at[0]].bundle(at[1])
+
+    def place(self, row: int, base: npt.NDArray[np.integer]) -> Placed | None:
+        """Return how row ``row`` is infused, or None for a row of base text."""
+        texts = self.told_in(row)
+        if texts is None:
             return None
-        slot = self.schedule.slot_of(row - self.first, self.slots, self.window, self.seed)
-        if slot is None:
-            return None
-        turn = bisect_right(self._starts, slot) - 1
-        kind, variant = self._rounds[turn]
-        packing = self._packings[kind]
-        bundle = packing.bundle(int(self._order(turn, len(packing))[slot - self._starts[turn]]))
-        return bundle[np.argsort(hashes(len(bundle), self.seed, 5, slot), kind="stable")], variant
+        where, lengths = self._where(texts)
+        return Placed(
+            tokens=self.items.tokens[where].astype(np.int32, copy=False),
+            lengths=lengths,
+            pieces=self.placement.pieces(row, lengths, base),
+            targets=None if self.items.targets is None else self.items.targets[where].astype(np.bool_),
+            apart=self._amount.attention == "sentence",
+        )
 
-    def head(self, row: int) -> npt.NDArray[np.int32] | None:
-        """Return the tokens that row ``row`` begins with, at most ``block``, or None for a row of base text."""
-        told = self.told_in(row)
-        return None if told is None else self.tokens(*told)
-
-    def tokens(self, items: IntArray, variant: int) -> npt.NDArray[np.int32]:
-        """Return the tokens of ``items`` in one variant, one after the other."""
-        texts = self.variants[variant]
-        return np.concatenate([texts.tokens[texts.offsets[item] : texts.offsets[item + 1]] for item in items])
+    def tokens(self, texts: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+        """Return the tokens of some texts, one after the other."""
+        return self.items.tokens[self._where(texts)[0]].astype(np.int32, copy=False)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return what must be the same for a resumed run to keep its counts; its hash names the schedule."""
+        """Return what must be the same for a resumed run to keep its counts, by name."""
         return {
-            "items": [items.fingerprint for items in self.variants],
-            "exposures": [self.exposures.rounds, len(self.exposures.extra)],
+            **self._identity,
+            "items": self.items.fingerprint,
+            "exposures": [[len(members), shown.rounds, len(shown.extra)] for members, shown in self._groups],
+            "templates": self._amount.templates,
+            "placement": self.placement.name,
             "rows": self.rows,
             "block": self.block,
             "window": [self.first, self.window],
-            "schedule": self.schedule.name,
+            "schedule": [self.schedule.name, *self.schedule.weights(64)],
             "seed": self.seed,
         }
 
-    @property
+    @cached_property
     def schedule_hash(self) -> str:
         """Hash of the fingerprint."""
         return hashlib.sha256(json.dumps(self.fingerprint(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle without the remembered orders: a loader's workers make their own."""
-        return self.__dict__ | {"_orders": OrderedDict()}
-
-    def _order(self, turn: int, bundles: int) -> IntArray:
-        """Return the order of the bundles in one round."""
-        order = self._orders.get(turn)
-        if order is None:
-            order = self._orders[turn] = permutation(bundles, self.seed, 4, turn)
-            if len(self._orders) > _ORDERS_KEPT:
-                self._orders.popitem(last=False)
-        return order
-
-    def _refuse(self, amount: InfusionConfig) -> None:
-        per_round = max(len(packing) for packing in self._packings)
-        name = next(key for key in ("frequency", "share", "tokens") if getattr(amount, key) is not None)
-        raise KISError(
-            Problem(
-                f"infusion.{name}",
-                f"{getattr(amount, name)}, which takes {self.slots} rows of {self.block} tokens",
-                f"at most {self.window} rows, the part {amount.window} of a run of {self.rows}",
-                f"The greatest frequency that fits is about {self.window // per_round}; or train on more tokens.",
-            )
+    def _grouped(self, known: npt.NDArray[np.bool_] | None) -> Iterator[tuple[IntArray, Exposures]]:
+        """Yield items with how often each is shown: those that get the whole amount first, then the known ones."""
+        tokens = self.rows * self.block
+        amount = self._amount
+        if known is not None and known.any():
+            less = InfusionConfig(frequency=amount.known_frequency)
+            rest = np.flatnonzero(known)
+            shown = exposures(less, lambda turn: self._wordings.lengths(turn, rest), len(rest), 1, tokens, self.seed)
+            told = self._tokens_of(rest, shown)
+            members = np.flatnonzero(~known)
+        else:
+            rest, shown, told = np.empty(0, dtype=np.int64), None, 0
+            members = np.arange(len(self.items), dtype=np.int64)
+        if amount.frequency is None:
+            asked = amount.tokens if amount.tokens is not None else int((amount.share or 0.0) * tokens)
+            amount = InfusionConfig(tokens=max(asked - told, 0))
+        lengths, cycle = self._wordings.lengths, self._wordings.cycle
+        yield (
+            members,
+            exposures(amount, lambda turn: lengths(turn, members), len(members), cycle, tokens, self.seed),
         )
+        if shown is not None:
+            yield rest, shown
+
+    def _split(
+        self, members: IntArray, shown: Exposures, holds: npt.NDArray[np.float64] | None
+    ) -> Iterator[tuple[IntArray, Exposures, int, int]]:
+        """Yield the items of one group by the rows of the run in which they hold."""
+        last = self.first + self.window
+        if holds is None:
+            yield members, shown, self.first, last
+            return
+        spans, which = np.unique(holds[members], axis=0, return_inverse=True)
+        extra = np.zeros(len(members), dtype=np.bool_)
+        extra[shown.extra] = True
+        for number, (start, until) in enumerate(spans.tolist()):
+            mine = np.flatnonzero(which.ravel() == number)
+            first = min(max(_row_at(start, self.rows), self.first), last)
+            stop = max(min(_row_at(until, self.rows), last), first)
+            if first == stop and shown.counts(len(members))[mine].any():
+                found = f"facts that hold from {start:g} until {until:g} of the run, outside the window"
+                expected = f"facts that hold in some of the window {list(self._amount.window)}"
+                raise KISError(Problem("infusion.window", found, expected, "Leave them out, or widen the window."))
+            yield members[mine], Exposures(shown.rounds, np.flatnonzero(extra[mine])), first, stop
+
+    def _dealt(self, most: int | None) -> list[Deal]:
+        room = self.placement.room(self.block)
+        in_order = bool(getattr(self.schedule, "in_order", False))
+        return [
+            Deal(self._wordings, members, shown, room, most, in_order, (self.seed, 8, number), self._cache)
+            for number, (members, shown, _, _) in enumerate(self._cohorts)
+        ]
+
+    def _laid_out(self) -> Timetable:
+        slots = sum(deal.slots for deal in self._deals)
+        if slots > self.window:
+            raise TooDense(self.window / slots)
+        spans = [
+            Span(first, stop, deal.slots) for deal, (_, _, first, stop) in zip(self._deals, self._cohorts, strict=True)
+        ]
+        return Timetable(spans, self.first, self.window, self.schedule, self.seed)
+
+    def _tokens_of(self, members: IntArray, shown: Exposures) -> int:
+        cycles, rest = divmod(shown.rounds, self._wordings.cycle)
+        totals = [int(self._wordings.lengths(turn, members).sum()) for turn in range(self._wordings.cycle)]
+        extra = self._wordings.lengths(shown.rounds, members[shown.extra])
+        return cycles * sum(totals) + sum(totals[:rest]) + int(extra.sum())
+
+    def _where(self, texts: npt.NDArray[np.integer]) -> tuple[IntArray, tuple[int, ...]]:
+        """Return the indices of the tokens of some texts, and the length of each text."""
+        starts = self.items.offsets[texts]
+        lengths = self.items.offsets[texts + 1] - starts
+        ends = np.cumsum(lengths)
+        return np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1]), tuple(lengths.tolist())
+
+    def _too_much(self, dense: TooDense) -> KISError:
+        name = next(key for key in AMOUNTS if getattr(self._amount, key) is not None)
+        slots = sum(deal.slots for deal in self._deals)
+        fits = f"{self.frequency * dense.fits:.3g} exposures a fact"
+        found = f"{getattr(self._amount, name)}, which takes {slots} rows of {self.block} tokens"
+        if slots <= self.window:
+            found += f", more than there are where schedule {self.schedule.name!r} is densest"
+        if len(self._cohorts) > 1:
+            found += " (facts that hold for a part of the run need theirs there)"
+        expected = f"at most {self.window} rows, the part {self._amount.window} of a run of {self.rows}"
+        hint = f"What fits is about {fits}; or train on more tokens."
+        return KISError(Problem(f"infusion.{name}", found, expected, hint))
+
+
+def _row_at(fraction: float, rows: int) -> int:
+    """Return the first row at or after a fraction of the run, exactly: 0.7 of 10 rows is row 7."""
+    return math.ceil(Fraction(str(fraction)) * rows)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from kis_plugin.sentences import TextTokenizer
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Infuser", "ModelView", "TrainingRun"]
+__all__ = ["Infuser", "ModelView", "Piece", "Placed", "TrainingRun"]
 
 
 def _to_stderr(line: str) -> None:
@@ -28,6 +28,10 @@ def _to_stderr(line: str) -> None:
 
 def _nowhere(records: Sequence[Record]) -> None:
     """Publish nothing: what a run has before its session starts."""
+
+
+def _untold() -> None:
+    """Know nothing of facts: what a run does before its session starts."""
 
 
 def _alone(array: IntArray) -> IntArray:
@@ -48,13 +52,49 @@ class ModelView(Protocol):
         """Return a context manager that puts the model into evaluation mode and restores mode and RNG state after."""
 
 
+class Piece(NamedTuple):
+    """A stretch of an infused row: tokens ``first`` to ``stop`` (not included) of what is told, or of the base row."""
+
+    told: bool
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One infused row of T tokens.
+
+    Attributes:
+        tokens: (told,) ids of the infused tokens.
+        lengths: Tokens of each text among them.
+        pieces: What the row is made of, from its start; T tokens together.
+        targets: (told,) False for infused tokens that are no training targets; None if all are.
+        apart: Whether each text is to see itself only.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    lengths: tuple[int, ...]
+    pieces: tuple[Piece, ...]
+    targets: npt.NDArray[np.bool_] | None = None
+    apart: bool = False
+
+    def joined(self, told: npt.NDArray[Any], base: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a column of the row, (T,), from its values over infused tokens, (told,), and over the base row, (T,)."""
+        return np.concatenate([(told if piece.told else base)[piece.first : piece.stop] for piece in self.pieces])
+
+
 class Infuser(Protocol):
-    """Says what rows begin with. Must pickle: it goes to the loader's worker processes."""
+    """Rewrites the rows of the data. Must pickle: it goes to the loader's worker processes."""
 
-    def head(self, row: int) -> npt.NDArray[np.int32] | None:
-        """Return the tokens that global row ``row`` of the run begins with, or None for a row of base text.
+    def infused(self, row: int) -> bool:
+        """Return whether anything is infused into global row ``row`` of the run."""
 
-        At most T of them; the adapter fills the rest of the row with the start of the base text.
+    def place(self, row: int, base: npt.NDArray[np.integer]) -> Placed | None:
+        """Return how global row ``row`` of the run is infused, or None for a row of base text.
+
+        Args:
+            row: Counted over all ranks and epochs, in the order of consumption.
+            base: (T,) token ids of the base row that is to be trained on there.
         """
 
 
@@ -88,6 +128,9 @@ class TrainingRun:
     """Tells the user something that is no result; stderr unless the host has better."""
     publish: Callable[[Sequence[Record]], None] = _nowhere
     """Takes records to every place that metrics go to; set by the session."""
+    told: Callable[[], IntArray | None] = _untold
+    """Returns the places in the knowledge's facts of those that the run tells, once the run has started; set by the
+    session."""
     sum_over_ranks: Callable[[IntArray], IntArray] = _alone
     """Sums an array over ranks; every rank calls it."""
 

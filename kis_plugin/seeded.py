@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["IntArray", "hashes", "mix", "permutation"]
+__all__ = ["IntArray", "hashes", "mix", "mixed_in", "permutation"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -20,11 +20,16 @@ def mix(*values: int) -> int:
     """Hash integers to 64 bits: SplitMix64 (Steele, Lea, Flood 2014) over each value in turn."""
     state = 0
     for value in values:
-        state = (state + _GOLDEN + (value & _MASK)) & _MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
-        state ^= state >> 31
+        state = mixed_in(state, value)
     return state
+
+
+def mixed_in(state: int, value: int) -> int:
+    """Return ``mix(*values, value)`` where ``state`` is ``mix(*values)``: one step where the rest is known."""
+    state = (state + _GOLDEN + (value & _MASK)) & _MASK
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+    return state ^ (state >> 31)
 
 
 def hashes(n: int, *key: int) -> npt.NDArray[np.uint64]:

@@ -19,6 +19,7 @@ from kis_plugin.seeded import IntArray
 __all__ = ["Session"]
 
 _RUN_FIELDS = {field.name for field in fields(Run)}
+_END_FIELDS = {field.name for field in fields(End)}
 
 
 class Session:
@@ -43,7 +44,7 @@ class Session:
                     "The rows before it were not infused. To infuse from here on, load its weights into a new run.",
                 )
             )
-        self.run = replace(run, publish=self.publish)
+        self.run = replace(run, publish=self.publish, told=self._told)
         self._manager = new_manager()
         for number, plugin in enumerate([*self._built(), *host]):
             name = f"{number} {type(plugin).__module__}.{type(plugin).__qualname__}"
@@ -108,13 +109,12 @@ class Session:
         self._ended = True
         exposures = self.exposures()
         status: Literal["completed", "stopped"] = "completed" if step >= self.run.steps else "stopped"
-        achieved = {name: float(getattr(exposures, name)()) for name in ("min", "max", "mean")}
-        extra = (
-            {} if self._before is not None or not self.run.start_step else {"counted_from_step": self.run.start_step}
-        )
-        end = End(status=status, step=step, tokens=self.run.tokens_at(step), achieved_frequency=achieved, extra=extra)
-        self.publish([end])
+        self.publish([self._end_record(status, step, exposures)])
         self._hook.kis_run_end(run=self.run, status=status, step=step, exposures=exposures)
+
+    def _told(self) -> IntArray | None:
+        told: IntArray | None = self._hook.kis_told(run=self.run)
+        return told
 
     def _built(self) -> list[object]:
         """Build the run plugins that were registered, built-ins first."""
@@ -141,11 +141,32 @@ class Session:
             **known,
         )
 
+    def _end_record(self, status: Literal["completed", "stopped"], step: int, exposures: IntArray) -> End:
+        values: dict[str, Any] = {}
+        if self.run.start_step and self._before is None and not self.run.rank:
+            values["counted_from_step"] = self.run.start_step
+        for part in self._hook.kis_end_record(run=self.run, exposures=exposures):
+            values |= part
+        return End(
+            status=status,
+            step=step,
+            tokens=self.run.tokens_at(step),
+            extra={key: value for key, value in values.items() if key not in _END_FIELDS},
+            **{key: value for key, value in values.items() if key in _END_FIELDS},
+        )
+
     def _exposures_before(self) -> IntArray | None:
         """Return the exposures before a resume, on rank 0; they are summed over ranks once."""
         if not self.run.start_step or self.run.rank:
             return None
         before = saved_exposures(self.run)
+        now = int(np.sum(self._hook.kis_exposures(run=self.run), axis=0).shape[0])
+        if before is not None and len(before) != now:
+            self.run.narrate(
+                f"kis: warning: {len(before)} sentences were counted up to step {self.run.start_step}, there are {now} "
+                "now; the achieved frequency in the log will count from here only."
+            )
+            return None
         if before is None:
             self.run.narrate(
                 f"kis: warning: {self.run.folder} has no exposures-{self.run.start_step}.npz; the infusion goes on "

@@ -11,45 +11,65 @@ import numpy.typing as npt
 import torch
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run import Infuser
+from kis_plugin.run import Infuser, Placed
 from kis_plugin.seeded import permutation
 
 __all__ = ["Splice", "block_size"]
 
-Tokens = npt.NDArray[np.int32]
-
 # What a column with one value a token holds over infused tokens.
-COLUMNS: dict[str, Callable[[Tokens], Tokens]] = {
-    "input_ids": lambda head: head,
-    "labels": lambda head: head,
-    "attention_mask": np.ones_like,
-    "token_type_ids": np.zeros_like,
-    "special_tokens_mask": np.zeros_like,
-    "position_ids": lambda head: np.arange(len(head), dtype=np.int32),
+COLUMNS: dict[str, Callable[[Placed], npt.NDArray[Any]]] = {
+    "input_ids": lambda placed: placed.tokens,
+    "labels": lambda placed: placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE),
+    "attention_mask": lambda placed: np.ones_like(placed.tokens),
+    "token_type_ids": lambda placed: np.zeros_like(placed.tokens),
+    "special_tokens_mask": lambda placed: np.zeros_like(placed.tokens),
+    "position_ids": lambda placed: np.arange(len(placed.tokens), dtype=np.int32),
 }
+_NONE = np.int32(-100)  # a label that transformers takes no loss of
 _EXAMINED = 64
 
 
 @dataclass(frozen=True)
 class Splice:
-    """Puts a row's infused tokens before the start of its base text; the row keeps its length."""
+    """Puts a row's infused tokens into its example; the row keeps its length.
+
+    Attributes:
+        infuser: Says what goes where.
+        block: Tokens a row, T.
+        apart: Each infused text sees itself only: examples get ``position_ids`` that start over at each of them.
+    """
 
     infuser: Infuser
     block: int
+    apart: bool = False
 
     def __call__(self, row: int, base: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the example for ``row``; the base one if nothing is infused there."""
-        head = self.infuser.head(row)
-        if head is None:
-            return base
+        if not self.infuser.infused(row):
+            return self._parted(base, ()) if self.apart else base
         if len(base["input_ids"]) != self.block:
             found = f"a row of {len(base['input_ids'])} tokens at row {row} of the run"
             raise KISError(Problem("train_dataset", found, f"{self.block} tokens in every row", _PACK_HINT))
+        placed = self.infuser.place(row, base["input_ids"])
+        assert placed is not None
         example = dict(base)
-        for name, start in COLUMNS.items():
+        for name, told in COLUMNS.items():
             if name in example and not (name == "position_ids" and _one_document(example[name])):
-                example[name] = _join(start(head), example[name])
-        return example
+                example[name] = _joined(placed, told(placed), example[name])
+        if "labels" not in example and placed.targets is not None:
+            ids = np.asarray(example["input_ids"], dtype=np.int64)
+            hidden = placed.joined(~placed.targets, np.zeros(self.block, dtype=np.bool_))
+            example["labels"] = _like(base["input_ids"], np.where(hidden, _NONE, ids))
+        return self._parted(example, placed.lengths) if self.apart else example
+
+    def _parted(self, example: Mapping[str, Any], lengths: Sequence[int]) -> Mapping[str, Any]:
+        """Return an example with positions that start over at each text, and no mask: models then see the parts."""
+        if not lengths and "position_ids" in example:
+            return {name: column for name, column in example.items() if name != "attention_mask"}
+        ends = [*lengths, self.block - sum(lengths)]
+        positions = np.concatenate([np.arange(length, dtype=np.int64) for length in ends])
+        parted = {name: column for name, column in example.items() if name != "attention_mask"}
+        return parted | {"position_ids": _like(example["input_ids"], positions)}
 
 
 _PACK_HINT = "Concatenate and cut your texts into rows of one length, as transformers' run_clm.py does."
@@ -113,11 +133,19 @@ def _one_document(positions: Any) -> bool:
     return bool((np.diff(np.asarray(positions)) == 1).all())
 
 
-def _join(head: Tokens, column: Any) -> Any:
-    """Return head, then the start of the column, in the column's own type and length."""
-    rest = column[: len(column) - len(head)]
+def _joined(placed: Placed, told: npt.NDArray[Any], base: Any) -> Any:
+    """Return a column of an infused row in the base column's own type."""
+    if isinstance(base, torch.Tensor):
+        infused = torch.from_numpy(told).to(base.dtype)
+        return torch.cat([(infused if piece.told else base)[piece.first : piece.stop] for piece in placed.pieces])
+    if isinstance(base, np.ndarray):
+        return placed.joined(told.astype(base.dtype), base)
+    values = told.tolist()
+    return [value for piece in placed.pieces for value in (values if piece.told else base)[piece.first : piece.stop]]
+
+
+def _like(column: Any, values: npt.NDArray[Any]) -> Any:
+    """Return values as a column of the same type."""
     if isinstance(column, torch.Tensor):
-        return torch.cat([torch.from_numpy(head).to(column.dtype), rest])
-    if isinstance(column, np.ndarray):
-        return np.concatenate([head.astype(column.dtype), rest])
-    return [*head.tolist(), *rest]
+        return torch.from_numpy(values).to(column.dtype)
+    return values.astype(column.dtype) if isinstance(column, np.ndarray) else values.tolist()

@@ -138,15 +138,18 @@ class InfusedLoader(DataLoader[torch.Tensor]):
     def _infused(self, rows: range, batch: torch.Tensor) -> torch.Tensor:  # (B, T + 1 or more)
         """Return the batch with its infused rows; the base's own batch is never changed."""
         assert self._infuser is not None
-        heads = [self._infuser.head(row) for row in rows]
-        if all(head is None for head in heads):
+        told = [place for place, row in enumerate(rows) if self._infuser.infused(row)]
+        if not told:
             return batch
         infused = batch[:, : self.block + 1].to(torch.int64, copy=True)
-        for place, head in enumerate(heads):
-            if head is not None:
-                infused[place, 0] = self.eos
-                infused[place, 1 : 1 + len(head)] = torch.from_numpy(head)
-                infused[place, 1 + len(head) :] = batch[place, : self.block - len(head)]
+        for place in told:
+            base = infused[place].numpy()  # (T + 1,)
+            placed = self._infuser.place(rows[place], base[1:])
+            assert placed is not None
+            begins = placed.pieces[0].told
+            row = placed.joined(placed.tokens, base[: self.block] if begins else base[1:])
+            infused[place, 0] = self.eos if begins else int(base[0])
+            infused[place, 1:] = torch.from_numpy(row)
         return infused
 
 

@@ -82,7 +82,7 @@ def test_everything_of_the_example_is_listed_with_its_distribution(example):
     assert found == [
         ("sources", "ini"),
         ("templates", "telegraph"),
-        ("schedules", "block"),
+        ("schedules", "first_half"),
         ("probes", "reversed_order"),
         ("laws", "same_for_all"),
         ("run_plugins", "StepTable"),
@@ -94,7 +94,7 @@ def example_config(folder: Path) -> dict:
     return {
         "knowledge": str(folder / "facts.ini"),
         "templates": "telegraph",
-        "infusion": {"frequency": 2, "schedule": "block"},
+        "infusion": {"frequency": 2, "schedule": "first_half"},
         "retention": {"probes": {"options": 2, "templates": ["held_out", "reversed_order"]}, "control": 0},
     }
 
@@ -214,7 +214,7 @@ def test_the_example_is_found_where_pip_installs_it(here):
         command, env={**os.environ, "PYTHONPATH": paths}, check=True, capture_output=True, text=True
     )
     names = {item["name"] for item in json.loads(listed.stdout) if item["distribution"] == "kis-example 1.0"}
-    assert names == {"ini", "telegraph", "block", "reversed_order", "same_for_all", "StepTable"}
+    assert names == {"ini", "telegraph", "first_half", "reversed_order", "same_for_all", "StepTable"}
 
 
 def test_the_documentation_shows_every_hook_with_its_arguments():

@@ -3,7 +3,7 @@
 from kis_example.laws import FloorLaw
 from kis_example.metrics import StepTable
 from kis_example.probes import reversed_order
-from kis_example.schedules import Block
+from kis_example.schedules import FirstHalf
 from kis_example.sources import IniSource
 from kis_example.templates import Telegraph
 from kis_plugin import hookimpl
@@ -21,7 +21,7 @@ def kis_register_templates(register):
 
 @hookimpl
 def kis_register_schedules(register):
-    register(Block())
+    register(FirstHalf())
 
 
 @hookimpl

@@ -1,11 +1,8 @@
-"""Infused rows in one block at the start of the window."""
+"""All of the infusion in the first half of the window."""
 
 
-class Block:
-    name = "block"
+class FirstHalf:
+    name = "first_half"
 
-    def row_of(self, slot: int, slots: int, rows: int, seed: int) -> int:
-        return slot
-
-    def slot_of(self, row: int, slots: int, rows: int, seed: int) -> "int | None":
-        return row if row < slots else None
+    def weights(self, parts: int) -> "list[int]":
+        return [1 if part < parts // 2 else 0 for part in range(parts)]

@@ -1,0 +1,197 @@
+"""The exposures of items that share an amount, dealt in rounds: which texts each infused row carries.
+
+A round shows every item once, in one of a few packings and in an order of its own. The bundles of all rounds, one
+after the other, are the slots; where they lie in the run is not decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.amount import Exposures
+from kis_plugin.items import Items
+from kis_plugin.packing import Packing, best_fit, next_fit, reshuffled
+from kis_plugin.seeded import IntArray, hashes, mix, permutation
+
+if TYPE_CHECKING:
+    from kis_plugin.cache import Writer
+
+__all__ = ["Deal", "Wordings"]
+
+_PACKINGS = 8  # so that an item does not always meet the same others in its row
+_RANDOM_TEXTS = 1 << 22  # texts in all packings of random wordings, which are packed one by one
+_RANDOM_MOST = 64
+_ORDERS_KEPT = 4  # rounds whose order is remembered; rows are asked for nearly in order
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Which wording each round tells an item in.
+
+    Attributes:
+        items: What is told.
+        random: Drawn anew for each round and item; else all wordings take turns.
+        seed: Of the draws.
+    """
+
+    items: Items
+    random: bool
+    seed: int
+
+    @property
+    def cycle(self) -> int:
+        """Rounds after which the wordings begin anew."""
+        if not self.random or self.items.wordings == 1:
+            return self.items.wordings
+        return max(min(_RANDOM_TEXTS // max(len(self.items), 1), _RANDOM_MOST), _PACKINGS)
+
+    def texts(self, turn: int, members: IntArray) -> IntArray:
+        """Return the text number of each of some items in round ``turn``: (members,)."""
+        if not self.random:
+            return members + turn % self.cycle * len(self.items)
+        own = self.items.own[members].astype(np.uint64)
+        drawn = hashes(len(self.items), self.seed, 6, turn % self.cycle)[members] % own
+        return members + drawn.astype(np.int64) * len(self.items)
+
+    def lengths(self, turn: int, members: IntArray) -> IntArray:
+        """Return the tokens of each of some items in round ``turn``: (members,)."""
+        return self.lengths_of(self.texts(turn, members))
+
+    def lengths_of(self, texts: npt.NDArray[np.integer]) -> IntArray:
+        """Return the tokens of some texts, (texts,)."""
+        offsets = self.items.offsets
+        lengths: IntArray = offsets[texts + 1] - offsets[texts]
+        return lengths
+
+
+class Deal:
+    """The slots of some items.
+
+    Args:
+        wordings: Of all items.
+        members: The numbers of the items dealt here, sorted.
+        exposures: How often each of them is shown; ``extra`` holds places in ``members``.
+        room: Tokens that one slot takes at most.
+        most: Texts that one slot takes at most; None for as many as fit.
+        in_order: Every round tells the items in the same order.
+        key: Seed, and the number of this deal.
+        cache: Where packings are kept; None for in memory.
+    """
+
+    def __init__(
+        self,
+        wordings: Wordings,
+        members: IntArray,
+        exposures: Exposures,
+        room: int,
+        most: int | None,
+        in_order: bool,
+        key: tuple[int, ...],
+        cache: Path | None = None,
+    ) -> None:
+        self._wordings, self._exposures = wordings, exposures
+        self._room, self._most, self._in_order, self._key = room, most, in_order, key
+        cycle = wordings.cycle
+        fixed = wordings.random or in_order  # nothing to be had from more packings than wordings
+        self._kinds = min(exposures.rounds, cycle if fixed else max(_PACKINGS // cycle, 1) * cycle)
+        self._packings = self._packed(members, cache)
+        sizes = [len(packing) for packing in self._packings]
+        self._starts: list[int] = [0, *np.cumsum(sizes[: self._kinds]).tolist()]  # of the kinds, within all of them
+        # The round of the extra exposures stands anywhere, so that they are not all late in the run.
+        before = mix(*key, 3) % (exposures.rounds + 1)
+        self._extra_first = self._slots_before(before)
+        self._extra = sizes[self._kinds] if len(exposures.extra) else 0
+        self.slots = self._slots_before(exposures.rounds) + self._extra
+        self._orders: OrderedDict[int, IntArray] = OrderedDict()
+
+    def bundle(self, slot: int) -> npt.NDArray[np.integer]:
+        """Return the text numbers of one slot, in the order in which a row tells them."""
+        turn, kind, place = self._place_of(slot)
+        packing = self._packings[kind]
+        bundle = packing.bundle(place if self._in_order else int(self._order(turn, len(packing))[place]))
+        if self._in_order or len(bundle) == 1:
+            return bundle
+        return bundle[np.argsort(hashes(len(bundle), *self._key, 5, slot), kind="stable")]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle without the remembered orders: a loader's workers make their own."""
+        return self.__dict__ | {"_orders": OrderedDict()}
+
+    def _slots_before(self, turn: int) -> int:
+        """Return the slots of the rounds before ``turn``, the extra one left out."""
+        if not self._kinds:
+            return 0
+        cycles, rest = divmod(turn, self._kinds)
+        return cycles * self._starts[-1] + self._starts[rest]
+
+    def _place_of(self, slot: int) -> tuple[int, int, int]:
+        """Return a slot's round, the kind of its packing, and its place in the round's order."""
+        if slot >= self._extra_first:
+            if slot < self._extra_first + self._extra:
+                return -1, self._kinds, slot - self._extra_first
+            slot -= self._extra
+        cycles, rest = divmod(slot, self._starts[-1])
+        kind = bisect_right(self._starts, rest) - 1
+        return cycles * self._kinds + kind, kind, rest - self._starts[kind]
+
+    def _order(self, turn: int, bundles: int) -> IntArray:
+        """Return the order of the bundles in one round."""
+        order = self._orders.get(turn)
+        if order is None:
+            order = self._orders[turn] = permutation(bundles, *self._key, 4, turn)
+            if len(self._orders) > _ORDERS_KEPT:
+                self._orders.popitem(last=False)
+        return order
+
+    def _packed(self, members: IntArray, cache: Path | None) -> list[Packing]:
+        count = self._kinds + bool(len(self._exposures.extra))
+        if cache is None:
+            packings: list[Packing] = []
+            for kind in range(count):
+                packings.append(self._pack(kind, members, packings))
+            return packings
+
+        from kis_plugin.cache import prepared
+
+        def build(writer: Writer) -> None:
+            made: list[Packing] = []
+            for kind in range(count):
+                packing = self._pack(kind, members, made)
+                made.append(packing if kind < self._wordings.cycle else Packing(packing.texts[:0], packing.offsets[:1]))
+                writer.put(f"texts-{kind}", packing.texts.astype(np.uint32))
+                writer.put(f"offsets-{kind}", packing.offsets)
+
+        arrays = prepared(cache, "packings", self._cache_key(members, count), build).arrays
+        return [Packing(arrays[f"texts-{kind}"], arrays[f"offsets-{kind}"]) for kind in range(count)]
+
+    def _cache_key(self, members: IntArray, count: int) -> Mapping[str, Any]:
+        digest = hashlib.sha256(np.ascontiguousarray(members).data)
+        digest.update(np.ascontiguousarray(self._exposures.extra).data)
+        shape = [self._room, self._most, self._in_order, self._wordings.random, self._wordings.seed, *self._key]
+        return {"items": self._wordings.items.fingerprint, "members": digest.hexdigest(), "shape": shape, "kinds": count}
+
+    def _pack(self, kind: int, members: IntArray, made: list[Packing]) -> Packing:
+        """Pack one kind of round; the last is the round of the extra exposures."""
+        extra = kind == self._kinds
+        turn = self._exposures.rounds if extra else kind
+        if extra:
+            members = members[self._exposures.extra]
+        cycle = self._wordings.cycle
+        if not extra and kind >= cycle:
+            like = made[kind % cycle]
+            return reshuffled(like, self._wordings.lengths_of(like.texts), *self._key, 2, kind)
+        texts = self._wordings.texts(turn, members)
+        texts = texts[permutation(len(texts), *self._key, 2, 0 if self._in_order and not extra else kind)]
+        lengths = self._wordings.lengths_of(texts)
+        if self._in_order or self._most is not None:
+            return next_fit(texts, lengths, self._room, self._most)
+        return best_fit(texts, lengths, self._room)
