@@ -1,125 +1,122 @@
-"""What is infused, as tokens: one item a fact, or one a piece of a passage."""
+"""What is infused, as tokens: every wording of every fact, and documents in pieces that fit."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.cache import prepared
+from kis_plugin.choices import chosen
+from kis_plugin.config import Config
+from kis_plugin.contracts import Renderer
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.knowledge import Fact, Passage
+from kis_plugin.item_build import Wording, write_items
+from kis_plugin.material import Material
 from kis_plugin.seeded import IntArray
-from kis_plugin.sentences import Encoded, TextTokenizer, render
+from kis_plugin.sentences import TextTokenizer
 
-if TYPE_CHECKING:
-    from kis_plugin.template_book import TemplateBook
+__all__ = ["Items", "items_key", "load_items"]
 
-__all__ = ["Items", "build_items"]
-
-_CHUNK = 4096  # texts tokenized at a time
-_SENTENCE_END = re.compile(r"[.!?]['\")\]]*(?=\s)|\n+")
+_FORMAT = 1  # of the cache; goes up with every change to what is written
 
 
 @dataclass(frozen=True)
 class Items:
-    """Token sequences, each ended by EOS, end to end in one array.
+    """Token sequences of all texts, end to end. Text ``wording * items + item`` tells item ``item``.
 
     Attributes:
-        tokens: (total,) token ids.
-        offsets: (items + 1,); item i is ``tokens[offsets[i]:offsets[i + 1]]``.
-        facts: Number of facts and passages they come from.
+        tokens: (total,) token ids, uint16 where the vocabulary allows, else int32.
+        offsets: (texts + 1,); text t is ``tokens[offsets[t]:offsets[t + 1]]``.
+        entry: (items,) which fact of the knowledge an item tells; ``len(facts) + p`` for a piece of passage p.
+        own: (items,) wordings of the item's own; wording w of an item with fewer is its wording ``w % own`` again.
+        wordings: Wordings of the items that have most.
+        targets: (total,) 1 where a token is a training target, or None if all are.
+        fingerprint: Hash of all of this.
     """
 
-    tokens: npt.NDArray[np.int32]
+    tokens: npt.NDArray[np.integer]
     offsets: IntArray
-    facts: int
+    entry: npt.NDArray[np.integer]
+    own: npt.NDArray[np.integer]
+    wordings: int
+    targets: npt.NDArray[np.uint8] | None
+    fingerprint: str
 
     def __len__(self) -> int:
         """Return the number of items."""
-        return len(self.offsets) - 1
+        return len(self.entry)
 
     @property
     def lengths(self) -> IntArray:
-        """Tokens of each item, its EOS included: (items,)."""
-        return np.diff(self.offsets)
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of every token of every item."""
-        digest = hashlib.sha256(self.tokens.tobytes())
-        digest.update(self.offsets.tobytes())
-        return digest.hexdigest()[:16]
+        """Tokens of each text, its EOS included where it has one: (wordings, items)."""
+        return np.diff(self.offsets).reshape(self.wordings, len(self))
 
 
-def build_items(
-    facts: Sequence[Fact],
-    passages: Sequence[Passage],
-    book: TemplateBook,
-    tokenizer: TextTokenizer,
-    block: int,
-    variant: int = 0,
-) -> Items:
+def load_items(config: Config, material: Material, tokenizer: TextTokenizer, block: int) -> Items:
     """Render and tokenize everything that is infused.
 
     Args:
-        facts: Each becomes one of its relation's training sentences.
-        passages: Each becomes one item, or several where it does not fit a row, parted between sentences.
-        book: Whose training sentences.
+        config: Its ``infusion`` says how facts are worded, what is a target, and how documents are parted.
+        material: What is infused.
         tokenizer: The run's.
-        block: Tokens a row; an item with its EOS fits into one.
-        variant: Which of the training sentences; relations that have fewer begin again.
+        block: Tokens a row. With placement ``rows`` a text with its EOS fits into one, with ``inline`` into half of
+            one, without EOS.
 
     Raises:
-        KISError: Sentences that do not fit a row (the first few of them), a word of a passage that does not.
+        KISError: Sentences that do not fit (the first 20 of them), a word of a passage that does not, documents with
+            ``loss: object``.
     """
-    rows: list[Sequence[int]] = []
-    problems: list[Problem] = []
-    for start in range(0, len(facts), _CHUNK):
-        batch = facts[start : start + _CHUNK]
-        sentences = [book.of(fact.relation).trained for fact in batch]
-        texts = [render(trained[variant % len(trained)], fact) for trained, fact in zip(sentences, batch, strict=True)]
-        for fact, text, encoded in zip(batch, texts, tokenizer.encode(texts), strict=True):
-            if not 0 < len(encoded.ids) < block:
-                found = f"a sentence of {len(encoded.ids)} tokens: {text[:60]!r}"
-                hint = "Shorten it, or train with longer rows; a sentence is never cut."
-                problems.append(Problem(f"fact {fact.id or text[:40]}", found, f"1 to {block - 1} tokens", hint))
-            rows.append(encoded.ids)
-    if problems:
-        raise KISError(problems[:20])
-    for start in range(0, len(passages), _CHUNK):
-        batch_of = passages[start : start + _CHUNK]
-        for passage, encoded in zip(batch_of, tokenizer.encode([p.text for p in batch_of]), strict=True):
-            rows += _pieces(passage, encoded, block - 1)
-    lengths = np.fromiter((len(row) + 1 for row in rows), dtype=np.int64, count=len(rows))
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
-    tokens = np.full(int(offsets[-1]), tokenizer.eos, dtype=np.int32)
-    for row, offset in zip(rows, offsets[:-1].tolist(), strict=True):
-        tokens[offset : offset + len(row)] = row
-    return Items(tokens, offsets, len(facts) + len(passages))
+    infusion, where = config.infusion, f"{config.path or 'config'} infusion"
+    if infusion.loss == "object" and len(material.passages_told):
+        found = f"object, with {len(material.passages_told)} passages to infuse"
+        raise KISError(Problem(f"{where}.loss", found, "all", "Passages have no object."))
+    renderer: Renderer = chosen("renderers", infusion.rendering, f"{where}.rendering")
+    limit = block // 2 if infusion.placement == "inline" else block - 1
+    wording = Wording(
+        renderer=renderer,
+        one=infusion.templates == "one",
+        inline=infusion.placement == "inline",
+        objects_only=infusion.loss == "object",
+        limit=limit,
+        chunk=min(infusion.chunk or limit, limit),
+    )
+    key = items_key(config, material, tokenizer, block)
+    made = prepared(material.cache, "items", key, lambda writer: write_items(writer, wording, material, tokenizer))
+    arrays = made.arrays
+    return Items(
+        tokens=arrays["tokens"],
+        offsets=arrays["offsets"],
+        entry=arrays["entry"],
+        own=arrays["own"],
+        wordings=made.meta["wordings"],
+        targets=arrays.get("targets"),
+        fingerprint=made.meta["fingerprint"],
+    )
 
 
-def _pieces(passage: Passage, encoded: Encoded, limit: int) -> Iterator[Sequence[int]]:
-    """Yield pieces of at most ``limit`` tokens that end where a sentence ends, else where a word does."""
-    sentence_ends = {match.end() for match in _SENTENCE_END.finditer(passage.text)} | {len(passage.text)}
-    word_ends = {match.start() for match in re.finditer(r"\s", passage.text)}
-    start = 0
-    while start < len(encoded.ids):
-        if len(encoded.ids) - start <= limit:
-            yield encoded.ids[start:]
-            return
-        cut = 0
-        for breaks in (sentence_ends, word_ends):
-            cut = cut or next((i for i in range(start + limit, start, -1) if encoded.ends[i - 1] in breaks), 0)
-        if not cut:
-            begin = encoded.ends[start - 1] if start else 0
-            found = f"no place to part it for {limit} tokens after {passage.text[begin : begin + 40]!r}"
-            raise KISError(
-                Problem(f"passage {passage.id}", found, "a space or a sentence end", "Train with longer rows.")
-            )
-        yield encoded.ids[start:cut]
-        start = cut
+def items_key(config: Config, material: Material, tokenizer: TextTokenizer, block: int) -> Mapping[str, Any]:
+    """Return all that the items depend on, as JSON values."""
+    infusion = config.infusion
+    told = hashlib.sha256()
+    for indices in (material.infused, material.passages_told):
+        told.update(np.ascontiguousarray(indices, dtype=np.int64).data)
+        told.update(b"\n")
+    relations = {material.knowledge.facts[index].relation for index in material.infused.tolist()}
+    return {
+        "format": _FORMAT,
+        "knowledge": material.fingerprint,
+        "told": told.hexdigest(),
+        "rendering": [infusion.rendering.name, dict(infusion.rendering.options)],
+        "one_wording": infusion.templates == "one",
+        "templates": material.book.fingerprint(relations),
+        "tokenizer": tokenizer.fingerprint,
+        "block": block,
+        "placement": infusion.placement,
+        "chunk": infusion.chunk,
+        "loss": infusion.loss,
+    }

@@ -1,18 +1,22 @@
-"""Facts and passages as tokens: whole sentences, and passages parted where a sentence ends."""
+"""Facts and passages as tokens: every wording of every fact, and passages parted where a sentence ends."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from kis_plugin.choices import Choice
+from kis_plugin.config import Config, InfusionConfig
 from kis_plugin.errors import KISError
-from kis_plugin.items import build_items
+from kis_plugin.items import load_items
 from kis_plugin.knowledge import Fact, Knowledge, Passage
-from kis_plugin.sentences import Encoded, render
+from kis_plugin.sentences import Encoded, flat, judged, render
 from kis_plugin.template_book import TemplateBook
 
 EOS = 0
@@ -27,25 +31,60 @@ class CharTokenizer:
     def encode(self, texts):
         return [Encoded(tuple(map(ord, text)), tuple(range(1, len(text) + 1))) for text in texts]
 
+    def encode_ids(self, texts):
+        return flat([list(map(ord, text)) for text in texts])
 
-def texts_of(items):
-    parts = [items.tokens[a:b] for a, b in zip(items.offsets, items.offsets[1:], strict=False)]
-    assert all(part[-1] == EOS for part in parts)
-    return ["".join(map(chr, part[:-1].tolist())) for part in parts]
+    def decode(self, ids):
+        return "".join(map(chr, ids))
+
+    def breaks(self):
+        return judged([chr(i) for i in range(1 << 12)])
 
 
-def build(facts=(), passages=(), block=64, variant=0):
-    return build_items(
-        facts, passages, TemplateBook.load(None, Knowledge(tuple(facts))), CharTokenizer(), block, variant
+@dataclass(frozen=True)
+class StubMaterial:
+    knowledge: Knowledge
+    book: TemplateBook
+    infused: np.ndarray
+    passages_told: np.ndarray
+    fingerprint: str = "k"
+    cache: Path | None = None
+
+
+def material(facts=(), passages=(), infused=None, told=None, cache=None):
+    knowledge = Knowledge(tuple(facts), tuple(passages))
+    return StubMaterial(
+        knowledge,
+        TemplateBook.load(None, knowledge),
+        np.arange(len(facts)) if infused is None else np.array(infused, dtype=np.int64),
+        np.arange(len(passages)) if told is None else np.array(told, dtype=np.int64),
+        cache=cache,
     )
 
 
-def test_a_fact_is_its_training_sentence_and_variants_take_the_next():
-    fact = Fact("Lyon", "P17", "France")
-    trained = TemplateBook.load(None, Knowledge((fact,))).of("P17").trained
+def build(facts=(), passages=(), block=64, tokenizer=None, cache=None, infused=None, told=None, **infusion):
+    config = Config(Path("facts.jsonl"), infusion=InfusionConfig(frequency=1, **infusion))
+    return load_items(config, material(facts, passages, infused, told, cache), tokenizer or CharTokenizer(), block)
+
+
+def texts_of(items, eos=EOS):
+    parts = [items.tokens[a:b] for a, b in zip(items.offsets, items.offsets[1:], strict=False)]
+    if eos is not None:
+        assert all(part[-1] == eos for part in parts)
+        parts = [part[:-1] for part in parts]
+    return ["".join(map(chr, part.tolist())) for part in parts]
+
+
+LYON = Fact("Lyon", "P17", "France")
+
+
+def test_a_fact_is_told_in_each_of_its_training_sentences():
+    trained = TemplateBook.load(None, Knowledge((LYON,))).of("P17").trained
     assert len(trained) >= 2
-    assert [texts_of(build([fact], variant=v))[0] for v in range(len(trained))] == [render(t, fact) for t in trained]
-    assert texts_of(build([fact], variant=len(trained))) == texts_of(build([fact]))
+    items = build([LYON])
+    assert (len(items), items.wordings, items.own.tolist()) == (1, len(trained), [len(trained)])
+    assert texts_of(items) == [render(template, LYON) for template in trained]
+    assert texts_of(build([LYON], templates="one")) == [render(trained[0], LYON)]
 
 
 def test_a_sentence_longer_than_a_row_is_refused_by_name():
@@ -59,7 +98,7 @@ def test_a_passage_is_parted_between_sentences():
         "One two three. Four five six!",
         " Seven eight nine ten eleven.",
     ]
-    assert build(passages=[passage]).facts == 1
+    assert build(passages=[passage]).entry.tolist() == [0]
 
 
 @given(st.text(st.sampled_from("ab .!?\n"), min_size=1, max_size=200), st.integers(8, 40))
@@ -73,10 +112,3 @@ def test_pieces_of_a_passage_are_all_of_it_and_fit(text, block):
 def test_a_word_longer_than_a_row_is_refused():
     with pytest.raises(KISError, match="passage p: found no place to part it for 15 tokens after 'xxxx"):
         build(passages=[Passage("x" * 40, "p")], block=16)
-
-
-def test_items_have_a_fingerprint_of_every_token():
-    one, other = Fact("Lyon", "P17", "France"), Fact("Lyon", "P17", "Franca")
-    assert build([one]).fingerprint == build([one]).fingerprint != build([other]).fingerprint
-    assert build([one]).lengths.tolist() == [len(build([one]).tokens)]
-    assert build([]).lengths.tolist() == np.zeros(0).tolist()

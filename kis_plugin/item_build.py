@@ -1,0 +1,275 @@
+"""Facts and passages to tokens in a stream: while one batch is tokenized on all cores, the next is rendered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.contracts import Rendered, Renderer
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.knowledge import Fact, Passage
+from kis_plugin.parting import parted, strips
+from kis_plugin.seeded import IntArray
+from kis_plugin.sentences import Encoded, TextTokenizer, flat
+
+if TYPE_CHECKING:
+    from kis_plugin.material import Material
+
+__all__ = ["ArrayWriter", "Wording", "write_items"]
+
+_TEXTS = 4096  # tokenized at a time, at most
+_CHARACTERS = 1 << 20  # of a document tokenized at a time, at most
+_AHEAD = 2  # batches rendered while another is tokenized
+_SHOWN = 20  # problems
+
+
+class ArrayWriter(Protocol):
+    """Where arrays go; ``kis_plugin.cache.Writer`` is one."""
+
+    meta: dict[str, Any]
+
+    def append(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Add a piece to a one-dimensional array."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How texts are made.
+
+    Attributes:
+        renderer: Words facts.
+        one: Whether only the first wording is told.
+        inline: Whether texts stand between base sentences: a space before them, no EOS after.
+        objects_only: Whether only tokens that reach into the object are training targets.
+        limit: Tokens a text, at most; EOS not counted.
+        chunk: Tokens a piece of a passage, at most; not above ``limit``.
+    """
+
+    renderer: Renderer
+    one: bool
+    inline: bool
+    objects_only: bool
+    limit: int
+    chunk: int
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Tokenized texts.
+
+    Attributes:
+        entries: Which fact or passage each tells, (texts,).
+        own: Wordings of each, (texts,).
+        ids: Tokens end to end, without EOS, (total,).
+        lengths: (texts,).
+        targets: (total,), or None if all are.
+    """
+
+    entries: npt.NDArray[np.int32]
+    own: npt.NDArray[np.int32]
+    ids: npt.NDArray[np.int32]
+    lengths: IntArray
+    targets: npt.NDArray[np.uint8] | None = None
+
+
+def write_items(writer: ArrayWriter, wording: Wording, material: Material, tokenizer: TextTokenizer) -> None:
+    """Write the arrays of ``Items`` (tokens, offsets, entry, own, perhaps targets), and its wordings and fingerprint.
+
+    Raises:
+        KISError: Sentences that are too long, the first 20 of them; a word of a passage that is.
+    """
+    maker = _Maker(wording, material, tokenizer)
+    vocabulary = len(tokenizer.breaks()[0])
+    output = _Output(writer, None if wording.inline else tokenizer.eos, vocabulary, wording.objects_only)
+    number = 0
+    while number < maker.wordings:
+        for texts in _in_order(maker.jobs(number)):
+            output.write(texts, first=number == 0)
+        maker.raise_problems()
+        number += 1
+    writer.meta |= {"wordings": maker.wordings, "fingerprint": output.fingerprint()}
+
+
+class _Maker:
+    """Renders in the caller's thread and hands out the tokenizing as jobs for another."""
+
+    def __init__(self, wording: Wording, material: Material, tokenizer: TextTokenizer) -> None:
+        self._wording, self._material, self._tokenizer = wording, material, tokenizer
+        self._own: dict[str, int] = {}
+        self._problems: list[Problem] = []
+        # Some tokenizers begin every text with a space of their own.
+        (probe,) = tokenizer.encode(["a"])
+        spaced = bool(probe.ids) and bool(tokenizer.breaks()[1][probe.ids[0]])
+        self._lead = " " if wording.inline and not spaced else ""
+
+    @property
+    def wordings(self) -> int:
+        """Wordings of the facts seen so far: known when the first wording of all of them is rendered."""
+        return max(self._own.values(), default=1)
+
+    def raise_problems(self) -> None:
+        """Raise what was found wrong."""
+        if self._problems:
+            raise KISError(self._problems[:_SHOWN])
+
+    def jobs(self, number: int) -> Iterator[Callable[[], _Texts]]:
+        """Yield what makes the texts of wording ``number``, batch after batch."""
+        wording, facts = self._wording, self._material.knowledge.facts
+        for start in range(0, len(self._material.infused), _TEXTS):
+            entries = self._material.infused[start : start + _TEXTS]
+            batch = [facts[index] for index in entries.tolist()]
+            own = [self._own_of(fact.relation) for fact in batch]
+            book = self._material.book
+            told = [wording.renderer.render(fact, number % n, book) for fact, n in zip(batch, own, strict=True)]
+            yield self._fact_job(entries.astype(np.int32), batch, np.array(own, dtype=np.int32), told)
+        for texts in self._passage_batches():
+            yield self._passage_job(texts)
+
+    def _own_of(self, relation: str) -> int:
+        if relation not in self._own:
+            wording = self._wording
+            self._own[relation] = 1 if wording.one else wording.renderer.wordings(relation, self._material.book)
+        return self._own[relation]
+
+    def _fact_job(
+        self, entries: npt.NDArray[np.int32], facts: Sequence[Fact], own: npt.NDArray[np.int32], told: list[Rendered]
+    ) -> Callable[[], _Texts]:
+        if len(self._problems) >= _SHOWN:
+            self.raise_problems()
+        lead, tokenizer = self._lead, self._tokenizer
+        sentences = [lead + one.text for one in told] if lead else [one.text for one in told]
+
+        def job() -> _Texts:
+            if self._wording.objects_only:
+                encoded = tokenizer.encode(sentences)
+                ids, lengths = flat([one.ids for one in encoded])
+                targets = reaching(encoded, [(one.object[0] + len(lead), one.object[1] + len(lead)) for one in told])
+            else:
+                ids, lengths = tokenizer.encode_ids(sentences)
+                targets = None
+            self._check(facts, sentences, lengths)
+            return _Texts(entries, own, ids, lengths, targets)
+
+        return job
+
+    def _check(self, facts: Sequence[Fact], sentences: Sequence[str], lengths: IntArray) -> None:
+        limit = self._wording.limit
+        for at in np.flatnonzero((lengths < 1) | (lengths > limit)).tolist():
+            found = f"a sentence of {lengths[at]} tokens: {sentences[at][:60]!r}"
+            hint = "Shorten it, or train with longer rows; a sentence is never cut."
+            name = facts[at].id or sentences[at][:40]
+            self._problems.append(Problem(f"fact {name}", found, f"1 to {limit} tokens", hint))
+
+    def _passage_batches(self) -> Iterator[list[tuple[int, Passage, str]]]:
+        """Yield entries and passages with texts of bounded length: whole passages, or strips of long ones."""
+        knowledge = self._material.knowledge
+        batch: list[tuple[int, Passage, str]] = []
+        room = _CHARACTERS
+        for index in self._material.passages_told.tolist():
+            passage = knowledge.passages[index]
+            for text in strips(passage.text, _CHARACTERS):
+                if batch and (len(text) > room or len(batch) == _TEXTS):
+                    yield batch
+                    batch, room = [], _CHARACTERS
+                batch.append((len(knowledge.facts) + index, passage, text))
+                room -= len(text)
+        if batch:
+            yield batch
+
+    def _passage_job(self, batch: Sequence[tuple[int, Passage, str]]) -> Callable[[], _Texts]:
+        texts = [text if text[:1].isspace() else self._lead + text for _, _, text in batch]
+
+        def job() -> _Texts:
+            entries: list[int] = []
+            pieces: list[Sequence[int]] = []
+            for (entry, passage, _), text, encoded in zip(batch, texts, self._tokenizer.encode(texts), strict=True):
+                found = list(parted(text, encoded, self._wording.chunk, f"passage {passage.id}"))
+                entries += repeat(entry, len(found))
+                pieces += found
+            ids, lengths = flat(pieces)
+            return _Texts(np.array(entries, dtype=np.int32), np.ones(len(pieces), dtype=np.int32), ids, lengths)
+
+        return job
+
+
+class _Output:
+    """Writes texts as they come, and hashes what it writes."""
+
+    def __init__(self, writer: ArrayWriter, eos: int | None, vocabulary: int, objects_only: bool) -> None:
+        self._writer, self._eos = writer, eos
+        self._dtype = np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.int32)
+        self._vocabulary = vocabulary
+        self._hashes: dict[str, Any] = {}
+        self._end = 0
+        nothing = np.empty(0, dtype=np.int32)
+        self._put("tokens", nothing, self._dtype)
+        self._put("offsets", np.zeros(1, dtype=np.int64))
+        self._put("entry", nothing)
+        self._put("own", nothing)
+        if objects_only:
+            self._put("targets", nothing.astype(np.uint8))
+
+    def write(self, texts: _Texts, first: bool) -> None:
+        """Write some texts; the first wording also says what they tell."""
+        if len(texts.ids) and int(texts.ids.max()) >= self._vocabulary:
+            found = f"token {texts.ids.max()}"
+            raise KISError(Problem("tokenizer", found, f"ids below {self._vocabulary}, as many as breaks() judges"))
+        tokens, lengths = closed(texts.ids, texts.lengths, self._eos)
+        self._put("tokens", tokens, self._dtype)
+        ends = self._end + np.cumsum(lengths)
+        self._put("offsets", ends)
+        self._end = int(ends[-1]) if len(ends) else self._end
+        if texts.targets is not None:
+            self._put("targets", closed(texts.targets, texts.lengths, None if self._eos is None else 0)[0])
+        if first:
+            self._put("entry", texts.entries)
+            self._put("own", texts.own)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that was written, whatever pieces it came in."""
+        digests = "".join(f"{name} {part.hexdigest()}\n" for name, part in sorted(self._hashes.items()))
+        return hashlib.sha256(digests.encode()).hexdigest()[:16]
+
+    def _put(self, name: str, array: npt.NDArray[Any], dtype: np.dtype[Any] | None = None) -> None:
+        self._hashes.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(array).data)
+        self._writer.append(name, array if dtype is None else array.astype(dtype, copy=False))
+
+
+def closed(ids: npt.NDArray[Any], lengths: IntArray, eos: int | None) -> tuple[npt.NDArray[Any], IntArray]:
+    """Return texts with ``eos`` after each, (total + texts,), and their lengths with it; None adds nothing."""
+    if eos is None:
+        return ids, lengths
+    longer = lengths + 1
+    inside = np.ones(len(ids) + len(lengths), dtype=np.bool_)
+    inside[np.cumsum(longer) - 1] = False
+    out = np.full(len(inside), eos, dtype=ids.dtype)
+    out[inside] = ids
+    return out, longer
+
+
+def reaching(encoded: Sequence[Encoded], spans: Sequence[tuple[int, int]]) -> npt.NDArray[np.uint8]:
+    """Return 1 for each token that reaches into its text's span of characters (first, end): (total,)."""
+    ends, lengths = flat([one.ends for one in encoded])
+    starts, _ = flat([one.starts or (0, *one.ends[:-1])[: len(one.ends)] for one in encoded])
+    first, end = (np.repeat([span[side] for span in spans], lengths) for side in (0, 1))
+    return ((starts < end) & (ends > first)).astype(np.uint8)
+
+
+def _in_order(jobs: Iterable[Callable[[], _Texts]]) -> Iterator[_Texts]:
+    """Yield what the jobs make, in their order; one runs while the caller prepares the next and writes the last."""
+    with ThreadPoolExecutor(1) as worker:
+        waiting: deque[Future[_Texts]] = deque()
+        for job in jobs:
+            waiting.append(worker.submit(job))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
