@@ -80,7 +80,7 @@ class Inline:
         text takes a place of its own while there are some; in a row without any, they stand at its start.
         """
         kept = len(base) - sum(lengths)
-        places = self._places(base, kept)
+        places = self._places(np.asarray(base), kept)
         order = np.argsort(hashes(len(places), self.seed, 7, row), kind="stable")
         chosen = np.sort(np.resize(places[order], len(lengths))).tolist()
         pieces: list[Piece] = []

@@ -23,8 +23,8 @@ COLUMNS: dict[str, Callable[[Placed], npt.NDArray[Any]]] = {
     "attention_mask": lambda placed: np.ones_like(placed.tokens),
     "token_type_ids": lambda placed: np.zeros_like(placed.tokens),
     "special_tokens_mask": lambda placed: np.zeros_like(placed.tokens),
-    "position_ids": lambda placed: np.arange(len(placed.tokens), dtype=np.int32),
 }
+_POSITIONS = "position_ids"
 _NONE = np.int32(-100)  # a label that transformers takes no loss of
 _EXAMINED = 64
 
@@ -54,8 +54,10 @@ class Splice:
         assert placed is not None
         example = dict(base)
         for name, told in COLUMNS.items():
-            if name in example and not (name == "position_ids" and _one_document(example[name])):
+            if name in example:
                 example[name] = _joined(placed, told(placed), example[name])
+        if _POSITIONS in example and not _one_document(example[_POSITIONS]):
+            example[_POSITIONS] = _like(base[_POSITIONS], _running(placed, np.asarray(base[_POSITIONS])))
         if "labels" not in example and placed.targets is not None:
             ids = np.asarray(example["input_ids"], dtype=np.int64)
             hidden = placed.joined(~placed.targets, np.zeros(self.block, dtype=np.bool_))
@@ -64,12 +66,12 @@ class Splice:
 
     def _parted(self, example: Mapping[str, Any], lengths: Sequence[int]) -> Mapping[str, Any]:
         """Return an example with positions that start over at each text, and no mask: models then see the parts."""
-        if not lengths and "position_ids" in example:
+        if not lengths and _POSITIONS in example:
             return {name: column for name, column in example.items() if name != "attention_mask"}
         ends = [*lengths, self.block - sum(lengths)]
         positions = np.concatenate([np.arange(length, dtype=np.int64) for length in ends])
         parted = {name: column for name, column in example.items() if name != "attention_mask"}
-        return parted | {"position_ids": _like(example["input_ids"], positions)}
+        return parted | {_POSITIONS: _like(example["input_ids"], positions)}
 
 
 _PACK_HINT = "Concatenate and cut your texts into rows of one length, as transformers' run_clm.py does."
@@ -97,8 +99,8 @@ def block_size(dataset: Any) -> int:
         lengths.add(length)
         for name, value in example.items():
             per_token = isinstance(value, (Sequence, np.ndarray, torch.Tensor)) and not isinstance(value, str)
-            if name not in COLUMNS and per_token and np.shape(value)[:1] == (length,):
-                expected = f"only columns that KIS knows: {', '.join(COLUMNS)}"
+            if name not in (*COLUMNS, _POSITIONS) and per_token and np.shape(value)[:1] == (length,):
+                expected = f"only columns that KIS knows: {', '.join((*COLUMNS, _POSITIONS))}"
                 raise KISError(Problem(f"{where}[{index}]", f"column {name!r} with a value for each token", expected))
     if len(lengths) > 1:
         found = f"rows of {min(lengths)} to {max(lengths)} tokens"
@@ -131,6 +133,20 @@ def _one_document(positions: Any) -> bool:
     Where they do, models of transformers attend no further back: the base text's borders would cut sentences.
     """
     return bool((np.diff(np.asarray(positions)) == 1).all())
+
+
+def _running(placed: Placed, base: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return positions, (T,), that count on through infused texts, and start over where the base text's do.
+
+    At a row's start infused texts are a document of their own; further on they belong to the one they stand in.
+    """
+    begins = np.diff(base, prepend=base[0] - 2) != 1
+    started = placed.joined(np.arange(len(placed.tokens)) == -1, begins)
+    started[0] = True
+    first = placed.joined(np.zeros(len(placed.tokens), dtype=base.dtype), base)
+    place = np.arange(len(base))
+    start = np.maximum.accumulate(np.where(started, place, 0))
+    return place - start + first[start]
 
 
 def _joined(placed: Placed, told: npt.NDArray[Any], base: Any) -> Any:
