@@ -1,0 +1,145 @@
+"""How surprised a causal language model of ``transformers`` is by texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.seeded import IntArray
+
+__all__ = ["Losses", "Reader"]
+
+_BLOCK = 1024  # as the instances of MiniPLM
+_POSITIONS = 1024  # positions whose logits, (positions, V), are taken to float32 at a time
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a model thinks of texts.
+
+    Attributes:
+        nats: (texts,) minus the log-probability of the whole text.
+        tokens: (texts,) tokens of each.
+    """
+
+    nats: npt.NDArray[np.float64]
+    tokens: IntArray
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model to be loaded, and how it reads.
+
+    Attributes:
+        name: A folder or a name on the Hub.
+        tokenizer: The name of its tokenizer; None for its own.
+        device: ``cpu``, ``cuda`` and so on; None for a GPU if there is one.
+        dtype: Of the weights; ``auto`` as they were saved.
+        block: Tokens it sees at once, at most; None for what it takes, up to 1024.
+        batch_tokens: Rows times padded length of one pass, at most.
+    """
+
+    name: str
+    tokenizer: str | None = None
+    device: str | None = None
+    dtype: str = "auto"
+    block: int | None = None
+    batch_tokens: int = 8192
+
+    def load(self) -> LoadedReader:
+        """Load model and tokenizer.
+
+        Raises:
+            KISError: There is no such model or tokenizer, or no such device or dtype.
+        """
+        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype, None)
+        if not isinstance(dtype, (str, torch.dtype)):
+            raise KISError(Problem("--dtype", repr(self.dtype), "auto, float32, bfloat16 or float16"))
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.tokenizer or self.name)
+            model: Any = AutoModelForCausalLM.from_pretrained(self.name, dtype=dtype)
+            model = model.to(device).eval()
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            hint = "If its tokenizer is missing, name one with --tokenizer." if self.tokenizer is None else ""
+            raise KISError(Problem(f"model {self.name}", reason, "a causal language model", hint)) from error
+        most = getattr(model.config, "max_position_embeddings", None) or _BLOCK
+        block = self.block or min(most, _BLOCK)
+        if block > most:
+            raise KISError(Problem("--block", f"{block}", f"at most the {most} tokens that {self.name} takes"))
+        return LoadedReader(model, tokenizer, block, self.batch_tokens, self.name)
+
+
+class LoadedReader:
+    """A model in memory.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        tokenizer: Its tokenizer.
+        block: Tokens a pass may see, the one that begins a document included.
+        batch_tokens: Rows times padded length of one pass, at most; a single row may be longer.
+        name: What errors call it.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, block: int, batch_tokens: int, name: str) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._block, self._batch_tokens = block, batch_tokens
+        # What the tokenizer itself puts before a document, else the token that ended the one before.
+        begins = [*tokenizer("")["input_ids"][:1], tokenizer.eos_token_id]
+        if begins[0] is None:
+            raise KISError(Problem(f"tokenizer of {name}", "no token that begins or ends a document", "an EOS token"))
+        self._begin = int(begins[0])
+
+    def losses(self, texts: Sequence[str]) -> Losses:
+        """Return the loss of each text; those longer than ``block`` are read in pieces that do not see each other."""
+        encoded = self._tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+        rows: list[Sequence[int]] = []
+        owner: list[int] = []
+        step = self._block - 1
+        for number, ids in enumerate(encoded["input_ids"]):
+            pieces = [ids[first : first + step] for first in range(0, len(ids), step)]
+            rows += pieces
+            owner += [number] * len(pieces)
+        nats = np.zeros(len(texts))
+        for batch in self._batches([len(row) for row in rows]):
+            np.add.at(nats, [owner[place] for place in batch], self._read([rows[place] for place in batch]))
+        tokens = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
+        return Losses(nats, tokens)
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Yield places of rows, longest first, so that rows of like length share a pass."""
+        order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+        start = 0
+        while start < len(order):
+            count = max(self._batch_tokens // (lengths[order[start]] + 1), 1)
+            yield order[start : start + count]
+            start += count
+
+    @torch.no_grad()
+    def _read(self, rows: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+        """Return minus the log-probability of each row after the token that begins a document: (rows,)."""
+        longest = max(len(row) for row in rows)
+        ids = torch.full((len(rows), longest + 1), self._begin)  # (B, T + 1); what pads is not scored
+        scored = torch.zeros((len(rows), longest), dtype=torch.bool)  # (B, T)
+        for number, row in enumerate(rows):
+            ids[number, 1 : len(row) + 1] = torch.tensor(row)
+            scored[number, : len(row)] = True
+        device = self._model.device
+        logits = self._model(input_ids=ids[:, :-1].to(device), use_cache=False).logits  # (B, T, V)
+        owner, position = (index.to(device) for index in torch.nonzero(scored, as_tuple=True))
+        targets = ids[:, 1:].to(device)[owner, position]  # (scored,)
+        sums = np.zeros(len(rows))
+        for at in range(0, len(targets), _POSITIONS):
+            part = slice(at, at + _POSITIONS)
+            some = logits[owner[part], position[part]].float()  # (positions, V)
+            losses = some.logsumexp(dim=1) - some.gather(1, targets[part, None])[:, 0]
+            np.add.at(sums, owner[part].cpu().numpy(), losses.double().cpu().numpy())
+        return sums

@@ -1,0 +1,115 @@
+"""Scores of a whole knowledge: each text under one model, then under the other, so that one at a time is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kis_hf.loss import Losses, Reader
+from kis_plugin.config import Choice, Config, load_config
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.identity import versions
+from kis_plugin.knowledge import Fact, Passage
+from kis_plugin.material import Material, load_material
+from kis_plugin.plugins import find
+from kis_plugin.score_file import Score, entry_key, write_scores
+
+__all__ = ["score_knowledge"]
+
+_CHUNK = 4096  # texts that are sorted by length together
+
+
+def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> int:
+    """Score every fact, in its first wording, and every passage of a configuration's knowledge.
+
+    Args:
+        path: The ``kis.yaml``. Its selection is left aside: it may be waiting for these scores.
+        small: The small model.
+        large: The large model.
+        output: The file to write.
+
+    Returns:
+        How many entries were scored.
+
+    Raises:
+        KISError: Bad configuration or knowledge, no such model, or a file that cannot be written.
+    """
+    if not output.absolute().parent.is_dir():
+        raise KISError(Problem("--output", f"{output}: no such folder", "a file in a folder that is there"))
+    config = load_config(path)
+    config = replace(config, infusion=replace(config.infusion, selection=Choice("all")))
+    material = load_material(config)
+    if not len(material.knowledge):
+        raise KISError(Problem(str(config.knowledge), "no facts and no passages", "something to score"))
+    results = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        for reader in (small, large):
+            task = progress.add_task(reader.name, total=len(material.knowledge))
+            results.append(_losses(reader, config, material, partial(progress.advance, task)))
+    write_scores(output, _about(config, material, small, large), _scores(config, material, *results))
+    return len(material.knowledge)
+
+
+def _losses(reader: Reader, config: Config, material: Material, advance: Callable[[int], None]) -> Losses:
+    """Return the losses of every entry under one model."""
+    loaded = reader.load()
+    nats = np.zeros(len(material.knowledge))
+    tokens = np.zeros(len(material.knowledge), dtype=np.int64)
+    entries, start = _entries(material), 0
+    while some := list(islice(entries, _CHUNK)):
+        losses = loaded.losses(_texts(config, material, some))
+        nats[start : start + len(some)] = losses.nats
+        tokens[start : start + len(some)] = losses.tokens
+        start += len(some)
+        advance(len(some))
+    return Losses(nats, tokens)
+
+
+def _scores(config: Config, material: Material, small: Losses, large: Losses) -> Iterator[Score]:
+    entries, start = _entries(material), 0
+    while some := list(islice(entries, _CHUNK)):
+        for place, (entry, text) in enumerate(zip(some, _texts(config, material, some), strict=True), start=start):
+            size = len(text.encode())
+            yield Score(
+                id=entry.id,
+                small=float(small.nats[place] / size),
+                large=float(large.nats[place] / size),
+                tokens=(int(small.tokens[place]), int(large.tokens[place])),
+                bytes=size,
+                key=f"{entry_key(entry):016x}",
+            )
+        start += len(some)
+
+
+def _entries(material: Material) -> Iterator[Fact | Passage]:
+    return chain(material.knowledge.facts, material.knowledge.passages)
+
+
+def _texts(config: Config, material: Material, entries: Sequence[Fact | Passage]) -> list[str]:
+    renderer = find("renderers", config.infusion.rendering.name, "infusion.rendering")
+    return [
+        entry.text if isinstance(entry, Passage) else renderer.render(entry, 0, material.book).text for entry in entries
+    ]
+
+
+def _about(config: Config, material: Material, small: Reader, large: Reader) -> dict[str, Any]:
+    return {
+        "knowledge": material.fingerprint,
+        "entries": len(material.knowledge),
+        "rendering": str(config.infusion.rendering),
+        "templates": config.templates,
+        "small": small.name,
+        "large": large.name,
+        "tokenizers": [reader.tokenizer or reader.name for reader in (small, large)],
+        "dtype": small.dtype,
+        "versions": versions("torch", "transformers"),
+    }
