@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kis_plugin.contracts import ProbeKind, RunPlugin, Schedule, Source, TemplateSet
+from kis_plugin.contracts import ProbeKind, Renderer, RunPlugin, Schedule, Selection, Source, TemplateSet
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.run import TrainingRun
 
@@ -32,9 +32,28 @@ def kis_register_templates(register: Callable[[TemplateSet], None]) -> None:
 @hookimpl
 def kis_register_schedules(register: Callable[[Schedule], None]) -> None:
     """Add the ways to spread infused rows over the run."""
-    from kis_plugin.schedules import Uniform
+    from kis_plugin.schedules import Burst, Ramp, Spaced, Uniform
 
-    register(Uniform())
+    for schedule in (Uniform(), Ramp(), Burst(), Spaced()):
+        register(schedule)
+
+
+@hookimpl
+def kis_register_renderers(register: Callable[[Renderer], None]) -> None:
+    """Add sentences and raw triples."""
+    from kis_plugin.renderers import Sentences, Triples
+
+    register(Sentences())
+    register(Triples())
+
+
+@hookimpl
+def kis_register_selections(register: Callable[[Selection], None]) -> None:
+    """Add the ways to choose what is worth its tokens."""
+    from kis_plugin.selections import Difference, Everything
+
+    register(Everything())
+    register(Difference())
 
 
 @hookimpl

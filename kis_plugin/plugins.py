@@ -20,9 +20,9 @@ __all__ = ["ENTRY_POINTS", "find", "plugin_manager", "registered"]
 ENTRY_POINTS = "kis_plugin"
 
 # Each registers itself through the hooks of hookspecs.py; modules import their heavy libraries when they are used.
-BUILT_IN = ("kis_plugin.builtin", "kis_predict.builtin")
+BUILT_IN = ("kis_plugin.builtin", "kis_predict.builtin", "kis_hf.commands")
 
-KINDS = ("sources", "templates", "schedules", "probes", "log_readers", "laws")
+KINDS = ("sources", "templates", "schedules", "renderers", "selections", "probes", "log_readers", "laws", "commands")
 
 
 @cache
