@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Fact", "Knowledge", "Passage", "Templates"]
@@ -63,15 +64,21 @@ class Knowledge:
     """All that one source gave.
 
     Attributes:
-        facts: Triples, in file order.
+        facts: Triples, in file order: a tuple, or a ``kis_plugin.store.FactTable`` where they are many.
         passages: Documents, in file order.
         templates: Templates that came with the facts (a BEAR-style folder has them), by relation.
     """
 
-    facts: tuple[Fact, ...] = ()
-    passages: tuple[Passage, ...] = ()
+    facts: Sequence[Fact] = ()
+    passages: Sequence[Passage] = ()
     templates: Mapping[str, Templates] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of facts, passages included."""
         return len(self.facts) + len(self.passages)
+
+    @property
+    def relations(self) -> Mapping[str, int]:
+        """How many facts each relation has, in the order of their first facts."""
+        counted: Mapping[str, int] | None = getattr(self.facts, "relations", None)
+        return Counter(fact.relation for fact in self.facts) if counted is None else counted

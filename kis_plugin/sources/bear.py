@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import nearest
 from kis_plugin.knowledge import Fact, Knowledge, Templates
-from kis_plugin.sources.fact_list import FactList
+from kis_plugin.sources.fact_records import FACT_RULES, FactRecords
+from kis_plugin.sources.once import once_each
 from kis_plugin.sources.text_files import Problems, lines, quoted, records
 from kis_plugin.template_text import distinct, problems_of
 
@@ -36,21 +38,28 @@ class BearSource:
         Raises:
             KISError: Everything wrong with the folder, each with file and line.
         """
-        problems = Problems(path)
-        metadata = _metadata(path / METADATA, problems)
-        templates = {relation: _templates(path, relation, entry, problems) for relation, entry in metadata.items()}
-        facts: list[Fact] = []
-        for file in sorted(path.glob("*.jsonl")):
-            if file.stem in templates:
-                facts += _facts(file, problems)
-            elif metadata:
-                problems.add(
-                    str(file), "facts of an unknown relation", f"one in {METADATA}", nearest(file.stem, metadata)
-                )
-        if not facts and not len(problems):
-            problems.add(str(path), "no facts", "a file <relation>.jsonl with facts")
-        problems.raise_any()
+        templates: dict[str, Templates] = {}
+        facts = once_each(
+            lambda problems: _all_facts(path, templates, problems),
+            FACT_RULES,
+            Problems(path),
+            lambda place: (f"{place[0]}:{place[1]}", f"in line {place[1]}"),
+            ("no facts", "a file <relation>.jsonl with facts"),
+        )
         return Knowledge(facts=tuple(facts), templates=templates)
+
+
+def _all_facts(
+    path: Path, templates: dict[str, Templates], problems: Problems
+) -> Iterator[tuple[tuple[Path, int], Fact]]:
+    """Yield the facts of all relations with their files and lines; ``templates`` gets those of the folder."""
+    metadata = _metadata(path / METADATA, problems)
+    templates |= {relation: _templates(path, relation, entry, problems) for relation, entry in metadata.items()}
+    for file in sorted(path.glob("*.jsonl")):
+        if file.stem in templates:
+            yield from _facts(file, problems)
+        elif metadata:
+            problems.add(str(file), "facts of an unknown relation", f"one in {METADATA}", nearest(file.stem, metadata))
 
 
 def _metadata(path: Path, problems: Problems) -> dict[str, Any]:
@@ -86,9 +95,9 @@ def _templates(folder: Path, relation: str, entry: Any, problems: Problems) -> T
     return found
 
 
-def _facts(file: Path, problems: Problems) -> list[Fact]:
+def _facts(file: Path, problems: Problems) -> Iterator[tuple[tuple[Path, int], Fact]]:
     relation = file.stem
-    found = FactList(file, problems)
+    read = FactRecords(file, problems).facts
     nameless = []
     for line, record in records(file, problems):
         subject, obj = record.get("sub_id"), record.get("obj_id")
@@ -96,9 +105,9 @@ def _facts(file: Path, problems: Problems) -> list[Fact]:
             nameless.append(line)
             continue
         name = f"{relation}:{subject}:{obj}" if subject and obj else f"{relation}:{line}"
-        found.add(line, {**record, "relation": relation, "id": name})
+        for fact in read(line, {**record, "relation": relation, "id": name}):
+            yield (file, line), fact
     if nameless:
         shown = ", ".join(map(str, nameless[:5])) + (", ..." if len(nameless) > 5 else "")
         plural = "facts" if len(nameless) > 1 else "fact"
         warnings.warn(f"{file}:{shown}: left out {len(nameless)} {plural} about entities without a label", stacklevel=2)
-    return found.facts

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from kis_plugin.knowledge import Knowledge, Passage
 from kis_plugin.plain_text import is_unicode
-from kis_plugin.sources.text_files import Problems, first_record, kind_of, lines, quoted, records
+from kis_plugin.sources.once import Rule, once_each
+from kis_plugin.sources.periods import period
+from kis_plugin.sources.text_files import Problems, first_record, kind_of, lines, quoted, record_id, records
 
 __all__ = ["DocumentSource"]
+
+_Place = tuple[Path, int]
+_RULES: tuple[Rule[Passage], ...] = (
+    Rule("document", attrgetter("text"), attrgetter("text")),
+    Rule("id", attrgetter("id"), attrgetter("id"), " id"),
+)
 
 
 class DocumentSource:
@@ -30,76 +40,77 @@ class DocumentSource:
         Raises:
             KISError: Everything wrong with the files, each with its line.
         """
-        passages = _Passages(Problems(path))
-        if path.is_dir():
-            for file in sorted(file for file in path.iterdir() if kind_of(file) == ".txt"):
-                passages.add_text(file)
-        elif kind_of(path) == ".txt":
-            passages.add_text(path)
+        return Knowledge(passages=tuple(self.stream(path)))
+
+    def stream(self, path: Path) -> Iterator[Passage]:
+        """Yield the passages one by one.
+
+        Raises:
+            KISError: Everything wrong with the files, each with its line, after the last passage.
+        """
+        return once_each(
+            lambda problems: _passages(path, problems),
+            _RULES,
+            Problems(path),
+            lambda place: (f"{place[0]}:{place[1]}", f"at {place[0]}:{place[1]}"),
+            ("no documents", "at least one"),
+        )
+
+
+def _passages(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]:
+    if path.is_dir():
+        for file in sorted(file for file in path.iterdir() if kind_of(file) == ".txt"):
+            yield from _of_text(file, problems)
+    elif kind_of(path) == ".txt":
+        yield from _of_text(path, problems)
+    else:
+        yield from _of_records(path, problems)
+
+
+def _of_text(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]:
+    """Yield the documents of a text file: ``<file>``, or ``<file>:1``, ``<file>:2`` where form feeds part them."""
+    before = len(problems)
+    kept = 0
+    for line, text, several in _parted(path, problems):
+        told = text.strip()
+        if told and len(problems) == before:
+            kept += 1
+            start = line + text[: len(text) - len(text.lstrip())].count("\n")
+            yield (path, start), Passage(told, f"{path.name}:{kept}" if several else path.name)
+    if not kept and len(problems) == before:
+        problems.add(str(path), "an empty document", "text")
+
+
+def _parted(path: Path, problems: Problems) -> Iterator[tuple[int, str, bool]]:
+    """Yield what stands between form feeds, with its first line and whether there is a form feed at all."""
+    parts: list[str] = []
+    start, several = 1, False
+    for line, text in lines(path, problems):
+        first, *more = text.replace("\r\n", "\n").split("\f")
+        parts.append(first)
+        for part in more:
+            several = True
+            yield start, "".join(parts), several
+            parts, start = [part], line
+    yield start, "".join(parts), several
+
+
+def _of_records(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]:
+    """Yield the documents of a JSONL file."""
+    for line, record in records(path, problems):
+        where, text = f"{path}:{line}", record.get("text")
+        before = len(problems)
+        if "text" not in record:
+            keys = ", ".join(map(repr, list(record)[:8]))
+            problems.add(f"{where} text", f"only the keys {keys}", "the key 'text', as the first record has")
+        elif not isinstance(text, str):
+            problems.add(f"{where} text", quoted(text), "text")
+        elif not text.strip():
+            problems.add(f"{where} text", "an empty value", "text")
+        elif not is_unicode(text):
+            problems.add(f"{where} text", "a lone surrogate", "text that can be written as UTF-8")
         else:
-            passages.add_records(path)
-        if not passages.found and not len(passages.problems):
-            passages.problems.add(str(path), "no documents", "at least one")
-        passages.problems.raise_any()
-        return Knowledge(passages=tuple(passages.found))
-
-
-class _Passages:
-    """Passages of one source: none twice, each with an id of its own."""
-
-    def __init__(self, problems: Problems) -> None:
-        self.found: list[Passage] = []
-        self.problems = problems
-        self._place_of_text: dict[str, str] = {}
-        self._place_of_id: dict[str, str] = {}
-
-    def add_text(self, path: Path) -> None:
-        """Add the documents of a text file: ``<file>``, or ``<file>:1``, ``<file>:2`` where form feeds part them."""
-        before = len(self.problems)
-        text = "".join(line for _, line in lines(path, self.problems)).replace("\r\n", "\n")
-        if len(self.problems) > before:
-            return
-        parts = text.split("\f")
-        line = 1
-        kept = 0
-        for part in parts:
-            if part.strip():
-                kept += 1
-                start = line + part[: len(part) - len(part.lstrip())].count("\n")
-                self._add(f"{path}:{start}", part.strip(), f"{path.name}:{kept}" if len(parts) > 1 else path.name)
-            line += part.count("\n")
-        if not kept:
-            self.problems.add(str(path), "an empty document", "text")
-
-    def add_records(self, path: Path) -> None:
-        """Add the documents of a JSONL file."""
-        for line, record in records(path, self.problems):
-            where, text, given = f"{path}:{line}", record.get("text"), record.get("id")
-            if "text" not in record:
-                keys = ", ".join(map(repr, list(record)[:8]))
-                self.problems.add(f"{where} text", f"only the keys {keys}", "the key 'text', as the first record has")
-            elif not isinstance(text, str):
-                self.problems.add(f"{where} text", quoted(text), "text")
-            elif not text.strip():
-                self.problems.add(f"{where} text", "an empty value", "text")
-            elif given is not None and (not isinstance(given, (str, int)) or isinstance(given, bool)):
-                self.problems.add(f"{where} id", quoted(given), "text or a whole number")
-            else:
-                name = str(given).strip() if given is not None else ""
-                self._add(where, text.strip(), name or f"{path.name}:{line}")
-
-    def _add(self, where: str, text: str, name: str) -> None:
-        if not is_unicode(text):
-            self.problems.add(f"{where} text", "a lone surrogate", "text that can be written as UTF-8")
-        first_text = self._place_of_text.setdefault(text, where)
-        first_id = self._place_of_id.setdefault(name, where)
-        if first_text != where:
-            self.problems.add(
-                where, f"{quoted(text)} a second time", f"each document once; the first is at {first_text}"
-            )
-        elif first_id != where:
-            self.problems.add(
-                f"{where} id", f"{quoted(name)} a second time", f"each id once; the first is at {first_id}"
-            )
-        else:
-            self.found.append(Passage(text, name))
+            name = record_id(record, where, problems)
+            start, until = period(record, where, problems)
+            if len(problems) == before:
+                yield (path, line), Passage(text.strip(), name or f"{path.name}:{line}", start, until)

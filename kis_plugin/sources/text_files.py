@@ -6,13 +6,14 @@ import gzip
 import json
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.plain_text import is_unicode
 
-__all__ = ["Problems", "first_record", "kind_of", "lines", "quoted", "records"]
+__all__ = ["Problems", "first_record", "kind_of", "lines", "quoted", "record_id", "records"]
 
 COMPRESSED = (".gz", ".xz")
 SHOWN = 20
@@ -33,16 +34,19 @@ class Problems:
         if self._count <= SHOWN:
             self._shown.append(Problem(where, found, expected, hint))
 
+    def count(self, more: int) -> None:
+        """Note that there are so many more, which are not shown."""
+        self._count += more
+
     def __len__(self) -> int:
         """Return how many were noted."""
         return self._count
 
     def raise_any(self) -> None:
         """Raise a KISError with all that was noted, if anything was."""
-        if self._count > SHOWN:
-            self._shown.append(
-                Problem(str(self.path), f"and {self._count - SHOWN:,} more", "none", "Mend those above first.")
-            )
+        more = self._count - len(self._shown)
+        if more:
+            self._shown.append(Problem(str(self.path), f"and {more:,} more", "none", "Mend those above first."))
         if self._shown:
             raise KISError(self._shown)
 
@@ -95,6 +99,20 @@ def records(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
             yield number, record
         else:
             problems.add(f"{path}:{number}", quoted(record), "one JSON object a line")
+
+
+def record_id(record: Mapping[str, Any], where: str, problems: Problems) -> str:
+    """Return the id of a record as text, empty if it has none, and note one that cannot be."""
+    given = record.get("id")
+    if given is None:
+        return ""
+    if not isinstance(given, (str, int)) or isinstance(given, bool):
+        problems.add(f"{where} id", quoted(given), "text or a whole number")
+        return ""
+    name = str(given).strip()
+    if not is_unicode(name):
+        problems.add(f"{where} id", quoted(name), "text that can be written as UTF-8")
+    return name
 
 
 def first_record(path: Path) -> dict[str, Any] | None:

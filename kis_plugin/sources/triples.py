@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
-from kis_plugin.knowledge import Knowledge
-from kis_plugin.sources.fact_list import NAMES, FactList
+from kis_plugin.knowledge import Fact, Knowledge
+from kis_plugin.sources.fact_records import FACT_RULES, NAMES, OPTIONAL, FactRecords
+from kis_plugin.sources.once import once_each
 from kis_plugin.sources.text_files import Problems, first_record, kind_of, lines, records
 
 __all__ = ["TripleSource"]
 
 JSONL = (".jsonl", ".ndjson")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-COLUMNS = {name.lower(): name for names in NAMES.values() for name in names} | {"id": "id"}
+COLUMNS = {name.lower(): name for names in NAMES.values() for name in names} | {name: name for name in OPTIONAL}
+_PARTS = COLUMNS.keys() - set(OPTIONAL)
 
 
 class TripleSource:
@@ -30,7 +33,7 @@ class TripleSource:
         if kind_of(path) not in JSONL:
             return False
         record = first_record(path)
-        return record is None or not COLUMNS.keys().isdisjoint(key.lower() for key in record if key != "id")
+        return record is None or not _PARTS.isdisjoint(key.lower() for key in record)
 
     def read(self, path: Path) -> Knowledge:
         """Read all facts.
@@ -38,20 +41,35 @@ class TripleSource:
         Raises:
             KISError: Everything wrong with the file, each with its line.
         """
-        problems = Problems(path)
-        found = FactList(path, problems)
-        if kind_of(path) in DELIMITERS:
-            _read_table(path, found, problems)
-        else:
-            for line, record in records(path, problems):
-                found.add(line, record)
-        if not found.facts and not len(problems):
-            problems.add(str(path), "no facts", "a subject, a relation and an object in each record")
-        problems.raise_any()
-        return Knowledge(facts=tuple(found.facts))
+        return Knowledge(facts=tuple(self.stream(path)))
+
+    def stream(self, path: Path) -> Iterator[Fact]:
+        """Yield the facts one by one.
+
+        Raises:
+            KISError: Everything wrong with the file, each with its line, after the last fact.
+        """
+        nothing = ("no facts", "a subject, a relation and an object in each record")
+        return once_each(
+            lambda problems: _facts(path, problems),
+            FACT_RULES,
+            Problems(path),
+            lambda line: (f"{path}:{line}", f"in line {line}"),
+            nothing,
+        )
 
 
-def _read_table(path: Path, found: FactList, problems: Problems) -> None:
+def _facts(path: Path, problems: Problems) -> Iterator[tuple[int, Fact]]:
+    """Yield each fact with its line."""
+    table = kind_of(path) in DELIMITERS
+    read = FactRecords(path, problems, table).facts
+    for line, record in _rows(path, problems) if table else records(path, problems):
+        for fact in read(line, record):
+            yield line, fact
+
+
+def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a table with their lines, each as a record."""
     # Strict: a quote out of place is an error. Lenient, csv would drop it from the value without a word.
     reader = csv.reader((line for _, line in lines(path, problems)), delimiter=DELIMITERS[kind_of(path)], strict=True)
     columns: list[str] = []
@@ -72,7 +90,7 @@ def _read_table(path: Path, found: FactList, problems: Problems) -> None:
         elif len(row) not in (0, len(columns)):
             problems.add(f"{path}:{line}", f"{len(row)} columns", f"{len(columns)}, as the first row has")
         elif row:
-            found.add(line, dict(zip(columns, row, strict=True)))
+            yield line, dict(zip(columns, row, strict=True))
 
 
 def _has_all(columns: list[str], path: Path, line: int, problems: Problems) -> bool:
