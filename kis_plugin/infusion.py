@@ -14,6 +14,7 @@ from kis_plugin.config import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.items import Items, load_items
+from kis_plugin.known import decide_known, known_state
 from kis_plugin.logfile import saved_exposures
 from kis_plugin.material import Material, load_material
 from kis_plugin.placement import Inline, InRows, Placement
@@ -79,9 +80,7 @@ class Infusion:
     @hookimpl
     def kis_run_start(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
         """Plan the run; refuse to go on from a checkpoint whose plan was another one."""
-        if run.config.infusion.skip_known:
-            from kis_plugin.known import decide_known
-            self._known = decide_known(run, self._material, resumed)
+        self._known = decide_known(run, self._material, resumed)
         self.plan = plan_items(run.config, run.tokenizer, run.rows, run.block, self._known)
         self.tally = Tally(self.plan)
         if resumed is None:
@@ -152,10 +151,7 @@ class Infusion:
     @hookimpl
     def kis_state(self) -> Mapping[str, Any]:
         """Keep the fingerprint for a resume."""
-        known = {}
-        if self._known is not None:
-            from kis_plugin.known import known_state
-            known = known_state(self._known)
+        known = {} if self._known is None else known_state(self._known)
         return {"plan": dict(self.plan.fingerprint()), "schedule_hash": self.plan.schedule_hash, **known}
 
     @hookimpl
