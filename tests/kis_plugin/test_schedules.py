@@ -1,0 +1,151 @@
+"""The shapes that schedules give: whole numbers, the same everywhere, close to the formula."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kis_plugin.choices import Choice, chosen
+from kis_plugin.contracts import Schedule
+from kis_plugin.errors import KISError
+from kis_plugin.plugins import registered
+from kis_plugin.schedules import GREATEST, Burst, Ramp, Spaced, Uniform
+
+densities = st.floats(0, 1e9, allow_subnormal=False) | st.integers(0, 10**9)
+anytime = settings(deadline=None)
+shapes = st.one_of(
+    st.just(Uniform()),
+    st.builds(Ramp, st.floats(1e-6, 1e9), densities),
+    st.builds(Burst, st.integers(1, 64), st.floats(1e-6, 1)),
+    st.builds(Spaced, st.floats(1.001, 1e6)),
+)
+
+
+def bar(weights) -> str:
+    """A shape as it looks: one digit a part, 9 the densest."""
+    return "".join(str(round(9 * weight / max(weights))) for weight in weights)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "parts", "looks"),
+    [
+        (Uniform(), 6, "999999"),
+        (Ramp(), 10, "0123456789"),
+        (Ramp(1, 0), 10, "9876543210"),
+        (Ramp(1, 1), 4, "9999"),
+        (Ramp(1, 2), 8, "56677889"),
+        (Burst(), 16, "9000900090009000"),
+        (Burst(2, 0.5), 8, "99009900"),
+        (Burst(1, 0.1), 10, "9000000000"),
+        (Spaced(), 16, "9654332222221111"),
+    ],
+)
+def test_what_they_look_like(schedule, parts, looks):
+    assert bar(schedule.weights(parts)) == looks
+
+
+def test_every_built_in_shape_is_found_by_its_name():
+    assert [*registered("schedules")][:4] == ["uniform", "ramp", "burst", "spaced"]
+    assert all(isinstance(schedule, Schedule) for schedule in registered("schedules").values())
+
+
+@anytime
+@given(shapes, st.integers(1, 256))
+def test_weights_are_whole_not_negative_and_not_all_zero(schedule, parts):
+    weights = schedule.weights(parts)
+    assert len(weights) == parts
+    assert all(type(weight) is int and 0 <= weight <= GREATEST for weight in weights)
+    assert any(weights)
+    assert list(schedule.weights(parts)) == list(weights)
+
+
+def test_a_ramp_is_exact():
+    assert Ramp().weights(4) == [1, 3, 5, 7]
+    assert Ramp(0.1, 0.3).weights(4) == [5, 7, 9, 11]  # a tenth is a tenth, not its nearest float
+
+
+@anytime
+@given(st.integers(0, 1000), st.integers(1, 1000), st.integers(2, 256))
+def test_a_ramp_is_a_straight_line(start, end, parts):
+    weights = Ramp(start, end).weights(parts)
+    steps = {after - before for before, after in pairwise(weights)}
+    assert len(steps) == 1
+    assert Fraction(weights[0] + weights[-1], 2) * parts == sum(weights)
+
+
+@anytime
+@given(st.integers(1, 64), st.integers(1, 20), st.integers(1, 256))
+def test_bursts_weigh_as_much_as_they_are_long(bursts, part, parts):
+    weights = Burst(bursts, part / 20).weights(parts)
+    length = Fraction(part, 20)  # infused fraction of the window
+    infused = [min(Fraction(edge, parts) * bursts % 1, length) for edge in range(parts + 1)]
+    whole = [math.floor(Fraction(edge, parts) * bursts) * length for edge in range(parts + 1)]
+    before = [(a + b) / length / bursts for a, b in zip(infused, whole, strict=True)]
+    total = sum(weights)
+    assert [Fraction(sum(weights[:edge]), total) for edge in range(parts + 1)] == before
+
+
+@anytime
+@given(st.floats(1.5, 1000), st.sampled_from([16, 64, 256]))
+def test_spaced_follows_its_formula(stretch, parts):
+    weights = Spaced(stretch).weights(parts)
+    t0 = 1 / (stretch - 1)
+    for place in (1, parts // 4, parts // 2, parts):
+        expected = math.log((place / parts + t0) / t0) / math.log(stretch)
+        assert sum(weights[:place]) / sum(weights) == pytest.approx(expected, rel=1e-6)
+
+
+def test_spaced_rounds_follow_one_another_at_gaps_that_grow_by_one_factor():
+    rounds, parts, stretch = 8, 256, 10
+    weights = Spaced(stretch).weights(parts)
+    total = sum(weights)
+    begins, told, part = [], 0, 0
+    for turn in range(rounds + 1):  # where round k begins: k/F of all slots lie before it
+        while part < parts and told + weights[part] <= turn * total / rounds:
+            told += weights[part]
+            part += 1
+        begins.append((part + (turn * total / rounds - told) / (weights[part] if part < parts else 1)) / parts)
+    gaps = [after - before for before, after in pairwise(begins)]
+    factors = [after / before for before, after in pairwise(gaps)]
+    assert factors == pytest.approx([stretch ** (1 / rounds)] * (rounds - 1), rel=1e-3)
+
+
+def test_spaced_is_the_same_on_every_machine():
+    """Numbers of record: a resume with another release must find every fact where it was."""
+    weights = Spaced().weights(256)
+    assert (weights[0], weights[1], weights[128], weights[255], sum(weights)) == (
+        4294967296, 4151508979, 792022277, 437772975, 286218409251,
+    )  # fmt: skip
+    assert Spaced().in_order
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (Choice("ramp", {"start": -1}), "infusion.schedule.start: found -1, expected densities from 0 to 1e9"),
+        (Choice("ramp", {"end": 0}), "infusion.schedule.end: found 0, expected a density above 0 at the start or"),
+        (Choice("ramp", {"end": float("nan")}), "infusion.schedule.end: found nan, expected densities"),
+        (Choice("ramp", {"start": "low"}), "infusion.schedule.start: found 'low', expected a number"),
+        (Choice("burst", {"bursts": 0}), "infusion.schedule.bursts: found 0, expected a whole number of bursts from"),
+        (Choice("burst", {"bursts": 2.5}), "infusion.schedule.bursts: found 2.5, expected a whole number"),
+        (Choice("burst", {"part": 0}), "infusion.schedule.part: found 0, expected a part above 0, at most 1"),
+        (Choice("burst", {"part": True}), "infusion.schedule.part: found True, expected a number"),
+        (Choice("spaced", {"stretch": 1}), "infusion.schedule.stretch: found 1, expected a stretch above 1"),
+        (Choice("uniform", {"start": 1}), "infusion.schedule.start: found an option, expected none: uniform takes no"),
+        (Choice("burst", {"burst": 3}), "infusion.schedule.burst: found an unknown option, expected one of bursts, pa"),
+    ],
+)
+def test_options_that_make_no_shape_are_refused(choice, said):
+    with pytest.raises(KISError) as caught:
+        chosen("schedules", choice, "infusion.schedule")
+    assert str(caught.value).startswith(said)
+
+
+def test_options_change_the_shape():
+    assert chosen("schedules", Choice("burst", {"bursts": 2, "part": 0.5}), "x") == Burst(2, 0.5)
+    assert chosen("schedules", Choice("burst"), "x") == Burst()
