@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from kis_plugin.contracts import ProbeKind, Renderer, RunPlugin, Schedule, Selection, Source, TemplateSet
 from kis_plugin.hookspecs import hookimpl
-from kis_plugin.run import TrainingRun
+
+if TYPE_CHECKING:
+    import click
+
+    from kis_plugin.contracts import ProbeKind, Renderer, RunPlugin, Schedule, Selection, Source, TemplateSet
+    from kis_plugin.run import TrainingRun
 
 
 @hookimpl
@@ -63,6 +68,15 @@ def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
 
     for kind in BUILT_IN:
         register(kind)
+
+
+@hookimpl
+def kis_register_commands(register: Callable[[click.Command], None]) -> None:
+    """Add the commands of ``kis``."""
+    from kis_plugin.commands import check, plugins
+
+    for command in (check, plugins):
+        register(command)
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from kis_plugin.plugins import ENTRY_POINTS, KINDS, plugin_manager, registered
+from kis_plugin.plugins import ENTRY_POINTS, KINDS, defined_in, plugin_manager, registered
 
 __all__ = ["Registered", "list_registered"]
 
@@ -52,11 +52,10 @@ def _of_kind(kind: str) -> list[Registered]:
         given: list[Any] = []
         implementation.function(register=given.append)
         for item in given:
-            definition = item if kind == "run_plugins" else type(item)
             name = getattr(item, "__qualname__", type(item).__qualname__) if kind == "run_plugins" else item.name
             plugin = implementation.plugin_name
             origin = origins.get(plugin, f"kis-plugin {_version()}")
-            module = getattr(definition, "__module__", type(definition).__module__)
+            module = getattr(item, "__module__", "") if kind == "run_plugins" else defined_in(item)[0]
             found.append(Registered(kind, name, module, plugin, origin))
     return found
 

@@ -15,7 +15,7 @@ import pluggy
 from kis_plugin import hookspecs
 from kis_plugin.errors import KISError, Problem, nearest
 
-__all__ = ["ENTRY_POINTS", "find", "plugin_manager", "registered"]
+__all__ = ["ENTRY_POINTS", "defined_in", "find", "plugin_manager", "registered"]
 
 ENTRY_POINTS = "kis_plugin"
 
@@ -100,12 +100,11 @@ def registered(kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def register(item: Any) -> None:
-        where = f"plugin {type(item).__module__}.{type(item).__qualname__}"
+        where = f"plugin {'.'.join(defined_in(item))}"
         if not isinstance(getattr(item, "name", None), str):
             raise KISError(Problem(where, f"one of {kind} without a name", "an attribute name, a string"))
         if item.name in found:
-            first = type(found[item.name])
-            expected = f"another name: {first.__module__}.{first.__qualname__} has it"
+            expected = f"another name: {'.'.join(defined_in(found[item.name]))} has it"
             raise KISError(Problem(where, f"{kind} name {item.name!r}", expected))
         found[item.name] = item
 
@@ -114,6 +113,12 @@ def registered(kind: str) -> dict[str, Any]:
     for implementation in hook.get_hookimpls():
         implementation.function(register=register)
     return found
+
+
+def defined_in(item: Any) -> tuple[str, str]:
+    """Return the module and the name of what a registered thing is made by: its class, or a command's function."""
+    made_by = getattr(item, "callback", None) or type(item)
+    return made_by.__module__, made_by.__qualname__
 
 
 def find(kind: str, name: str, where: str) -> Any:
