@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,10 @@ class Question:
         confidence: Of the central intervals.
         bootstraps: Resampled data sets a size.
         seed: Of every random choice.
+        max_loss_rise: Rise of general loss over the uninfused run that counts as forgetting, nats per token.
+        axis: In what amounts compare across sizes: exposures per fact, the share of D, or whichever the held-out sizes
+            favour.
+        next_runs: How many further runs to name.
     """
 
     params: int
@@ -50,6 +55,9 @@ class Question:
     confidence: float = 0.9
     bootstraps: int = 1000
     seed: int = 0
+    max_loss_rise: float = 0.05
+    axis: Literal["auto", "frequency", "share"] = "auto"
+    next_runs: int = 0
 
 
 def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, Law]) -> Prediction:

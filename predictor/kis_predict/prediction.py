@@ -8,7 +8,7 @@ from typing import Literal
 
 from kis_predict.sizes import SizeEstimate
 
-__all__ = ["Amount", "LawReport", "Prediction", "Recommendation", "Target"]
+__all__ = ["Amount", "AxisReport", "Forgetting", "LawReport", "NextRun", "Prediction", "Recommendation", "Target"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,64 @@ class LawReport:
 
 
 @dataclass(frozen=True)
+class Forgetting:
+    """The greatest amount that keeps general loss near that of the uninfused run.
+
+    Attributes:
+        max_loss_rise: What counts as near, nats per token.
+        frequency: At the target; None where the logs cannot tell, and ``reason`` says why.
+        low: Its interval.
+        high: Its interval; infinite where no tested amount of any size reaches the rise, and ``low`` is a bound.
+        share: Of D, None if facts are unknown.
+        holdout_error: As ``LawReport.holdout_error``.
+        reason: What is missing; empty where nothing is.
+    """
+
+    max_loss_rise: float
+    frequency: float | None = None
+    low: float | None = None
+    high: float | None = None
+    share: float | None = None
+    holdout_error: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class AxisReport:
+    """In what the law was fitted: exposures per fact, or infused tokens / D.
+
+    Attributes:
+        name: The axis used.
+        holdout_errors: |predicted / observed - 1| of left-out sizes by axis; None where an axis cannot be judged.
+        reason: Why this one.
+    """
+
+    name: Literal["frequency", "share"]
+    holdout_errors: Mapping[str, float | None]
+    reason: str
+
+
+@dataclass(frozen=True)
+class NextRun:
+    """A run that would shrink the target's interval.
+
+    Attributes:
+        params: N.
+        tokens: D.
+        frequency: F.
+        flops: Its cost, 6ND (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+        width: Expected width of the target's interval, on the log scale, after this run and those before it in the
+            list, as a part of the present one.
+    """
+
+    params: int
+    tokens: int
+    frequency: float
+    flops: float
+    width: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The whole answer. If ``insufficient``, there is no number, and ``missing`` says what would give one."""
 
@@ -86,3 +144,7 @@ class Prediction:
     law: LawReport | None = None
     extrapolation: float | None = None
     missing: tuple[str, ...] = ()
+    forgetting: Forgetting | None = None
+    binding: Literal["collapse", "forgetting"] | None = None
+    axis: AxisReport | None = None
+    next_runs: tuple[NextRun, ...] = ()
