@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from kis_plugin.config import Config
 from kis_plugin.control import split_control
@@ -36,6 +41,29 @@ class Material:
     def facts(self) -> list[Fact]:
         """The facts that are infused."""
         return [self.knowledge.facts[index] for index in self.infused.tolist()]
+
+    @cached_property
+    def passages_told(self) -> IntArray:
+        """Indices of the passages that are infused, sorted."""
+        return np.arange(len(self.knowledge.passages), dtype=np.int64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the knowledge's content."""
+        return hashlib.sha256(repr((self.knowledge.facts, self.knowledge.passages)).encode()).hexdigest()[:16]
+
+    @property
+    def cache(self) -> Path | None:
+        """Where things prepared from this knowledge go; None: in memory."""
+        return None
+
+    @cached_property
+    def changing(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """From when until when each fact holds, (facts,) each; None if all do all the time."""
+        facts = self.knowledge.facts
+        if all(fact.start == 0 and fact.until == 1 for fact in facts):
+            return None
+        return np.array([fact.start for fact in facts]), np.array([fact.until for fact in facts])
 
     @property
     def passages(self) -> tuple[Passage, ...]:
