@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrayWriter", "Wording", "write_items"]
 
-_TEXTS = 4096  # tokenized at a time, at most
+_TEXTS = 1024  # tokenized at a time, at most: with more, memory for their encodings costs more than it saves
 _CHARACTERS = 1 << 20  # of a document tokenized at a time, at most
 _AHEAD = 2  # batches rendered while another is tokenized
 _SHOWN = 20  # problems

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
 
 from kis_plugin.contracts import Rendered
 from kis_plugin.knowledge import Fact
+from kis_plugin.plain_text import ONE_LINE, is_one_line
 
 if TYPE_CHECKING:
     from kis_plugin.template_book import TemplateBook
@@ -24,17 +27,50 @@ class Sentences:
 
     def render(self, fact: Fact, wording: int, book: TemplateBook) -> Rendered:
         """Fill a sentence's ``{subject}`` and ``{object}``; braces inside names stay as they are."""
-        head, tail = book.of(fact.relation).trained[wording].split("{object}")
-        head = head.replace("{subject}", fact.subject)
-        first = len(head)
-        text = head + fact.object + tail.replace("{subject}", fact.subject)
+        before, between, after, object_first = _parts(book, fact.relation, wording)
+        if object_first:
+            first = len(before)
+            text = f"{before}{fact.object}{between}{fact.subject}{after}"
+        else:
+            first = len(before) + len(fact.subject) + len(between)
+            text = f"{before}{fact.subject}{between}{fact.object}{after}"
         return Rendered(text, (first, first + len(fact.object)))
 
 
-class Triples:
-    """Subject, relation in words, object, parted by commas, as SKILL trains on (Moiseev et al. 2022, 2205.08184)."""
+@lru_cache(maxsize=1 << 14)
+def _parts(book: TemplateBook, relation: str, wording: int) -> tuple[str, str, str, bool]:
+    """Return what stands before, between and after the names of a sentence, and whether the object comes first."""
+    sentence = book.of(relation).trained[wording]
+    object_first = sentence.index("{object}") < sentence.index("{subject}")
+    names = ("{object}", "{subject}") if object_first else ("{subject}", "{object}")
+    before, rest = sentence.split(names[0])
+    between, after = rest.split(names[1])
+    return before, between, after, object_first
 
-    name = "triples"
+
+@dataclass(frozen=True)
+class Triples:
+    """Subject, relation in words, object: the triple as it stands, linearised in this order.
+
+    SKILL (Moiseev et al. 2022, arXiv 2205.08184) trains T5 on Wikidata's triples in place of sentences and masks one
+    of the names; here the names are read from left to right, and ``loss: object`` leaves the object alone to be
+    learned. How SKILL parts the three is not documented where we could read it: choose with ``separator``. KELM's
+    published "serialized triples" have a space.
+    """
+
+    name: ClassVar[str] = "triples"
+    separator: str = ", "
+    """Between subject, relation and object."""
+    end: str = ""
+    """After the object; a full stop is wise with ``placement: inline``, where base text follows."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot stand in a sentence."""
+        for key, text in (("separator", self.separator), ("end", self.end)):
+            if not isinstance(text, str) or not is_one_line(text):
+                raise ValueError(f"{key} is {ONE_LINE}")
+        if not self.separator:
+            raise ValueError("separator is not empty")
 
     def wordings(self, relation: str, book: TemplateBook) -> int:
         """Return 1."""
@@ -42,5 +78,10 @@ class Triples:
 
     def render(self, fact: Fact, wording: int, book: TemplateBook) -> Rendered:
         """Join the parts."""
-        head = f"{fact.subject}, {book.label(fact.relation)}, "
-        return Rendered(head + fact.object, (len(head), len(head) + len(fact.object)))
+        head = f"{fact.subject}{self.separator}{_label(book, fact.relation)}{self.separator}"
+        return Rendered(f"{head}{fact.object}{self.end}", (len(head), len(head) + len(fact.object)))
+
+
+@lru_cache(maxsize=1 << 14)
+def _label(book: TemplateBook, relation: str) -> str:
+    return book.label(relation)

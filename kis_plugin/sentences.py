@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,9 +78,8 @@ class FastBackend:
 
     @property
     def state(self) -> str:
-        """All that its ids depend on, as JSON: truncation and padding are set anew by whoever calls it."""
-        state = json.loads(self._given.to_str())
-        return json.dumps({key: value for key, value in state.items() if key not in ("truncation", "padding")})
+        """All that its ids depend on, as JSON."""
+        return str(self._backend.to_str())
 
     @cached_property
     def vocabulary(self) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from litgpt.tokenizer import Tokenizer
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.sentences import Encoded
+from kis_plugin.seeded import IntArray
+from kis_plugin.sentences import BoolArray, Encoded, FastBackend, flat, judged
 
 __all__ = ["LitTokenizer"]
 
@@ -40,48 +44,70 @@ class LitTokenizer:
         self.eos: int = tokenizer.eos_id
         self._backend = _BACKENDS[tokenizer.backend](tokenizer.processor)
         self.vocabulary: int = self._backend.vocabulary
-        self.fingerprint = hashlib.sha256(self._backend.state + f"\n{self.eos}".encode()).hexdigest()[:16]
+        state = self._backend.state
+        state = state.encode() if isinstance(state, str) else state
+        self.fingerprint = hashlib.sha256(state + f"\n{self.eos}".encode()).hexdigest()[:16]
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode texts without special tokens, truncation or padding."""
-        encoded: list[Encoded] = self._backend.encode(list(texts))
+        encoded: list[Encoded] = self._backend.encode(texts)
         return encoded
 
+    def encode_ids(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], IntArray]:
+        """Encode texts to ids alone, quickly: on all cores."""
+        encoded: tuple[npt.NDArray[np.int32], IntArray] = self._backend.encode_ids(texts)
+        return encoded
 
-class _HuggingFace:
-    """A ``tokenizers.Tokenizer``."""
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of some tokens."""
+        return str(self._backend.decode(ids))
 
-    def __init__(self, processor: Any) -> None:
-        self.state: bytes = processor.to_str().encode()
-        # tokenizer.json may ask for truncation or padding; a copy of its own keeps LitGPT's as it is.
-        self._processor = type(processor).from_str(processor.to_str())
-        self._processor.no_truncation()
-        self._processor.no_padding()
-        self.vocabulary: int = max(self._processor.get_vocab(with_added_tokens=True).values()) + 1
+    def breaks(self) -> tuple[BoolArray, BoolArray]:
+        """Judge every token, once."""
+        return self._breaks
 
-    def encode(self, texts: list[str]) -> list[Encoded]:
-        encodings = self._processor.encode_batch(texts, add_special_tokens=False)
-        return [Encoded(tuple(one.ids), tuple(end for _, end in one.offsets)) for one in encodings]
+    @cached_property
+    def _breaks(self) -> tuple[BoolArray, BoolArray]:
+        return judged(self._backend.texts())
 
 
 class _SentencePiece:
-    """A ``sentencepiece.SentencePieceProcessor``."""
+    """A ``sentencepiece.SentencePieceProcessor``, with the methods of ``FastBackend``."""
 
     def __init__(self, processor: Any) -> None:
         self.state: bytes = processor.serialized_model_proto()
         self._processor = processor
         self.vocabulary: int = processor.vocab_size()
 
-    def encode(self, texts: list[str]) -> list[Encoded]:
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
         if hasattr(self._processor, "encode_as_offset_mapping"):
             found = [self._processor.encode_as_offset_mapping(text) for text in texts]
-            return [Encoded(tuple(one["ids"]), tuple(end for _, end in one["offsets"])) for one in found]
+            return [Encoded(tuple(one["ids"]), *_spans(one["offsets"])) for one in found]
         # sentencepiece 0.2.0 and the like
-        protos = [self._processor.encode(text, out_type="immutable_proto") for text in texts]
+        protos = [self._processor.encode(text, out_type="immutable_proto").pieces for text in texts]
         return [
-            Encoded(tuple(piece.id for piece in proto.pieces), tuple(piece.end for piece in proto.pieces))
-            for proto in protos
+            Encoded(tuple(piece.id for piece in pieces), *_spans([(piece.begin, piece.end) for piece in pieces]))
+            for pieces in protos
         ]
 
+    def encode_ids(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], IntArray]:
+        return flat(self._processor.encode(list(texts), out_type=int, num_threads=-1))
 
-_BACKENDS: dict[str, Any] = {"huggingface": _HuggingFace, "sentencepiece": _SentencePiece}
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._processor.decode(list(ids)))
+
+    def texts(self) -> list[str]:
+        """Return each token's text as it reads in the middle of a document: (V,)."""
+        return [self._text(token) for token in range(self.vocabulary)]
+
+    def _text(self, token: int) -> str:
+        piece: str = self._processor.id_to_piece(token)
+        return chr(int(piece[1:-1], 16)) if self._processor.is_byte(token) else piece.replace("▁", " ")
+
+
+def _spans(offsets: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ends and the starts of some offsets, as ``Encoded`` takes them."""
+    return tuple(int(span[1]) for span in offsets), tuple(int(span[0]) for span in offsets)
+
+
+_BACKENDS: dict[str, Any] = {"huggingface": FastBackend, "sentencepiece": _SentencePiece}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kis_plugin.choices import Choice
 from kis_plugin.config import Config, InfusionConfig
 from kis_plugin.errors import KISError
 from kis_plugin.items import load_items
