@@ -35,7 +35,9 @@ class Exposures:
         return counts
 
 
-def exposures(amount: InfusionConfig, lengths: RoundLengths, items: int, cycle: int, tokens: int, seed: int) -> Exposures:
+def exposures(
+    amount: InfusionConfig, lengths: RoundLengths, items: int, cycle: int, tokens: int, seed: int
+) -> Exposures:
     """Turn the configured amount into whole exposures.
 
     A fractional frequency gives every item ⌊F⌋ or ⌈F⌉ with the total rounded once; a share or an amount of tokens

@@ -177,7 +177,12 @@ class Deal:
         digest = hashlib.sha256(np.ascontiguousarray(members).data)
         digest.update(np.ascontiguousarray(self._exposures.extra).data)
         shape = [self._room, self._most, self._in_order, self._wordings.random, self._wordings.seed, *self._key]
-        return {"items": self._wordings.items.fingerprint, "members": digest.hexdigest(), "shape": shape, "kinds": count}
+        return {
+            "items": self._wordings.items.fingerprint,
+            "members": digest.hexdigest(),
+            "shape": shape,
+            "kinds": count,
+        }
 
     def _pack(self, kind: int, members: IntArray, made: list[Packing]) -> Packing:
         """Pack one kind of round; the last is the round of the extra exposures."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from kis_plugin.run import Piece
 from kis_plugin.seeded import hashes
 
-__all__ = ["Inline", "InRows", "Placement"]
+__all__ = ["InRows", "Inline", "Placement"]
 
 
 class Placement(Protocol):

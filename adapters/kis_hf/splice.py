@@ -19,7 +19,9 @@ __all__ = ["Splice", "block_size"]
 # What a column with one value a token holds over infused tokens.
 COLUMNS: dict[str, Callable[[Placed], npt.NDArray[Any]]] = {
     "input_ids": lambda placed: placed.tokens,
-    "labels": lambda placed: placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE),
+    "labels": lambda placed: (
+        placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE)
+    ),
     "attention_mask": lambda placed: np.ones_like(placed.tokens),
     "token_type_ids": lambda placed: np.zeros_like(placed.tokens),
     "special_tokens_mask": lambda placed: np.zeros_like(placed.tokens),

@@ -37,5 +37,7 @@ def test_a_text_in_a_packed_row_is_trained_as_if_alone(make):
 
 def test_a_model_that_cannot_part_rows_is_refused():
     model = MambaForCausalLM(MambaConfig(vocab_size=500, hidden_size=16, num_hidden_layers=1, state_size=4))
-    with pytest.raises(KISError, match=r"infusion.attention: found sentence, with MambaForCausalLM.*Use attention: row"):
+    with pytest.raises(
+        KISError, match=r"infusion.attention: found sentence, with MambaForCausalLM.*Use attention: row"
+    ):
         keep_apart(model)
