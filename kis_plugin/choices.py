@@ -83,10 +83,10 @@ def choice_problems(
         return
     at = {key: f"{where}.{key}" for key in choice.options} | dict(option_where or {})
     types_ = _types(item)
-    unfit = [problem for key in choice.options if (problem := _unfit(choice, key, types_, at[key]))]
-    yield from unfit
-    if not unfit:
-        yield from _refused(item, choice, where, at)
+    unfit = {key: problem for key in choice.options if (problem := _unfit(choice, key, types_, at[key]))}
+    yield from unfit.values()
+    fit = {key: value for key, value in choice.options.items() if key not in unfit}
+    yield from _refused(item, Choice(choice.name, fit), where, at)
 
 
 def _unfit(choice: Choice, key: str, types_: Mapping[str, tuple[Any, ...]], where: str) -> Problem | None:

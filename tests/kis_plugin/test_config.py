@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kis_plugin.config import Config, InfusionConfig, ProbesConfig, RetentionConfig, config_from, load_config
+from kis_plugin.choices import chosen
+from kis_plugin.config import Choice, Config, InfusionConfig, ProbesConfig, RetentionConfig, config_from, load_config
 from kis_plugin.errors import KISError
 
 SAMPLE = """\
@@ -69,6 +70,18 @@ def test_paths_are_taken_from_the_folder_of_the_file(tmp_path, monkeypatch):
     assert config.run_log == tmp_path / "conf" / "out"
 
 
+def test_the_cache_and_options_that_are_paths_are_taken_from_there_too(tmp_path, monkeypatch):
+    (tmp_path / "conf").mkdir()
+    path = tmp_path / "conf" / "kis.yaml"
+    selection = "{name: difference, scores: scores.jsonl, keep: 0.25}"
+    path.write_text(f"knowledge: ../facts.jsonl\ncache: ../prepared\ninfusion: {{selection: {selection}}}")
+    monkeypatch.chdir("/")
+    config = load_config(path)
+    assert config.cache == tmp_path / "conf" / "../prepared"
+    assert config.infusion.selection.options == {"scores": str(tmp_path / "conf" / "scores.jsonl"), "keep": 0.25}
+    assert chosen("selections", config.infusion.selection, "x").scores == tmp_path / "conf" / "scores.jsonl"
+
+
 def test_an_absolute_path_stays(tmp_path):
     assert load(f"knowledge: {tmp_path}/facts.jsonl").knowledge == tmp_path / "facts.jsonl"
 
@@ -118,6 +131,19 @@ def test_every_problem_is_said_at_once_with_its_line():
         ("infusion.window", "0.5", "0.5"),
         ("infusion.schedule", "unifrom", "'unifrom'"),
         ("infusion.schedule", "3", "3"),
+        ("infusion.schedule", "{bursts: 3}", "{'bursts': 3}"),
+        ("infusion.schedule", "{name: [ramp]}", "{'name': ['ramp']}"),
+        ("infusion.rendering", "sentence", "'sentence'"),
+        ("infusion.selection", "none", "'none'"),
+        ("infusion.templates", "all", "'all'"),
+        ("infusion.loss", "objects", "'objects'"),
+        ("infusion.attention", "block", "'block'"),
+        ("infusion.chunk", "1", "1"),
+        ("infusion.skip_known", "1", "1"),
+        ("infusion.known_frequency", "-1", "-1"),
+        ("cache", "~/kis", "'~/kis'"),
+        ("cache", "facts.jsonl", "'facts.jsonl': facts.jsonl is a file"),
+        ("on_mismatch", "ignore", "'ignore'"),
         ("retention.every", "0", "0"),
         ("retention.every", "1.0", "1.0"),
         ("retention.every", "2.5", "2.5"),
@@ -172,6 +198,91 @@ def test_tokens_with_a_unit_lose_no_digit(tokens, unit):
     written = f"{tokens // 10**digits}.{tokens % 10**digits:0{digits}d}{letter}"
     Path("facts.jsonl").touch()
     assert config_from({"knowledge": "facts.jsonl", "infusion": {"tokens": written}}).infusion.tokens == tokens
+
+
+def test_every_key_of_the_infusion_is_read():
+    config = load(
+        "knowledge: facts.jsonl\n"
+        "infusion:\n"
+        "  frequency: 12.5\n"
+        "  placement: inline\n"
+        "  window: [0.25, 1]\n"
+        "  schedule: {name: burst, bursts: 3}\n"
+        "  rendering: triples\n"
+        "  templates: random\n"
+        "  loss: object\n"
+        "  attention: row\n"
+        "  chunk: 64\n"
+        "  selection: all\n"
+        "  skip_known: true\n"
+        "  known_frequency: 2\n"
+        "on_mismatch: warn\n"
+    )
+    assert config.infusion == InfusionConfig(
+        frequency=12.5, placement="inline", window=(0.25, 1.0), schedule=Choice("burst", {"bursts": 3}),
+        rendering=Choice("triples"), templates="random", loss="object", attention="row", chunk=64,
+        selection=Choice("all"), skip_known=True, known_frequency=2.0,
+    )  # fmt: skip
+    assert config.on_mismatch == "warn"
+    assert hash(config) == hash(load_config(Path("kis.yaml")))  # what is read from it is kept by it
+
+
+def test_options_of_a_choice_are_errors_at_their_own_lines():
+    assert problems(
+        "knowledge: facts.jsonl\n"
+        "infusion:\n"
+        "  schedule:\n"
+        "    name: burst\n"
+        "    bursts: many\n"
+        "    prt: 0.5\n"
+        "    part: 3\n"
+        "  rendering: {name: sentences, comma: ;}\n"
+        "  selection: {name: difference, scores: 3, keep: -1}\n"
+    ) == [
+        "kis.yaml:5 infusion.schedule.bursts: found 'many', expected a whole number",
+        "kis.yaml:6 infusion.schedule.prt: found an unknown option, expected one of bursts, part. Did you mean 'part'?",
+        "kis.yaml:7 infusion.schedule.part: found 3, expected a part above 0, at most 1",
+        "kis.yaml:8 infusion.rendering.comma: found an option, expected none: sentences takes no options",
+        "kis.yaml:9 infusion.selection.scores: found 3, expected a path or nothing",
+        "kis.yaml:9 infusion.selection.keep: found -1, expected a part above 0 and up to 1, or a whole number above 1",
+    ]
+    (refused,) = problems("knowledge: facts.jsonl\ninfusion:\n  schedule:\n    part: 3\n    name: burst\n")
+    assert refused == "kis.yaml:4 infusion.schedule.part: found 3, expected a part above 0, at most 1"
+    (together,) = problems("knowledge: facts.jsonl\ninfusion:\n  schedule: {name: ramp, start: 0, end: 0}\n")
+    assert together.startswith("kis.yaml:3 infusion.schedule.end: found 0, expected a density above 0 at the start")
+
+
+def test_keys_that_contradict_each_other_are_all_said_at_once():
+    assert problems(
+        "knowledge: facts.jsonl\n"
+        "infusion:\n"
+        "  share: 0.1\n"
+        "  tokens: 5k\n"
+        "  placement: inline\n"
+        "  attention: sentence\n"
+        "  known_frequency: 3\n"
+    ) == [
+        "kis.yaml:4 infusion.tokens: found share and tokens, expected exactly one of frequency, share, tokens",
+        "kis.yaml:6 infusion.attention: found sentence with placement: inline, expected row, or placement: rows. "
+        "An inline sentence stands in the base text: it sees what is before it, and what follows sees it.",
+        "kis.yaml:7 infusion.known_frequency: found 3 without skip_known, expected skip_known: true beside it. "
+        "Without it no fact is probed before the first step, so none is known to be known.",
+    ]
+
+
+def test_known_facts_get_no_more_than_others():
+    text = "knowledge: facts.jsonl\ninfusion: {skip_known: true, known_frequency: 65}"
+    assert problems(text) == [
+        "kis.yaml:2 infusion.known_frequency: found 65, expected at most the frequency, 64. "
+        "Facts that the model knows already are given less than others."
+    ]
+    assert load(text.replace("65", "65, share: 0.5")).infusion.known_frequency == 65
+    assert load(text.replace("65", "64")).infusion.known_frequency == 64
+
+
+def test_what_looks_like_a_contradiction_and_is_none():
+    inline = load("knowledge: facts.jsonl\ninfusion: {loss: object, placement: inline, chunk: 9, rendering: triples}")
+    assert (inline.infusion.loss, inline.infusion.placement) == ("object", "inline")
 
 
 def test_the_amount_is_said_once():
@@ -285,7 +396,8 @@ plain = st.recursive(
     max_leaves=8,
 )
 keys = ["knowledge", "templates", "infusion", "retention", "run_log", "seed", "frequency", "share", "tokens", "window",
-        "placement", "schedule", "every", "probes", "control", "facts", "options"]  # fmt: skip
+        "placement", "schedule", "every", "probes", "control", "facts", "options", "cache", "on_mismatch", "rendering",
+        "loss", "attention", "chunk", "selection", "skip_known", "known_frequency", "name"]  # fmt: skip
 likely = st.dictionaries(
     st.sampled_from(keys), plain | st.dictionaries(st.sampled_from(keys), plain, max_size=4), max_size=5
 )
