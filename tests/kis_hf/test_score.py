@@ -19,6 +19,7 @@ from kis_plugin.config import load_config
 from kis_plugin.knowledge import Fact
 from kis_plugin.score_file import read_scores
 from kis_plugin.selections import Difference
+from kis_plugin.template_book import BuiltInTemplates
 
 FACTS = [{"subject": f"Person{n}", "relation": "P19", "object": f"Tówn{n % 8}" * (1 + n % 3)} for n in range(20)]
 
@@ -81,13 +82,14 @@ def test_losses_are_the_models_own(world, lines, which):
     tokenizer = AutoTokenizer.from_pretrained(folder / which)
     step = 48 - 1
     longest = 0
+    wording = BuiltInTemplates().templates()["P19"].trained[0]
     for fact, line in zip(FACTS, lines[1:], strict=True):
-        text = f"{fact['subject']} was born in {fact['object']}."
+        text = wording.format(**fact)
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         nats = 0.0
         for first in range(0, len(ids), step):  # what does not fit into the model's 48 positions is read anew
             row = torch.tensor([[tokenizer.eos_token_id, *ids[first : first + step]]])
-            nats += float(model(input_ids=row, labels=row).loss) * (row.shape[1] - 1)
+            nats += model(input_ids=row, labels=row).loss.item() * (row.shape[1] - 1)
         longest = max(longest, len(ids))
         assert line["bytes"] == len(text.encode())
         assert line["tokens"][which == "large"] == len(ids)
