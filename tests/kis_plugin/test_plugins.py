@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import json
 import os
@@ -14,15 +13,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from plain_world import Letters, make_run
 
 from kis_plugin import hookspecs, plugins
 from kis_plugin.check import check_config
 from kis_plugin.cli import main
 from kis_plugin.config import config_from
 from kis_plugin.errors import KISError
+from kis_plugin.infusion import plan_items
 from kis_plugin.listing import list_registered
-from kis_plugin.run import TrainingRun
-from kis_plugin.sentences import Encoded
 from kis_plugin.session import Session
 
 EXAMPLE = Path(__file__).parents[1] / "plugin_example"
@@ -82,9 +81,12 @@ def test_everything_of_the_example_is_listed_with_its_distribution(example):
     assert found == [
         ("sources", "ini"),
         ("templates", "telegraph"),
-        ("schedules", "first_half"),
+        ("schedules", "early"),
+        ("renderers", "quiz"),
+        ("selections", "first"),
         ("probes", "reversed_order"),
         ("laws", "same_for_all"),
+        ("commands", "count"),
         ("run_plugins", "StepTable"),
     ]
 
@@ -94,7 +96,7 @@ def example_config(folder: Path) -> dict:
     return {
         "knowledge": str(folder / "facts.ini"),
         "templates": "telegraph",
-        "infusion": {"frequency": 2, "schedule": "first_half"},
+        "infusion": {"frequency": 2, "schedule": {"name": "early", "part": 0.25}},
         "retention": {"probes": {"options": 2, "templates": ["held_out", "reversed_order"]}, "control": 0},
     }
 
@@ -108,49 +110,64 @@ def test_a_configuration_uses_what_the_example_adds(example, here):
     assert report.probes == {"held_out": 8, "reversed_order": 8, "seen": 8}
 
 
-class Letters:
-    """Encodes a letter as its code point."""
-
-    eos = 0
-    fingerprint = "letters"
-
-    def encode(self, texts):
-        return [Encoded(tuple(map(ord, text)), tuple(range(1, len(text) + 1))) for text in texts]
-
-
-class Indifferent:
-    """A model to which all tokens are alike."""
-
-    def logits(self, input_ids):
-        return input_ids.new_zeros((*input_ids.shape, 128)).float()
-
-    def evaluating(self):
-        return contextlib.nullcontext()
-
-
 def test_a_run_plugin_of_the_example_takes_part_in_a_run(example, here):
     pytest.importorskip("torch")
-    run = TrainingRun(
-        config=config_from(example_config(here)),
-        tokenizer=Letters(),
-        model=Indifferent(),
-        framework="none",
-        run_id="r",
-        folder=here / "runs" / "r",
-        params=1,
-        params_non_embedding=1,
-        rows=64,
-        block=64,
-        steps=8,
-    )
+    run = make_run(here, {}, rows=64, config=example_config(here))
     session = Session(run)
-    heads = [session.infuser.head(row) is not None for row in range(run.rows)]
-    assert any(heads)
-    assert heads == sorted(heads, reverse=True)  # one block at the start, as its schedule says
+    infused = [row for row in range(run.rows) if session.infuser.infused(row)]
+    assert infused
+    assert max(infused) < 16  # in the first quarter, as its schedule says
     session.step_end(0)
     session.end(0)
     series = [line.split("\t")[:2] for line in (run.folder / "retention.tsv").read_text().splitlines()]
     assert ["0", "held_out"] in series
+
+
+def test_facts_are_worded_and_chosen_as_the_example_says(example, here):
+    infusion = {"frequency": 3, "rendering": {"name": "quiz", "ask": "?"}, "selection": {"name": "first", "count": 2}}
+    config = config_from(example_config(here) | {"infusion": infusion})
+    plan = plan_items(config, Letters(), rows=64, block=64)
+    told = [Letters().decode(plan.tokens(plan.told_in(row))) for row in range(64) if plan.infused(row)]
+    lines = "".join(told).split("\n")[:-1]
+    wanted = ["?born in of Person 0? A: City 0.", "?born in of Person 1? A: City 1."]
+    assert sorted(lines) == sorted(wanted * 3)
+
+
+def test_options_of_the_example_are_checked_as_those_of_built_ins(example, here):
+    infusion = {"schedule": {"name": "early", "part": 2}, "selection": {"name": "first", "counts": 2}}
+    with pytest.raises(KISError) as caught:
+        config_from(example_config(here) | {"infusion": infusion})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "config infusion.schedule.part: found 2, expected a part above 0, at most 1",
+        "config infusion.selection.counts: found an unknown option, expected one of count. Did you mean 'count'?",
+    ]
+
+
+def test_a_command_of_the_example_is_one_of_kis(example, here):
+    (here / "facts.ini").write_text(FACTS)
+    shown = CliRunner().invoke(main, ["--help"])
+    assert "count    Count the facts of KNOWLEDGE." in shown.stdout
+    assert CliRunner().invoke(main, ["count", "facts.ini"]).stdout == "8\n"
+    refused = CliRunner().invoke(main, ["count", "facts.inn"])
+    assert (refused.exit_code, refused.stderr[:15]) == (2, "kis: facts.inn:")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "kis.yaml"], ["plugins"]])
+def test_a_command_that_has_the_name_of_another_is_refused_by_name(install, arguments):
+    code = "import click\n@hookimpl\ndef kis_register_commands(register):\n  register(check)\n"
+    install("other = other", f"{code}@click.command()\ndef check(): ...\n")
+    outcome = CliRunner().invoke(main, arguments)
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert outcome.stderr == (
+        "kis: plugin other.check: found commands name 'check', expected another name: "
+        "kis_plugin.commands.check has it\n"
+    )
+
+
+def test_version_needs_no_plugin(install):
+    install("other = other", "1 / 0")
+    assert CliRunner().invoke(main, ["--version"]).exit_code == 0
+    assert CliRunner().invoke(main, ["--help"]).exit_code == 2
 
 
 def test_a_misspelt_hook_is_refused_by_name(install):
@@ -214,7 +231,9 @@ def test_the_example_is_found_where_pip_installs_it(here):
         command, env={**os.environ, "PYTHONPATH": paths}, check=True, capture_output=True, text=True
     )
     names = {item["name"] for item in json.loads(listed.stdout) if item["distribution"] == "kis-example 1.0"}
-    assert names == {"ini", "telegraph", "first_half", "reversed_order", "same_for_all", "StepTable"}
+    assert names == {
+        "ini", "telegraph", "early", "quiz", "first", "reversed_order", "same_for_all", "count", "StepTable",
+    }  # fmt: skip
 
 
 def test_the_documentation_shows_every_hook_with_its_arguments():

@@ -1,9 +1,12 @@
-"""A plugin from another distribution: a source, templates, a schedule, a probe kind, a law and a run plugin."""
+"""A plugin from another distribution, with something of each kind that KIS takes, log readers left out."""
 
+from kis_example.commands import count
 from kis_example.laws import FloorLaw
 from kis_example.metrics import StepTable
 from kis_example.probes import reversed_order
-from kis_example.schedules import FirstHalf
+from kis_example.renderers import Quiz
+from kis_example.schedules import Early
+from kis_example.selections import First
 from kis_example.sources import IniSource
 from kis_example.templates import Telegraph
 from kis_plugin import hookimpl
@@ -21,7 +24,17 @@ def kis_register_templates(register):
 
 @hookimpl
 def kis_register_schedules(register):
-    register(FirstHalf())
+    register(Early())
+
+
+@hookimpl
+def kis_register_renderers(register):
+    register(Quiz())
+
+
+@hookimpl
+def kis_register_selections(register):
+    register(First())
 
 
 @hookimpl
@@ -32,6 +45,11 @@ def kis_register_probes(register):
 @hookimpl
 def kis_register_laws(register):
     register(FloorLaw())
+
+
+@hookimpl
+def kis_register_commands(register):
+    register(count)
 
 
 @hookimpl

@@ -1,8 +1,17 @@
-"""All of the infusion in the first half of the window."""
+"""All of the infusion in the first part of the window."""
+
+from dataclasses import dataclass
 
 
-class FirstHalf:
-    name = "first_half"
+@dataclass(frozen=True)
+class Early:
+    part: float = 0.5
+    name = "early"
 
-    def weights(self, parts: int) -> "list[int]":
-        return [1 if part < parts // 2 else 0 for part in range(parts)]
+    def __post_init__(self):
+        if not 0 < self.part <= 1:
+            raise ValueError("a part above 0, at most 1")
+
+    def weights(self, parts):
+        infused = max(round(self.part * parts), 1)
+        return [1] * infused + [0] * (parts - infused)

@@ -1,0 +1,14 @@
+"""``kis count``: how many facts a file holds."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("knowledge", type=click.Path(path_type=Path))
+def count(knowledge):
+    """Count the facts of KNOWLEDGE."""
+    from kis_plugin.sources import read_knowledge
+
+    click.echo(len(read_knowledge(knowledge).facts))
