@@ -59,7 +59,9 @@ class Schedule(Protocol):
     exposures follow the shape as the rounds do.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What ``kis.yaml`` calls it."""
 
     def weights(self, parts: int) -> Sequence[int]:
         """Return the weight of each of ``parts`` equal parts of the window: whole numbers, not all of them 0."""
@@ -82,7 +84,9 @@ class Rendered:
 class Renderer(Protocol):
     """Says how a fact is worded, selected by ``infusion.rendering: <name>``."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What ``kis.yaml`` calls it."""
 
     def wordings(self, relation: str, book: TemplateBook) -> int:
         """Return how many wordings facts of ``relation`` have; 1 or more."""
@@ -98,7 +102,9 @@ class Selection(Protocol):
     One that is a dataclass takes its fields as options: ``selection: {name: difference, scores: scores.jsonl}``.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What ``kis.yaml`` calls it."""
 
     def select(self, entries: Sequence[Fact] | Sequence[Passage], seed: int) -> npt.NDArray[np.int64]:
         """Return the places in ``entries`` of those to infuse, sorted.

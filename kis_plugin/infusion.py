@@ -96,9 +96,9 @@ class Infusion:
         if problems and run.rank == 0:
             lines = "\n".join(f"  {problem}" for problem in problems)
             run.narrate(
-                f"kis: warning: on_mismatch is warn, and this run goes on with another plan than it began with:\n{lines}"
-                f"\nFacts are shown as this plan says from row {run.rows * run.start_step // run.steps:,} on; what the "
-                "whole run shows is no longer the frequency asked for. Do not predict from it."
+                "kis: warning: on_mismatch is warn, and this run goes on with another plan than it began with:\n"
+                f"{lines}\nFacts are shown as this plan says from row {run.rows * run.start_step // run.steps:,} on; "
+                "what the whole run shows is no longer the frequency asked for. Do not predict from it."
             )
 
     @hookimpl
@@ -194,7 +194,8 @@ def _of_items(of_facts: npt.NDArray[np.bool_], material: Material, items: Items)
     """Return (items,) from what holds of each told fact, (facts told,); False for pieces of passages."""
     flags = np.zeros(len(material.knowledge), dtype=np.bool_)
     flags[material.infused] = of_facts
-    return flags[items.entry]
+    of_items: npt.NDArray[np.bool_] = flags[items.entry]
+    return of_items
 
 
 def _holds(material: Material, items: Items) -> npt.NDArray[np.float64] | None:
@@ -205,7 +206,8 @@ def _holds(material: Material, items: Items) -> npt.NDArray[np.float64] | None:
     of_entries[:, 1] = 1.0
     facts = len(material.knowledge.facts)
     of_entries[:facts, 0], of_entries[:facts, 1] = material.changing
-    return of_entries[items.entry]
+    of_items: npt.NDArray[np.float64] = of_entries[items.entry]
+    return of_items
 
 
 def _identity(

@@ -79,7 +79,7 @@ class Placed:
     apart: bool = False
 
     def joined(self, told: npt.NDArray[Any], base: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a column of the row, (T,), from its values over infused tokens, (told,), and over the base row, (T,)."""
+        """Return a column of the row, (T,), from its values over what is told, (told,), and over the base row, (T,)."""
         return np.concatenate([(told if piece.told else base)[piece.first : piece.stop] for piece in self.pieces])
 
 

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ class Timetable:
         mass = {border: shape.mass(border) for border in self._borders}
         counts = np.array([_apportioned(span, mass) for span in spans], dtype=np.int64)
         counts = counts.reshape(len(spans), max(len(self._borders) - 1, 0))  # (spans, parts)
-        room = np.diff(np.array(self._borders, dtype=np.int64))
+        room = np.array([stop - start for start, stop in pairwise(self._borders)], dtype=np.int64)
         self._counts = _fitted(counts, room, spans, self._borders)
         self._before = np.cumsum(self._counts, axis=1) - self._counts  # (spans, parts) slots of a span in earlier parts
         totals = self._counts.sum(axis=0)
@@ -152,7 +152,7 @@ def _apportioned(span: Span, mass: Mapping[int, int]) -> list[int]:
         hint = "Widen the window, or the time from `from` to `until`, or take another schedule."
         raise KISError(Problem("infusion.schedule", found, "a schedule that has room there", hint))
     done = [span.slots * (min(max(before, low), high) - low) // (high - low) for before in mass.values()]
-    return [after - before for before, after in zip(done, done[1:], strict=False)]
+    return [after - before for before, after in pairwise(done)]
 
 
 def _weights(schedule: Schedule, parts: int) -> list[int]:

@@ -16,8 +16,10 @@ from kis_plugin.seeded import permutation
 
 __all__ = ["Splice", "block_size"]
 
+Tokens = npt.NDArray[np.int32]
+
 # What a column with one value a token holds over infused tokens.
-COLUMNS: dict[str, Callable[[Placed], npt.NDArray[Any]]] = {
+COLUMNS: dict[str, Callable[[Placed], Tokens]] = {
     "input_ids": lambda placed: placed.tokens,
     "labels": lambda placed: (
         placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE)
@@ -135,6 +137,10 @@ def _one_document(positions: Any) -> bool:
     Where they do, models of transformers attend no further back: the base text's borders would cut sentences.
     """
     return bool((np.diff(np.asarray(positions)) == 1).all())
+
+
+def _labels(placed: Placed) -> Tokens:
+    return placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE)
 
 
 def _running(placed: Placed, base: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -26,6 +26,11 @@ from kis_plugin.session import Session
 
 __all__ = ["Training"]
 
+_NOT_HERE = (
+    ("loss", "all", "LitGPT's training loop takes the loss of every token of a row."),
+    ("attention", "row", "LitGPT's training loop gives its model no positions and no mask."),
+)
+_ELSEWHERE = "docs/hf.md"
 _STRATEGIES = ("DDPStrategy",)  # of Fabric, tested with several processes
 
 
@@ -53,7 +58,7 @@ class Training:
         self._host = host
         fabric, state = host.fabric, host.state
         step = self._step = state["step_count"]
-        _refuse(host, self._tokenizer, self._loader)
+        _refuse(host, self._config, self._tokenizer, self._loader)
         total, non_embedding = parameter_counts(host.model.config, bool(host.train.tie_embeddings))
         resumed = self._loader.restored if step else None
         run_id = resumed["run_id"] if resumed else fabric.broadcast(new_run_id("litgpt", total, self._config))
@@ -185,14 +190,18 @@ class _LitLog:
             self._host.fabric.log_dict(logs, step=max(self._host.state["iter_num"] - 1, 0))
 
 
-def _refuse(host: Host, tokenizer: LitTokenizer, loader: InfusedLoader) -> None:
+def _refuse(host: Host, config: Config, tokenizer: LitTokenizer, loader: InfusedLoader) -> None:
     """Refuse what cannot be exact.
 
     Raises:
         KISError: All of it.
     """
-    problems = []
     fabric, state = host.fabric, host.state
+    problems = [
+        Problem(f"{config.path or 'config'} infusion.{key}", given, possible, f"{why} The Trainer can ({_ELSEWHERE}).")
+        for key, possible, why in _NOT_HERE
+        if (given := getattr(config.infusion, key)) != possible
+    ]
     if fabric.world_size > 1 and type(fabric.strategy).__name__ not in _STRATEGIES:
         hint = "Others are refused until they are tested."
         found = f"{fabric.world_size} processes under {type(fabric.strategy).__name__}"
