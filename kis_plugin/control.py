@@ -9,9 +9,10 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from kis_plugin.codes import MANY, Codes, coded, sample
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact
-from kis_plugin.options import Codes, coded, groups_of
+from kis_plugin.options import groups_of
 from kis_plugin.seeded import IntArray, mix
 
 __all__ = ["MOST", "split_control", "tied_subjects"]
@@ -21,6 +22,8 @@ MOST = 1 / 5
 
 _WHERE = "retention.control"
 _SEED = 0x636F6E74
+_SPARE = 20  # times as many facts are looked at as are wanted, where there are many
+_ROUNDS = 50  # ties that are followed from one subject to another
 
 
 def split_control(facts: Sequence[Fact], count: int, seed: int, options: int = 4) -> tuple[IntArray, IntArray]:
@@ -29,7 +32,8 @@ def split_control(facts: Sequence[Fact], count: int, seed: int, options: int = 4
     Whole subjects are held back, and with a subject all subjects it is told of by a fact of its own (``Paris`` with
     ``France`` where there are both ``capital`` and ``capital of``): else infused facts would give the answer away.
     They are taken by balanced groups of ``options`` facts, so that controls can be asked among themselves, from the
-    relation that lacks most of its part of ``count``.
+    relation that lacks most of its part of ``count``. Of more than ``MANY`` facts a seeded sample of subjects is
+    looked at, evenly spread over them, with all that they are tied to.
 
     Args:
         facts: All facts.
@@ -52,11 +56,41 @@ def split_control(facts: Sequence[Fact], count: int, seed: int, options: int = 4
         found = f"{count} controls wanted of {len(facts)} facts"
         expected = f"at least {options} controls and {int(options / MOST)} facts (a fifth may be held back)"
         raise KISError(Problem(_WHERE, found, expected, hint))
-    held = _hold_back(coded(facts), limit, mix(seed, _SEED), options)
-    if not held.any():
+    control = _controls(coded(facts), limit, mix(seed, _SEED), options)
+    if not len(control):
         expected = f"{options} facts of one relation with distinct objects, to hold back at most {limit} facts"
         raise KISError(Problem(_WHERE, "none among those that can be held back together", expected, hint))
-    return everything[~held], everything[held]
+    return np.delete(everything, control), control
+
+
+def _controls(codes: Codes, limit: int, seed: int, options: int) -> IntArray:
+    """Return the places of the controls, sorted."""
+    size = max(MANY // 4, _SPARE * limit)
+    if len(codes.subject) <= max(MANY, size):
+        return np.flatnonzero(_hold_back(codes, limit, seed, options))
+    inside, open_ends = _with_ties(codes, sample(len(codes.subject), size, seed))
+    places = np.flatnonzero(inside[codes.subject] & ~open_ends[codes.subject])
+    return places[_hold_back(codes.at(places), limit, seed, options)]
+
+
+def _with_ties(codes: Codes, chosen: IntArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which subjects are those of the ``chosen`` facts or tied to them, and which are tied to still others.
+
+    Both (names,). The second are those from which more than ``_ROUNDS`` ties lead on, one after the other.
+    """
+    inside = codes.mask(codes.subject[chosen])
+    for _ in range(_ROUNDS):
+        told = codes.at(np.flatnonzero(inside[codes.subject]))
+        telling = codes.at(np.flatnonzero(inside[codes.object] & codes.mask(told.object)[codes.subject]))
+        mutual = np.isin(told.subject * codes.names + told.object, telling.object * codes.names + telling.subject)
+        ends = told.object[mutual]
+        outside = ends[~inside[ends]]
+        if not len(outside):
+            return inside, np.zeros_like(inside)
+        inside[outside] = True
+    tie = tied_subjects(told)
+    leading_on = told.subject[np.isin(tie, tie[mutual & codes.mask(outside)[told.object]])]
+    return inside, codes.mask(np.concatenate([leading_on, outside]))
 
 
 def _hold_back(codes: Codes, limit: int, seed: int, options: int) -> npt.NDArray[np.bool_]:
@@ -98,8 +132,9 @@ def tied_subjects(codes: Codes) -> IntArray:
     forward = codes.subject * codes.names + codes.object
     backward = codes.object * codes.names + codes.subject
     mutual = np.isin(forward, backward)
-    edges = (codes.subject[mutual], codes.object[mutual])
-    graph = coo_array((np.ones(len(edges[0])), edges), shape=(codes.names, codes.names))
+    names, node = np.unique(np.concatenate([codes.subject, codes.object]), return_inverse=True)
+    subject, obj = np.split(node, 2)
+    graph = coo_array((np.ones(int(mutual.sum())), (subject[mutual], obj[mutual])), shape=(len(names), len(names)))
     _, component = connected_components(graph, directed=False)
-    _, tie = np.unique(component[codes.subject], return_inverse=True)
+    _, tie = np.unique(component[subject], return_inverse=True)
     return tie.astype(np.int64)

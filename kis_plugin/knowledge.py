@@ -64,7 +64,7 @@ class Knowledge:
     """All that one source gave.
 
     Attributes:
-        facts: Triples, in file order: a tuple, or a ``kis_plugin.store.FactTable`` where they are many.
+        facts: Triples, in file order: a tuple, or a ``kis_plugin.store.tables.FactTable`` where they are many.
         passages: Documents, in file order.
         templates: Templates that came with the facts (a BEAR-style folder has them), by relation.
     """

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.cache import Prepared, Writer, cache_folder, prepared
+from kis_plugin.choices import chosen
 from kis_plugin.config import Config
+from kis_plugin.contracts import Selection
 from kis_plugin.control import split_control
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact, Knowledge, Passage
 from kis_plugin.seeded import IntArray
-from kis_plugin.sources import read_knowledge
+from kis_plugin.store import Loaded, Watch, load_knowledge, unwatched
+from kis_plugin.store.columns import fingerprint
+from kis_plugin.store.tables import FactTable, Part, Table
 from kis_plugin.template_book import TemplateBook
 
-__all__ = ["Material", "load_material"]
+__all__ = ["Material", "load_material", "prepare_material"]
+
+Stamps = tuple[tuple[str, int, int], ...]
+
+_VERSION = 1  # of the split
+_ALL = np.array([-1])  # stands for all passages until it is known how many there are
 
 
 @dataclass(frozen=True)
@@ -26,74 +37,153 @@ class Material:
     """Facts with their split.
 
     Attributes:
-        knowledge: All that the source gave.
+        knowledge: All that the source gave; memory-mapped where it is large.
         book: The templates of every relation.
-        infused: Indices of the facts that are infused, sorted.
+        infused: Indices of the facts that are infused, sorted: those selected that are no controls.
         control: Indices of the facts that never are, sorted.
+        passages_told: Indices of the passages that are infused, sorted; by default all.
+        fingerprint: Hash of the knowledge's content; by default worked out.
+        cache: Where things made from this knowledge go; None while it is too small to be worth a file.
     """
 
     knowledge: Knowledge
     book: TemplateBook
     infused: IntArray
     control: IntArray
+    passages_told: IntArray = field(default_factory=lambda: _ALL)
+    fingerprint: str = ""
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Fill in the defaults."""
+        if self.passages_told is _ALL:
+            object.__setattr__(self, "passages_told", np.arange(len(self.knowledge.passages), dtype=np.int64))
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", fingerprint(self.knowledge))
 
     @property
-    def facts(self) -> list[Fact]:
+    def facts(self) -> Sequence[Fact]:
         """The facts that are infused."""
-        return [self.knowledge.facts[index] for index in self.infused.tolist()]
-
-    @cached_property
-    def passages_told(self) -> IntArray:
-        """Indices of the passages that are infused, sorted."""
-        return np.arange(len(self.knowledge.passages), dtype=np.int64)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of the knowledge's content."""
-        return hashlib.sha256(repr((self.knowledge.facts, self.knowledge.passages)).encode()).hexdigest()[:16]
+        return _some(self.knowledge.facts, self.infused)
 
     @property
-    def cache(self) -> Path | None:
-        """Where things prepared from this knowledge go; None: in memory."""
-        return None
+    def passages(self) -> Sequence[Passage]:
+        """The passages that are infused."""
+        return _some(self.knowledge.passages, self.passages_told)
+
+    @cached_property
+    def relations(self) -> tuple[str, ...]:
+        """The names of the relations of infused facts, sorted."""
+        facts = self.knowledge.facts
+        if isinstance(facts, FactTable):
+            return tuple(sorted(facts.relations_of(self.infused)))
+        return tuple(sorted({facts[index].relation for index in self.infused.tolist()}))
 
     @cached_property
     def changing(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
         """From when until when each fact holds, (facts,) each; None if all do all the time."""
         facts = self.knowledge.facts
+        if isinstance(facts, FactTable):
+            return facts.changing()
         if all(fact.start == 0 and fact.until == 1 for fact in facts):
             return None
         return np.array([fact.start for fact in facts]), np.array([fact.until for fact in facts])
 
-    @property
-    def passages(self) -> tuple[Passage, ...]:
-        """The passages, all infused."""
-        return self.knowledge.passages
-
 
 def load_material(config: Config) -> Material:
-    """Read knowledge and templates and split off the controls; the same files are not read twice in a row.
+    """Read knowledge and templates, select and split off the controls; the same files are not read twice in a row.
 
     Raises:
-        KISError: Anything wrong with the files.
+        KISError: Anything wrong with the files, or a cache folder that cannot be used.
     """
-    return _load(config, _stamps(config))
+    return _load(config, _stamps(_files(config)))
+
+
+def prepare_material(config: Config, watch: Watch = unwatched) -> Material:
+    """Do the same through the cache even where the knowledge is small.
+
+    Args:
+        config: What to read.
+        watch: Told of progress, as ``kis_plugin.store.load_knowledge`` tells it.
+
+    Raises:
+        KISError: Anything wrong with the files, or a cache folder that cannot be used.
+    """
+    return _material(config, load_knowledge(config.knowledge, cache_folder(config.cache), ahead=True, watch=watch))
 
 
 @lru_cache(maxsize=1)
-def _load(config: Config, stamps: tuple[tuple[str, int, int], ...]) -> Material:
-    knowledge = read_knowledge(config.knowledge)
-    options = config.retention.probes.options
-    infused, control = split_control(knowledge.facts, config.retention.control, config.seed, options)
-    return Material(knowledge, TemplateBook.load(config.templates, knowledge), infused, control)
+def _load(config: Config, stamps: Stamps) -> Material:
+    return _material(config, load_knowledge(config.knowledge, cache_folder(config.cache)))
 
 
-def _stamps(config: Config) -> tuple[tuple[str, int, int], ...]:
-    """Return path, time and size of every file read, so that an edited one is read again."""
-    stamps = []
+def _material(config: Config, loaded: Loaded) -> Material:
+    book = TemplateBook.load(config.templates, loaded.knowledge)
+    split = _split(config, loaded).arrays
+    told = (split["infused"], split["control"], split["passages_told"])
+    return Material(loaded.knowledge, book, *told, loaded.fingerprint, loaded.cache)
+
+
+def _split(config: Config, loaded: Loaded) -> Prepared:
+    """Return the facts that are infused, the controls, and the passages that are infused."""
+    selection, options = config.infusion.selection, config.retention.probes.options
+    where = f"{config.path or 'config'} infusion.selection"
+    select: Selection = chosen("selections", selection, where)
+
+    def build(writer: Writer) -> None:
+        facts, passages = loaded.knowledge.facts, loaded.knowledge.passages
+        rest, control = split_control(facts, config.retention.control, config.seed, options)
+        writer.put("control", control)
+        writer.put("infused", _selected(select, facts, rest, config.seed, where))
+        everything = np.arange(len(passages), dtype=np.int64)
+        writer.put("passages_told", _selected(select, passages, everything, config.seed, where))
+
+    key = {
+        "knowledge": loaded.fingerprint,
+        "version": _VERSION,
+        "control": [config.retention.control, options, config.seed],
+        "selection": [selection.name, {name: str(value) for name, value in selection.options.items()}],
+        "files": _stamps(_named_files(selection.options.values())),
+    }
+    return prepared(loaded.cache, "split", key, build)
+
+
+def _selected(
+    select: Selection, entries: Sequence[Fact] | Sequence[Passage], rest: IntArray, seed: int, where: str
+) -> IntArray:
+    """Return which of ``rest``, indices into ``entries``, are selected."""
+    if not len(rest):
+        return rest
+    picked = np.asarray(select.select(_some(entries, rest), seed))
+    whole = picked.ndim == 1 and (np.issubdtype(picked.dtype, np.integer) or not len(picked))
+    if not whole or (len(picked) and (picked[0] < 0 or picked[-1] >= len(rest) or not (np.diff(picked) > 0).all())):
+        expected = f"places in range({len(rest)}), sorted, each once"
+        raise KISError(Problem(where, f"other numbers from {select.name}", expected))
+    return rest if len(picked) == len(rest) else rest[picked.astype(np.int64)]
+
+
+@overload
+def _some(entries: Sequence[Fact], places: IntArray) -> Sequence[Fact]: ...
+@overload
+def _some(entries: Sequence[Passage], places: IntArray) -> Sequence[Passage]: ...
+def _some(entries: Sequence[Any], places: IntArray) -> Sequence[Any]:
+    """Return the entries at ``places``, made when asked for if the entries are."""
+    return Part(entries, places) if isinstance(entries, Table) else [entries[place] for place in places.tolist()]
+
+
+def _files(config: Config) -> list[Path]:
+    """Return every file that a material is read from, so that an edited one is read again."""
+    found = _named_files(config.infusion.selection.options.values())
     for root in (config.knowledge, Path(config.templates or "")):
-        for path in [root, *(sorted(root.iterdir()) if root != Path() and root.is_dir() else [])]:
-            if path.is_file():
-                stat = path.stat()
-                stamps.append((str(path.resolve()), stat.st_mtime_ns, stat.st_size))
-    return tuple(stamps)
+        found += [root, *(sorted(root.iterdir()) if root != Path() and root.is_dir() else [])]
+    return found
+
+
+def _named_files(values: Any) -> list[Path]:
+    return [Path(value) for value in values if isinstance(value, (str, Path)) and Path(value).is_file()]
+
+
+def _stamps(paths: Sequence[Path]) -> Stamps:
+    """Return path, time and size of each file."""
+    found = [(str(path.resolve()), path.stat()) for path in paths if path.is_file()]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)

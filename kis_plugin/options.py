@@ -14,13 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.codes import MANY, Codes, coded, sample
 from kis_plugin.knowledge import Fact
 from kis_plugin.seeded import IntArray, mix, permutation
 
-__all__ = ["Codes", "OptionSet", "OptionSets", "coded", "groups_of", "option_sets"]
+__all__ = ["OptionSet", "OptionSets", "groups_of", "option_sets"]
 
 _DEALS = 16  # sets in which an object is true for two subjects are dealt anew, so often at most
 _SWAPS = 4  # of each place of a group with another group's
+_SPARE = 8  # times as many facts are dealt as may be asked, where there are many
 
 
 @dataclass(frozen=True)
@@ -49,41 +51,6 @@ class OptionSets:
     left_out: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Codes:
-    """Facts as numbers. Names that differ in case alone are one name, be they subjects or objects.
-
-    Attributes:
-        relations: The relations' names, sorted.
-        relation: (facts,) indices into ``relations``.
-        subject: (facts,) numbers of names.
-        object: (facts,) numbers of names.
-        names: How many names there are.
-    """
-
-    relations: tuple[str, ...]
-    relation: IntArray
-    subject: IntArray
-    object: IntArray
-    names: int
-
-
-def coded(facts: Sequence[Fact]) -> Codes:
-    """Number the names and relations of ``facts``."""
-    names: dict[str, int] = {}
-    subjects = [names.setdefault(fact.subject.casefold(), len(names)) for fact in facts]
-    objects = [names.setdefault(fact.object.casefold(), len(names)) for fact in facts]
-    relations = sorted({fact.relation for fact in facts})
-    rank = {relation: number for number, relation in enumerate(relations)}
-    return Codes(
-        relations=tuple(relations),
-        relation=np.array([rank[fact.relation] for fact in facts], dtype=np.int64),
-        subject=np.array(subjects, dtype=np.int64),
-        object=np.array(objects, dtype=np.int64),
-        names=len(names),
-    )
-
-
 def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int, seed: int) -> OptionSets:
     """Form balanced option sets.
 
@@ -94,6 +61,8 @@ def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int
         limit: At most so many facts are asked, spread over relations in proportion to what can be asked.
         seed: Chooses among equals.
 
+    Of more than ``MANY`` facts that may be asked, a seeded sample is dealt, evenly spread over them.
+
     Returns:
         The sets. Without ``limit`` they hold as many facts as distinct objects allow: of an object that stands in
         more facts than there are sets, the surplus is left out.
@@ -101,14 +70,18 @@ def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int
     if not len(among):
         return OptionSets((), {})
     codes = coded(facts)
-    groups, left_out = groups_of(codes, among, options, seed)
+    if len(among) > MANY:
+        among = among[sample(len(among), max(MANY // 4, _SPARE * limit), seed, len(among))]
+    # Of the facts that may not be asked only those about the same subjects matter: what is true of these.
+    places = np.flatnonzero(codes.mask(codes.subject[among])[codes.subject])
+    groups, left_out = groups_of(codes.at(places), np.searchsorted(places, among), options, seed)
     relation_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     dealt = np.concatenate(groups)  # (sets, k)
     wanted = min(limit // options, len(dealt))
     # Evenly spaced picks from sets in order of relation: each relation gets its part, give or take one set.
     first = mix(seed, len(dealt)) % max(len(dealt), 1)
     picks = np.sort((np.arange(wanted) * len(dealt) // max(wanted, 1) + first) % max(len(dealt), 1))
-    sets = zip(relation_of[picks].tolist(), dealt[picks].tolist(), strict=True)
+    sets = zip(relation_of[picks].tolist(), places[dealt[picks]].tolist(), strict=True)
     return OptionSets(tuple(OptionSet(codes.relations[number], tuple(group)) for number, group in sets), left_out)
 
 

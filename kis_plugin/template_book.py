@@ -69,7 +69,7 @@ class TemplateBook:
         layers.append(_Layer(BuiltInTemplates.name, built_in.templates, built_in.labels))
         book = cls(layers)
         problems: list[Problem] = []
-        for relation in dict.fromkeys(fact.relation for fact in knowledge.facts):
+        for relation in knowledge.relations:
             try:
                 book.of(relation)
             except KISError as error:

@@ -119,3 +119,51 @@ def test_a_split_that_cannot_be_is_refused_with_the_way_out(facts, count, messag
     with pytest.raises(KISError, match=message) as refused:
         split_control(facts, count, 0)
     assert "Set retention.control: 0" in str(refused.value)
+
+
+@pytest.fixture
+def few_are_many(monkeypatch):
+    monkeypatch.setattr("kis_plugin.control.MANY", 200)
+
+
+@pytest.mark.usefixtures("few_are_many")
+@pytest.mark.parametrize("seed", range(5))
+def test_controls_of_many_facts_are_a_sample_that_no_infused_fact_tells_of(seed):
+    capitals = [Fact(f"city {n}", "capital of", f"land {n}") for n in range(1500)]
+    lands = [Fact(f"Land {n}", "capital", f"City {n}") for n in range(1500)]
+    rings = [Fact(f"r{n}", "next to", f"r{n + step}") for n in range(1, 600) for step in (-1, 1) if (n + step) % 4]
+    facts = [*capitals, *lands, *rings]
+    infused, control = split_control(facts, 20, seed)
+    assert 12 <= len(control) <= 20
+    assert sorted([*infused, *control]) == list(range(len(facts)))
+    told = [facts[index] for index in infused]
+    subjects = {fact.subject.casefold() for fact in told}
+    pairs = {frozenset((fact.subject.casefold(), fact.object.casefold())) for fact in told}
+    for index in control:
+        fact = facts[index]
+        assert fact.subject.casefold() not in subjects
+        assert frozenset((fact.subject.casefold(), fact.object.casefold())) not in pairs
+    assert option_sets(facts, control, 4, 20, seed).sets
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_subjects_whose_ties_lead_on_and_on_are_no_controls(monkeypatch):
+    monkeypatch.setattr("kis_plugin.control._ROUNDS", 3)
+    monkeypatch.setattr("kis_plugin.control._SPARE", 5)
+    chain = [Fact(f"c{n}", "next to", f"c{n + step}") for n in range(2000) for step in (-1, 1)]
+    alone = [Fact(f"s{n}", "likes", f"o{n % 9}") for n in range(1000)]
+    _, control = split_control([*chain, *alone], 20, 0)
+    assert len(control) == 20
+    assert control.min() >= len(chain)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_old_and_new_of_a_changing_fact_stay_together():
+    facts = [
+        fact
+        for n in range(600)
+        for fact in (Fact(f"s{n}", "head", f"a{n % 40}", "", 0, 0.5), Fact(f"s{n}", "head", f"b{n % 40}", "", 0.5, 1))
+    ]
+    _, control = split_control(facts, 40, 1)
+    assert len(control) >= 32
+    assert set(Counter(int(index) // 2 for index in control).values()) == {2}

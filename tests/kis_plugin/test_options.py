@@ -119,3 +119,23 @@ def test_objects_of_facts_that_are_not_asked_are_no_wrong_options():
 def test_many_valued_relations_are_dealt_until_they_fit():
     facts = [Fact(f"s{s}", "P47", f"o{(s + o) % 30}") for s in range(300) for o in (0, 1, 2)]
     assert 4 * len(sets_of(facts, options=4)) >= 0.95 * len(facts)
+
+
+def test_of_many_facts_a_sample_is_dealt_and_no_option_is_true_of_another_subject(monkeypatch):
+    facts = [
+        Fact(f"s{n}", f"P{relation}", f"o{(n * 7 + relation * k * 3) % 60}")
+        for n in range(1500)
+        for relation, k in ((1, 0), (2, 0), (2, 1))
+    ]
+    whole = sets_of(facts, options=4, limit=80)
+    monkeypatch.setattr("kis_plugin.options.MANY", 1000)
+    sampled = sets_of(facts, options=4, limit=80)
+    assert len(sampled) == 20
+    assert sampled != whole
+    assert sets_of(facts, options=4, limit=len(facts)) == sets_of(facts, options=4)
+    true = {(fact.subject, fact.relation, fact.object) for fact in facts}
+    for chosen in sampled:
+        for one, other in permutations([facts[index] for index in chosen.facts], 2):
+            assert (one.subject, one.relation, other.object) not in true
+    asked = Counter(chosen.relation for chosen in sampled)
+    assert abs(asked["P2"] - 2 * asked["P1"]) <= 4
