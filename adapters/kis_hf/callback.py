@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from kis_hf.host import TrainerLog, sum_over_ranks, trainer_of
+from kis_hf.apart import keep_apart
+from kis_hf.host import TrainerLog, refuse_parallel, same_on_all_ranks, sum_over_ranks, trainer_of
 from kis_hf.loader import LoaderSeam
 from kis_hf.model import HFModelView, parameter_counts, watch_batches
+from kis_hf.passes import Passes, Position
+from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
 from kis_hf.splice import Splice, block_size
+from kis_hf.stream import StreamSeam
 from kis_plugin.config import Config, config_from, load_config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.identity import new_run_id, versions
@@ -43,10 +48,12 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     def __init__(
         self, config: str | Path | Mapping[str, Any] | None = None, tokenizer: Any = None, *, restored: bool = False
     ) -> None:
-        if restored and KnowledgeInfusion._latest is not None:
+        latest = KnowledgeInfusion._latest
+        self._tokenizer = tokenizer
+        if restored and latest is not None:
             # restore_callback_states_from_checkpoint makes a new callback from JSON, which cannot hold a tokenizer.
-            self.config: Config = KnowledgeInfusion._latest.config
-            tokenizer = KnowledgeInfusion._latest._tokenizer
+            self.config: Config = latest.config
+            self._tokenizer = latest._tokenizer
         elif isinstance(config, Mapping):
             self.config = config_from(config)
         elif isinstance(config, (str, Path)):
@@ -54,12 +61,13 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         else:
             found = "no config" if config is None else f"a config of type {type(config).__name__}"
             raise KISError(Problem("KnowledgeInfusion", found, "the path of a kis.yaml, or a mapping"))
-        self._tokenizer = tokenizer
         self._session: Session | None = None
         self._undo: list[Callable[[], None]] = []
         self._drain: Callable[[], None]  # there is one while there is a session
         self._sampler: NumberedSampler | None = None
+        self._stream: StreamSeam | None = None
         self._host: dict[str, int] = {}
+        self._losses: list[tuple[int, str, float]] = []  # heard of before the session was there
         self._epoch = 0
         KnowledgeInfusion._latest = self
 
@@ -73,55 +81,27 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
 
         block = block_size(dataset)
         plan = plan_items(self.config, HFTokenizer(self._need_tokenizer(None)), len(dataset), block)
-        return InfusedDataset(dataset, Splice(plan, block))
+        return InfusedDataset(dataset, Splice(plan, block, self._apart))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Plan the run, refuse what cannot be exact, and put the infusion into the prepared loader."""
+        """Put the infusion between the prepared loader and the training loop, and refuse what cannot be exact."""
         self._release()
-        trainer, model, loader = trainer_of(self), kwargs["model"], kwargs["train_dataloader"]
-        seam = LoaderSeam.find(loader)
-        block = block_size(seam.loader.dataset)
-        accumulation = args.gradient_accumulation_steps
-        steps_per_epoch = max(math.ceil(len(loader) / accumulation), 1)
-        whole, rest = divmod(state.max_steps, steps_per_epoch)
-        rows_per_step = seam.rows_per_batch * accumulation
-        rows = whole * seam.rows_per_epoch + min(rest * rows_per_step, seam.rows_per_epoch)
-        self._host = {"rows_per_step": rows_per_step, "rows_per_epoch": seam.rows_per_epoch}
-        self._epoch, done = divmod(state.global_step, steps_per_epoch)
-        resumed = self._resumed(args, state, done)
-        tokenizer = HFTokenizer(self._need_tokenizer(kwargs.get("processing_class")))
-        total, non_embedding = parameter_counts(model)
-        run_id = resumed["run_id"] if resumed else new_run_id("hf", total, self.config)
-        run = TrainingRun(
-            config=self.config,
-            tokenizer=tokenizer,
-            model=HFModelView(model),
-            framework="hf",
-            run_id=run_id,
-            folder=self.config.run_log / run_id,
-            params=total,
-            params_non_embedding=non_embedding,
-            rows=rows,
-            block=block,
-            steps=state.max_steps,
-            start_step=state.global_step,
-            rank=args.process_index,
-            world_size=args.world_size,
-            versions=versions("torch", "transformers", "accelerate"),
-            sum_over_ranks=partial(sum_over_ranks, trainer),
-        )
-        self._session = Session(run, resumed, host=[TrainerLog(trainer)])
-        skip = done * accumulation
-        self._sampler = seam.install(Splice(self._session.infuser, block), self._session.rows_drawn, skip)
-        self._drain, stop = watch_batches(model, self._session.batch)
-        self._undo = [seam.undo, stop]
+        trainer, loader = trainer_of(self), kwargs["train_dataloader"]
+        refuse_parallel(trainer)
+        begin = partial(self._start, trainer, kwargs["model"], kwargs.get("processing_class"))
+        if LoaderSeam.fits(loader):
+            self._number_beforehand(loader, begin, args, state)
+        else:
+            self._number_as_they_come(trainer, loader, begin, args, state)
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Number the rows of the epoch; before the first of a run, evaluate."""
+        if self._stream is not None:
+            self._stream.pass_begins()
         if self._sampler is None or self._session is None:
             return
         self._sampler.epoch = self._epoch
@@ -143,10 +123,10 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         **kwargs: Any,
     ) -> None:
         """Take the Trainer's evaluation losses to the run log: they show what is forgotten."""
-        if self._session:
-            for name, value in (metrics or {}).items():
-                if name.endswith("_loss") and name.startswith("eval") and math.isfinite(value):
-                    self._session.loss(state.global_step, name.removesuffix("_loss"), float(value))
+        for name, value in (metrics or {}).items():
+            if name.endswith("_loss") and name.startswith("eval") and math.isfinite(value):
+                self._losses.append((state.global_step, name.removesuffix("_loss"), float(value)))
+        self._tell_losses()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keep the exposures so far beside the run log."""
@@ -168,12 +148,116 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """What the Trainer keeps in ``trainer_state.json``: enough to refuse a resume that would miscount."""
         kis = {**self._session.state(), "host": self._host} if self._session else None
+        if kis and self._stream:
+            kis["position"] = asdict(self._stream.position)
         return {"args": {"restored": True}, "attributes": {"restored_state": kis}}
+
+    def _number_beforehand(
+        self, loader: Any, begin: Callable[..., Session], args: TrainingArguments, state: TrainerState
+    ) -> None:
+        """Number the rows in the sampler: map-style data."""
+        seam = LoaderSeam.find(loader)
+        block = block_size(seam.loader.dataset)
+        accumulation = args.gradient_accumulation_steps
+        steps_per_epoch = max(math.ceil(len(loader) / accumulation), 1)
+        whole, rest = divmod(state.max_steps, steps_per_epoch)
+        rows_per_step = seam.rows_per_batch * accumulation
+        rows = whole * seam.rows_per_epoch + min(rest * rows_per_step, seam.rows_per_epoch)
+        self._host = {"rows_per_step": rows_per_step, "rows_per_epoch": seam.rows_per_epoch}
+        self._epoch, done = divmod(state.global_step, steps_per_epoch)
+        resumed = kept_by_kis(self, state)
+        if resumed:
+            refuse_other_numbers(state.global_step, self._host, resumed, bool(args.ignore_data_skip and done))
+        session = begin(args, state, rows, block, resumed)
+        splice = Splice(session.infuser, block, self._apart)
+        self._sampler = seam.install(splice, session.rows_drawn, done * accumulation)
+        self._undo.append(seam.undo)
+
+    def _number_as_they_come(
+        self, trainer: Trainer, loader: Any, begin: Callable[..., Session], args: TrainingArguments, state: TrainerState
+    ) -> None:
+        """Number the rows in the batches of each step: iterable data, batch samplers of one's own."""
+        passes, accumulation = Passes.of(trainer, loader), args.gradient_accumulation_steps
+        rows = passes.rows_of_run(state.max_steps, accumulation)
+        self._host = {
+            "rows_per_step": passes.size * passes.ranks * accumulation,
+            "rows_per_batch": passes.size * passes.ranks,
+            "rows_per_epoch": passes.rows or 0,
+        }
+        position = passes.resumed_at(state.global_step, accumulation, not args.ignore_data_skip)
+        resumed = kept_by_kis(self, state)
+        if resumed:
+            refuse_other_numbers(state.global_step, self._host, resumed)
+            before = Position(**resumed["position"])
+            if not passes.same(before, position):
+                refuse_other_place(state.global_step, before, position, self.config, args.process_index)
+            position.rows = before.rows
+
+        def start(block: int) -> tuple[Session, Splice]:
+            session = begin(args, state, rows, block, resumed)
+            self._tell_losses()
+            if state.global_step == 0:
+                session.step_end(0)
+            return session, Splice(session.infuser, block, self._apart)
+
+        self._stream = StreamSeam(trainer, passes, start, position)
+        self._undo.append(self._stream.undo)
+
+    def _start(
+        self,
+        trainer: Trainer,
+        model: Any,
+        processing_class: Any,
+        args: TrainingArguments,
+        state: TrainerState,
+        rows: int,
+        block: int,
+        resumed: Mapping[str, Any] | None,
+    ) -> Session:
+        """Plan the run, and watch what the model is given."""
+        total, non_embedding = parameter_counts(model)
+        run_id = resumed["run_id"] if resumed else same_on_all_ranks(trainer, new_run_id("hf", total, self.config))
+        run = TrainingRun(
+            config=self.config,
+            tokenizer=HFTokenizer(self._need_tokenizer(processing_class)),
+            model=HFModelView(model),
+            framework="hf",
+            run_id=run_id,
+            folder=self.config.run_log / run_id,
+            params=total,
+            params_non_embedding=non_embedding,
+            rows=rows,
+            block=block,
+            steps=state.max_steps,
+            start_step=state.global_step,
+            rank=args.process_index,
+            world_size=args.world_size,
+            versions=versions("torch", "transformers", "accelerate"),
+            sum_over_ranks=partial(sum_over_ranks, trainer),
+        )
+        if self._apart:
+            self._undo.append(keep_apart(model))
+        session = self._session = Session(run, resumed, host=[TrainerLog(trainer)])
+        # A collator may join the rows of a batch to one, (1, B * T): counted apart again.
+        self._drain, stop = watch_batches(
+            model, lambda ids: session.batch(ids if ids.size % block else ids.reshape(-1, block))
+        )
+        self._undo.append(stop)
+        return session
+
+    @property
+    def _apart(self) -> bool:
+        return self.config.infusion.attention == "sentence"
+
+    def _tell_losses(self) -> None:
+        while self._session and self._losses:
+            self._session.loss(*self._losses.pop(0))
 
     def _release(self) -> None:
         while self._undo:
             self._undo.pop()()
-        self._session = self._sampler = None
+        self._session = self._sampler = self._stream = None
+        self._losses = []
 
     def _need_tokenizer(self, processing_class: Any) -> Any:
         tokenizer = self._tokenizer if self._tokenizer is not None else processing_class
@@ -181,32 +265,3 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             hint = "KnowledgeInfusion(config, tokenizer=tokenizer), or Trainer(processing_class=tokenizer)."
             raise KISError(Problem("KnowledgeInfusion", "no tokenizer", "the run's own", hint))
         return tokenizer
-
-    def _resumed(self, args: TrainingArguments, state: TrainerState, done: int) -> Mapping[str, Any] | None:
-        """Return what KIS left in the checkpoint that the Trainer resumes from, ``done`` steps into an epoch.
-
-        Raises:
-            KISError: The Trainer would skip or repeat rows.
-        """
-        if not state.global_step:
-            return None
-        saved: Any = state.stateful_callbacks.get(type(self).__name__) or {}
-        saved = (saved[-1] if isinstance(saved, list) else saved).get("attributes", {}).get("restored_state")
-        if saved is None:
-            return None  # the session says what is wrong with that
-        where = f"resume at step {state.global_step}"
-        problems = []
-        if args.ignore_data_skip and done:
-            expected = "False: with it the epoch's rows start over and facts are shown too often"
-            problems.append(Problem(f"{where}: ignore_data_skip", "True", expected))
-        for name, now in self._host.items():
-            before = saved["host"][name]
-            if now != before:
-                hint = (
-                    f"The Trainer skips by batches: with {now}, rows would be lost or repeated. Keep the data, and "
-                    "batch size x accumulation x processes."
-                )
-                problems.append(Problem(f"{where}: {name}", f"{now}", f"{before} as before", hint))
-        if problems:
-            raise KISError(problems)
-        return saved  # type: ignore[no-any-return]

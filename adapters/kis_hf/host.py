@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import Trainer, TrainerCallback
 
 from kis_plugin.errors import KISError, Problem
@@ -17,7 +18,7 @@ from kis_plugin.host_log import host_metrics
 from kis_plugin.runlog import Record
 from kis_plugin.seeded import IntArray
 
-__all__ = ["TrainerLog", "sum_over_ranks", "trainer_of"]
+__all__ = ["TrainerLog", "refuse_parallel", "same_on_all_ranks", "sum_over_ranks", "trainer_of"]
 
 
 def trainer_of(callback: TrainerCallback) -> Trainer:
@@ -62,3 +63,31 @@ def sum_over_ranks(trainer: Trainer, array: IntArray) -> IntArray:
         return array
     summed: Any = trainer.accelerator.reduce(torch.from_numpy(array).to(trainer.args.device), reduction="sum")
     return np.asarray(summed.cpu().numpy(), dtype=np.int64)
+
+
+def same_on_all_ranks(trainer: Trainer, text: str) -> str:
+    """Return rank 0's text on every rank."""
+    if trainer.accelerator.num_processes == 1:
+        return text
+    return str(broadcast_object_list([text])[0])
+
+
+def refuse_parallel(trainer: Trainer) -> None:
+    """Refuse ways to share one batch among ranks: each rank would count rows of its own.
+
+    Raises:
+        KISError: Tensor, context or sequence parallelism.
+    """
+    kinds = {"tensor": trainer.get_tp_size(), "context": trainer.get_cp_size(), "sequence": trainer.get_sp_size()}
+    problems = [
+        Problem(
+            "parallelism_config",
+            f"{kind} parallelism over {size} processes",
+            "data parallelism alone",
+            "Processes that share a batch are not counted right yet.",
+        )
+        for kind, size in kinds.items()
+        if size and size > 1
+    ]
+    if problems:
+        raise KISError(problems)

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import IterableDataset
+from torch.utils.data import BatchSampler, IterableDataset
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.rows import InfusedDataset, NumberedSampler, OncePerRow
 
 __all__ = ["LoaderSeam"]
-
-_WHERE = "train_dataloader"
 
 
 @dataclass
@@ -35,27 +33,31 @@ class LoaderSeam:
     rows_per_epoch: int
     numbered: NumberedSampler | None = None
 
+    @staticmethod
+    def fits(loader: Any) -> bool:
+        """Tell whether rows can be numbered in the loader's sampler: its batches follow the sampler's order.
+
+        Raises:
+            KISError: A dataset that is infused already.
+        """
+        inner = getattr(loader, "base_dataloader", loader)
+        if isinstance(inner.dataset, InfusedDataset):
+            found = "a dataset that is infused already"
+            raise KISError(Problem("train_dataset", found, "the base data", "Use the callback or infuse(), not both."))
+        if isinstance(inner.dataset, IterableDataset) or inner is loader:
+            return False
+        inmost = _inmost(inner.batch_sampler)
+        return type(inmost).__iter__ is BatchSampler.__iter__ and hasattr(loader, "total_batch_size")
+
     @classmethod
     def find(cls, loader: Any) -> LoaderSeam:
         """Find the places, changing nothing.
 
         Raises:
-            KISError: A loader that KIS cannot number exactly, or one that is built otherwise than those known.
+            KISError: Fewer rows than one batch.
         """
-        inner = getattr(loader, "base_dataloader", loader)
-        if isinstance(inner.dataset, IterableDataset):
-            hint = "Use a map-style dataset (datasets.Dataset, or any with __len__ and __getitem__)."
-            raise KISError(Problem("train_dataset", "an iterable dataset", "a map-style one", hint))
-        if isinstance(inner.dataset, InfusedDataset):
-            found = "a dataset that is infused already"
-            raise KISError(Problem("train_dataset", found, "the base data", "Use the callback or infuse(), not both."))
-        batches = inmost = inner.batch_sampler
-        while hasattr(inmost, "batch_sampler"):
-            inmost = inmost.batch_sampler
-        if not hasattr(inmost, "sampler") or not hasattr(loader, "total_batch_size"):
-            found = f"{type(loader).__name__} over {type(batches).__name__} over {type(inmost).__name__}"
-            expected = "accelerate's loader over a batch sampler with .sampler, as in transformers 5.3 to 5.23"
-            raise KISError(Problem(_WHERE, found, expected, "Leave out your own batch sampler, or report this."))
+        inner = loader.base_dataloader
+        batches, inmost = inner.batch_sampler, _inmost(inner.batch_sampler)
         rows_per_batch = int(loader.total_batch_size)
         rows = len(inmost.sampler)
         if rows < rows_per_batch:
@@ -85,3 +87,9 @@ class LoaderSeam:
         object.__setattr__(self.loader, "dataset", self.loader.dataset.base)
         object.__setattr__(self.loader, "batch_sampler", self.batches)
         self.numbered = None
+
+
+def _inmost(batches: Any) -> Any:
+    while hasattr(batches, "batch_sampler"):
+        batches = batches.batch_sampler
+    return batches

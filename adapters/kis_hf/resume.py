@@ -1,0 +1,79 @@
+"""What a checkpoint of a Trainer must still fit, for a resumed run to show every row once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainerCallback, TrainerState
+
+from kis_hf.passes import Position
+from kis_plugin.config import Config
+from kis_plugin.errors import KISError, Problem
+
+__all__ = ["kept_by_kis", "refuse_other_numbers", "refuse_other_place"]
+
+
+def kept_by_kis(callback: TrainerCallback, state: TrainerState) -> Mapping[str, Any] | None:
+    """Return what KIS left in the checkpoint that the Trainer resumes from; None for a run from its beginning.
+
+    None too for a checkpoint without KIS: the session says what is wrong with that.
+    """
+    if not state.global_step:
+        return None
+    callbacks: Any = state.stateful_callbacks
+    saved: Any = callbacks.get(type(callback).__name__) or {}
+    kept: Mapping[str, Any] | None = (
+        (saved[-1] if isinstance(saved, list) else saved).get("attributes", {}).get("restored_state")
+    )
+    return kept
+
+
+def refuse_other_numbers(
+    step: int, numbers: Mapping[str, int], resumed: Mapping[str, Any], repeats: bool = False
+) -> None:
+    """Refuse a resume with other numbers of rows, or one that ``repeats`` those of the epoch.
+
+    Raises:
+        KISError: The Trainer would skip or repeat rows.
+    """
+    where = f"resume at step {step}"
+    problems = []
+    if repeats:
+        expected = "False: with it the epoch's rows start over and facts are shown too often"
+        problems.append(Problem(f"{where}: ignore_data_skip", "True", expected))
+    for name in {**numbers, **resumed["host"]}:
+        now, before = numbers.get(name, "none"), resumed["host"].get(name, "none")
+        if now != before:
+            hint = (
+                f"The Trainer skips by batches: with {now}, rows would be lost or repeated. Keep the data, and "
+                "batch size x accumulation x processes."
+            )
+            problems.append(Problem(f"{where}: {name}", f"{now}", f"{before} as before", hint))
+    if problems:
+        raise KISError(problems)
+
+
+def refuse_other_place(step: int, before: Position, now: Position, config: Config, rank: int) -> None:
+    """Refuse a resume in which the Trainer goes on elsewhere in the data than where the run stood.
+
+    Facts are numbered by what was trained on and stay exact; it is base text that is repeated or left out.
+
+    Raises:
+        KISError: ``on_mismatch`` is ``error``.
+    """
+    hint = (
+        "The Trainer finds its place from the number of steps alone: it skips one pass at most of data without a "
+        "length, and none with ignore_data_skip; base text would be repeated or never trained on. Give the dataset "
+        "the __len__ of a pass, or go on all the same with on_mismatch: warn: counts of facts stay exact."
+    )
+    problem = Problem(f"resume at step {step}: train_dataset", _place(now), _place(before), hint)
+    if config.on_mismatch == "error":
+        raise KISError(problem)
+    if rank == 0:
+        sys.stderr.write(f"kis: warning: on_mismatch is warn, and the data goes on elsewhere: {problem}\n")
+
+
+def _place(position: Position) -> str:
+    return f"batch {position.batches} of pass {position.passes + 1}"
