@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -122,12 +122,12 @@ class _Maker:
 
     def jobs(self, number: int) -> Iterator[Callable[[], _Texts]]:
         """Yield what makes the texts of wording ``number``, batch after batch."""
-        wording, facts = self._wording, self._material.knowledge.facts
-        for start in range(0, len(self._material.infused), _TEXTS):
-            entries = self._material.infused[start : start + _TEXTS]
-            batch = [facts[index] for index in entries.tolist()]
+        wording, book, places = self._wording, self._material.book, self._material.infused
+        facts = iter(self._material.facts)
+        for start in range(0, len(places), _TEXTS):
+            entries = places[start : start + _TEXTS]
+            batch = list(islice(facts, _TEXTS))
             own = [self._own_of(fact.relation) for fact in batch]
-            book = self._material.book
             told = [wording.renderer.render(fact, number % n, book) for fact, n in zip(batch, own, strict=True)]
             yield self._fact_job(entries.astype(np.int32), batch, np.array(own, dtype=np.int32), told)
         for texts in self._passage_batches():
@@ -163,18 +163,17 @@ class _Maker:
     def _check(self, facts: Sequence[Fact], sentences: Sequence[str], lengths: IntArray) -> None:
         limit = self._wording.limit
         for at in np.flatnonzero((lengths < 1) | (lengths > limit)).tolist():
-            found = f"a sentence of {lengths[at]} tokens: {sentences[at][:60]!r}"
+            sentence = sentences[at].strip()
+            found = f"a sentence of {lengths[at]} tokens: {sentence[:60]!r}"
             hint = "Shorten it, or train with longer rows; a sentence is never cut."
-            name = facts[at].id or sentences[at][:40]
-            self._problems.append(Problem(f"fact {name}", found, f"1 to {limit} tokens", hint))
+            self._problems.append(Problem(f"fact {facts[at].id or sentence[:40]}", found, f"1 to {limit} tokens", hint))
 
     def _passage_batches(self) -> Iterator[list[tuple[int, Passage, str]]]:
         """Yield entries and passages with texts of bounded length: whole passages, or strips of long ones."""
-        knowledge = self._material.knowledge
+        knowledge, places = self._material.knowledge, self._material.passages_told
         batch: list[tuple[int, Passage, str]] = []
         room = _CHARACTERS
-        for index in self._material.passages_told.tolist():
-            passage = knowledge.passages[index]
+        for index, passage in zip(_each(places), self._material.passages, strict=True):
             for text in strips(passage.text, _CHARACTERS):
                 if batch and (len(text) > room or len(batch) == _TEXTS):
                     yield batch
@@ -261,6 +260,12 @@ def reaching(encoded: Sequence[Encoded], spans: Sequence[tuple[int, int]]) -> np
     starts, _ = flat([one.starts or (0, *one.ends[:-1])[: len(one.ends)] for one in encoded])
     first, end = (np.repeat([span[side] for span in spans], lengths) for side in (0, 1))
     return ((starts < end) & (ends > first)).astype(np.uint8)
+
+
+def _each(places: IntArray) -> Iterator[int]:
+    """Yield the places as plain integers without making all of them at once."""
+    for start in range(0, len(places), _TEXTS):
+        yield from places[start : start + _TEXTS].tolist()
 
 
 def _in_order(jobs: Iterable[Callable[[], _Texts]]) -> Iterator[_Texts]:

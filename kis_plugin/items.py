@@ -106,14 +106,13 @@ def items_key(config: Config, material: Material, tokenizer: TextTokenizer, bloc
     for indices in (material.infused, material.passages_told):
         told.update(np.ascontiguousarray(indices, dtype=np.int64).data)
         told.update(b"\n")
-    relations = {material.knowledge.facts[index].relation for index in material.infused.tolist()}
     return {
         "format": _FORMAT,
         "knowledge": material.fingerprint,
         "told": told.hexdigest(),
         "rendering": [infusion.rendering.name, dict(infusion.rendering.options)],
         "one_wording": infusion.templates == "one",
-        "templates": material.book.fingerprint(relations),
+        "templates": material.book.fingerprint(material.relations),
         "tokenizer": tokenizer.fingerprint,
         "block": block,
         "placement": infusion.placement,
