@@ -1,9 +1,9 @@
 """What the model knows before the first step: facts that need not be told again (``infusion.skip_known``).
 
-A fact is known when, in *every* statement of its relation, trained and held-out, its object wins strictly: among the
-objects of its option set as it stands, and also after each object's mean over the set's subjects is taken off. The
-second keeps away what needs no knowledge: a model that likes one object best in every wording is right about one fact
-of each set, every time, however many wordings are asked.
+A fact is known when, in *every* statement of its relation, trained and held-out, its object wins strictly against
+each other of its option set, and by more than the model likes it better for other subjects. The second keeps away what
+needs no knowledge: a model that likes one object best in every wording is right about one fact of each set, every
+time, however many wordings are asked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.codes import MANY
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import Material
@@ -32,8 +33,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 FILE_NAME = "known.npz"
 _SETS = 1024  # option sets that are asked together
-_PART = 200_000  # facts whose option sets are formed together
 _SEED = 41
+_ROUNDING = 1e-3  # nats; sums of log-probabilities agree no better
 
 
 def decide_known(run: TrainingRun, material: Material, resumed: Mapping[str, Any] | None) -> BoolArray | None:
@@ -115,8 +116,8 @@ def known_facts(run: TrainingRun, material: Material, indices: IntArray) -> Bool
     facts = material.knowledge.facts
     mask = np.zeros(len(indices), dtype=np.bool_)
     with run.model.evaluating():
-        for start in range(0, len(indices), _PART):
-            places = indices[start : start + _PART]
+        for start in range(0, len(indices), MANY):
+            places = indices[start : start + MANY]
             told = [facts[index] for index in places.tolist()]
             sets = option_sets(
                 told, np.arange(len(told)), run.config.retention.probes.options, len(told), mix(run.config.seed, _SEED)
@@ -177,17 +178,18 @@ def _questions(maker: QuestionMaker, statement: int) -> Iterator[Question]:
 
 
 def _right(logprobs: npt.NDArray[np.float64]) -> BoolArray:
-    """Return which facts win: (sets, facts, options) -> (sets, facts). Option ``i`` of a set is fact ``i``'s object."""
-    centred = logprobs - logprobs.mean(axis=1, keepdims=True)
-    return _wins(logprobs) & _wins(centred)
+    """Return which facts win: (sets, k, k) -> (sets, k). Option ``i`` of a set is the object of its fact ``i``.
 
-
-def _wins(values: npt.NDArray[np.float64]) -> BoolArray:
-    """Return whether the diagonal is strictly the greatest of its row; False where it is not a number."""
-    size = values.shape[1]
-    right = np.einsum("sii->si", values)
-    others = np.where(np.eye(size, dtype=np.bool_), -np.inf, values)
-    wins: BoolArray = right > others.max(axis=2)
+    How much better the model likes object ``i`` than ``j`` for no reason of the subject shows in its answers for the
+    set's other subjects, those two left out: they may know theirs, which says nothing of what others like.
+    """
+    size = logprobs.shape[1]
+    odds = logprobs[:, :, :, None] - logprobs[:, :, None, :]  # (sets, subject, i, j) of object i against j
+    same = np.eye(size, dtype=np.bool_)
+    others = ~(same[:, :, None] | same[:, None, :]) if size > 2 else ~same[:, :, None] & np.ones(size, dtype=np.bool_)
+    liking = np.einsum("srij,rij->sij", odds, others / others.sum(axis=0).clip(1))
+    won = odds[:, np.arange(size), np.arange(size), :]  # (sets, i, j) for the subject of i
+    wins: BoolArray = (((won > 0) & (won > liking + _ROUNDING)) | same).all(axis=2)
     return wins
 
 
@@ -212,7 +214,13 @@ def _load(path: Path, facts: int) -> IntArray:
             if int(file["facts"]) != facts:
                 return nothing
             return np.concatenate([[1], np.unpackbits(file["known"], count=facts)]).astype(np.int64)
-    except (OSError, ValueError, KeyError, BadZipFile):  # the caller says that it is another file than it should be
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        BadZipFile,
+    ):  # the caller says that it is another file than it should be
         return nothing
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,66 +13,64 @@ from kis_plugin import runlog
 from kis_plugin.config import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
+from kis_plugin.known import saved_known
 from kis_plugin.material import Material, load_material
-from kis_plugin.options import OptionSets, option_sets
-from kis_plugin.plugins import find
-from kis_plugin.probes import Question, QuestionMaker, passage_facts, passage_templates
+from kis_plugin.options import OptionSets
+from kis_plugin.probes import Question
+from kis_plugin.questions import CONTROL, SEEN, Asker
 from kis_plugin.run import TrainingRun
-from kis_plugin.seeded import IntArray, mix, permutation
+from kis_plugin.seeded import IntArray
 
 if TYPE_CHECKING:  # scoring imports torch
     from kis_plugin.scoring import PreparedQuestions, Scores
 
 __all__ = ["CONTROL", "LEAK", "SEEN", "Retention", "evaluation_steps", "questions_of"]
 
-HELD_OUT = "held_out"
-SEEN = "seen"
-CONTROL = "control"
 LEAK = 0.001
 """Controls above chance with a smaller binomial probability than this are reported."""
 
 
 class Retention:
-    """One run's retention: asks the same questions at every evaluation, on every rank alike."""
+    """One run's retention: asks the same questions at every evaluation, on every rank alike.
+
+    Where knowledge changes, they are made anew for the facts that hold, whenever others do.
+    """
 
     def __init__(self, run: TrainingRun) -> None:
         self._steps = evaluation_steps(run.config.retention.every, run.steps, run.start_step)
         self._series: dict[str, IntArray] = {}  # rows of the scores that belong to each series
         self._prepared: PreparedQuestions | None = None
+        self._asker: Asker | None = None
+        self._phase = -1
+        self._told: set[str] = set()  # notes that the user has had
 
-    @hookimpl
+    @hookimpl(trylast=True)  # what is told has been settled by then
     def kis_run_start(self, run: TrainingRun) -> None:
         """Make and tokenize the questions.
 
         Raises:
             KISError: There are facts, and nothing can be asked of them.
         """
-        notes: list[str] = []
-        material = load_material(run.config)
-        questions, sets = questions_of(run.config, material, notes)
-        if questions:
-            questions, self._prepared = _fitting(questions, sets, run, notes)
-        if not questions and material.knowledge.facts:
-            found = "no sentence that fits a row"
-            raise KISError(Problem("retention.probes", found, f"some of at most {run.block} tokens"))
-        names = list(dict.fromkeys(question.series for question in questions))
-        series = np.array([names.index(question.series) for question in questions], dtype=np.int64)
-        self._series = {name: np.flatnonzero(series == number) for number, name in enumerate(names)}
-        counts = ", ".join(f"{len(rows)} {name}" for name, rows in self._series.items())
-        options = run.config.retention.probes.options
-        asking = f"asking {counts} probes of {options} options at {len(self._steps)} points of the run"
-        _narrate(run, [*notes, asking] if questions else notes)
+        self._asker = _asker(run)
+        self._prepare(run, run.start_step)
+        if self._prepared is not None:
+            counts = ", ".join(f"{len(rows)} {name}" for name, rows in self._series.items())
+            options = run.config.retention.probes.options
+            self._tell(run, [f"asking {counts} probes of {options} options at {len(self._steps)} points of the run"])
 
     @hookimpl
     def kis_run_record(self, run: TrainingRun) -> Mapping[str, Any]:
-        """Say how many options a probe has and how many probes each series."""
+        """Say how many options a probe has and how many probes each series, at the beginning."""
         probes = {name: len(rows) for name, rows in self._series.items()}
         return {"options": run.config.retention.probes.options, "probes": probes}
 
     @hookimpl
     def kis_step_end(self, run: TrainingRun, step: int) -> None:
         """Evaluate every series where an evaluation is due."""
-        if step not in self._steps or self._prepared is None:
+        if step not in self._steps:
+            return
+        self._prepare(run, step)
+        if self._prepared is None:
             return
         start = perf_counter()
         with run.model.evaluating():
@@ -85,7 +82,48 @@ class Retention:
         ]
         run.publish(records)
         if step == run.steps:
-            _narrate(run, _leaks(records))
+            self._tell(run, _leaks(records))
+
+    def _prepare(self, run: TrainingRun, step: int) -> None:
+        """Make the questions of the phase that ``step`` lies in, if it is another one than before."""
+        assert self._asker is not None
+        at = step / max(run.steps, 1)
+        phase = self._asker.periods.phase(at)
+        if phase == self._phase:
+            return
+        self._phase = phase
+        notes: list[str] = []
+        questions, sets = self._asker.questions(at, notes)
+        asked = len(questions)
+        self._prepared = None
+        if questions:
+            questions, self._prepared = _fitting(questions, sets, run, notes)
+        if asked and not questions:
+            found = "no sentence that fits a row"
+            raise KISError(Problem("retention.probes", found, f"some of at most {run.block} tokens"))
+        names = list(dict.fromkeys(question.series for question in questions))
+        series = np.array([names.index(question.series) for question in questions], dtype=np.int64)
+        self._series = {name: np.flatnonzero(series == number) for number, name in enumerate(names)}
+        self._tell(run, notes)
+
+    def _tell(self, run: TrainingRun, lines: Sequence[str]) -> None:
+        """Tell the user what was not told before."""
+        for line in lines:
+            if run.rank == 0 and line not in self._told:
+                run.narrate(f"kis: {line}.".replace("..", "."))
+        self._told |= set(lines)
+
+
+def _asker(run: TrainingRun) -> Asker:
+    """Return what asks about the facts that the run tells, and those that it does not as the model knew them."""
+    material = load_material(run.config)
+    told, known = run.told(), np.empty(0, dtype=np.int64)
+    if run.config.infusion.skip_known:
+        mask = saved_known(run, len(material.infused))
+        if mask is not None:
+            known = material.infused[mask]
+    told = material.infused if told is None else told
+    return Asker(run.config, material, np.setdiff1d(told, known, assume_unique=True), known)
 
 
 def evaluation_steps(every: float, steps: int, start_step: int = 0) -> frozenset[int]:
@@ -104,7 +142,7 @@ def evaluation_steps(every: float, steps: int, start_step: int = 0) -> frozenset
 
 
 def questions_of(config: Config, material: Material, notes: list[str]) -> tuple[list[Question], Sequence[OptionSets]]:
-    """Make the questions of all series.
+    """Make the questions that a run asks at its beginning if the model knows nothing.
 
     Args:
         config: What to ask.
@@ -112,63 +150,12 @@ def questions_of(config: Config, material: Material, notes: list[str]) -> tuple[
         notes: Takes what the user should know of, one line each.
 
     Returns:
-        The questions and the option sets they were made from; no fact is in two sets.
+        The questions and the option sets they were made from.
 
     Raises:
         KISError: No set of facts can be asked, or an unknown probe kind.
     """
-    probes = config.retention.probes
-    where = f"{config.path or 'config'} retention.probes"
-    facts = material.knowledge.facts
-    kinds = [find("probes", name, f"{where}.templates") for name in dict.fromkeys((*probes.templates, SEEN))]
-    if not facts:
-        return _passage_questions(config, material, kinds[-1], notes)
-    if HELD_OUT not in probes.templates:
-        notes.append(
-            f"warning: {where}.templates has no {HELD_OUT}: the run measures no retention, and kis-predict will leave "
-            "it out"
-        )
-    infused = option_sets(facts, material.infused, probes.options, probes.facts, mix(config.seed, 1))
-    control = option_sets(facts, material.control, probes.options, len(material.control), mix(config.seed, 2))
-    if not infused.sets:
-        reasons = "; ".join(f"{relation}: {reason}" for relation, reason in list(infused.left_out.items())[:3])
-        expected = f"{probes.options} facts of one relation to ask together"
-        raise KISError(Problem(f"{where}.options", reasons or f"facts: {probes.facts}", expected, "Ask fewer options."))
-    notes += _left_out("infused", infused) + _left_out("control", control)
-    questions: list[Question] = []
-    for kind, series, sets in [*((kind, kind.name, infused) for kind in kinds), (kinds[0], CONTROL, control)]:
-        maker = QuestionMaker(facts, sets.sets, material.book.of, config.seed)
-        asked = [replace(question, series=series) for question in kind.questions(maker)]
-        possible = sum(len(chosen.facts) for chosen in sets.sets)
-        if len(asked) < possible:
-            notes.append(
-                f"warning: series {series}: {possible - len(asked)} of {possible} facts have no sentence for it"
-            )
-        questions += asked
-    return questions, (infused, control)
-
-
-def _passage_questions(
-    config: Config, material: Material, seen: Any, notes: list[str]
-) -> tuple[list[Question], Sequence[OptionSets]]:
-    """Ask how passages go on; documents hold no other wording to ask by."""
-    probes = config.retention.probes
-    passages = material.passages
-    drawn = np.sort(permutation(len(passages), config.seed, 3)[: 2 * probes.facts]).tolist()
-    facts = passage_facts([passages[index] for index in drawn])
-    sets = option_sets(facts, np.arange(len(facts)), probes.options, probes.facts, mix(config.seed, 1))
-    if not sets.sets:
-        notes.append(
-            f"warning: nothing is asked: {len(facts)} passages have 20 words or more, and {probes.options} that go on "
-            "differently are needed. To measure retention give longer passages, or facts as triples."
-        )
-        return [], ()
-    maker = QuestionMaker(facts, sets.sets, passage_templates, config.seed)
-    notes.append(
-        "warning: documents are asked by their own wording (series seen), which shows no collapse. Retention proper "
-        "needs facts: give triples."
-    )
-    return [replace(question, series=SEEN) for question in seen.questions(maker)], (sets,)
+    return Asker(config, material, material.infused, np.empty(0, dtype=np.int64)).questions(0.0, notes)
 
 
 def _fitting(
@@ -216,18 +203,3 @@ def _leaks(records: Sequence[runlog.Retention]) -> list[str]:
         if record.probe == CONTROL
         and binomtest(record.correct or 0, record.n, record.extra["chance"], alternative="greater").pvalue < LEAK
     ]
-
-
-def _left_out(kind: str, sets: OptionSets) -> list[str]:
-    """Say which relations are not asked."""
-    if not sets.left_out:
-        return []
-    some = "; ".join(f"{relation}: {reason}" for relation, reason in list(sets.left_out.items())[:5])
-    more = f"; and {len(sets.left_out) - 5} more" if len(sets.left_out) > 5 else ""
-    return [f"{len(sets.left_out)} relations of {kind} facts are not asked ({some}{more})"]
-
-
-def _narrate(run: TrainingRun, lines: Sequence[str]) -> None:
-    if run.rank == 0:
-        for line in lines:
-            run.narrate(f"kis: {line}.".replace("..", "."))

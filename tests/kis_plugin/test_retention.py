@@ -1,13 +1,11 @@
-import re
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from knowing import Knowing, Words
 
 from kis_plugin import retention
 from kis_plugin.config import Config, ProbesConfig, RetentionConfig
@@ -17,7 +15,7 @@ from kis_plugin.knowledge import Fact, Knowledge, Passage, Templates
 from kis_plugin.material import Material
 from kis_plugin.retention import Retention, evaluation_steps, questions_of
 from kis_plugin.run import TrainingRun
-from kis_plugin.sentences import Encoded, render
+from kis_plugin.sentences import render
 
 TEMPLATES = Templates(
     (
@@ -29,54 +27,6 @@ TEMPLATES = Templates(
     ("Where was {subject} born? {object}",),
 )
 FACTS = tuple(Fact(f"Person{number}", "born", f"City{number % 40}", str(number)) for number in range(400))
-
-
-class Words:
-    """One token a word, with the space before it, or a mark; ids in order of appearance."""
-
-    eos = 0
-    fingerprint = "words"
-
-    def __init__(self):
-        self.ids = {}
-
-    def encode(self, texts):
-        pieces = [list(re.finditer(r"\s?\w+|\W", text)) for text in texts]
-        return [
-            Encoded(
-                tuple(self.ids.setdefault(piece.group(), len(self.ids) + 1) for piece in found),
-                tuple(piece.end() for piece in found),
-            )
-            for found in pieces
-        ]
-
-
-class Knowing:
-    """A model that goes on with the sentences it knows, and is indifferent everywhere else."""
-
-    def __init__(self, tokenizer):
-        self.tokenizer, self.next, self.modes = tokenizer, {}, []
-
-    def learn(self, sentences):
-        for text in self.tokenizer.encode(sentences):
-            ids = (0, *text.ids)
-            self.next |= {ids[:at]: ids[at] for at in range(1, len(ids))}
-
-    def logits(self, input_ids):
-        self.modes.append("asked")
-        logits = torch.zeros(*input_ids.shape, len(self.tokenizer.ids) + 1)
-        for number, row in enumerate(input_ids.tolist()):
-            for at in range(len(row)):
-                known = self.next.get(tuple(row[: at + 1]))
-                if known is not None:
-                    logits[number, at, known] = 10.0
-        return logits
-
-    @contextmanager
-    def evaluating(self):
-        self.modes.append("evaluation")
-        yield
-        self.modes.append("training")
 
 
 class Book:
