@@ -74,8 +74,9 @@ def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
 def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     """Add the commands of ``kis``."""
     from kis_plugin.commands import check, plugins
+    from kis_plugin.inspect_command import inspect
 
-    for command in (check, plugins):
+    for command in (check, inspect, plugins):
         register(command)
 
 

@@ -10,7 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from kis_plugin.choices import chosen
+from kis_plugin.codes import coded
 from kis_plugin.config import Config, load_config, nearest_existing
+from kis_plugin.contracts import Renderer
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import load_material
@@ -19,7 +24,7 @@ from kis_plugin.sentences import render
 from kis_plugin.sources import source_for
 from kis_plugin.template_book import TemplateBook
 
-__all__ = ["CheckReport", "RelationReport", "check_config"]
+__all__ = ["CheckReport", "RelationReport", "amount_of", "check_config"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class RelationReport:
         label: Its name in words.
         facts: How many facts it has.
         templates: Where its templates are from.
-        trained: Its first fact in the sentence that is trained on.
-        held_out: The same in the first held-out sentence.
+        trained: Its first fact in the first wording that is trained on.
+        held_out: The same fact in the first held-out sentence.
         held_out_statements: How many held-out statements there are.
         questions: How many question templates there are.
     """
@@ -56,6 +61,8 @@ class CheckReport:
         source: The source that read the knowledge.
         facts: Triples.
         passages: Documents.
+        told: Facts that are infused: selected, and no controls.
+        passages_told: Passages that are infused.
         relations: Those of the facts, most facts first.
         templates_fingerprint: SHA-256 over the templates in use.
         amount: The infusion amount, as ``{"frequency": 64.0}``.
@@ -69,6 +76,8 @@ class CheckReport:
     source: str
     facts: int
     passages: int
+    told: int
+    passages_told: int
     relations: tuple[RelationReport, ...]
     templates_fingerprint: str
     amount: Mapping[str, float]
@@ -97,41 +106,43 @@ def check_config(path: Path) -> CheckReport:
     notes = [str(warning.message) for warning in caught]
     questions, _ = questions_of(config, material, notes)
     knowledge, book = material.knowledge, material.book
-    counts = Counter(fact.relation for fact in knowledge.facts)
-    first: dict[str, Fact] = {}
-    for fact in knowledge.facts:
-        first.setdefault(fact.relation, fact)
+    renderer: Renderer = chosen("renderers", config.infusion.rendering, f"{path} infusion.rendering")
+    codes = coded(knowledge.facts)
+    _, first, count = np.unique(codes.relation, return_index=True, return_counts=True)
+    order = np.lexsort((first, -count)).tolist()  # most facts first, then as in the file
     return CheckReport(
         config=str(path),
         knowledge=str(config.knowledge),
         source=source_for(config.knowledge).name,
         facts=len(knowledge.facts),
         passages=len(knowledge.passages),
-        relations=tuple(_relation(book, first[relation], count) for relation, count in counts.most_common()),
-        templates_fingerprint=book.fingerprint(counts),
-        amount=_amount(config),
+        told=len(material.infused),
+        passages_told=len(material.passages_told),
+        relations=tuple(_relation(book, renderer, knowledge.facts[first[place]], int(count[place])) for place in order),
+        templates_fingerprint=book.fingerprint(codes.relations),
+        amount=amount_of(config),
         control=len(material.control),
         probes=dict(Counter(question.series for question in questions)),
         warnings=tuple(note.removeprefix("warning: ") for note in notes),
     )
 
 
-def _relation(book: TemplateBook, fact: Fact, count: int) -> RelationReport:
+def _relation(book: TemplateBook, renderer: Renderer, fact: Fact, count: int) -> RelationReport:
     found = book.of(fact.relation)
-    trained, held_out = found.trained[0], found.held_out[0]
     return RelationReport(
         relation=fact.relation,
         label=book.label(fact.relation),
         facts=count,
         templates=book.origin(fact.relation),
-        trained=render(trained, fact),
-        held_out=render(held_out, fact),
+        trained=renderer.render(fact, 0, book).text,
+        held_out=render(found.held_out[0], fact),
         held_out_statements=len(found.held_out),
         questions=len(found.questions),
     )
 
 
-def _amount(config: Config) -> dict[str, float]:
+def amount_of(config: Config) -> dict[str, float]:
+    """Return the amount that is asked for, by its key."""
     infusion = config.infusion
     amounts = {"frequency": infusion.frequency, "share": infusion.share, "tokens": infusion.tokens}
     return {name: amount for name, amount in amounts.items() if amount is not None}

@@ -1,4 +1,4 @@
-"""What ``kis`` itself can do: list plugins, check a configuration, inspect what a run would infuse."""
+"""What ``kis`` itself can do: list plugins, and check a configuration."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kis_plugin.errors import KISError
-from kis_plugin.terminal import console, table
+from kis_plugin.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:
     from kis_plugin.check import CheckReport
 
 __all__ = ["check", "plugins"]
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout instead of tables.")
 SAMPLES = 8
 
 
@@ -46,13 +44,8 @@ def check(config: Path, as_json: bool) -> None:
     """
     from kis_plugin.check import check_config
 
-    try:
+    with refusal_as_json(as_json):
         report = check_config(config)
-    except KISError as error:
-        if as_json:
-            problems = [vars(problem) for problem in error.problems]
-            click.echo(json.dumps({"status": "error", "problems": problems}, indent=2))
-        raise
     for warning in report.warnings:
         click.echo(f"kis: note: {warning}", err=True)
     if as_json:
@@ -68,6 +61,8 @@ def _show_check(report: CheckReport) -> None:
     out.print(f"{report.knowledge}: {report.facts:,} facts, {report.passages:,} passages, read as {report.source}.")
     probes = ", ".join(f"{count:,} {series}" for series, count in report.probes.items()) or "none"
     out.print(f"Infusion: {amount}. {report.control:,} facts are kept back as controls.")
+    if report.told + report.control < report.facts or report.passages_told < report.passages:
+        out.print(f"Selected: {report.told:,} facts, {report.passages_told:,} passages.")
     out.print(f"Probes at each evaluation: {probes}.")
     if not report.relations:
         return

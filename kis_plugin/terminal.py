@@ -1,16 +1,24 @@
-"""Tables and lines as a terminal or a pipe shows them."""
+"""Results as a terminal, a pipe or a program wants them."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import click
+
+from kis_plugin.errors import KISError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["console", "table"]
+__all__ = ["AS_JSON", "console", "refusal_as_json", "table"]
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout instead of tables.")
 
 WIDEST = 10_000  # columns of a pipe: rows of a table stay in one line
 
@@ -33,3 +41,15 @@ def table(*columns: str, numbers: Sequence[int] = ()) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in numbers else "left", overflow="fold")
     return table
+
+
+@contextmanager
+def refusal_as_json(as_json: bool) -> Iterator[None]:
+    """Print the problems of a KISError to stdout too, as JSON, where that is what was asked for."""
+    try:
+        yield
+    except KISError as error:
+        if as_json:
+            problems = [vars(problem) for problem in error.problems]
+            click.echo(json.dumps({"status": "error", "problems": problems}, indent=2))
+        raise

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from kis_plugin import __version__
 from kis_plugin.cli import main
+from kis_plugin.plugins import registered
 from kis_plugin.template_book import BuiltInTemplates
 
 FACTS = "subject,relation,object\n" + "".join(f"Land {n},P36,[bold]Town[/bold] {n}\n" for n in range(40))
@@ -61,6 +64,22 @@ def test_check_gives_the_same_as_json():
     assert relation["trained"] != relation["held_out"]
     assert sum(report["probes"].values()) > 0
     assert relation["held_out_statements"] == len(BuiltInTemplates().templates()["P36"].held_out)
+
+
+def test_check_words_facts_as_the_rendering_does():
+    Path("kis.yaml").write_text("knowledge: facts.csv\ninfusion: {rendering: triples}\nretention: {control: 8}\n")
+    (relation,) = json.loads(kis("check", "kis.yaml", "--json").stdout)["relations"]
+    assert relation["trained"].startswith("Land 0, capital, [bold]Town[/bold] 0")
+    assert not relation["held_out"].startswith("Land 0, capital")  # probes ask in sentences
+
+
+def test_check_says_how_much_was_selected(monkeypatch):
+    ten = SimpleNamespace(name="ten", select=lambda entries, seed: np.arange(10))
+    monkeypatch.setitem(registered("selections"), "ten", ten)
+    Path("kis.yaml").write_text("knowledge: facts.csv\ninfusion: {selection: ten}\nretention: {control: 8}\n")
+    outcome = kis("check", "kis.yaml")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "\nSelected: 10 facts, 0 passages.\n" in outcome.stdout
 
 
 def test_problems_go_to_stderr_and_exit_with_2():
@@ -113,6 +132,15 @@ def test_the_module_is_the_command():
     command = [sys.executable, "-m", "kis_plugin.cli", "check", "kiss.yaml"]
     outcome = subprocess.run(command, env=env, capture_output=True, text=True)
     assert (outcome.returncode, outcome.stderr[:16]) == (2, "kis: kiss.yaml: ")
+
+
+def test_commands_are_listed_like_anything_registered():
+    listed = json.loads(kis("plugins", "--json").stdout)
+    assert {"commands", "renderers", "selections"} <= {item["kind"] for item in listed}
+    modules = {item["name"]: item["module"] for item in listed if item["kind"] == "commands"}
+    assert modules["check"] == modules["plugins"] == "kis_plugin.commands"
+    assert modules["inspect"] == "kis_plugin.inspect_command"
+    assert all(f"  {name} " in kis("--help").stdout for name in modules)
 
 
 def test_version_and_wrong_usage():
