@@ -6,13 +6,17 @@ import math
 from fractions import Fraction
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_items import make_items, shown
 
 from kis_plugin.choices import Choice, chosen
+from kis_plugin.config import InfusionConfig
 from kis_plugin.contracts import Schedule
 from kis_plugin.errors import KISError
+from kis_plugin.plan import InfusionPlan
 from kis_plugin.plugins import registered
 from kis_plugin.schedules import GREATEST, Burst, Ramp, Spaced, Uniform
 
@@ -149,3 +153,94 @@ def test_options_that_make_no_shape_are_refused(choice, said):
 def test_options_change_the_shape():
     assert chosen("schedules", Choice("burst", {"bursts": 2, "part": 0.5}), "x") == Burst(2, 0.5)
     assert chosen("schedules", Choice("burst"), "x") == Burst()
+
+
+# --- what the plan makes of them ---------------------------------------------------------------------------------
+
+
+def plan_of(schedule: Schedule, lengths: list[int], frequency: float, rows: int, seed: int = 0) -> InfusionPlan:
+    return InfusionPlan(make_items(lengths), InfusionConfig(frequency=frequency), schedule, rows, 16, seed)
+
+
+def densest(schedule: Schedule) -> float:
+    """How many times its mean a schedule's greatest density is."""
+    weights = schedule.weights(256)
+    return max(weights) * 256 / sum(weights)
+
+
+@anytime
+@given(
+    schedule=st.one_of(
+        st.builds(Ramp, st.integers(0, 9), st.integers(1, 9)),
+        st.builds(Burst, st.integers(1, 8), st.floats(0.1, 1)),
+        st.builds(Spaced, st.floats(1.1, 200)),
+    ),
+    lengths=st.lists(st.integers(2, 16), min_size=1, max_size=20),
+    frequency=st.floats(0, 6),
+    seed=st.integers(0, 2**40),
+)
+def test_every_item_is_shown_exactly_as_often_under_every_schedule(schedule, lengths, frequency, seed):
+    rows = int((frequency + 1) * len(lengths) * densest(schedule) * 1.5) + 512
+    plan = plan_of(schedule, lengths, frequency, rows, seed)
+    counts = shown(plan)[0]
+    assert counts.sum() == int(frequency) * len(lengths) + round((frequency - int(frequency)) * len(lengths))
+    assert set(counts.tolist()) <= {math.floor(frequency), math.ceil(frequency)}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "quarters"),
+    [
+        (Uniform(), [0.25, 0.25, 0.25, 0.25]),
+        (Ramp(), [1 / 16, 3 / 16, 5 / 16, 7 / 16]),
+        (Ramp(3, 1), [5.5 / 16, 4.5 / 16, 3.5 / 16, 2.5 / 16]),
+        (Burst(1, 0.5), [0.5, 0.5, 0, 0]),
+        (Burst(2, 0.5), [0.5, 0, 0.5, 0]),
+        (Spaced(), [math.log10(3.25), math.log10(5.5 / 3.25), math.log10(7.75 / 5.5), math.log10(10 / 7.75)]),
+    ],
+    ids=repr,
+)
+def test_rows_are_infused_in_the_shape_of_the_schedule(schedule, quarters):
+    plan = plan_of(schedule, [16] * 100, 10, 20_000)
+    infused = np.array([row for row in range(plan.rows) if plan.infused(row)])
+    found = np.histogram(infused, bins=4, range=(0, plan.rows))[0] / plan.slots
+    assert found == pytest.approx(quarters, abs=0.01)
+
+
+def test_the_gaps_between_the_exposures_of_a_fact_expand_under_spaced():
+    facts, rounds, stretch = 25, 8, 10
+    plan = plan_of(Spaced(stretch), [16] * facts, rounds, 50_000)
+    told: dict[int, list[int]] = {item: [] for item in range(facts)}
+    for row in range(plan.rows):
+        texts = plan.told_in(row)
+        for text in [] if texts is None else texts.tolist():
+            told[text].append(row)
+    growth = []
+    for rows in told.values():
+        gaps = np.diff(rows)
+        assert (np.diff(gaps) > 0).all(), gaps
+        growth += (gaps[1:] / gaps[:-1]).tolist()
+    assert np.mean(growth) == pytest.approx(stretch ** (1 / rounds), rel=0.02)
+
+
+def test_without_an_order_gaps_do_not_expand_at_each_step():
+    """What in_order is for: the density of ``spaced`` alone leaves the gaps of a fact to chance."""
+
+    class Unordered(Spaced):
+        in_order = False
+
+    plan = plan_of(Unordered(), [16] * 25, 8, 50_000)
+    told = [row for row in range(plan.rows) if plan.infused(row) and 3 in plan.told_in(row)]
+    assert len(told) == 8
+    assert (np.diff(np.diff(told)) < 0).any()
+
+
+@pytest.mark.parametrize("schedule", [Ramp(), Burst(), Spaced()], ids=repr)
+def test_what_a_schedule_cannot_hold_where_it_is_densest_is_refused_with_what_fits(schedule):
+    rows = 256 * 50
+    with pytest.raises(KISError) as caught:
+        plan_of(schedule, [16] * 100, 120, rows)
+    (problem,) = caught.value.problems
+    assert f"more than there are where schedule {schedule.name!r} is densest" in problem.found
+    fits = float(problem.hint.split("about ")[1].split()[0])
+    assert fits == pytest.approx(128 / densest(schedule), rel=0.03)
+    assert shown(plan_of(schedule, [16] * 100, math.floor(fits), rows))[0].tolist() == [math.floor(fits)] * 100
