@@ -75,8 +75,9 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     """Add the commands of ``kis``."""
     from kis_plugin.commands import check, plugins
     from kis_plugin.inspect_command import inspect
+    from kis_plugin.prepare import prepare
 
-    for command in (check, inspect, plugins):
+    for command in (check, inspect, plugins, prepare):
         register(command)
 
 

@@ -1,0 +1,205 @@
+"""Ten million facts: seconds, peak memory and disk of preparing them, of a start that finds them, and of a worker.
+
+Each is a process of its own, watched from outside: ``RssAnon`` is memory of its own, ``VmRSS`` counts the pages of
+mapped files too, which the system takes back when it needs them and which all processes share. What a bare interpreter
+with torch has is subtracted from neither, but shown beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+FACTS = 10_000_000
+BLOCK = 1024
+OFTEN = 0.005  # seconds between two looks
+RELATIONS, OBJECTS = 40, 50_000
+END = "<eos>"
+
+
+def main(argv: list[str]) -> int:
+    """Make facts, prepare them, start, and print what each took."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks memory", description=__doc__)
+    parser.add_argument("--facts", type=int, default=FACTS, help=f"how many facts (default {FACTS:,})")
+    parser.add_argument("--material", action="store_true", help="leave the tokens out: facts, codes and split alone")
+    parser.add_argument("--folder", type=Path, help="where to put facts and cache (default: a temporary folder)")
+    parser.add_argument("--child", choices=_CHILDREN, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(argv)
+    if chosen.child:
+        _CHILDREN[chosen.child](chosen.folder, chosen.material)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="kis-memory-", dir=chosen.folder) as name:
+        folder = Path(name)
+        _write_facts(folder, chosen.facts)
+        size = (folder / "facts.jsonl").stat().st_size
+        print(f"{chosen.facts:,} facts, {size / 1e6:,.0f} MB; {os.cpu_count()} cores\n")
+        print(f"{'process':<12}{'step':<12}{'seconds':>9}{'RssAnon':>10}{'VmRSS':>10}   peaks in MB")
+        for child in _CHILDREN:
+            if child == "worker" and chosen.material:
+                continue
+            _watch(child, folder, chosen.material)
+        cache = sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file())
+        print(f"\ncache on disk: {cache / 1e6:,.0f} MB")
+    return 0
+
+
+def _write_facts(folder: Path, count: int) -> None:
+    """Write facts about people who never were; every third subject has two."""
+    with (folder / "facts.jsonl").open("w") as file:
+        for number in range(count):
+            subject, relation = number - number // 3, (number * 7919 + number // 4) % RELATIONS
+            obj = number * 104_729 % OBJECTS
+            file.write(
+                f'{{"subject": "Synthetic Person {subject}", "relation": "relation {relation}", '
+                f'"object": "Made-up Town {obj}"}}\n'
+            )
+    config = {"knowledge": "facts.jsonl", "cache": "cache", "infusion": {"frequency": 2}}
+    (folder / "kis.yaml").write_text(json.dumps(config))
+    os.utime(folder / "facts.jsonl", (1e9, 1e9))  # an old file is known by its time
+
+
+def _watch(child: str, folder: Path, material: bool) -> None:
+    """Run one process and print the peaks of each of its steps."""
+    command = [sys.executable, "-m", "benchmarks", "memory", "--child", child, "--folder", str(folder)]
+    process = subprocess.Popen(
+        [*command, *(["--material"] if material else [])], stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    step, peaks = "import", {"RssAnon": 0, "VmRSS": 0}
+    started = time.perf_counter()
+
+    def next_step(name: str) -> None:
+        nonlocal step, peaks, started
+        now = time.perf_counter()
+        values = "".join(f"{peak / 1024:>10,.0f}" for peak in peaks.values())
+        print(f"{child:<12}{step:<12}{now - started:>9.1f}{values}", flush=True)
+        step, started = name, now
+        peaks = dict.fromkeys(peaks, 0)
+
+    lines = iter(process.stdout or ())
+    reader = threading.Thread(target=lambda: [next_step(line.strip()) for line in lines])
+    reader.start()
+    while process.poll() is None:
+        for key, kilobytes in _memory(process.pid).items():
+            peaks[key] = max(peaks[key], kilobytes)
+        time.sleep(OFTEN)
+    reader.join()
+    if process.returncode:
+        raise SystemExit(f"{child}: exit {process.returncode}")
+    next_step("")
+
+
+def _memory(pid: int) -> dict[str, int]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    wanted = (line.split() for line in lines if line.startswith(("RssAnon:", "VmRSS:")))
+    return {name.rstrip(":"): int(value) for name, value, _ in wanted}
+
+
+def _step(name: str) -> None:
+    print(name, flush=True)
+    time.sleep(3 * OFTEN)  # let the watcher see the step as it begins
+
+
+def _bare(folder: Path, material: bool) -> None:
+    import torch  # noqa: F401
+
+
+def _prepare(folder: Path, material: bool) -> None:
+    import torch  # noqa: F401
+
+    from kis_plugin.config import load_config
+    from kis_plugin.material import load_material
+
+    _step("material")
+    config = load_config(folder / "kis.yaml")
+    found = load_material(config)
+    if not material:
+        from kis_plugin.items import load_items
+
+        tokenizer = _tokenizer(folder)
+        _step("tokens")
+        load_items(config, found, tokenizer, BLOCK)
+
+
+def _start(folder: Path, material: bool) -> None:
+    import torch  # noqa: F401
+
+    from kis_plugin.config import load_config
+    from kis_plugin.material import load_material
+    from kis_plugin.options import option_sets
+
+    _step("material")
+    config = load_config(folder / "kis.yaml")
+    found = load_material(config)
+    _step("options")
+    option_sets(found.knowledge.facts, found.infused, 4, 1000, 0)
+    if material:
+        return
+    from kis_plugin.infusion import plan_items
+    from kis_plugin.items import load_items
+
+    tokenizer = _tokenizer(folder)
+    _step("tokens")
+    items = load_items(config, found, tokenizer, BLOCK)
+    _step("plan")
+    rows = 4 * len(items.tokens) // BLOCK
+    plan = plan_items(config, tokenizer, rows, BLOCK)
+    with (folder / "plan.pickle").open("wb") as file:
+        pickle.dump((plan, rows), file)
+    _step("rows")
+    _place(plan, rows)
+
+
+def _place(plan: object, rows: int, count: int = 20_000) -> None:
+    """Place rows all over the run."""
+    import numpy as np
+
+    base = np.zeros(BLOCK, dtype=np.int32)
+    for row in range(0, rows, max(rows // count, 1)):
+        plan.place(row, base)  # type: ignore[attr-defined]
+
+
+def _worker(folder: Path, material: bool) -> None:
+    """Be a loader's worker that was started by spawn."""
+    import torch  # noqa: F401
+
+    _step("unpickle")
+    with (folder / "plan.pickle").open("rb") as file:
+        plan, rows = pickle.load(file)  # noqa: S301 (made above)
+    _step("rows")
+    _place(plan, rows)
+
+
+def _tokenizer(folder: Path) -> object:
+    """Train a small tokenizer once, and load it as a run would."""
+    from kis_plugin.tokenizers import load_tokenizer
+
+    if not (folder / "tokenizer").is_dir():
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+        from transformers import PreTrainedTokenizerFast
+
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.decoder = decoders.ByteLevel()
+        with (folder / "facts.jsonl").open() as file:
+            text = [line for line, _ in zip(file, range(20_000), strict=False)]
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=4000, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+        )
+        made.train_from_iterator(text, trainer)
+        PreTrainedTokenizerFast(tokenizer_object=made, eos_token=END).save_pretrained(folder / "tokenizer")
+    return load_tokenizer(str(folder / "tokenizer"))
+
+
+_CHILDREN = {"bare": _bare, "prepare": _prepare, "start": _start, "worker": _worker}
