@@ -86,10 +86,15 @@ class Infusion:
         if resumed is None:
             return
         before, now = resumed["plan"], self.plan.fingerprint()
+        other = [key for key in {**now, **before} if now.get(key) != before.get(key)]
         problems = [
-            Problem(f"resume at step {run.start_step}: {key}", f"{now.get(key)}", f"{before.get(key)} as before", _HINT)
-            for key in {**now, **before}
-            if now.get(key) != before.get(key)
+            Problem(
+                f"resume at step {run.start_step}: {key}",
+                f"{now.get(key)}",
+                f"{before.get(key)} as in the checkpoint",
+                _HINT if key == other[-1] else "",
+            )
+            for key in other
         ]
         if problems and run.config.on_mismatch == "error":
             raise KISError(problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lit_world import BLOCK, Rows, controls_shown, run, shown, write_kis
+from lit_world import BLOCK, Rows, controls_shown, decode, run, shown, write_kis
 
 from kis_plugin.runlog import read_run_log
 
@@ -49,6 +49,15 @@ def test_other_amounts_are_whole_exposures_too(tmp_path, seen, amount, low, high
     assert max(counts.values()) - min(counts.values()) <= 1
     assert low <= min(counts.values()) <= max(counts.values()) <= high
     assert log_of(tmp_path).run.frequency == pytest.approx(sum(counts.values()) / len(counts))
+
+
+def test_inline_sentences_stand_in_the_base_text_and_are_targets_whole(tmp_path, seen):
+    kis = write_kis(tmp_path, infusion={"frequency": 3, "placement": "inline", "templates": "one"})
+    run(tmp_path, Rows(), kis)
+    text = "".join(row + "|" for _, targets in seen for row in decode(tmp_path, targets))
+    counts = [text.count(f" The place where Person{n} was born is Town{n % 8}.") for n in range(24)]
+    assert sorted(counts) == [0] * 4 + [3] * 20  # 4 controls
+    assert log_of(tmp_path).end.achieved_frequency == {"min": 3, "max": 3, "mean": 3}
 
 
 def test_infused_rows_are_eos_then_sentences_then_the_start_of_the_base_row(tmp_path, seen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from lit_world import WORDS, Rows, run, shown, write_kis
 from litgpt.data import TextFiles
 from test_lit_exact_counts import log_of
@@ -122,3 +123,21 @@ def test_a_checkpoint_without_kis_is_refused(tmp_path, seen):
     with pytest.raises(KISError, match="a checkpoint that was written without KIS"):
         run(tmp_path, Rows(kind="stateful"), write_kis(tmp_path), resume="auto")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_new_run_from_given_weights_knows_what_the_first_one_learned(tmp_path, seen):
+    """Continued pretraining: ``initial_checkpoint_dir`` takes weights alone, and the run begins at row 0."""
+    run(tmp_path / "first", Rows(), write_kis(tmp_path / "first"), steps=20)
+    weights = torch.load(tmp_path / "first" / "out" / "final" / "lit_model.pth", weights_only=False)["model"]
+    given = tmp_path / "weights"
+    given.mkdir()
+    torch.save(weights, given / "lit_model.pth")
+    seen.clear()
+    kis = write_kis(tmp_path / "second")
+    run(tmp_path / "second", Rows(), kis, steps=20, initial_checkpoint_dir=given)
+    assert set(shown(tmp_path / "second", seen, kis).values()) == {5}
+    first, second = log_of(tmp_path / "first"), log_of(tmp_path / "second")
+    at = lambda log, step: {r.probe: (r.accuracy, r.margin) for r in log.retention if r.step == step}  # noqa: E731
+    assert at(second, 0).keys() == at(first, 20).keys()
+    for probe, (accuracy, margin) in at(first, 20).items():
+        assert at(second, 0)[probe] == (accuracy, pytest.approx(margin, abs=1e-4))

@@ -150,9 +150,11 @@ def test_data_that_would_be_infused_wrongly_is_refused(tmp_path, seen, data, mes
 @pytest.mark.parametrize(
     ("change", "keys", "message"),
     [
-        ({"infusion": {"frequency": 500}}, {}, "greatest frequency that fits"),
+        ({"infusion": {"frequency": 500}}, {}, "What fits is about"),
         ({}, {"steps": 0, "extra_tokens": 5}, "train.max_tokens: found 5 tokens"),
         ({"knowledge": "none.jsonl"}, {}, "no such file"),
+        ({"infusion": {"loss": "object"}}, {}, "infusion.loss: found object, expected all. LitGPT's training loop"),
+        ({"infusion": {"attention": "sentence"}}, {}, "infusion.attention: found sentence, expected row"),
     ],
 )
 def test_bad_settings_are_refused_before_the_first_step(tmp_path, seen, change, keys, message):
