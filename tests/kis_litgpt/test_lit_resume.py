@@ -95,7 +95,7 @@ def test_a_kill_after_a_checkpoint_repeats_what_came_after_it(tmp_path, seen):
     ("change", "message"),
     [
         ({"seed": 1}, r"resume at step 5: seed: found 1, expected 0 as in the checkpoint"),
-        ({"infusion": {"frequency": 4}}, r"exposures: found \[4, 0\], expected \[5, 0\]"),
+        ({"infusion": {"frequency": 4}}, r"exposures: found \[\[20, 4, 0\]\], expected \[\[20, 5, 0\]\]"),
         ({"infusion": {"frequency": 5, "window": [0, 0.9]}}, "window"),
         ({"retention": {"control": 0}}, "items"),
     ],
