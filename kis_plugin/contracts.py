@@ -24,7 +24,13 @@ __all__ = [
 
 @runtime_checkable
 class Source(Protocol):
-    """Reads one kind of knowledge file or folder."""
+    """Reads one kind of knowledge file or folder.
+
+    One that may meet more than fits into memory has a method ``stream(path)`` too, which yields the facts and passages
+    of ``read`` one by one and raises everything wrong with the file after the last of them. What it yields is kept in
+    the cache under the file's content; an attribute ``version``, raised when the same file gives other facts, keeps an
+    old one from being taken. A source without it is read in memory at every start.
+    """
 
     name: str
 
