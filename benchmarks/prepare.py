@@ -1,0 +1,218 @@
+"""How fast knowledge is prepared: rendered, tokenized, packed and cached, beside the bare tokenizer on the same texts.
+
+    python -m benchmarks prepare --facts 1000000 --runs 5
+
+The facts are made: subjects are pairs of the names in ``examples/data/facts.jsonl``, each with a relation and an object
+that it has there. The tokenizer is real, a byte-level BPE like GPT-2's of 32,768 tokens, trained here on
+``examples/data/text.txt.xz``. The bare tokenizer is ``encode_batch_fast`` over the sentences, rendered beforehand, and
+taking the ids out; batches are of as many texts as KIS takes, which is also where the bare tokenizer is fastest.
+Reading and checking the facts' file is no part of either side. Each measurement is a fresh process; sides alternate,
+and the ratio is the median over pairs. CPU seconds say the same on a machine that does other things too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).parent.parent / "examples" / "data"
+VOCABULARY, BLOCK, EOS = 32768, 1024, "<|endoftext|>"
+
+
+def make_tokenizer(path: Path) -> None:
+    """Train a tokenizer like GPT-2's and write its ``tokenizer.json``."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    assert Regex is not None
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    with lzma.open(DATA / "text.txt.xz", "rt", encoding="utf-8") as file:
+        tokenizer.train_from_iterator(file, trainer)
+    tokenizer.save(str(path))
+
+
+def make_facts(path: Path, count: int) -> None:
+    """Write facts whose names are real and whose triples are not."""
+    objects: dict[str, dict[str, None]] = defaultdict(dict)
+    subjects: dict[str, None] = {}
+    with (DATA / "facts.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            fact = json.loads(line)
+            subjects[fact["subject"]] = objects[fact["relation"]][fact["object"]] = None
+    names, relations = list(subjects), {relation: list(found) for relation, found in objects.items()}
+    draw = random.Random(0)
+    pairs = draw.sample(range(len(names) ** 2), count)  # no subject twice
+    with path.open("w", encoding="utf-8") as file:
+        for number, pair in enumerate(pairs):
+            relation = list(relations)[number % len(relations)]
+            subject = f"{names[pair // len(names)]} {names[pair % len(names)]}"
+            triple = {"subject": subject, "relation": relation, "object": draw.choice(relations[relation])}
+            file.write(json.dumps(triple | {"id": f"f{number}"}, ensure_ascii=False) + "\n")
+
+
+def loaded_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer as users have it, of ``transformers``."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), eos_token=EOS)
+
+
+def config_of(folder: Path) -> Any:
+    """Return the configuration: each fact in one sentence, 64 times."""
+    from kis_plugin.config import config_from
+
+    values = {"knowledge": folder / "facts.jsonl", "cache": folder / "cache", "run_log": folder / "runs"}
+    return config_from(values | {"infusion": {"frequency": 64, "templates": "one"}, "retention": {"control": 0}})
+
+
+def bare(folder: Path, batch: int) -> dict[str, float]:
+    """Time the tokenizer alone."""
+    from kis_plugin.material import prepare_material
+    from kis_plugin.renderers import Sentences
+
+    material, renderer = prepare_material(config_of(folder)), Sentences()
+    texts = [renderer.render(fact, 0, material.book).text for fact in material.facts]
+    encode = loaded_tokenizer(folder).backend_tokenizer.encode_batch_fast
+    encode(texts[:batch], add_special_tokens=False)  # threads started
+
+    def work() -> int:
+        tokens = 0
+        for start in range(0, len(texts), batch):
+            for encoding in encode(texts[start : start + batch], add_special_tokens=False):
+                tokens += len(encoding.ids)
+        return tokens
+
+    return timed(work)
+
+
+def kis(folder: Path, batch: int) -> dict[str, float]:
+    """Time what a run does with knowledge that it has read: items and packings, into an empty cache."""
+    from kis_plugin import item_build
+    from kis_plugin.choices import chosen
+    from kis_plugin.items import load_items
+    from kis_plugin.material import prepare_material
+    from kis_plugin.plan import InfusionPlan
+    from kis_plugin.sentences import HFTokenizer
+
+    item_build._TEXTS = batch
+    config = config_of(folder)
+    material = prepare_material(config)
+    tokenizer = HFTokenizer(loaded_tokenizer(folder))
+    tokenizer.encode_ids(["Lyon is in France."] * batch)  # threads started
+    schedule = chosen("schedules", config.infusion.schedule, "schedule")
+    with tempfile.TemporaryDirectory(dir=folder) as fresh:
+        material = replace(material, cache=Path(fresh))
+        found: dict[str, float] = {}
+
+        def work() -> int:
+            begun = time.perf_counter()
+            items = load_items(config, material, tokenizer, BLOCK)
+            found["items_s"] = time.perf_counter() - begun
+            rows = 1 << 40
+            InfusionPlan(items, config.infusion, schedule, rows, BLOCK, 0, cache=material.cache)
+            return len(items.tokens) - len(items)  # without EOS
+
+        found |= timed(work)
+        found["again_s"] = timed(work)["wall_s"]
+        return found
+
+
+SIDES: dict[str, Callable[[Path, int], dict[str, float]]] = {"bare": bare, "kis": kis}
+
+
+def timed(work: Callable[[], int]) -> dict[str, float]:
+    """Return wall and processor seconds of some work, the tokens it made, and the process's peak memory in MB."""
+    used, begun = processor_seconds(), time.perf_counter()
+    tokens = work()
+    wall, used = time.perf_counter() - begun, processor_seconds() - used
+    return {"wall_s": wall, "cpu_s": used, "tokens": tokens, "peak_mb": peak_mb()}
+
+
+def processor_seconds() -> float:
+    """Return the processor seconds of all threads so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def peak_mb() -> float:
+    """Return the greatest resident memory so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measured(side: str, folder: Path, batch: int) -> dict[str, float]:
+    """Run one side in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks", "prepare", "--side", side, "--folder", str(folder)]
+    done = subprocess.run([*command, "--batch", str(batch)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Measure both sides in turns and print the ratios."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks prepare", description=__doc__.splitlines()[0])
+    parser.add_argument("--facts", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=5, help="pairs of measurements")
+    parser.add_argument("--batch", type=int, default=1024, help="texts tokenized at a time, on both sides")
+    parser.add_argument("--folder", type=Path, help="keeps the tokenizer and the facts")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.side:
+        print(json.dumps(SIDES[options.side](options.folder, options.batch)))
+        return 0
+    with tempfile.TemporaryDirectory() as made:
+        folder = options.folder or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        compare(folder, options.facts, options.runs, options.batch)
+    return 0
+
+
+def compare(folder: Path, facts: int, runs: int, batch: int) -> None:
+    """Print each pair, and the medians over pairs."""
+    from kis_plugin.material import prepare_material
+
+    if not (folder / "tokenizer.json").exists():
+        make_tokenizer(folder / "tokenizer.json")
+    if not (folder / "facts.jsonl").exists():
+        make_facts(folder / "facts.jsonl", facts)
+    begun = time.perf_counter()
+    count = len(prepare_material(config_of(folder)).infused)
+    print(f"{count:,} facts read and kept in {time.perf_counter() - begun:.1f} s (no part of what follows)")
+    pairs = []
+    for number in range(runs):
+        order = ("bare", "kis") if number % 2 == 0 else ("kis", "bare")
+        found = {side: measured(side, folder, batch) for side in order}
+        pairs.append((found["bare"], found["kis"]))
+        if found["bare"]["tokens"] != found["kis"]["tokens"]:
+            raise SystemExit(f"different tokens: {found}")
+        shown = "  ".join(f"{side} {one['wall_s']:.1f} s wall, {one['cpu_s']:.1f} s cpu" for side, one in found.items())
+        print(f"pair {number + 1}: {shown}", flush=True)
+    wall, cpu = (statistics.median(one[key] / other[key] for one, other in pairs) for key in ("wall_s", "cpu_s"))
+    middle = {key: statistics.median(other[key] for _, other in pairs) for key in pairs[0][1]}
+    print(
+        f"tokens {middle['tokens']:,.0f}; speed of the bare tokenizer that is kept, median of {runs} pairs: "
+        f"{wall:.2f} by the clock, {cpu:.2f} in processor time\n"
+        f"items {middle['items_s']:.1f} s of {middle['wall_s']:.1f} s; second start {middle['again_s']:.2f} s; "
+        f"peak memory {middle['peak_mb']:.0f} MB"
+    )
