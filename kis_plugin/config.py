@@ -22,8 +22,8 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.yaml_file import Node, read_yaml
 
 __all__ = [
-    "AMOUNTS", "Choice", "Config", "InfusionConfig", "ProbesConfig", "RetentionConfig", "config_from", "load_config",
-    "nearest_existing",
+    "AMOUNTS", "DEFAULT_FREQUENCY", "Choice", "Config", "InfusionConfig", "ProbesConfig", "RetentionConfig",
+    "config_from", "load_config", "nearest_existing",
 ]  # fmt: skip
 
 

@@ -54,10 +54,12 @@ def inspect(
         raise click.UsageError("Give the length of the run once: --tokens, or --rows.")
     if tokens is not None and tokens < block:
         raise click.UsageError(f"--tokens {tokens} is less than one row of {block} tokens.")
+    from kis_plugin.config import load_config
     from kis_plugin.inspection import inspect_config
     from kis_plugin.tokenizers import load_tokenizer
 
     with refusal_as_json(as_json):
+        load_config(config)  # what is wrong with it is said before a tokenizer is loaded, which takes seconds
         report = inspect_config(config, load_tokenizer(tokenizer), rows or (tokens or 0) // block, block)
     for warning in report.warnings:
         click.echo(f"kis: note: {warning}", err=True)
@@ -118,7 +120,9 @@ def _show_examples(out: Console, report: InspectReport, whole: bool) -> None:
 
     coloured = out.is_terminal and not out.no_color
     marks = ("", "") if coloured else ("⟦", "⟧") if _encodes("⟦⟧") else ("[[", "]]")
-    out.print(f"{len(report.examples)} of the infused rows:")
+    inline = report.settings["placement"] == "inline"
+    where = " (where in a row the facts stand depends on its base text, for which there is a stand-in here)"
+    out.print(f"{len(report.examples)} of the infused rows{where if inline else ''}:")
     for example in report.examples:
         out.print(f"\nrow {example.row:,}: {example.infused:,} of {report.block:,} tokens are infused")
         line = Text("  ")

@@ -110,12 +110,40 @@ def test_the_two_commands_of_the_readme_are_targets():
     assert {"demo", "test"} <= set(shown) <= set(targets)
 
 
-def test_the_reference_configuration_shows_every_key():
-    from dataclasses import fields
+def keys_with_defaults(cls: type, prefix: str = "") -> dict[str, str]:
+    """Every key of a configuration with its default, as kis.yaml writes it."""
+    from dataclasses import MISSING, fields, is_dataclass
 
-    from kis_plugin.config import Config, InfusionConfig, ProbesConfig, RetentionConfig
+    from kis_plugin.config import Choice
 
-    text = (ROOT / "docs" / "hf.md").read_text() + (ROOT / "docs" / "config.md").read_text()
-    for cls in (Config, InfusionConfig, RetentionConfig, ProbesConfig):
-        for field in fields(cls):
-            assert field.name == "path" or re.search(rf"\b{field.name}\b", text), f"{cls.__name__}.{field.name}"
+    found = {}
+    for field in fields(cls):
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if is_dataclass(default) and not isinstance(default, Choice):
+            found |= keys_with_defaults(type(default), f"{prefix}{field.name}.")
+        elif field.name != "path":
+            found[prefix + field.name] = as_written(default)
+    return found
+
+
+def as_written(default: object) -> str:
+    from dataclasses import MISSING
+
+    if default is MISSING:
+        return ""
+    if isinstance(default, tuple):
+        return ", ".join(default) if isinstance(default[0], str) else str(list(default))
+    if default is None or isinstance(default, bool):
+        return {None: "null", False: "false", True: "true"}[default]
+    return str(default)
+
+
+def test_the_page_of_the_configuration_has_every_key_with_its_default():
+    from kis_plugin.config import DEFAULT_FREQUENCY, Config
+
+    rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*)\|", (ROOT / "docs" / "config.md").read_text(encoding="utf-8"), re.M)
+    expected = keys_with_defaults(Config)
+    assert expected["infusion.frequency"] == "null"  # one of three amounts; without any it is this:
+    expected["infusion.frequency"] = f"{DEFAULT_FREQUENCY:g}"
+    assert [key for key, _ in rows] == list(expected)
+    assert {key: default.strip() for key, default in rows} == expected

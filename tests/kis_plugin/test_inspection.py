@@ -260,6 +260,28 @@ def in_terminal(**env: str) -> str:
     return got.decode()
 
 
+def test_the_real_command_with_a_real_tokenizer():
+    pytest.importorskip("transformers")
+    from small_tokenizers import hugging_face
+
+    hugging_face("byte-level").save_pretrained("tokenizer")
+    configure(frequency=2, placement="inline")
+    command = [sys.executable, "-m", "kis_plugin.cli", "inspect", "kis.yaml", "--tokenizer", "tokenizer"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONIOENCODING": "utf-8"}
+    run = {"env": env, "capture_output": True, "encoding": "utf-8"}
+    shown = subprocess.run([*command, "--tokens", "100k", "--block", "256"], **run)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "⟦Person" in shown.stdout
+    assert "for which there is a stand-in here" in shown.stdout
+    Path("kis.yaml").write_text("knowledge: facts.jsonl\nsed: 1\n")
+    refused = subprocess.run([*command, "--tokens", "100k", "--block", "256"], **run)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert (
+        refused.stderr
+        == "kis: kis.yaml:2 sed: found an unknown key, expected a key of kis.yaml. Did you mean 'seed'?\n"
+    )
+
+
 def test_facts_are_coloured_in_a_terminal_and_marked_where_there_is_no_colour():
     configure(frequency=3)
     coloured = in_terminal()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from kis_plugin.choices import Choice, chosen
 from kis_plugin.config import InfusionConfig
 from kis_plugin.contracts import Schedule
 from kis_plugin.errors import KISError
+from kis_plugin.inspect_command import sparkline
 from kis_plugin.plan import InfusionPlan
 from kis_plugin.plugins import registered
 from kis_plugin.schedules import GREATEST, Burst, Ramp, Spaced, Uniform
@@ -51,6 +54,13 @@ def bar(weights) -> str:
 )
 def test_what_they_look_like(schedule, parts, looks):
     assert bar(schedule.weights(parts)) == looks
+
+
+def test_the_documentation_shows_them_as_they_are():
+    page = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text(encoding="utf-8")
+    shown_there = dict(re.findall(r"^(\w+) +([ ▁▂▃▄▅▆▇█]+)$", page, re.M))
+    built_in = (Uniform(), Ramp(), Burst(), Spaced())
+    assert shown_there == {schedule.name: sparkline(schedule.weights(64)).rstrip() for schedule in built_in}
 
 
 def test_every_built_in_shape_is_found_by_its_name():
