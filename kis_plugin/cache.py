@@ -9,30 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
 import shutil
-import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.mapped import Array, GrowingFile, flush, flush_folder, open_mapped
 
-__all__ = ["Prepared", "Writer", "cache_folder", "is_prepared", "prepared", "release"]
-
-Array = npt.NDArray[Any]
+__all__ = ["Prepared", "Writer", "cache_folder", "is_prepared", "prepared"]
 
 _FORMAT = 1
 _META = "meta.json"
-_HEADER = 128  # bytes of a .npy header: room for any length
 
 
 def cache_folder(configured: Path | None) -> Path:
@@ -55,37 +50,6 @@ class Prepared:
     meta: Mapping[str, Any]
 
 
-class Mapped(np.ndarray[Any, np.dtype[Any]]):
-    """A memory-mapped array. Pickled whole it goes as its path; a part of it goes as its numbers."""
-
-    path: str | None = None
-
-    def __reduce__(self) -> Any:
-        """Return how to open the file again."""
-        return (_mapped, (self.path,)) if self.path else np.asarray(self).__reduce__()
-
-    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        """Return what is computed from a mapped array as a plain one."""
-        plain = np.asarray(array)
-        return plain if plain.shape else plain[()]
-
-
-def _mapped(path: str) -> Mapped:
-    array: Mapped = np.load(path, mmap_mode="r").view(Mapped)
-    array.path = path
-    return array
-
-
-def release(*arrays: Array) -> None:
-    """Take the pages of memory-mapped arrays out of this process's memory; what is read again is mapped again."""
-    for array in arrays:
-        base: Any = array
-        while base is not None and not isinstance(base, mmap.mmap):
-            base = getattr(base, "base", None)
-        if base is not None and hasattr(mmap, "MADV_DONTNEED"):
-            base.madvise(mmap.MADV_DONTNEED)
-
-
 class Writer:
     """Takes the arrays of one prepared thing.
 
@@ -101,7 +65,7 @@ class Writer:
         self._folder = folder
         self._arrays: dict[str, Array] = {}
         self._pieces: dict[str, list[Array]] = {}
-        self._grown: dict[str, _GrowingFile] = {}
+        self._grown: dict[str, GrowingFile] = {}
 
     def put(self, name: str, array: Array) -> None:
         """Write one array as it is."""
@@ -110,7 +74,7 @@ class Writer:
             return
         with _room(self._folder), (self._folder / f"{name}.npy").open("xb") as file:
             np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-            _flush(file)
+            flush(file)
 
     def append(self, name: str, array: Array) -> None:
         """Write the next piece of a one-dimensional array, which need not fit into memory.
@@ -125,7 +89,7 @@ class Writer:
             return
         with _room(self._folder):
             if name not in self._grown:
-                self._grown[name] = _GrowingFile(self._folder / f"{name}.npy", array.dtype)
+                self._grown[name] = GrowingFile(self._folder / f"{name}.npy", array.dtype)
             self._grown[name].write(array)
 
     def _finish(self) -> Prepared:
@@ -142,39 +106,13 @@ class Writer:
             kept = {"format": _FORMAT, "key": key, "meta": self.meta, "bytes": sizes}
             with (self._folder / _META).open("xb") as file:
                 file.write(json.dumps(kept, allow_nan=False).encode())
-                _flush(file)
-            _flush_folder(self._folder)
+                flush(file)
+            flush_folder(self._folder)
 
     def _close(self) -> None:
         for grown in self._grown.values():
             grown.close()
         self._grown = {}
-
-
-class _GrowingFile:
-    """A ``.npy`` file of one dimension whose length is known in the end."""
-
-    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
-        self._file = path.open("xb")
-        self._file.write(bytes(_HEADER))
-        self._dtype = dtype
-        self._count = 0
-
-    def write(self, array: Array) -> None:
-        if array.dtype != self._dtype:
-            raise ValueError(f"{self._file.name}: a piece of {array.dtype} after one of {self._dtype}")
-        self._file.write(np.ascontiguousarray(array).data)
-        self._count += len(array)
-
-    def close(self) -> None:
-        """Write the header (numpy's format 1.0) and go through to the disk."""
-        described = np.lib.format.dtype_to_descr(self._dtype)
-        header = repr({"descr": described, "fortran_order": False, "shape": (self._count,)}).encode("latin1")
-        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", _HEADER - 10)
-        with self._file as file:
-            file.seek(0)
-            file.write(start + header.ljust(_HEADER - 11) + b"\n")
-            _flush(file)
 
 
 def _to_stderr(line: str) -> None:
@@ -246,7 +184,9 @@ def _open(place: Path, key: Mapping[str, Any]) -> Prepared | str | None:
             found = (place / f"{name}.npy").stat().st_size
             if found != size:
                 return f"{name}.npy has {found:,} bytes in place of {size:,}"
-        return Prepared({name: _mapped(str((place / f"{name}.npy").resolve())) for name in kept["bytes"]}, kept["meta"])
+        return Prepared(
+            {name: open_mapped(str((place / f"{name}.npy").resolve())) for name in kept["bytes"]}, kept["meta"]
+        )
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -267,7 +207,7 @@ def _build(folder: Path, place: Path, key: Mapping[str, Any], build: Callable[[W
             if place.exists():
                 place.rename(folder / f"{place.name}.torn.partial")
             partial.rename(place)
-            _flush_folder(folder)
+            flush_folder(folder)
             shutil.rmtree(folder / f"{place.name}.torn.partial", ignore_errors=True)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -302,16 +242,3 @@ def _room(folder: Path) -> Iterator[None]:
 def _problem(folder: Path, found: str) -> Problem:
     expected = "a folder on a local disk that you may write to, with room"
     return Problem(f"cache folder {folder}", found, expected, "Name another one: the key cache, or KIS_CACHE.")
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,109 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from kis_plugin.cache import Prepared, Writer, prepared, release
+from kis_plugin.cache import Prepared, Writer, prepared
 from kis_plugin.codes import Codes, write_codes
 from kis_plugin.knowledge import Fact, Passage
 from kis_plugin.seeded import IntArray
+from kis_plugin.store.mapped_columns import KEPT, MappedColumns
 
 __all__ = ["FactTable", "Part", "PassageTable", "Table"]
 
 T = TypeVar("T")
 
 _BATCH = 8192  # objects made at a time
-_KEPT = 1 << 17  # objects made between two releases of mapped pages
 _CODES = _PERIODS = 1  # versions of what is derived
-
-
-class _Columns:
-    """The columns of entries that hold some texts each, and perhaps for a part of the run only.
-
-    Args:
-        arrays: ``<prefix>_text``, all texts in UTF-8; ``_ends``, where each entry ends in it; ``_length0`` and so on,
-            bytes of each text but the last; ``_timed``, entries with a period; ``_start`` and ``_until``, theirs.
-        prefix: Which columns.
-        fields: Texts an entry.
-    """
-
-    def __init__(self, arrays: Mapping[str, Any], prefix: str, fields: int) -> None:
-        self._text = arrays[f"{prefix}_text"]
-        self._ends = arrays[f"{prefix}_ends"]
-        self._lengths = [arrays[f"{prefix}_length{field}"] for field in range(fields - 1)]
-        self._timed, self._start, self._until = (arrays[f"{prefix}_{name}"] for name in ("timed", "start", "until"))
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @property
-    def changes(self) -> bool:
-        """Whether any entry holds in a part of the run only."""
-        return len(self._timed) > 0
-
-    def texts(self, places: IntArray, fields: int) -> list[list[str]]:
-        """Return the first ``fields`` texts of some entries: (fields, entries)."""
-        bounds = [np.where(places > 0, self._ends[np.maximum(places - 1, 0)], 0)]
-        for lengths in self._lengths[:fields]:
-            bounds.append(bounds[-1] + lengths[places])
-        if fields > len(self._lengths):
-            bounds.append(self._ends[places])
-        cuts = [bound.tolist() for bound in bounds]
-        text = memoryview(self._text)
-        return [
-            [str(text[start:end], "utf-8") for start, end in zip(starts, ends, strict=True)]
-            for starts, ends in pairwise(cuts)
-        ]
-
-    def entry(self, place: int) -> list[str]:
-        """Return the texts of one entry."""
-        cut = int(self._ends[place - 1]) if place else 0
-        texts = []
-        for lengths in self._lengths:
-            texts.append(str(self._text[cut : cut + lengths[place]].data, "utf-8"))
-            cut += int(lengths[place])
-        texts.append(str(self._text[cut : self._ends[place]].data, "utf-8"))
-        return texts
-
-    def period(self, place: int) -> tuple[float, float]:
-        """Return from when until when one entry holds."""
-        near = int(np.searchsorted(self._timed, place)) if len(self._timed) else 0
-        if near == len(self._timed) or self._timed[near] != place:
-            return 0.0, 1.0
-        return float(self._start[near]), float(self._until[near])
-
-    def periods(self, places: IntArray) -> list[tuple[int, float, float]]:
-        """Return which of ``places``, as an index into them, holds from when until when; not those that always do."""
-        if not len(self._timed):
-            return []
-        near = np.minimum(np.searchsorted(self._timed, places), len(self._timed) - 1)
-        hits = np.flatnonzero(self._timed[near] == places)
-        rows = near[hits]
-        return list(zip(hits.tolist(), self._start[rows].tolist(), self._until[rows].tolist(), strict=True))
-
-    def every_period(self) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-        """Yield from when until when all entries hold, a few at a time: (some,) each. Nothing if all always do."""
-        for first in range(0, len(self) if len(self._timed) else 0, _KEPT):
-            last = min(first + _KEPT, len(self))
-            start, until = np.zeros(last - first), np.ones(last - first)
-            some = slice(*np.searchsorted(self._timed, [first, last]))
-            start[self._timed[some] - first] = self._start[some]
-            until[self._timed[some] - first] = self._until[some]
-            yield start, until
-
-    def release(self) -> None:
-        release(self._text, self._ends, *self._lengths)
 
 
 class Table(Sequence[T], Generic[T]):
     """Entries made when they are asked for; iteration holds a few thousand at a time."""
 
-    _columns: _Columns
+    _columns: MappedColumns
 
     def one(self, place: int) -> T:
         """Return the entry at ``place``, 0 or more."""
@@ -169,7 +90,7 @@ class Part(Sequence[T], Generic[T]):
         """Yield all entries."""
         for start in range(0, len(self), _BATCH):
             yield from self._table.at(np.asarray(self._places[start : start + _BATCH], dtype=np.int64))
-            if (start + _BATCH) % _KEPT == 0:
+            if (start + _BATCH) % KEPT == 0:
                 self._table._columns.release()
 
     def __eq__(self, other: object) -> bool:
@@ -194,7 +115,7 @@ class FactTable(Table[Fact]):
     """
 
     def __init__(self, found: Prepared, folder: Path | None) -> None:
-        self._columns = _Columns(found.arrays, "fact", 3)
+        self._columns = MappedColumns(found.arrays, "fact", 3)
         self._relation = found.arrays["fact_relation"]
         self.relations: Mapping[str, int] = found.meta["relations"]
         self._names = list(self.relations)
@@ -205,7 +126,8 @@ class FactTable(Table[Fact]):
     def one(self, place: int) -> Fact:
         """Return the fact at ``place``."""
         subject, obj, name = self._columns.entry(place)
-        return Fact(subject, self._names[self._relation[place]], obj, name, *self._columns.period(place))
+        relation = self._names[self._relation.item(place)]
+        return Fact(subject, relation, obj, name, *self._columns.period(place))
 
     def at(self, places: IntArray) -> list[Fact]:
         """Return the facts at ``places``."""
@@ -236,8 +158,8 @@ class FactTable(Table[Fact]):
     def relations_of(self, places: IntArray) -> set[str]:
         """Return the names of the relations of some facts."""
         seen = np.zeros(len(self._names), dtype=np.bool_)
-        for start in range(0, len(places), _KEPT):
-            seen[self._relation[places[start : start + _KEPT]]] = True
+        for start in range(0, len(places), KEPT):
+            seen[self._relation[places[start : start + KEPT]]] = True
         return {self._names[number] for number in np.flatnonzero(seen).tolist()}
 
     def _write_periods(self, writer: Writer) -> None:
@@ -249,8 +171,8 @@ class FactTable(Table[Fact]):
         relations = sorted(self._names)
         rank = np.array([relations.index(name) for name in self._names], dtype=np.int32)
         writer.append("relation", np.empty(0, dtype=np.int32))
-        for start in range(0, len(self), _KEPT):
-            writer.append("relation", rank[self._relation[start : start + _KEPT]])
+        for start in range(0, len(self), KEPT):
+            writer.append("relation", rank[self._relation[start : start + KEPT]])
         writer.meta["relations"] = relations
         write_codes(writer, len(self), self._named())
 
@@ -258,7 +180,7 @@ class FactTable(Table[Fact]):
         for start in range(0, len(self), _BATCH):
             subjects, objects = self._columns.texts(np.arange(start, min(start + _BATCH, len(self))), 2)
             yield start, subjects, objects
-            if (start + _BATCH) % _KEPT == 0:
+            if (start + _BATCH) % KEPT == 0:
                 self._columns.release()
 
 
@@ -266,7 +188,7 @@ class PassageTable(Table[Passage]):
     """Passages from a cache folder; pickles as its paths."""
 
     def __init__(self, found: Prepared) -> None:
-        self._columns = _Columns(found.arrays, "passage", 2)
+        self._columns = MappedColumns(found.arrays, "passage", 2)
 
     def one(self, place: int) -> Passage:
         """Return the passage at ``place``."""

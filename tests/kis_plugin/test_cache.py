@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kis_plugin.cache import cache_folder, is_prepared, prepared, release
+from kis_plugin.cache import cache_folder, is_prepared, prepared
 from kis_plugin.errors import KISError
+from kis_plugin.mapped import release
 
 KEY = {"file": "facts", "version": 1}
 ROOT = Path(__file__).parents[2]
@@ -184,7 +185,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
     def full(file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kis_plugin.cache._flush", full)
+    monkeypatch.setattr("kis_plugin.cache.flush", full)
     with pytest.raises(KISError, match=r"No space left on device, expected .*with room"):
         prepared(tmp_path, "thing", KEY, build)
     assert not any(path.is_dir() for path in tmp_path.iterdir())

@@ -1,0 +1,101 @@
+"""Arrays in files: mapped into memory by those who read them, written piece by piece by those who make them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Array", "GrowingFile", "Mapped", "flush", "flush_folder", "open_mapped", "release"]
+
+Array = npt.NDArray[Any]
+
+_HEADER = 128  # bytes of a .npy header: room for any length
+
+
+class Mapped(np.ndarray[Any, np.dtype[Any]]):
+    """A memory-mapped array. Pickled whole it goes as its path; a part of it goes as its numbers."""
+
+    path: str | None = None
+
+    def __reduce__(self) -> Any:
+        """Return how to open the file again."""
+        return (open_mapped, (self.path,)) if self.path else np.asarray(self).__reduce__()
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """Return what is computed from a mapped array as a plain one."""
+        plain = np.asarray(array)
+        return plain if plain.shape else plain[()]
+
+
+def open_mapped(path: str) -> Mapped:
+    """Map a ``.npy`` file into memory, read-only."""
+    array: Mapped = np.load(path, mmap_mode="r").view(Mapped)
+    array.path = path
+    return array
+
+
+def release(*arrays: Array) -> None:
+    """Take the pages of memory-mapped arrays out of this process's memory; what is read again is mapped again."""
+    for array in arrays:
+        base: Any = array
+        while base is not None and not isinstance(base, mmap.mmap):
+            base = getattr(base, "base", None)
+        if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)
+
+
+class GrowingFile:
+    """A ``.npy`` file of one dimension whose length is known in the end.
+
+    Args:
+        path: A file that is not there yet.
+        dtype: Of every piece.
+    """
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self._file = path.open("xb")
+        self._file.write(bytes(_HEADER))
+        self._dtype = dtype
+        self._count = 0
+
+    def write(self, array: Array) -> None:
+        """Add a piece.
+
+        Raises:
+            ValueError: It has another dtype.
+        """
+        if array.dtype != self._dtype:
+            raise ValueError(f"{self._file.name}: a piece of {array.dtype} after one of {self._dtype}")
+        self._file.write(np.ascontiguousarray(array).data)
+        self._count += len(array)
+
+    def close(self) -> None:
+        """Write the header (numpy's format 1.0) and go through to the disk."""
+        described = np.lib.format.dtype_to_descr(self._dtype)
+        header = repr({"descr": described, "fortran_order": False, "shape": (self._count,)}).encode("latin1")
+        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", _HEADER - 10)
+        with self._file as file:
+            file.seek(0)
+            file.write(start + header.ljust(_HEADER - 11) + b"\n")
+            flush(file)
+
+
+def flush(file: BinaryIO) -> None:
+    """Write an open file through to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Write the names in a folder through to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
