@@ -41,10 +41,18 @@ def _read_tokens(ctx: click.Context, param: click.Parameter, value: str | None) 
 @click.option("--tokens", callback=_read_tokens, metavar="COUNT", help="Tokens of the whole run: 2B, 300M, 20000.")
 @click.option("--rows", type=click.IntRange(1), metavar="COUNT", help="Rows (sequences) instead, over all epochs.")
 @click.option("--block", type=click.IntRange(2), required=True, metavar="COUNT", help="Tokens a row.")
+@click.option("--examples", type=click.IntRange(0), default=10, show_default=True, help="Infused rows that are shown.")
 @click.option("--whole", is_flag=True, help="Show the example rows whole.")
 @AS_JSON
 def inspect(
-    config: Path, tokenizer: str, tokens: int | None, rows: int | None, block: int, whole: bool, as_json: bool
+    config: Path,
+    tokenizer: str,
+    tokens: int | None,
+    rows: int | None,
+    block: int,
+    examples: int,
+    whole: bool,
+    as_json: bool,
 ) -> None:
     """Show what a run would infuse: how much, of what, and where.
 
@@ -60,7 +68,7 @@ def inspect(
 
     with refusal_as_json(as_json):
         load_config(config)  # what is wrong with it is said before a tokenizer is loaded, which takes seconds
-        report = inspect_config(config, load_tokenizer(tokenizer), rows or (tokens or 0) // block, block)
+        report = inspect_config(config, load_tokenizer(tokenizer), rows or (tokens or 0) // block, block, examples)
     for warning in report.warnings:
         click.echo(f"kis: note: {warning}", err=True)
     if as_json:

@@ -106,7 +106,7 @@ class InspectReport:
         relations: What each relation gets, most tokens first.
         density: For each of 64 equal parts of the run the fraction of its rows that are infused.
         every: The density is counted on every so many-th row; 1 for all rows.
-        examples: Ten infused rows, evenly over the infused ones.
+        examples: Some infused rows, ten by default, evenly over the infused ones.
         schedule_hash: As the run log will have it.
         warnings: What one should know, one line each.
     """
@@ -140,8 +140,10 @@ class InspectReport:
         return {"status": "ok", **asdict(self)}
 
 
-def inspect_config(path: Path, tokenizer: TextTokenizer, rows: int, block: int) -> InspectReport:
-    """Plan a run of ``rows`` rows of ``block`` tokens and say what it would infuse.
+def inspect_config(
+    path: Path, tokenizer: TextTokenizer, rows: int, block: int, examples: int = EXAMPLES
+) -> InspectReport:
+    """Plan a run of ``rows`` rows of ``block`` tokens and say what it would infuse, with some example rows.
 
     Raises:
         KISError: Whatever would end such a run before its first step.
@@ -179,7 +181,7 @@ def inspect_config(path: Path, tokenizer: TextTokenizer, rows: int, block: int) 
         relations=_relations(config, material, plan),
         density=tuple(float(part.mean()) for part in np.array_split(infused, min(PARTS, len(seen)))),
         every=every,
-        examples=tuple(_examples(material, plan, tokenizer, seen[infused])),
+        examples=tuple(_examples(material, plan, tokenizer, seen[infused], examples)),
         schedule_hash=plan.schedule_hash,
         warnings=tuple(note.removeprefix("warning: ") for note in notes),
     )
@@ -217,13 +219,13 @@ def _relations(config: Config, material: Material, plan: InfusionPlan) -> tuple[
 
 
 def _examples(
-    material: Material, plan: InfusionPlan, tokenizer: TextTokenizer, infused: npt.NDArray[np.int64]
+    material: Material, plan: InfusionPlan, tokenizer: TextTokenizer, infused: npt.NDArray[np.int64], most: int
 ) -> Iterator[ExampleRow]:
-    """Yield up to ten rows, evenly from the infused ones."""
-    if not len(infused):
+    """Yield some rows, evenly from the infused ones."""
+    if not len(infused) or not most:
         return
     base = _stand_in(tokenizer, plan.block)
-    for place in np.unique(np.linspace(0, len(infused) - 1, EXAMPLES).round().astype(np.int64)).tolist():
+    for place in np.unique(np.linspace(0, len(infused) - 1, most).round().astype(np.int64)).tolist():
         row = int(infused[place])
         texts, placed = plan.told_in(row), plan.place(row, base)
         if texts is None or placed is None:

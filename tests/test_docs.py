@@ -67,6 +67,12 @@ def test_commands_run_and_print_what_is_shown(page, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     facts_of_one_relation(tmp_path / "facts.jsonl")
     (tmp_path / "kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 4}\n")
+    if "--tokenizer tokenizer" in page.read_text(encoding="utf-8"):
+        pytest.importorskip("transformers")
+        sys.path.insert(0, str(ROOT / "tests" / "kis_plugin"))
+        from small_tokenizers import hugging_face
+
+        hugging_face("byte-level").save_pretrained(tmp_path / "tokenizer")
     for block in blocks(page, "console"):
         for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
             done = run(command, tmp_path)

@@ -180,6 +180,12 @@ def test_long_rows_are_cut_short_unless_asked_for_whole(here):
     assert whole.count("⟦") > short.count("⟦")
 
 
+def test_as_many_examples_as_are_asked_for():
+    configure(frequency=3)
+    size = ("--rows", "600", "--block", "96", "--json")
+    assert [len(json.loads(kis(*size, "--examples", count).stdout)["examples"]) for count in "0137"] == [0, 1, 3, 7]
+
+
 def test_json_has_all_of_it():
     configure(frequency=3)
     report = json.loads(kis("--rows", "600", "--block", "96", "--json").stdout)
