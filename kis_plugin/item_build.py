@@ -27,7 +27,8 @@ __all__ = ["ArrayWriter", "Wording", "write_items"]
 
 _TEXTS = 1024  # tokenized at a time, at most: with more, memory for their encodings costs more than it saves
 _CHARACTERS = 1 << 20  # of a document tokenized at a time, at most
-_AHEAD = 2  # batches rendered while another is tokenized
+_THREADS = 2  # one has the tokenizer's cores while the other takes the ids out
+_AHEAD = 3  # batches rendered before the first of them is asked for
 _SHOWN = 20  # problems
 
 
@@ -71,6 +72,7 @@ class _Texts:
         ids: Tokens end to end, without EOS, (total,).
         lengths: (texts,).
         targets: (total,), or None if all are.
+        problems: Texts that do not fit.
     """
 
     entries: npt.NDArray[np.int32]
@@ -78,6 +80,7 @@ class _Texts:
     ids: npt.NDArray[np.int32]
     lengths: IntArray
     targets: npt.NDArray[np.uint8] | None = None
+    problems: Sequence[Problem] = ()
 
 
 def write_items(writer: ArrayWriter, wording: Wording, material: Material, tokenizer: TextTokenizer) -> None:
@@ -89,22 +92,26 @@ def write_items(writer: ArrayWriter, wording: Wording, material: Material, token
     maker = _Maker(wording, material, tokenizer)
     vocabulary = len(tokenizer.breaks()[0])
     output = _Output(writer, None if wording.inline else tokenizer.eos, vocabulary, wording.objects_only)
+    problems: list[Problem] = []
     number = 0
-    while number < maker.wordings:
+    while number < maker.wordings and not problems:
         for texts in _in_order(maker.jobs(number)):
+            problems += texts.problems
+            if len(problems) >= _SHOWN:
+                break
             output.write(texts, first=number == 0)
-        maker.raise_problems()
         number += 1
+    if problems:
+        raise KISError(problems[:_SHOWN])
     writer.meta |= {"wordings": maker.wordings, "fingerprint": output.fingerprint()}
 
 
 class _Maker:
-    """Renders in the caller's thread and hands out the tokenizing as jobs for another."""
+    """Renders in the caller's thread and hands out the tokenizing as jobs for others."""
 
     def __init__(self, wording: Wording, material: Material, tokenizer: TextTokenizer) -> None:
         self._wording, self._material, self._tokenizer = wording, material, tokenizer
         self._own: dict[str, int] = {}
-        self._problems: list[Problem] = []
         # Some tokenizers begin every text with a space of their own.
         (probe,) = tokenizer.encode(["a"])
         spaced = bool(probe.ids) and bool(tokenizer.breaks()[1][probe.ids[0]])
@@ -114,11 +121,6 @@ class _Maker:
     def wordings(self) -> int:
         """Wordings of the facts seen so far: known when the first wording of all of them is rendered."""
         return max(self._own.values(), default=1)
-
-    def raise_problems(self) -> None:
-        """Raise what was found wrong."""
-        if self._problems:
-            raise KISError(self._problems[:_SHOWN])
 
     def jobs(self, number: int) -> Iterator[Callable[[], _Texts]]:
         """Yield what makes the texts of wording ``number``, batch after batch."""
@@ -142,8 +144,6 @@ class _Maker:
     def _fact_job(
         self, entries: npt.NDArray[np.int32], facts: Sequence[Fact], own: npt.NDArray[np.int32], told: list[Rendered]
     ) -> Callable[[], _Texts]:
-        if len(self._problems) >= _SHOWN:
-            self.raise_problems()
         lead, tokenizer = self._lead, self._tokenizer
         sentences = [lead + one.text for one in told] if lead else [one.text for one in told]
 
@@ -155,18 +155,19 @@ class _Maker:
             else:
                 ids, lengths = tokenizer.encode_ids(sentences)
                 targets = None
-            self._check(facts, sentences, lengths)
-            return _Texts(entries, own, ids, lengths, targets)
+            return _Texts(entries, own, ids, lengths, targets, self._unfit(facts, sentences, lengths))
 
         return job
 
-    def _check(self, facts: Sequence[Fact], sentences: Sequence[str], lengths: IntArray) -> None:
+    def _unfit(self, facts: Sequence[Fact], sentences: Sequence[str], lengths: IntArray) -> list[Problem]:
         limit = self._wording.limit
+        problems = []
         for at in np.flatnonzero((lengths < 1) | (lengths > limit)).tolist():
             sentence = sentences[at].strip()
             found = f"a sentence of {lengths[at]} tokens: {sentence[:60]!r}"
             hint = "Shorten it, or train with longer rows; a sentence is never cut."
-            self._problems.append(Problem(f"fact {facts[at].id or sentence[:40]}", found, f"1 to {limit} tokens", hint))
+            problems.append(Problem(f"fact {facts[at].id or sentence[:40]}", found, f"1 to {limit} tokens", hint))
+        return problems
 
     def _passage_batches(self) -> Iterator[list[tuple[int, Passage, str]]]:
         """Yield entries and passages with texts of bounded length: whole passages, or strips of long ones."""
@@ -269,8 +270,8 @@ def _each(places: IntArray) -> Iterator[int]:
 
 
 def _in_order(jobs: Iterable[Callable[[], _Texts]]) -> Iterator[_Texts]:
-    """Yield what the jobs make, in their order; one runs while the caller prepares the next and writes the last."""
-    with ThreadPoolExecutor(1) as worker:
+    """Yield what the jobs make, in their order; they run while the caller prepares the next and writes the last."""
+    with ThreadPoolExecutor(_THREADS) as worker:
         waiting: deque[Future[_Texts]] = deque()
         for job in jobs:
             waiting.append(worker.submit(job))

@@ -45,7 +45,7 @@ class Encoded:
 
 
 class TextTokenizer(Protocol):
-    """What the core needs of a tokenizer; adapters wrap their host's."""
+    """What the core needs of a tokenizer; adapters wrap their host's. Two threads may use it at once."""
 
     eos: int
     """Id of the token that parts documents."""
