@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Literal
 from kis_plugin.errors import KISError, Problem
 
 __all__ = [
-    "LOG_NAME", "SCHEMA", "End", "Loss", "Record", "Retention", "Run", "RunLog", "RunLogWriter", "read_run_log",
+    "LOG_NAME", "SCHEMA", "EmptyLogError", "End", "Loss", "Record", "Retention", "Run", "RunLog", "RunLogWriter",
+    "read_run_log",
 ]  # fmt: skip
 
 LOG_NAME = "kis.jsonl"
@@ -132,6 +133,10 @@ class RunLog:
     warnings: tuple[str, ...] = ()
 
 
+class EmptyLogError(KISError):
+    """A run log without one whole line: its run was killed while the first was written."""
+
+
 class RunLogWriter:
     """Appends records to ``<folder>/kis.jsonl``; each line is flushed before ``write`` returns.
 
@@ -175,25 +180,27 @@ def read_run_log(path: Path) -> RunLog:
         path: A ``kis.jsonl`` file.
 
     Raises:
+        EmptyLogError: The file is empty, or torn in its first line.
         KISError: A line that is no record (not JSON, a missing key, a value of the wrong kind), or no run record; all
-            such lines at once. A torn last line is only a warning.
+            such lines at once. A line that a killed run left torn, the last one or one before a resumed run's record,
+            is only a warning.
     """
     problems: list[Problem] = []
     warnings: list[str] = []
     records: list[Record] = []
-    *lines, last = _text(path).split("\n")
-    for number, text in enumerate([*lines, last], start=1):
-        where = f"{path}:{number}"
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            if text.strip() and number > len(lines):
-                warnings.append(f"{where}: last line is torn ({len(text)} characters) and was left out")
-            elif text.strip():
-                problems.append(Problem(where, f"a line that is not JSON ({error})", "one JSON object"))
-            continue
-        kind = values.get("type") if isinstance(values, dict) else None
-        if not isinstance(kind, str):
+    whole = _text(path).split("\n")
+    lines = [(number, text) for number, text in enumerate(whole, start=1) if text.strip()]
+    parsed = [_parsed(text) for _, text in lines]
+    for at, (number, text) in enumerate(lines):
+        where, values = f"{path}:{number}", parsed[at]
+        if isinstance(values, Exception):
+            last = number == len(whole)
+            if last or (at + 1 < len(lines) and _kind(parsed[at + 1]) == Run.type):
+                place = "last line" if last else "line"
+                warnings.append(f"{where}: {place} is torn ({len(text)} characters) and was left out")
+            else:
+                problems.append(Problem(where, f"a line that is not JSON ({values})", "one JSON object"))
+        elif (kind := _kind(values)) is None:
             problems.append(Problem(where, f"{text.strip()[:60]!r}", 'a JSON object with a "type"'))
         elif kind in RECORDS:
             record, wrong = _record(RECORDS[kind], values, where)
@@ -205,7 +212,7 @@ def read_run_log(path: Path) -> RunLog:
         problems.append(Problem(str(path), "no record of type 'run'", "one as the first line", hint))
     problems += _other_runs(path, runs)
     if problems:
-        raise KISError(problems)
+        raise (EmptyLogError if len(warnings) == len(lines) else KISError)(problems)
     ends = [record for record in records if isinstance(record, End)]
     return RunLog(
         path=path,
@@ -230,6 +237,18 @@ def _other_runs(path: Path, runs: list[Run]) -> list[Problem]:
         hint = "It was written by a newer KIS: update this one."
         problems.append(Problem(f"{path} schema", f"{newer[0]}", f"{SCHEMA} or less", hint))
     return problems
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return error
+
+
+def _kind(values: Any) -> str | None:
+    kind = values.get("type") if isinstance(values, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def _text(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["parse_amount", "short"]
+__all__ = ["parse_amount", "round_down", "short"]
 
 _UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 _AMOUNT = re.compile(
@@ -39,6 +39,14 @@ def short(value: float) -> str:
             scale = 1e3 if unit == "K" else size
             return f"{_digits(value / scale)}{unit}"
     return _digits(value)
+
+
+def round_down(value: float) -> float:
+    """Round down to three digits: what is shown never exceeds what was found safe."""
+    if value <= 0:
+        return value
+    unit = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return math.floor(value / unit * (1 + 1e-12)) * unit
 
 
 def _digits(value: float) -> str:

@@ -42,6 +42,10 @@ def as_object(answer: Prediction) -> dict[str, Any]:
         },
         "groups": [_group(size) for size in answer.sizes],
         "extrapolation": _number(answer.extrapolation),
+        "forgetting": None if answer.forgetting is None else _plain(asdict(answer.forgetting)),
+        "binding": answer.binding,
+        "axis": None if answer.axis is None else _plain(asdict(answer.axis)),
+        "next_runs": [_plain(asdict(run)) for run in answer.next_runs],
         "assumptions": list(answer.assumptions),
         "warnings": list(answer.warnings),
         "missing": list(answer.missing),
@@ -50,6 +54,12 @@ def as_object(answer: Prediction) -> dict[str, Any]:
 
 def _amount(amount: Amount | None) -> dict[str, float | None] | None:
     return None if amount is None else {name: _number(value) for name, value in asdict(amount).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return _number(value) if isinstance(value, float) else value
 
 
 def _group(size: SizeEstimate) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from kis_plugin.hookspecs import hookimpl
 
 @hookimpl
 def kis_register_log_readers(register: Callable[[LogReader], None]) -> None:
-    """Add KIS run logs and CSV tables."""
-    from kis_predict.readers import CSVReader, RunLogReader
+    """Add the built-in log formats; the first that claims a file reads it, so LitGPT's CSV comes before any CSV."""
+    from kis_predict.readers import CSVReader, LitGPTReader, RunLogReader, TensorBoardReader, TrainerStateReader
 
-    register(RunLogReader())
-    register(CSVReader())
+    for reader in (RunLogReader(), TrainerStateReader(), LitGPTReader(), CSVReader(), TensorBoardReader()):
+        register(reader)
 
 
 @hookimpl

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kis_plugin.errors import KISError
-from kis_predict.amounts import parse_amount
+from kis_predict.options import Amount, Open, output_problems
+
+if TYPE_CHECKING:
+    from kis_predict.prediction import Prediction
 
 __all__ = ["main"]
 
@@ -23,46 +26,16 @@ _HELP = """Predict how much domain knowledge a large model takes before its memo
 Examples:
   kis-predict --logs runs/ --target 7B
   kis-predict --logs runs/ --target 7B --tokens 140B --facts 2M --tokens-per-fact 24
-  kis-predict --logs small.csv --logs medium/ --target 13B --risk 0.01 --json
+  kis-predict --logs runs/ --target 7B --report report.html --write-config kis.yaml
+  kis-predict --logs wandb.csv --logs s3://bucket/sweep --target 13B --map params=config.n_params
 
-Reads a sweep of small runs (kis.jsonl run logs, CSV tables), finds for each model size the infusion frequency beyond
-which held-out retention collapses, fits a law across sizes and recommends an amount for the target.
+Reads a sweep of small runs, finds for each model size the infusion frequency beyond which held-out retention
+collapses, fits a law across sizes and recommends an amount for the target. Logs may be run logs (kis.jsonl), CSV
+tables, trainer_state.json of Hugging Face, metrics.csv of LitGPT and TensorBoard event files, mixed as they come.
 
 Exits with 0 and a recommendation, with 1 if the evidence is too weak for one (it then says which runs to add), with 2
 on wrong usage or bad input.
 """
-
-
-class Amount(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.3
-    """A whole amount such as 7B."""
-
-    name = "amount"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number."""
-        try:
-            return value if isinstance(value, int) else parse_amount(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is not {error}.", param, ctx)
-
-
-class Open(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A number between two limits, both excluded; nan is none."""
-
-    name = "number"
-
-    def __init__(self, low: float, high: float) -> None:
-        self.low, self.high = low, high
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number."""
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not self.low < number < self.high:
-            self.fail(f"{value!r} is not a number between {self.low:g} and {self.high:g}.", param, ctx)
-        return number
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -76,10 +49,13 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
+_PATH = click.Path(path_type=Path)
+
+
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
-    "--logs", multiple=True, required=True, type=click.Path(path_type=Path),
-    help="Folder of runs, searched to the bottom, or a log file. May be repeated.",
+    "--logs", multiple=True, required=True, metavar="PLACE", shell_complete=_PATH.shell_complete,
+    help="Folder of runs, searched to the bottom, a log file, or a URL of either. May be repeated.",
 )  # fmt: skip
 @click.option(
     "--target", required=True, type=Amount(), help="Size of the large model, all parameters: 7B, 350M, 1.2e9."
@@ -90,45 +66,115 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
     "--tokens-per-fact", type=Open(0, 1e9), help="Tokens of one exposure of a fact.  [default: as in the sweep]"
 )
 @click.option("--risk", type=Open(0, 1), default=0.05, show_default=True, help="Greatest risk of collapse to accept.")
+@click.option(
+    "--max-loss-rise", type=Open(0, 100), default=0.05, show_default=True,
+    help="Greatest rise of general loss over the uninfused run to accept, in nats.",
+)  # fmt: skip
+@click.option(
+    "--axis", type=click.Choice(["auto", "frequency", "share"]), default="auto", show_default=True,
+    help="In what the law is fitted; auto takes what predicts left-out sizes better.",
+)  # fmt: skip
+@click.option(
+    "--next", "next_runs", type=click.IntRange(0, 100), default=0, metavar="K",
+    help="Name the K runs that would narrow the prediction most.",
+)  # fmt: skip
+@click.option(
+    "--map", "mapped", multiple=True, metavar="FIELD=PATH",
+    help="Where foreign logs, or JSON and YAML files beside them, say what a run needs: params=config.n_params. "
+    "May be repeated.",
+)  # fmt: skip
 @click.option("--confidence", type=Open(0, 1), default=0.9, show_default=True, help="Of the central intervals shown.")
 @click.option(
     "--bootstraps", type=click.IntRange(50, 10_000), default=1000, show_default=True, help="Resampled sweeps per size."
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
+@click.option("--no-chart", is_flag=True, help="Leave the charts out of the report.")
+@click.option("--plot", type=_PATH, metavar="FILE", help="Draw the sweep and the law: .png, .svg or .pdf.")
+@click.option("--report", type=_PATH, metavar="FILE", help="Write the whole answer as one HTML page.")
+@click.option(
+    "--write-config", type=_PATH, metavar="FILE", help="Write the plugin's configuration for the large run: kis.yaml."
+)
+@click.option(
+    "--knowledge", default="facts.jsonl", show_default=True, metavar="FILE", shell_complete=_PATH.shell_complete,
+    help="The facts that this configuration names.",
+)  # fmt: skip
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
-def command(logs: tuple[Path, ...], target: int, as_json: bool, **asked: Any) -> int:
+def command(
+    logs: tuple[str, ...], target: int, mapped: tuple[str, ...], as_json: bool, no_chart: bool, plot: Path | None,
+    report: Path | None, write_config: Path | None, knowledge: str, **asked: Any,
+) -> int:  # fmt: skip
     """Answer and return the exit code."""
     from kis_plugin.plugins import registered
     from kis_predict.gather import gather
+    from kis_predict.mapping import parse_map
     from kis_predict.predict import Question, predict
 
-    runs = gather(logs, registered("log_readers"))
-    click.echo(f"Read {len(runs)} run{'s' if len(runs) != 1 else ''}.", err=True)
-    answer = predict(runs, Question(params=target, **asked), registered("laws"))
+    problems = output_problems(plot, report, write_config)
+    if problems:
+        raise KISError(problems)
+    found = gather(logs, registered("log_readers"), parse_map(mapped), _narrate)
+    _narrate(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
+    answer = predict(found.runs, Question(params=target, **asked), registered("laws"))
+    answer = replace(answer, warnings=(*found.notes, *answer.warnings))
+    _write_files(answer, plot, report, write_config, knowledge, asked["seed"])
     try:
         if as_json:
             from kis_predict.as_json import as_object
 
             click.echo(json.dumps(as_object(answer), indent=2, allow_nan=False))
         else:
-            from rich.console import Console
-
-            from kis_predict.report import print_report, print_warnings
-
-            console = Console(highlight=False)
-            # rich itself would answer a closed pipe with exit code 1, which has its own meaning here.
-            with console.capture() as captured:
-                print_report(answer, console)
-            click.echo(captured.get(), nl=False, color=True)
-            print_warnings(answer, Console(highlight=False, stderr=True))
+            _print_report(answer, charts=not no_chart)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the pipe has had enough (head, less): no error, nor at the interpreter's own last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if answer.status == "ok" else 1
+
+
+def _print_report(answer: Prediction, charts: bool) -> None:
+    from rich.console import Console
+
+    from kis_predict.report import print_report, print_warnings
+
+    console = Console(highlight=False)
+    # rich itself would answer a closed pipe with exit code 1, which has its own meaning here.
+    with console.capture() as captured:
+        print_report(answer, console, charts)
+    click.echo(captured.get(), nl=False, color=True)
+    print_warnings(answer, Console(highlight=False, stderr=True))
+
+
+def _write_files(
+    answer: Prediction, plot: Path | None, report: Path | None, write_config: Path | None, knowledge: str, seed: int
+) -> None:
+    """Write what was asked for beside the report. Without a recommendation there is no configuration."""
+    from kis_predict.whole_file import write_whole
+
+    if plot:
+        from kis_predict.plot import draw
+
+        write_whole(plot, draw(answer, plot.suffix.lower().removeprefix(".")), "--plot")
+        _narrate(f"Wrote {plot}.")
+    if report:
+        from kis_predict.page import page
+
+        write_whole(report, page(answer).encode(), "--report")
+        _narrate(f"Wrote {report}.")
+    if write_config and answer.recommendation is None:
+        _narrate(f"Did not write {write_config}: there is no recommendation.")
+    elif write_config:
+        from kis_predict.run_config import config_text
+
+        write_whole(write_config, config_text(answer, knowledge, seed).encode(), "--write-config")
+        there = "" if (write_config.parent / knowledge).exists() else f"; {knowledge} is still to be put beside it"
+        _narrate(f"Wrote {write_config}{there}.")
+
+
+def _narrate(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

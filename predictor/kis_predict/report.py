@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -11,15 +12,26 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kis_predict.amounts import short
-from kis_predict.prediction import Amount, LawReport, Prediction, Recommendation
+from kis_predict.amounts import round_down, short
+from kis_predict.prediction import Amount, AxisReport, Forgetting, LawReport, Prediction, Recommendation
 from kis_predict.sizes import SizeEstimate
 
-__all__ = ["print_report", "print_warnings"]
+__all__ = [
+    "axis_text", "fold", "forgetting_text", "holdout_text", "law_text", "print_report", "print_warnings", "size_heads",
+    "size_row",
+]  # fmt: skip
 
 
-def print_report(answer: Prediction, console: Console) -> None:
-    """Print the answer without its warnings."""
+def print_report(answer: Prediction, console: Console, charts: bool = False) -> None:
+    """Print the answer without its warnings.
+
+    Args:
+        answer: What to print.
+        console: Where.
+        charts: Draw the sweep and the law too, if plotille is installed and the terminal shows braille.
+    """
+    if answer.sizes and charts:
+        _charts(answer, console)
     if answer.sizes:
         console.print(_sizes(answer))
         console.print()
@@ -29,30 +41,50 @@ def print_report(answer: Prediction, console: Console) -> None:
         _list("Missing", answer.missing, console)
     else:
         console.print(_facts(answer))
-        _list("Assumed", answer.assumptions, console)
+    _next(answer, console)
+    _list("Assumed", answer.assumptions, console)
+
+
+def _charts(answer: Prediction, console: Console) -> None:
+    from kis_predict import terminal_plot
+
+    if not terminal_plot.can_draw(console) or console.width < terminal_plot.NEEDED:
+        return
+    console.print(terminal_plot.size_charts(answer))
+    if answer.collapse:
+        console.print(terminal_plot.law_chart(answer))
 
 
 def print_warnings(answer: Prediction, console: Console) -> None:
     """Print the warnings."""
-    _list("Warnings", answer.warnings, console, style="yellow")
+    _list("Warnings", fold(answer.warnings), console, style="yellow")
+
+
+def size_heads(confidence: float) -> tuple[str, ...]:
+    """Return the heads of the table of sizes."""
+    interval = f"[{confidence * 100:.3g} %]"
+    return "N", "D", "runs", "F tested", f"peak {interval}", f"collapse {interval}", "at peak"
+
+
+def size_row(size: SizeEstimate) -> tuple[str, ...]:
+    """Return one size's cells."""
+    group = size.group
+    tested = f"{short(group.runs[0].frequency)} to {short(group.runs[-1].frequency)}"
+    return (
+        short(group.params), short(group.tokens), str(len(group.runs)), tested, _peak(size), _collapse(size),
+        f"{size.peak_retention:.2f}",
+    )  # fmt: skip
 
 
 def _sizes(answer: Prediction) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True, header_style="bold")
-    interval = f"[{answer.confidence * 100:.3g} %]"
-    for name in ("N", "D", "runs", "F tested"):
-        table.add_column(name, justify="right", no_wrap=True)
-    # Text, not markup: brackets are brackets.
-    for head in (f"peak {interval}", f"collapse {interval}"):
-        table.add_column(Text(head), no_wrap=True)
-    table.add_column("at peak", justify="right", no_wrap=True)
+    for at, name in enumerate(size_heads(answer.confidence)):
+        # Text, not markup: brackets are brackets.
+        table.add_column(Text(name), justify="left" if at in (4, 5) else "right", no_wrap=True)
     for size in answer.sizes:
-        group = size.group
-        tested = f"{short(group.runs[0].frequency)} to {short(group.runs[-1].frequency)}"
-        table.add_row(
-            short(group.params), short(group.tokens), str(len(group.runs)), tested, Text(_peak(size)),
-            Text(_collapse(size), style="yellow" if size.censored else ""), f"{size.peak_retention:.2f}",
-        )  # fmt: skip
+        *cells, collapse, at_peak = size_row(size)
+        style = "yellow" if size.censored else ""
+        table.add_row(*(Text(cell) for cell in cells), Text(collapse, style=style), at_peak)
     return table
 
 
@@ -94,16 +126,21 @@ def _facts(answer: Prediction) -> Padding:
         "Target",
         f"N={short(answer.target.params)}{tokens}, {answer.extrapolation:.3g} times the largest size that collapsed",
     )
-    table.add_row("Law", Text(_law(answer.law)))
-    table.add_row("Left out", _holdout(answer.law))
+    table.add_row("Law", Text(law_text(answer.law)))
+    table.add_row("Left out", holdout_text(answer.law))
     table.add_row("Collapse", Text(_amount(answer.collapse)))
     if answer.peak:
         table.add_row("Peak", Text(_amount(answer.peak)))
+    if answer.axis:
+        table.add_row("Axis", Text(axis_text(answer.axis)))
+    if answer.forgetting:
+        table.add_row("Forgetting", Text(forgetting_text(answer.forgetting)))
     table.add_row(Text("Infuse", style="bold green"), Text(_recommended(answer.recommendation), style="bold green"))
     return Padding(table, (0, 0, 1, 0))
 
 
-def _law(law: LawReport) -> str:
+def law_text(law: LawReport) -> str:
+    """Return the formula and the parameters that say how the amount scales, with their intervals."""
     last = list(law.parameters)[1:]
     values = ", ".join(
         f"{name} = {law.parameters[name]:.3g} [{law.intervals[name][0]:.3g}, {law.intervals[name][1]:.3g}]"
@@ -112,7 +149,8 @@ def _law(law: LawReport) -> str:
     return f"{law.formula}; {values}"
 
 
-def _holdout(law: LawReport) -> str:
+def holdout_text(law: LawReport) -> str:
+    """Return by how much the largest size is missed when it is left out."""
     if law.holdout_error is None:
         return "too few sizes to leave the largest out"
     return f"the largest size that collapsed, fitted without it, is missed by {law.holdout_error:.1%}"
@@ -123,21 +161,43 @@ def _amount(amount: Amount) -> str:
     return f"F = {short(amount.frequency)} [{short(amount.low)}, {short(amount.high)}] exposures per fact{share}"
 
 
+def axis_text(axis: AxisReport) -> str:
+    """Return which axis was taken, and why."""
+    errors = ", ".join(f"{name} {error:.1%}" for name, error in axis.holdout_errors.items() if error is not None)
+    return f"{axis.name}: {axis.reason}{f' (left-out sizes missed by: {errors})' if errors else ''}"
+
+
+def forgetting_text(told: Forgetting) -> str:
+    """Return the greatest amount that general loss bears, or why it is not known."""
+    if told.frequency is None or told.low is None or told.high is None:
+        return f"not predicted: {told.reason}"
+    high = "more" if math.isinf(told.high) else short(told.high)
+    share = "" if told.share is None else f", a share of {told.share:.3g}"
+    amount = f"F = {short(told.frequency)} [{short(told.low)}, {high}]{share}"
+    return f"{amount} raises general loss by {told.max_loss_rise:g} nats"
+
+
+def _next(answer: Prediction, console: Console) -> None:
+    if not answer.next_runs:
+        return
+    console.print(Text("Next runs", style="bold"))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True, header_style="bold")
+    for head in ("N", "D", "F", "FLOPs", "interval then"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for run in answer.next_runs:
+        table.add_row(
+            short(run.params), short(run.tokens), short(run.frequency), f"{run.flops:.2g}", f"{run.width:.0%} as wide"
+        )
+    console.print(Padding(table, (0, 0, 1, 1)))
+
+
 def _recommended(told: Recommendation) -> str:
-    tokens = "" if told.infused_tokens is None else f", {short(_down(told.infused_tokens))} tokens"
-    share = "" if told.share is None else f", {_down(told.share):.3g} of D"
+    tokens = "" if told.infused_tokens is None else f", {short(round_down(told.infused_tokens))} tokens"
+    share = "" if told.share is None else f", {round_down(told.share):.3g} of D"
     return (
-        f"at most {short(_down(told.frequency))} exposures per fact{tokens}{share}\n"
+        f"at most {short(round_down(told.frequency))} exposures per fact{tokens}{share}\n"
         f"risk of collapse {told.risk:.1%}; limited by: {told.binding}"
     )
-
-
-def _down(value: float) -> float:
-    """Round down to three digits: what is shown never exceeds what was found safe."""
-    if value <= 0:
-        return value
-    unit = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return math.floor(value / unit * (1 + 1e-12)) * unit
 
 
 def _list(title: str, lines: Sequence[str], console: Console, style: str = "") -> None:
@@ -149,3 +209,18 @@ def _list(title: str, lines: Sequence[str], console: Console, style: str = "") -
         row = Table.grid(padding=(0, 1))
         row.add_row("-", Text(line, overflow="fold"))
         console.print(Padding(row, (0, 0, 0, 1)))
+
+
+def fold(lines: Sequence[str], most: int = 3) -> list[str]:
+    """Return lines that differ in nothing but numbers and what they are about, such as paths, as a few and a count."""
+    alike: dict[str, list[str]] = {}
+    for line in lines:
+        _, colon, rest = line.partition(": ")
+        alike.setdefault(re.sub(r"\d+", "#", rest) if colon else line, []).append(line)
+    return [
+        line
+        for group in alike.values()
+        for line in (
+            group if len(group) <= most + 1 else [*group[:most], f"and {len(group) - most:,} more like the one above"]
+        )
+    ]

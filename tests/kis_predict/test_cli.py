@@ -9,8 +9,8 @@ import pytest
 from kis_predict.cli import main
 
 KEYS = [
-    "status", "target", "collapse", "peak", "recommendation", "law", "groups", "extrapolation", "assumptions",
-    "warnings", "missing",
+    "status", "target", "collapse", "peak", "recommendation", "law", "groups", "extrapolation", "forgetting",
+    "binding", "axis", "next_runs", "assumptions", "warnings", "missing",
 ]  # fmt: skip
 
 

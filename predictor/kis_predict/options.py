@@ -1,0 +1,70 @@
+"""What options of ``kis-predict`` take: amounts, open intervals, files to be written."""
+
+from __future__ import annotations
+
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kis_plugin.errors import Problem
+from kis_predict.amounts import parse_amount
+
+__all__ = ["Amount", "Open", "output_problems"]
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+class Amount(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.3
+    """A whole amount such as 7B."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        try:
+            return value if isinstance(value, int) else parse_amount(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is not {error}.", param, ctx)
+
+
+class Open(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A number between two limits, both excluded; nan is none."""
+
+    name = "number"
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not self.low < number < self.high:
+            self.fail(f"{value!r} is not a number between {self.low:g} and {self.high:g}.", param, ctx)
+        return number
+
+
+def output_problems(plot: Path | None, report: Path | None, write_config: Path | None) -> list[Problem]:
+    """Return what would keep a file from being written, before anything is computed for it."""
+    problems = []
+    for option, path in (("--plot", plot), ("--report", report), ("--write-config", write_config)):
+        if path is None:
+            continue
+        where = f"{option} {path}"
+        if path.is_dir():
+            problems.append(Problem(where, "a folder", "the name of a file"))
+        elif not path.parent.is_dir():
+            problems.append(Problem(where, f"no folder {path.parent}", "a folder that is there"))
+        if option != "--write-config" and find_spec("matplotlib") is None:
+            problems.append(Problem(where, "no matplotlib", "the extra", "pip install 'kis-plugin[plot]'."))
+    if plot and plot.suffix.lower() not in PICTURES:
+        problems.append(Problem(f"--plot {plot}", f"{plot.suffix or 'no ending'}", f"one of {', '.join(PICTURES)}"))
+    if write_config and write_config.is_file():
+        hint = "Name another, or remove it."
+        problems.append(Problem(f"--write-config {write_config}", "a file of that name", "a new one", hint))
+    return problems

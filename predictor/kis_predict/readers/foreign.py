@@ -1,0 +1,52 @@
+"""What a reader hands over where a log does not say everything: a run to be completed, or one that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["ForeignRun", "LeftOut", "last_measured"]
+
+
+@dataclass(frozen=True)
+class ForeignRun:
+    """A run as a framework logged it, before ``--map`` and the files beside it say the rest.
+
+    Attributes:
+        source: For messages: the file.
+        folder: The run's own folder. Files beside the log are looked for there and above.
+        values: What the format itself tells, by field of ``ObservedRun``.
+        tree: Everything in the log that ``--map`` can name, nested or flat.
+        seen: Training tokens seen by its end, None if the log does not say.
+        run_id: Of the run log that KIS wrote of the same run, if the log names it.
+        warnings: What was odd about the log, one line each.
+    """
+
+    source: str
+    folder: Path
+    values: Mapping[str, object] = field(default_factory=dict)
+    tree: Mapping[str, object] = field(default_factory=dict)
+    seen: float | None = None
+    run_id: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A log that gives no run.
+
+    Attributes:
+        source: For messages: the file.
+        reason: Completes the sentence "Left out 3 logs that ...": ``never began``.
+    """
+
+    source: str
+    reason: str
+
+
+def last_measured(source: str, at: float, end: float) -> tuple[str, ...]:
+    """Return a warning if retention was last measured well before the run ended; steps or tokens, both the same."""
+    if at < 0.98 * end:
+        return (f"{source}: retention was last measured at step {at:g} of {end:g}",)
+    return ()

@@ -1,0 +1,121 @@
+"""LitGPT: ``metrics.csv`` of its CSV logger, one file a start of the run, in ``version_0``, ``version_1`` and so on."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from kis_plugin.errors import KISError, Problem
+from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
+
+__all__ = ["LitGPTReader"]
+
+_NAME = "metrics.csv"
+_VERSION = re.compile(r"version_(\d{1,9})")
+_SEEN = "total_tokens"
+
+
+class LitGPTReader:
+    """Reads what ``litgpt pretrain --logger_name csv`` writes; the versions of one run are merged.
+
+    Retention is the last ``retention/held_out``, general loss the last ``val_loss``, and ``total_tokens`` says how far
+    the run went. D is ``train.max_tokens`` of the ``hyperparameters.yaml`` that LitGPT saves with its checkpoints; N
+    and F are not in the log.
+    """
+
+    name = "LitGPT metrics.csv"
+    names = (_NAME, "hyperparameters.yaml")
+
+    def claims(self, path: Path) -> bool:
+        """Return whether it is a ``metrics.csv`` with a column of steps and none of model sizes."""
+        if path.name != _NAME or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            first = file.readline(100_000).decode("utf-8", errors="replace")
+        columns = {name.strip() for name in first.split(",")}
+        return "step" in columns and "params" not in columns
+
+    def together(self, path: Path) -> Path:
+        """Return the logger's folder: a resumed run writes a new version into it."""
+        return path.parent.parent if _VERSION.fullmatch(path.parent.name) else path.parent
+
+    def read(self, path: Path) -> Iterable[ForeignRun | LeftOut]:
+        """Return the run that one file tells of."""
+        return self.read_together([path])
+
+    def read_together(self, paths: Sequence[Path]) -> Iterable[ForeignRun | LeftOut]:
+        """Return the run, each value as the latest version has it.
+
+        Raises:
+            KISError: A file that cannot be read.
+        """
+        last: dict[str, object] = {}
+        seen, step, measured = 0.0, 0.0, 0.0
+        for path in sorted(paths, key=_version):
+            for row in _rows(path):
+                last |= row
+                seen, step = max(seen, _finite(row.get(_SEEN, ""))), max(step, _finite(row.get("step", "")))
+                if "retention/held_out" in row:
+                    measured = step
+        path = max(paths, key=_version)
+        if not last:
+            return [LeftOut(str(path), "hold no row")]
+        # logs/csv/ lies in the folder that `out_dir` names.
+        folder = self.together(path)
+        out = folder.parent.parent if folder.name == "csv" and folder.parent.name == "logs" else folder
+        values: dict[str, object] = {}
+        for name, key in (("retention", "retention/held_out"), ("loss", "val_loss")):
+            if key in last:
+                values[name] = last[key]
+        stale = last_measured(str(path), measured, step) if "retention" in values else ()
+        budget = _budget(out)
+        if budget is not None:
+            values["tokens"] = budget
+        return [ForeignRun(str(path), out, values, last, seen or None, warnings=stale)]
+
+
+def _version(path: Path) -> tuple[int, str]:
+    match = _VERSION.fullmatch(path.parent.name)
+    return (int(match[1]) if match else -1, str(path))
+
+
+def _rows(path: Path) -> Iterable[Mapping[str, str]]:
+    """Yield the filled cells of each row; a last row that was cut short is passed over."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise KISError(Problem(str(path), str(error.strerror or error), "a readable metrics.csv")) from error
+    rows = csv.reader(text.splitlines())
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        for row in rows:
+            if len(row) == len(header):
+                yield {name: cell.strip() for name, cell in zip(header, row, strict=True) if cell.strip()}
+            elif any(row) and rows.line_num < text.count("\n"):
+                found = f"{len(row)} columns"
+                raise KISError(Problem(f"{path}:{rows.line_num}", found, f"{len(header)}, as the first row has"))
+    except csv.Error as error:
+        raise KISError(Problem(f"{path}:{rows.line_num}", str(error), "a row of a CSV table")) from error
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+def _budget(out: Path) -> object:
+    """Return ``train.max_tokens`` as LitGPT wrote it beside its last checkpoint, None if it did not."""
+    from kis_predict.mapping import load_mapping, look_up
+
+    saved = [*sorted(out.glob("step-*/hyperparameters.yaml")), out / "final" / "hyperparameters.yaml"]
+    for path in reversed(saved):
+        tree = load_mapping(path)
+        if tree is not None:
+            return look_up("train.max_tokens", tree)
+    return None

@@ -1,0 +1,87 @@
+"""Logs behind a URL: what readers ask for is copied to a folder of this machine, and read there."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from kis_plugin.errors import KISError, Problem
+
+__all__ = ["fetch", "is_url"]
+
+
+def is_url(place: str) -> bool:
+    """Return whether ``place`` is a URL such as ``s3://bucket/runs``."""
+    return "://" in place
+
+
+def fetch(url: str, names: Sequence[str], into: Path, narrate: Callable[[str], None]) -> Path:
+    """Copy the logs at or below ``url``.
+
+    Args:
+        url: Of a file or folder, in any scheme that an installed fsspec knows.
+        names: Patterns of the names that are wanted: weights beside the logs stay where they are.
+        into: An empty folder.
+        narrate: Told once what is fetched.
+
+    Returns:
+        The copied file, or ``into``, with the folders that were below ``url``.
+
+    Raises:
+        KISError: fsspec or what it needs for the scheme is missing, nothing is there, or the other side refuses.
+    """
+    where = f"--logs {url}"
+    try:
+        fsspec = import_module("fsspec")
+    except ImportError as error:
+        hint = "pip install 'kis-plugin[remote]', or 'kis-plugin[s3]' for s3://."
+        raise KISError(Problem(where, "a URL, and no fsspec to read it", "the package fsspec", hint)) from error
+    try:
+        files, root = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        scheme = url.split("://", 1)[0]
+        hint = "pip install 'kis-plugin[s3]'." if scheme in ("s3", "s3a") else ""
+        found = str(error).strip().split("\n")[0]
+        raise KISError(Problem(where, found, f"a URL whose scheme ({scheme}) fsspec can read here", hint)) from error
+    try:
+        return _copy(files, root, names, into, narrate, url)
+    except KISError:
+        raise
+    except Exception as error:
+        # Every scheme has errors of its own: no credentials, no such bucket, no network.
+        found = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise KISError(Problem(where, found, "a file or folder that can be read")) from error
+
+
+def _copy(
+    files: Any, root: str, names: Sequence[str], into: Path, narrate: Callable[[str], None], url: str
+) -> Path:  # fmt: skip
+    if files.isfile(root):
+        copy = into / _safe(root.rsplit("/", 1)[-1])[0]
+        files.get_file(root, str(copy))
+        return copy
+    if not files.exists(root):
+        raise KISError(Problem(f"--logs {url}", "nothing of that name", "a folder of runs, or a log file"))
+    listed = files.find(root, detail=True)
+    there = {
+        place: details.get("size") or 0
+        for place, details in sorted(listed.items())
+        if any(fnmatch(place.rsplit("/", 1)[-1], name) for name in names)
+    }
+    narrate(f"Fetching {len(there):,} of {len(listed):,} files ({sum(there.values()) / 1e6:,.1f} MB) from {url}.")
+    copies = [into.joinpath(*_safe(posixpath.relpath(place, root))) for place in there]
+    for copy in copies:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+    if there:
+        files.get(list(there), [str(copy) for copy in copies])
+    return into
+
+
+def _safe(relative: str) -> list[str]:
+    """Return the parts of a path that stays inside its folder: an object store's keys may hold anything."""
+    parts = [part for part in relative.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return [part.replace("\0", "") or "_" for part in parts] or ["_"]
