@@ -104,10 +104,10 @@ class StreamSeam:
 
     def _pass_ended(self, got: int, asked: int) -> None:
         """Judge the end of a pass inside an optimizer step."""
-        if self._begun is None:
-            if not self.position.rows:  # else a resume that skipped a whole pass
-                expected = f"at least {self._passes.size * self._passes.ranks} rows of one length"
-                raise KISError(Problem("train_dataset", f"no batch of {self._passes.size} rows", expected))
+        if not got and not self.position.rows:
+            expected = f"at least {self._passes.size * self._passes.ranks} rows of one length"
+            raise KISError(Problem("train_dataset", f"no batch of {self._passes.size} rows", expected))
+        if self._begun is None:  # a resume that skipped a whole pass
             return
         session, length = self._begun[0], self._passes.length
         if length is not None and self.position.batches < length:

@@ -85,7 +85,7 @@ def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, workers,
     ("change", "message"),
     [
         ({"seed": 1}, r"resume at step 7: seed: found 1, expected 0 as in the checkpoint"),
-        ({"infusion": {"frequency": 4}}, r"exposures: found \[4, 0\], expected \[3, 0\]"),
+        ({"infusion": {"frequency": 4}}, r"exposures: found \[\[20, 4, 0\]\], expected \[\[20, 3, 0\]\]"),
         ({"infusion": {"frequency": 3, "window": [0, 0.5]}}, "window"),
         ({"retention": {"control": 0}}, "items"),
     ],

@@ -178,19 +178,33 @@ def test_a_run_log_that_cannot_be_written_is_refused_before_the_first_step(tmp_p
     assert trainer.state.global_step == 0
 
 
-def test_an_iterable_dataset_is_refused_and_so_is_infusing_twice(tmp_path):
-    class Stream(torch.utils.data.IterableDataset):
-        def __iter__(self):
-            yield from BaseRows(80, make_tokenizer())
-
-    trainer = trainer_for(tmp_path, kis(tmp_path))
-    trainer.train_dataset = Stream()
-    with pytest.raises(KISError, match="an iterable dataset, expected a map-style one"):
-        trainer.train()
+def test_infusing_twice_is_refused(tmp_path):
     trainer = trainer_for(tmp_path, kis(tmp_path))
     trainer.train_dataset = trainer.callback_handler.callbacks[-2].infuse(trainer.train_dataset)
     with pytest.raises(KISError, match="infused already"):
         trainer.train()
+
+
+@pytest.mark.parametrize("kind", ["tp", "cp", "sp"])
+def test_processes_that_share_a_batch_are_refused_by_name(tmp_path, kind):
+    trainer = trainer_for(tmp_path, kis(tmp_path))
+    setattr(trainer, f"get_{kind}_size", lambda: 2)
+    with pytest.raises(KISError, match=r"parallelism_config: found (tensor|context|sequence) parallelism over 2"):
+        trainer.train()
+
+
+def test_the_steps_of_a_trainer_take_their_batches_from_get_batch_samples(tmp_path):
+    calls = []
+
+    class Asked(type(trainer_for(tmp_path, None))):
+        def get_batch_samples(self, epoch_iterator, num_batches, device):
+            calls.append(num_batches)
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+
+    trainer = trainer_for(tmp_path, None, gradient_accumulation_steps=3, max_steps=8)
+    trainer.__class__ = Asked
+    trainer.train()
+    assert calls == [3, 3, 3, 3, 3, 3, 2, 3], "transformers no longer draws the batches of each step there"
 
 
 def test_tokenizers_that_cannot_be_exact_are_refused(tmp_path):

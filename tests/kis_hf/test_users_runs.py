@@ -12,7 +12,6 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from world import StopAt, WatchedTrainer, kis, make_model, make_tokenizer, shown, trainer_for
 
 from kis_hf.model import watch_batches
-from kis_plugin.errors import KISError
 from kis_plugin.runlog import read_run_log
 
 
@@ -32,26 +31,52 @@ def test_a_resume_without_the_folder_of_the_run_log_starts_a_log_that_can_be_rea
     assert set(shown([*first.seen, *second.seen], config, tokenizer).values()) == {3}
     log = run_log(tmp_path)
     assert log.run.frequency == 3
-    assert (log.end.status, log.end.extra) == ("completed", {"counted_from_step": 7})
+    assert (log.end.status, log.end.extra["counted_from_step"]) == ("completed", 7)
     assert "as planned" not in capsys.readouterr().err  # what was shown before is not known, and was said
 
 
-def test_a_batch_sampler_that_reorders_rows_is_refused_at_once(tmp_path):
-    class Backwards(BatchSampler):
-        def __iter__(self):
-            return (batch[::-1] for batch in super().__iter__())
+class Backwards(BatchSampler):
+    """A batch sampler with an order of its own."""
 
+    def __iter__(self):
+        return (batch[::-1] for batch in super().__iter__())
+
+
+class Lengths:
+    """One that is no subclass of torch's, and has no sampler."""
+
+    batch_size, drop_last = 4, False
+
+    def __init__(self, sampler, *_):
+        self.rows = len(sampler)
+
+    def __iter__(self):
+        order = torch.randperm(self.rows).tolist()
+        return iter([order[at : at + 4] for at in range(0, self.rows, 4)])
+
+    def __len__(self):
+        return -(-self.rows // 4)
+
+
+@pytest.mark.parametrize("batches", [Backwards, Lengths])
+@pytest.mark.parametrize("prepared", [True, False])
+@pytest.mark.parametrize("rows", [80, 78])
+def test_a_batch_sampler_of_ones_own_is_exact_in_any_order(tmp_path, batches, prepared, rows):
     class Own(WatchedTrainer):
         def get_train_dataloader(self):
-            batches = Backwards(RandomSampler(self.train_dataset), 4, False)
-            return self.accelerator.prepare(DataLoader(self.train_dataset, batch_sampler=batches))
+            sampler = batches(RandomSampler(self.train_dataset), 4, False)
+            loader = DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator)
+            return self.accelerator.prepare(loader) if prepared else loader
 
-    trainer = trainer_for(tmp_path, kis(tmp_path))
+    config, tokenizer = kis(tmp_path, frequency=5), make_tokenizer()
+    trainer = trainer_for(tmp_path, config, rows=rows, tokenizer=tokenizer, max_steps=-1, num_train_epochs=2)
     trainer.__class__ = Own
-    trainer.data_collator = None
-    with pytest.raises(KISError, match="one that keeps the order of its sampler"):
-        trainer.train()
-    assert trainer.state.global_step <= 1
+    trainer.train()
+    assert sum(len(batch) for batch in trainer.seen) == 2 * rows
+    assert set(shown(trainer.seen, config, tokenizer).values()) == {5}
+    log = run_log(tmp_path)
+    assert log.end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+    assert log.run.tokens == 2 * rows * 64
 
 
 def test_rows_that_do_not_reach_the_model_as_planned_are_told_of(tmp_path, capsys):
