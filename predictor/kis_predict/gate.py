@@ -1,18 +1,19 @@
 """The first estimator: retention against log F as a rise times a collapse, over the chance floor.
 
-    p(x) = c + (1 - c) h S((x - m_r) / w_r) [1 - d S((x - m_f) / w_f)],   x = log F
+    p(x) = c + (1 - c) h S((x - s + g) / w_r + 2) [1 - d S((x - s) / w_f - 2)],   x = log F
 
-c is chance, h the height that a rise alone would reach, d the depth of the fall: below 1, it ends above chance. The two
-widths are free, so the curve is asymmetric. S goes from 0 to 1: the logistic function, whose products have round tops,
-or a ramp with hardly rounded corners, for curves with a sharp top (``SHAPES``). Fitted by Fisher scoring of the
-binomial likelihood with a Gaussian prior on the unbounded parameters, for many starts or many resampled data sets at
-once: a fit of one costs as many numpy calls as a fit of a thousand.
+c is chance, h the height that a rise alone would reach, d the depth of the fall: below 1, it ends above chance. S goes
+from 0 to 1, hardly before -2 and hardly after 2, so that s is the onset of the fall and g the length of the plateau
+between rise and fall; below 0, they overlap. The two widths are free, so the curve is asymmetric. S is the logistic
+function, whose products have round tops, or a ramp whose corners are rounded or sharp (``SHAPES``). Fitted by Fisher
+scoring of the binomial likelihood with a Gaussian prior on the unbounded parameters, for many starts, many sizes or
+many resampled data sets at once: a fit of one costs as many numpy calls as a fit of a thousand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +22,13 @@ from scipy.special import expit, xlogy
 __all__ = ["DROP", "SHAPES", "Fits", "Prior", "critical_points", "curve", "fit", "information", "starts", "weak_prior"]
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
-HEIGHT, RISE_AT, RISE_WIDTH, FALL_AT, FALL_WIDTH, DEPTH = range(6)
+HEIGHT, PLATEAU, RISE_WIDTH, ONSET, FALL_WIDTH, DEPTH = range(6)
 DROP = 0.05
 """The collapse point is where this part of the peak's height above chance is lost."""
 _EDGE = 1e-6
 _ROUNDS = 60
-_SHARPNESS = 10.0
 _GRID = 400
 _CHUNK = 2_000_000  # problems x points worked on at a time: bounds the memory of a bootstrap over long sweeps
 
@@ -38,24 +39,35 @@ def smooth(z: Array) -> tuple[Array, Array]:
     return value, value * (1 - value)
 
 
-def cornered(z: Array) -> tuple[Array, Array]:
+def _ramp(z: Array, sharpness: float) -> tuple[Array, Array]:
     """Return a ramp from z = -2 to 2, of the logistic function's slope in the middle, and its slope."""
-    left, right = _SHARPNESS * (z / 4 + 0.5), _SHARPNESS * (z / 4 - 0.5)
-    value = (np.logaddexp(0, left) - np.logaddexp(0, right)) / _SHARPNESS
+    left, right = sharpness * (z / 4 + 0.5), sharpness * (z / 4 - 0.5)
+    value = (np.logaddexp(0, left) - np.logaddexp(0, right)) / sharpness
     return value, 0.25 * (expit(left) - expit(right))
 
 
+def cornered(z: Array) -> tuple[Array, Array]:
+    """Return a ramp with rounded corners, and its slope."""
+    return _ramp(z, 10.0)
+
+
+def sharp(z: Array) -> tuple[Array, Array]:
+    """Return a ramp with corners far sharper than any grid shows, and its slope."""
+    return _ramp(z, 120.0)
+
+
 Shape = Callable[[Array], tuple[Array, Array]]
-SHAPES: Mapping[str, Shape] = {"smooth": smooth, "cornered": cornered}
+Chance = float | Array  # one floor, or (B, 1)
+SHAPES: Mapping[str, Shape] = {"smooth": smooth, "cornered": cornered, "sharp": sharp}
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Independent Gaussians on (logit h, m_r, log w_r, m_f, log w_f, logit d).
+    """Independent Gaussians on (logit h, g, log w_r, s, log w_f, logit d).
 
     Attributes:
         mean: (6,), or (B, 6) for one a fit.
-        sd: (6,)
+        sd: Likewise.
     """
 
     mean: Array
@@ -64,7 +76,13 @@ class Prior:
     def without_fall(self) -> Prior:
         """Return the prior of the rise alone: the same with the depth held at 0."""
         mean, sd = self.mean.copy(), self.sd.copy()
-        mean[..., DEPTH], sd[DEPTH] = -16.0, 1e-3
+        mean[..., DEPTH], sd[..., DEPTH] = -16.0, 1e-3
+        return Prior(mean, sd)
+
+    def without_plateau(self) -> Prior:
+        """Return the prior of a top that is one corner: the same with the fall's onset where the rise ends."""
+        mean, sd = self.mean.copy(), self.sd.copy()
+        mean[..., PLATEAU], sd[..., PLATEAU] = 0.0, 0.03
         return Prior(mean, sd)
 
 
@@ -73,7 +91,7 @@ class Fits:
     """B fits.
 
     Attributes:
-        parameters: (B, 6), unbounded: logit h, m_r, log w_r, m_f, log w_f, logit d.
+        parameters: (B, 6), unbounded: logit h, g, log w_r, s, log w_f, logit d.
         deviance: (B,), twice the log-likelihood that a perfect curve would gain.
         objective: (B,), half the deviance plus the prior's penalty.
     """
@@ -82,67 +100,75 @@ class Fits:
     deviance: Array
     objective: Array
 
-    def best(self) -> Fits:
-        """Return the fit with the smallest objective alone."""
-        at = int(np.argmin(self.objective))
-        return Fits(self.parameters[at : at + 1], self.deviance[at : at + 1], self.objective[at : at + 1])
+    def best(self, of: int = 1) -> Fits:
+        """Return the fit with the smallest objective of each of ``of`` equal runs of starts: (of,) fits."""
+        starts = len(self.objective) // of
+        at = np.arange(of) * starts + self.objective.reshape(of, starts).argmin(axis=1)
+        return Fits(self.parameters[at], self.deviance[at], self.objective[at])
 
 
 def weak_prior(x: Array) -> Prior:
     """Return a prior that only keeps what the points (M,) cannot tell from running away.
 
-    Widths of 0.5 and 0.35 nats within a factor of about 3, a fall of half the height or more, and both within one and
-    a half times the tested range.
+    Widths of 0.5 and 0.35 nats within a factor of about 3, a fall of half the height or more, and its onset and the
+    plateau within about the tested range.
     """
     low, high = float(x.min()), float(x.max())
     span = max(high - low, 1.0)
     return Prior(
-        mean=np.array([0.0, low + 0.3 * span, np.log(0.5), low + 0.7 * span, np.log(0.35), 1.5]),
-        sd=np.array([2.0, 0.75 * span, 1.0, 0.75 * span, 1.0, 1.5]),
+        mean=np.array([0.0, 0.0, np.log(0.5), low + 0.6 * span, np.log(0.35), 1.5]),
+        sd=np.array([2.0, 0.5 * span, 1.0, 0.75 * span, 1.0, 1.5]),
     )
 
 
-def starts(x: Array, prior: Prior) -> Array:
-    """Return starting points, (B, 6), that cover where the rise and the fall may lie in the range of ``x``, (M,)."""
+def starts(x: Array, mean: Array) -> Array:
+    """Return starting points, (B, 6), near the prior ``mean``, (6,), that cover where the rise and the fall may lie.
+
+    Args:
+        x: log F, (M,).
+        mean: Where the other parameters start.
+    """
     low, high = float(x.min()), float(x.max())
-    rise = low + (high - low) * np.array([0.0, 0.25, 0.5, 0.75])
+    rise = low + (high - low) * np.array([0.0, 0.25, 0.5, 0.75])  # their middles
     fall = low + (high - low) * np.array([0.15, 0.35, 0.55, 0.75, 0.9, 1.05])
     rows = []
     for m_rise in rise:
         for m_fall in fall[fall > m_rise]:
             for width in (0.0, -1.0):
-                row = prior.mean.copy()
-                row[RISE_AT], row[FALL_AT] = m_rise, m_fall
+                row = mean.copy()
                 row[FALL_WIDTH] += width
+                row[ONSET] = m_fall - 2 * np.exp(row[FALL_WIDTH])
+                row[PLATEAU] = row[ONSET] - m_rise - 2 * np.exp(row[RISE_WIDTH])
                 rows.append(row)
     return np.array(rows)
 
 
-def curve(parameters: Array, x: Array, chance: float, shape: Shape) -> Array:
+def curve(parameters: Array, x: Array, chance: Chance, shape: Shape) -> Array:
     """Return the retention of each of ``parameters``, (B, 6), at each of ``x``, (M,) or (B, M), as (B, M)."""
     return _curve_and_slopes(parameters, x, chance, shape, slopes=False)[0]
 
 
-def _curve_and_slopes(u: Array, x: Array, chance: float, shape: Shape, slopes: bool = True) -> tuple[Array, Array]:
+def _curve_and_slopes(u: Array, x: Array, chance: Chance, shape: Shape, slopes: bool = True) -> tuple[Array, Array]:
     """Return the curve, (B, M), and its derivatives, (B, M, 6), by the unbounded parameters."""
     height, depth = expit(u[:, HEIGHT, None]), expit(u[:, DEPTH, None])
     w_rise, w_fall = np.exp(u[:, RISE_WIDTH, None]), np.exp(u[:, FALL_WIDTH, None])
-    z_rise, z_fall = (x - u[:, RISE_AT, None]) / w_rise, (x - u[:, FALL_AT, None]) / w_fall
-    (rise, rise_slope), (fall, fall_slope) = shape(z_rise), shape(z_fall)
+    beyond = x - u[:, ONSET, None]
+    z_rise, z_fall = (beyond + u[:, PLATEAU, None]) / w_rise, beyond / w_fall
+    (rise, rise_slope), (fall, fall_slope) = shape(z_rise + 2), shape(z_fall - 2)
     kept = 1 - depth * fall
     gain = (1 - chance) * height
     value = np.clip(chance + gain * rise * kept, _EDGE, 1 - _EDGE)
     if not slopes:
         return value, value
-    by_rise = -gain * rise_slope * kept
-    by_fall = gain * rise * depth * fall_slope
+    by_rise = gain * rise_slope * kept
+    by_fall = -gain * rise * depth * fall_slope
     jacobian = np.stack(
         [
             gain * rise * kept * (1 - height),
             by_rise / w_rise,
-            by_rise * z_rise,
-            by_fall / w_fall,
-            by_fall * z_fall,
+            -by_rise * z_rise,
+            -by_rise / w_rise - by_fall / w_fall,
+            -by_fall * z_fall,
             -gain * rise * fall * depth * (1 - depth),
         ],
         axis=-1,
@@ -156,50 +182,54 @@ def _deviance(retention: Array, p: Array, n: Array) -> Array:
     return np.asarray(2 * (n * gap).sum(axis=-1), dtype=np.float64)
 
 
-def fit(x: Array, retention: Array, n: Array, chance: float, shape: Shape, start: Array, prior: Prior) -> Fits:
+def fit(x: Array, retention: Array, n: Array, chance: Chance, shape: Shape, start: Array, prior: Prior) -> Fits:
     """Fit the gate to B data sets, or from B starts.
 
     Args:
-        x: log F, (M,).
-        retention: (M,), or (B, M) for one data set a start.
-        n: Effective number of probes behind each point, (M,).
-        chance: The floor c.
+        x: log F, (M,), or (B, M) where the fits are of several sizes.
+        retention: Likewise.
+        n: Effective number of probes behind each point, likewise; 0 where a size has fewer points than the others.
+        chance: The floor c, or (B, 1).
         shape: S.
         start: (B, 6) unbounded parameters.
         prior: What holds parameters that the points cannot tell.
     """
-    data = np.broadcast_to(retention, (len(start), len(x)))
-    means = np.broadcast_to(prior.mean, start.shape)
-    size = max(1, _CHUNK // (6 * len(x)))
-    parts = [
-        _fit(
-            x, data[at : at + size], n, chance, shape, start[at : at + size], replace(prior, mean=means[at : at + size])
-        )
-        for at in range(0, len(start), size)
-    ]
+    count, points = len(start), x.shape[-1]
+    tables = [np.broadcast_to(table, (count, points)) for table in (x, retention, n)]
+    floor = np.broadcast_to(chance, (count, 1))
+    mean, pull = np.broadcast_to(prior.mean, (count, 6)), np.broadcast_to(1 / prior.sd**2, (count, 6))
+    size = max(1, _CHUNK // (6 * points))
+    parts = []
+    for at in range(0, count, size):
+        rows = slice(at, at + size)
+        data = (table[rows] for table in tables)
+        parts.append(_fit(*data, floor[rows], start[rows], mean[rows], pull[rows], shape))
     return Fits(*(np.concatenate([getattr(part, name) for part in parts]) for name in Fits.__annotations__))
 
 
-def _fit(x: Array, data: Array, n: Array, chance: float, shape: Shape, start: Array, prior: Prior) -> Fits:
-    """Fit one chunk: data (B, M), start and prior.mean (B, 6)."""
+def _fit(
+    x: Array, data: Array, n: Array, chance: Array, start: Array, mean: Array, pull: Array, shape: Shape
+) -> Fits:  # fmt: skip
+    """Fit one chunk: x, data and n (B, M), chance (B, 1), start, mean and pull (B, 6)."""
+
+    def measure(u: Array, rows: Rows) -> tuple[Array, Array]:
+        deviance = _deviance(data[rows], curve(u, x[rows], chance[rows], shape), n[rows])
+        return deviance, 0.5 * deviance + 0.5 * (pull[rows] * (u - mean[rows]) ** 2).sum(axis=-1)
+
     u = start.copy()
-    pull = 1 / prior.sd**2
-    deviance = _deviance(data, curve(u, x, chance, shape), n)
-    objective = 0.5 * deviance + 0.5 * (pull * (u - prior.mean) ** 2).sum(axis=-1)
     damping = np.full(len(u), 1e-2)
     active = np.arange(len(u))
+    deviance, objective = measure(u, active)
     for _ in range(_ROUNDS):
-        p, jacobian = _curve_and_slopes(u[active], x, chance, shape)
-        weight = n / (p * (1 - p))  # (B, M): Fisher information of a point
-        weighted = jacobian * weight[..., None]
-        system = np.matmul(weighted.transpose(0, 2, 1), jacobian)  # (B, 6, 6)
-        away = u[active] - prior.mean[active]
-        gradient = np.einsum("bmi,bm->bi", weighted, data[active] - p) - pull * away
-        diagonal = np.einsum("bii->bi", system) + pull
-        system += np.eye(6) * (pull + damping[active, None] * diagonal)[:, None, :]
-        tried = u[active] + np.clip(np.linalg.solve(system, gradient[..., None])[..., 0], -1.5, 1.5)
-        tried_deviance = _deviance(data[active], curve(tried, x, chance, shape), n)
-        tried_objective = 0.5 * tried_deviance + 0.5 * (pull * (tried - prior.mean[active]) ** 2).sum(axis=-1)
+        p, jacobian = _curve_and_slopes(u[active], x[active], chance[active], shape)
+        weight = n[active] / (p * (1 - p))  # (B, M): Fisher information of a point
+        weighted = (jacobian * weight[..., None]).transpose(0, 2, 1)
+        system = weighted @ jacobian  # (B, 6, 6)
+        gradient = weighted @ (data[active] - p)[..., None] - (pull[active] * (u[active] - mean[active]))[..., None]
+        at = np.arange(6)
+        system[:, at, at] = (system[:, at, at] + pull[active]) * (1 + damping[active, None])
+        tried = u[active] + np.clip(np.linalg.solve(system, gradient)[..., 0], -1.5, 1.5)
+        tried_deviance, tried_objective = measure(tried, active)
         gain = objective[active] - tried_objective
         better = gain > 0
         took = active[better]
@@ -212,10 +242,11 @@ def _fit(x: Array, data: Array, n: Array, chance: float, shape: Shape, start: Ar
     return Fits(u, deviance, objective)
 
 
-def information(parameters: Array, x: Array, n: Array, chance: float, shape: Shape) -> Array:
-    """Return what the points (M,) say of one fit's parameters (1, 6): the Fisher information, (6, 6)."""
+def information(parameters: Array, x: Array, n: Array, chance: Chance, shape: Shape) -> Array:
+    """Return what the points, (M,) or (B, M), say of the parameters (B, 6): the Fisher information, (B, 6, 6)."""
     p, jacobian = _curve_and_slopes(parameters, x, chance, shape)
-    return np.asarray((jacobian[0] * (n / (p[0] * (1 - p[0])))[:, None]).T @ jacobian[0], dtype=np.float64)
+    weighted = jacobian * (n / (p * (1 - p)))[..., None]
+    return np.asarray(weighted.transpose(0, 2, 1) @ jacobian, dtype=np.float64)
 
 
 def critical_points(parameters: Array, x: Array, chance: float, shape: Shape) -> tuple[Array, Array, Array]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_predict import gate
+from kis_predict.pooling import Pooled
 from kis_predict.sweep import Group
 
 __all__ = ["overdispersion", "with_noise"]
@@ -28,9 +29,7 @@ def with_noise(group: Group, rho: float) -> tuple[Array, Array, Array]:
     return x, retention, repeats * probes / (1 + (probes - 1) * rho)
 
 
-def overdispersion(
-    groups: Sequence[Group], fitted: Sequence[Array], priors: Sequence[gate.Prior], shape: gate.Shape
-) -> float:
+def overdispersion(groups: Sequence[Group], pooled: Pooled) -> float:
     """Return rho over all groups, by moments.
 
     Two estimates: the scatter of repeated runs at one frequency about their mean, and that of the points about the
@@ -38,16 +37,16 @@ def overdispersion(
 
     Args:
         groups: Where the runs are.
-        fitted: The gate fitted to each group, (1, 6).
-        priors: Under which prior.
-        shape: And which shape.
+        pooled: The gates fitted to them.
     """
     curves, means = np.zeros(3), np.zeros(3)  # scatter seen, scatter that binomial noise gives, what rho = 1 would add
     repeated = 0.0
-    for group, parameters, prior in zip(groups, fitted, priors, strict=True):
+    shape = pooled.shape
+    for place, group in enumerate(groups):
+        parameters, prior = pooled.of(place)
         x, retention, probes, repeats = group.points()
         p = gate.curve(parameters, x, group.chance, shape)[0]
-        told = gate.information(parameters, x, repeats * probes, group.chance, shape)
+        told = gate.information(parameters, x, repeats * probes, group.chance, shape)[0]
         settled = float(np.trace(np.linalg.solve(told + np.diag(1 / prior.sd**2), told)))
         free = 1 - settled / len(x)
         seen = float((repeats * (retention - p) ** 2 / (p * (1 - p))).sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -70,9 +70,11 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
         return []
     plain = [Curve(*with_noise(group, 0.0), group.chance) for group in groups]
     first = min((pool(plain, shape) for shape in gate.SHAPES.values()), key=lambda pooled: pooled.score)
-    rho = overdispersion(groups, [fit.parameters for fit in first.fits], first.priors, first.shape)
+    rho = overdispersion(groups, first)
     curves = [Curve(*with_noise(group, rho), group.chance) for group in groups]
-    pools = sorted((pool(curves, shape) for shape in gate.SHAPES.values()), key=lambda pooled: pooled.score)
+    pools = [pool(curves, shape) for shape in gate.SHAPES.values()]
+    pools.append(pool(curves, gate.sharp, peaked=True))
+    pools.sort(key=lambda pooled: pooled.score)
     weights = np.exp([pools[0].score - pooled.score for pooled in pools])
     weights /= weights.sum()
     return [
@@ -86,17 +88,17 @@ def _estimate(
     rng: np.random.Generator, confidence: float,
 ) -> SizeEstimate:  # fmt: skip
     x, best = curve.x, pools[0]
-    full, rise = best.fits[at], _rise(curve, best)
-    p_value = float(chi2.sf(max(0.0, rise.deviance[0] - full.deviance[0]), df=3))
+    full, rise = best.of(at)[0], _rise(curve, best)
+    p_value = float(chi2.sf(max(0.0, rise.deviance[0] - best.fits.deviance[at]), df=3))
     two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
-    tops = [gate.critical_points(pooled.fits[at].parameters, x, curve.chance, pooled.shape) for pooled in pools]
+    tops = [gate.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
     log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
     bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
     log_collapse = float(weights @ bounded)
     falls = p_value < SIGNIFICANCE and log_collapse <= x[-1]
     if not falls or np.count_nonzero(x > log_peak) < _BEYOND:
         return _right_censored(
-            group, curve, best.shape, rise if not falls else full, two_lines, p_value, log_peak, falls
+            group, curve, best.shape, rise.parameters if not falls else full, two_lines, p_value, log_peak, falls
         )
     share = np.round(weights * bootstraps).astype(int)
     samples = [
@@ -126,7 +128,7 @@ def _estimate(
         log_collapse_sd=collapse_sd,
         censored="left" if left else None,
         peak_retention=float(tops[0][2][0]),
-        parameters=full.parameters[0],
+        parameters=full[0],
         shape=_name(best.shape),
         two_lines=two_lines,
         p_value=p_value,
@@ -137,12 +139,12 @@ def _estimate(
 def _rise(curve: Curve, pooled: Pooled) -> gate.Fits:
     """Return the rise alone, fitted under its own weak prior: the shared shape is that of curves that fall."""
     prior = gate.weak_prior(curve.x).without_fall()
-    start = gate.starts(curve.x, prior)
+    start = gate.starts(curve.x, prior.mean)
     return gate.fit(curve.x, curve.retention, curve.n, curve.chance, pooled.shape, start, prior).best()
 
 
 def _right_censored(
-    group: Group, curve: Curve, shape: gate.Shape, fitted: gate.Fits, two_lines: TwoLines | None, p_value: float,
+    group: Group, curve: Curve, shape: gate.Shape, fitted: Array, two_lines: TwoLines | None, p_value: float,
     log_peak: float, falls: bool,
 ) -> SizeEstimate:  # fmt: skip
     """Return what is known of a size that did not collapse, or in its last frequency only.
@@ -152,7 +154,7 @@ def _right_censored(
     x = curve.x
     warnings: tuple[str, ...] = ()
     grid = np.linspace(x[0], x[-1], 400)
-    level = gate.curve(fitted.parameters, grid, curve.chance, shape)[0]
+    level = gate.curve(fitted, grid, curve.chance, shape)[0]
     height = level.max() - curve.chance
     if falls:
         bound = float(x[x <= log_peak][-1]) if (x <= log_peak).any() else float(x[0])
@@ -171,7 +173,7 @@ def _right_censored(
         log_collapse_sd=0.5 * curve.step,
         censored="right",
         peak_retention=float(level.max()),
-        parameters=fitted.parameters[0],
+        parameters=fitted[0],
         shape=_name(shape),
         two_lines=two_lines,
         p_value=p_value,
@@ -184,13 +186,13 @@ def _resample(curve: Curve, pooled: Pooled, at: int, count: int, rng: np.random.
 
     The common shape is drawn anew too, within its standard error.
     """
-    fitted, prior = pooled.fits[at], pooled.priors[at]
-    p = gate.curve(fitted.parameters, curve.x, curve.chance, pooled.shape)[0]
+    fitted, prior = pooled.of(at)
+    p = gate.curve(fitted, curve.x, curve.chance, pooled.shape)[0]
     n = np.maximum(1, np.round(curve.n)).astype(np.int64)
     drawn = rng.binomial(n, p, size=(count, len(p))) / n  # (count, M)
     means = prior.mean + pooled.doubt * rng.standard_normal((count, 6))
-    start = np.repeat(fitted.parameters, count, axis=0)
-    prior = gate.Prior(means, prior.sd)
+    start = np.repeat(fitted, count, axis=0)
+    prior = replace(prior, mean=means)
     return gate.fit(curve.x, drawn, curve.n, curve.chance, pooled.shape, start, prior).parameters
 
 

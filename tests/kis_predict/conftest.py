@@ -17,7 +17,7 @@ CHANCE = 0.25
 
 def gate_at(log_collapse: float, x: np.ndarray) -> np.ndarray:
     """Return the retention of a gate that has lost 5 % of its height at ``log_collapse``."""
-    parameters = np.array([[1.0, -2.0, np.log(0.8), 2.0, np.log(0.4), 1.5]])
+    parameters = np.array([[1.0, 1.6, np.log(0.8), 1.2, np.log(0.4), 1.5]])
     where = gate.critical_points(parameters, np.linspace(-6, 6, 2000), CHANCE, gate.smooth)[1][0]
     return gate.curve(parameters, x - log_collapse + where, CHANCE, gate.smooth)[0]
 

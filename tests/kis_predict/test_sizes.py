@@ -70,7 +70,7 @@ def test_overdispersion_is_that_of_the_seeds(sweep_runs):
     groups = build_sweep(noisy).groups
     curves = [Curve(*group.points()[:3], group.chance) for group in groups]
     pooled = pool(curves, gate.smooth)
-    rho = overdispersion(groups, [fit.parameters for fit in pooled.fits], pooled.priors, gate.smooth)
+    rho = overdispersion(groups, pooled)
     at_half = rho * 0.25  # variance that rho adds at p = 0.5
     assert 0.05**2 * 0.7 < at_half < 0.05**2 * 2
 
