@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kis_plugin import store
@@ -36,6 +36,7 @@ def stored(found, folder):
     return FactTable(made, folder), PassageTable(made), made.meta["fingerprint"]
 
 
+@settings(max_examples=40)
 @given(entries, st.integers(1, 40))
 def test_what_is_stored_is_what_was_given(tmp_path_factory, found, batch):
     with pytest.MonkeyPatch.context() as patch:
