@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from sys import float_info
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from kis_plugin.seeded import IntArray
 
 __all__ = ["Periods"]
+
+FloatArray = npt.NDArray[np.float64]
 
 _PIECE = 1 << 20  # facts looked at together
 
@@ -25,7 +28,7 @@ class Periods:
             all of it.
     """
 
-    changing: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
+    changing: tuple[FloatArray, FloatArray] | None
 
     @cached_property
     def _bounds(self) -> npt.NDArray[np.float64]:
@@ -48,9 +51,19 @@ class Periods:
         """
         if self.changing is None:
             return indices
+        return self._some(indices, lambda start, until: (start < _moment(at)) & (until >= _moment(at)))
+
+    def new(self, indices: IntArray, at: float) -> IntArray:
+        """Return those of ``indices`` that hold at fraction ``at``, and did not from the beginning."""
+        if self.changing is None:
+            return indices[:0]
+        return self._some(indices, lambda start, until: (start > 0) & (start < at) & (until >= at))
+
+    def _some(self, indices: IntArray, which: Callable[[FloatArray, FloatArray], npt.NDArray[np.bool_]]) -> IntArray:
+        assert self.changing is not None
         start, until = self.changing
-        held: IntArray = indices[(start[indices] < _moment(at)) & (until[indices] >= _moment(at))]
-        return held
+        pieces = (indices[first : first + _PIECE] for first in range(0, len(indices), _PIECE))
+        return np.concatenate([indices[:0], *(piece[which(start[piece], until[piece])] for piece in pieces)])
 
 
 def _moment(at: float) -> float:

@@ -126,8 +126,7 @@ class Asker:
         if self.material.changing is None:
             return OptionSets((), {})
         seed, limit = self.config.seed, self.config.retention.probes.facts
-        start, _ = self.material.changing
-        new = self.periods.holding(self.told[start[self.told] > 0], at)
+        new = self.periods.new(self.told, at)
         facts = self.material.knowledge.facts
         pairs = replaced(coded(facts), self.material.changing, new[sample(len(new), _SPARE * limit, seed, 5)], at)
         pairs = pairs[sample(len(pairs), limit, seed, 6)]

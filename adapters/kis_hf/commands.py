@@ -13,13 +13,24 @@ from kis_plugin.hookspecs import hookimpl
 __all__ = ["score"]
 
 
+HELP = """Score the knowledge of CONFIG under a small and a large model.
+
+Every fact in its first wording, and every passage, gets its loss under both models in nats per byte, and the gap: how
+much likelier the large model finds it. Then tell the configuration to keep the part with the greatest gaps:
+
+\b
+infusion:
+  selection: {name: difference, scores: scores.jsonl, keep: 0.5}
+"""
+
+
 @hookimpl
 def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     """Add ``kis score``."""
     register(score)
 
 
-@click.command()
+@click.command(help=HELP, short_help="Score the knowledge of CONFIG under a small and a large model.")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--small", required=True, metavar="MODEL", help="The small model: a folder or a name on the Hub.")
 @click.option("--large", required=True, metavar="MODEL", help="The large one.")
@@ -44,15 +55,7 @@ def score(
     block: int | None,
     batch_tokens: int,
 ) -> None:
-    r"""Score the knowledge of CONFIG under a small and a large model.
-
-    Every fact in its first wording, and every passage, gets its loss under both models in nats per byte, and the gap:
-    how much likelier the large model finds it. Then tell the configuration to keep the part with the greatest gaps:
-
-    \b
-    infusion:
-      selection: {name: difference, scores: scores.jsonl, keep: 0.5}
-    """
+    """Score the knowledge of CONFIG."""
     from kis_hf import need_extra
 
     try:

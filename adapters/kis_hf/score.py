@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kis_hf.loss import Losses, Reader
+from kis_plugin.choices import chosen
 from kis_plugin.config import Choice, Config, load_config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.identity import versions
 from kis_plugin.knowledge import Fact, Passage
 from kis_plugin.material import Material, load_material
-from kis_plugin.plugins import find
 from kis_plugin.score_file import Score, entry_key, write_scores
 
 __all__ = ["score_knowledge"]
@@ -95,7 +95,7 @@ def _entries(material: Material) -> Iterator[Fact | Passage]:
 
 
 def _texts(config: Config, material: Material, entries: Sequence[Fact | Passage]) -> list[str]:
-    renderer = find("renderers", config.infusion.rendering.name, "infusion.rendering")
+    renderer = chosen("renderers", config.infusion.rendering, f"{config.path} infusion.rendering")
     return [
         entry.text if isinstance(entry, Passage) else renderer.render(entry, 0, material.book).text for entry in entries
     ]
