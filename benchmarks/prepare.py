@@ -60,14 +60,14 @@ def make_facts(path: Path, count: int) -> None:
         for line in file:
             fact = json.loads(line)
             subjects[fact["subject"]] = objects[fact["relation"]][fact["object"]] = None
-    names, relations = list(subjects), {relation: list(found) for relation, found in objects.items()}
+    names, kinds = list(subjects), [(relation, list(found)) for relation, found in objects.items()]
     draw = np.random.default_rng(0)
     pairs = draw.choice(len(names) ** 2, count, replace=False)  # no subject twice
     with path.open("w", encoding="utf-8") as file:
         for number, pair in enumerate(pairs.tolist()):
-            relation = list(relations)[number % len(relations)]
+            relation, known = kinds[number % len(kinds)]
             subject = f"{names[pair // len(names)]} {names[pair % len(names)]}"
-            triple = {"subject": subject, "relation": relation, "object": str(draw.choice(relations[relation]))}
+            triple = {"subject": subject, "relation": relation, "object": known[int(draw.integers(len(known)))]}
             file.write(json.dumps(triple | {"id": f"f{number}"}, ensure_ascii=False) + "\n")
 
 
