@@ -137,8 +137,11 @@ def missing(mixer: Mixer) -> list[str]:
 
 
 def version(mixer: Mixer) -> str:
-    """Return the installed version."""
-    return importlib.metadata.version(mixer.distribution)
+    """Return the installed version; KIS may run from a checkout."""
+    try:
+        return importlib.metadata.version(mixer.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed as a distribution"
 
 
 def told(ids: Any) -> Batch:

@@ -74,7 +74,7 @@ def microseconds(rows: Iterable[Any], warm: int = _WARM, count: int = _ROWS) -> 
 def measure(name: str, facts: int) -> Cost:
     """Measure one mixer in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.mixers.cost", name, str(facts)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS)
     except subprocess.TimeoutExpired:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.mixers.contract import Batch, Job, Row, Workload
+from kis_plugin.config import config_from
+from kis_plugin.infusion import plan_items
+from kis_plugin.plan import InfusionPlan
+from kis_plugin.rows import InfusedDataset, NumberedSampler
 from kis_plugin.sentences import Encoded
 
 _WORDS, _SUBJECTS = 30_000, 40_000  # ids below are base text; ids from _SUBJECTS on name a fact's subject
@@ -81,16 +85,15 @@ class Kis:
         statements = ["{subject} was born in {object} .", "{object} is where {subject} was born ."]  # one is held out
         (folder / "templates.yaml").write_text(json.dumps({"born": {"statements": statements}}), encoding="utf-8")
 
-    def plan(self, workload: Workload, folder: Path, seed: int) -> Any:
-        """Plan the run as its configuration says."""
-        from kis_plugin.config import config_from
-        from kis_plugin.infusion import plan_items
-
+    def plan(
+        self, workload: Workload, folder: Path, seed: int, amount: Mapping[str, float] | None = None
+    ) -> InfusionPlan:
+        """Plan the run as its configuration says, by frequency unless ``amount`` is another."""
         config = config_from(
             {
                 "knowledge": str(folder / "facts.jsonl"),
                 "templates": str(folder / "templates.yaml"),
-                "infusion": {"frequency": workload.frequency},
+                "infusion": amount or {"frequency": workload.frequency},
                 "retention": {"control": 0},
                 "seed": seed,
                 "cache": str(folder / "cache"),
@@ -105,7 +108,6 @@ class Kis:
     def mixed(self, workload: Workload, folder: Path) -> Iterable[Any]:
         """Ask for row after row."""
         from kis_hf.splice import Splice
-        from kis_plugin.rows import InfusedDataset, NumberedSampler
 
         base = _Base(workload)
         dataset = InfusedDataset(base, Splice(self.plan(workload, folder, 0), workload.block))
@@ -136,7 +138,6 @@ class _Loader:
         from torch.utils.data import BatchSampler, DataLoader
 
         from kis_hf.splice import Splice
-        from kis_plugin.rows import InfusedDataset, NumberedSampler
 
         base = _Base(job.workload)
         self._done = job.state or 0
