@@ -202,8 +202,8 @@ def fit(x: Array, retention: Array, n: Array, chance: Chance, shape: Shape, star
     parts = []
     for at in range(0, count, size):
         rows = slice(at, at + size)
-        data = (table[rows] for table in tables)
-        parts.append(_fit(*data, floor[rows], start[rows], mean[rows], pull[rows], shape))
+        log_f, data, probes = (table[rows] for table in tables)
+        parts.append(_fit(log_f, data, probes, floor[rows], start[rows], mean[rows], pull[rows], shape))
     return Fits(*(np.concatenate([getattr(part, name) for part in parts]) for name in Fits.__annotations__))
 
 

@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2
+from scipy.stats import f as fdist
 
 from kis_predict import gate
 from kis_predict.amounts import short
-from kis_predict.noise import overdispersion, with_noise
+from kis_predict.noise import Noise, dips, overdispersion, with_noise
 from kis_predict.pooling import Curve, Pooled, pool
-from kis_predict.sweep import Group
+from kis_predict.sweep import FEWEST_FREQUENCIES, Group
 from kis_predict.twoline import TwoLines, fit_two_lines
 
 __all__ = ["SizeEstimate", "estimate_sizes"]
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 SIGNIFICANCE = 0.05
 _HALF_DECADE = float(np.log(10) / 2)
 _BEYOND = 2
-"""Distinct frequencies that must lie beyond the peak before a fall counts as one."""
+"""Distinct frequencies that must have fallen before a fall counts as one: a single low run proves nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,41 +68,58 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
     """Estimate every group. Noise, shape parameters and the choice of S are estimated over all of them."""
     if not groups:
         return []
-    plain = [Curve(*with_noise(group, 0.0), group.chance) for group in groups]
+    sound, warnings = zip(*(_without_dips(group) for group in groups), strict=True)
+    plain = [Curve(*with_noise(group, 0.0), group.chance) for group in sound]
     first = min((pool(plain, shape) for shape in gate.SHAPES.values()), key=lambda pooled: pooled.score)
-    rho = overdispersion(groups, first)
-    curves = [Curve(*with_noise(group, rho), group.chance) for group in groups]
+    noise = overdispersion(sound, first)
+    curves = [Curve(*with_noise(group, noise.rho), group.chance) for group in sound]
     pools = [pool(curves, shape) for shape in gate.SHAPES.values()]
     pools.append(pool(curves, gate.sharp, peaked=True))
     pools.sort(key=lambda pooled: pooled.score)
     weights = np.exp([pools[0].score - pooled.score for pooled in pools])
     weights /= weights.sum()
-    return [
-        _estimate(group, curve, at, pools, weights, bootstraps, np.random.default_rng([seed, at]), confidence)
+    sizes = [
+        _estimate(group, curve, at, pools, weights, bootstraps, np.random.default_rng([seed, at]), confidence, noise)
         for at, (group, curve) in enumerate(zip(groups, curves, strict=True))
     ]
+    return [
+        replace(size, warnings=(*told, *size.warnings)) if told else size
+        for size, told in zip(sizes, warnings, strict=True)
+    ]
+
+
+def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
+    """Return the group without the runs that fall out of its row, and a line that names them."""
+    out = np.exp(group.points()[0][dips(group)])
+    if not len(out) or len(group.points()[0]) - len(out) < FEWEST_FREQUENCIES:
+        return group, ()
+    kept = tuple(run for run in group.runs if not np.isclose(run.frequency, out, rtol=1e-9).any())
+    named = ", ".join(short(frequency) for frequency in out)
+    line = f"{group.label()}: retention at F={named} is far below that on both sides: taken for broken and not fitted"
+    return replace(group, runs=kept), (line,)
 
 
 def _estimate(
     group: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
-    rng: np.random.Generator, confidence: float,
+    rng: np.random.Generator, confidence: float, noise: Noise,
 ) -> SizeEstimate:  # fmt: skip
     x, best = curve.x, pools[0]
     full, rise = best.of(at)[0], _rise(curve, best)
-    p_value = float(chi2.sf(max(0.0, rise.deviance[0] - best.fits.deviance[at]), df=3))
+    # As the noise itself is estimated, F takes the place of chi-squared.
+    p_value = float(fdist.sf(max(0.0, rise.deviance[0] - best.fits.deviance[at]) / 3, 3, noise.freedom))
     two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
     tops = [gate.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
     log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
     bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
     log_collapse = float(weights @ bounded)
     falls = p_value < SIGNIFICANCE and log_collapse <= x[-1]
-    if not falls or np.count_nonzero(x > log_peak) < _BEYOND:
+    if not falls or np.count_nonzero(x > log_collapse) < _BEYOND:
         return _right_censored(
             group, curve, best.shape, rise.parameters if not falls else full, two_lines, p_value, log_peak, falls
         )
     share = np.round(weights * bootstraps).astype(int)
     samples = [
-        gate.critical_points(_resample(curve, pooled, at, count, rng), x, curve.chance, pooled.shape)
+        gate.critical_points(_resample(curve, pooled, at, count, rng, noise.freedom), x, curve.chance, pooled.shape)
         for pooled, count in zip(pools, share, strict=True)
         if count
     ]
@@ -158,7 +175,7 @@ def _right_censored(
     height = level.max() - curve.chance
     if falls:
         bound = float(x[x <= log_peak][-1]) if (x <= log_peak).any() else float(x[0])
-        warnings = (f"{group.label()}: only one frequency lies beyond the peak; a collapse needs two",)
+        warnings = (f"{group.label()}: retention falls at the last frequency only; a collapse needs two",)
     else:
         bound = float(x[-1])
     # Where retention has all but stopped rising, the peak may lie anywhere further on.
@@ -181,15 +198,16 @@ def _right_censored(
     )
 
 
-def _resample(curve: Curve, pooled: Pooled, at: int, count: int, rng: np.random.Generator) -> Array:
+def _resample(curve: Curve, pooled: Pooled, at: int, count: int, rng: np.random.Generator, freedom: float) -> Array:
     """Return gates, (count, 6), fitted to data drawn from the fitted one: a parametric bootstrap over probes and seeds.
 
-    The common shape is drawn anew too, within its standard error.
+    The common shape is drawn anew too, within its standard error, and so is the noise, of ``freedom`` degrees.
     """
     fitted, prior = pooled.of(at)
     p = gate.curve(fitted, curve.x, curve.chance, pooled.shape)[0]
-    n = np.maximum(1, np.round(curve.n)).astype(np.int64)
-    drawn = rng.binomial(n, p, size=(count, len(p))) / n  # (count, M)
+    scale = rng.chisquare(freedom, size=(count, 1)) / freedom
+    n = np.maximum(1, np.round(curve.n * scale)).astype(np.int64)
+    drawn = rng.binomial(n, p) / n  # (count, M)
     means = prior.mean + pooled.doubt * rng.standard_normal((count, 6))
     start = np.repeat(fitted, count, axis=0)
     prior = replace(prior, mean=means)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kis_predict import gate
-from kis_predict.noise import overdispersion
+from kis_predict.noise import dips, overdispersion
 from kis_predict.pooling import Curve, pool
 from kis_predict.sizes import estimate_sizes
 from kis_predict.sweep import build_sweep
@@ -70,9 +70,23 @@ def test_overdispersion_is_that_of_the_seeds(sweep_runs):
     groups = build_sweep(noisy).groups
     curves = [Curve(*group.points()[:3], group.chance) for group in groups]
     pooled = pool(curves, gate.smooth)
-    rho = overdispersion(groups, pooled)
+    rho = overdispersion(groups, pooled).rho
     at_half = rho * 0.25  # variance that rho adds at p = 0.5
     assert 0.05**2 * 0.7 < at_half < 0.05**2 * 2
+
+
+def test_a_run_that_falls_out_of_its_row_is_named_and_left_out(sweep_runs):
+    sound = sweep_runs()
+    broken = [replace(run, retention=0.26) if at in (6, 19) else run for at, run in enumerate(sound)]
+    assert [dips(group) for group in build_sweep(broken).groups] == [[6], [8], [], []]
+    calm, mended = estimates(sound), estimates(broken)
+    assert np.allclose([a.log_collapse for a in calm], [b.log_collapse for b in mended], atol=0.2)
+    assert ["broken" in " ".join(size.warnings) for size in mended] == [True, True, False, False]
+
+
+def test_neither_a_fall_nor_noise_is_taken_for_broken(sweep_runs):
+    found = [dips(group) for seed in range(50) for group in build_sweep(sweep_runs(probes=300, seed=seed)).groups]
+    assert not any(found)
 
 
 def test_unknown_numbers_of_probes_leave_the_noise_to_the_scatter(sweep_runs):
