@@ -221,11 +221,10 @@ def _identity(
     """Return by name what a run's counts hang on beside the amounts, so that a mismatch can be named."""
     told = hashlib.sha256(np.ascontiguousarray(material.infused).data)
     told.update(np.ascontiguousarray(material.passages_told).data)
-    relations = sorted({material.knowledge.facts[index].relation for index in material.infused.tolist()})
     return {
         "knowledge": material.fingerprint,
         "told": told.hexdigest()[:16],
-        "sentences": material.book.fingerprint(relations)[:16] if relations else "",
+        "sentences": material.book.fingerprint(material.relations)[:16],
         "tokenizer": tokenizer.fingerprint,
         "rendering": str(config.infusion.rendering),
         "loss": config.infusion.loss,
