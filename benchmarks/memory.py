@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pickle
+import random
 import subprocess
 import sys
 import tempfile
@@ -23,12 +24,14 @@ BLOCK = 1024
 OFTEN = 0.005  # seconds between two looks
 RELATIONS, OBJECTS = 40, 50_000
 END = "<eos>"
+KNOWLEDGE = "facts.jsonl"
 
 
 def main(argv: list[str]) -> int:
     """Make facts, prepare them, start, and print what each took."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory", description=__doc__)
     parser.add_argument("--facts", type=int, default=FACTS, help=f"how many facts (default {FACTS:,})")
+    parser.add_argument("--documents", type=int, metavar="MB", help="so many megabytes of documents instead of facts")
     parser.add_argument("--material", action="store_true", help="leave the tokens out: facts, codes and split alone")
     parser.add_argument("--folder", type=Path, help="where to put facts and cache (default: a temporary folder)")
     parser.add_argument("--child", choices=_CHILDREN, help=argparse.SUPPRESS)
@@ -38,10 +41,12 @@ def main(argv: list[str]) -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="kis-memory-", dir=chosen.folder) as name:
         folder = Path(name)
-        _write_facts(folder, chosen.facts)
-        size = (folder / "facts.jsonl").stat().st_size
-        print(f"{chosen.facts:,} facts, {size / 1e6:,.0f} MB; {os.cpu_count()} cores\n")
-        print(f"{'process':<12}{'step':<12}{'seconds':>9}{'RssAnon':>10}{'VmRSS':>10}   peaks in MB")
+        count = _write_documents(folder, chosen.documents) if chosen.documents else _write_facts(folder, chosen.facts)
+        _write_config(folder)
+        size = (folder / KNOWLEDGE).stat().st_size
+        what = "documents" if chosen.documents else "facts"
+        print(f"{count:,} {what}, {size / 1e6:,.0f} MB; {os.cpu_count()} cores\n")
+        print(f"{'process':<12}{'step':<12}{'seconds':>9}{'CPU':>9}{'RssAnon':>10}{'VmRSS':>10}   peaks in MB")
         for child in _CHILDREN:
             if child == "worker" and chosen.material:
                 continue
@@ -51,9 +56,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _write_facts(folder: Path, count: int) -> None:
+def _write_facts(folder: Path, count: int) -> int:
     """Write facts about people who never were; every third subject has two."""
-    with (folder / "facts.jsonl").open("w") as file:
+    with (folder / KNOWLEDGE).open("w") as file:
         for number in range(count):
             subject, relation = number - number // 3, (number * 7919 + number // 4) % RELATIONS
             obj = number * 104_729 % OBJECTS
@@ -61,9 +66,27 @@ def _write_facts(folder: Path, count: int) -> None:
                 f'{{"subject": "Synthetic Person {subject}", "relation": "relation {relation}", '
                 f'"object": "Made-up Town {obj}"}}\n'
             )
-    config = {"knowledge": "facts.jsonl", "cache": "cache", "infusion": {"frequency": 2}}
+    return count
+
+
+def _write_documents(folder: Path, megabytes: int) -> int:
+    """Write texts of made-up words, from 100 bytes to 200 kB long."""
+    drawn = random.Random(0)  # noqa: S311 (no secret)
+    words = ["".join(drawn.choices("abcdefghijklmnoprstuvwxyz", k=drawn.randint(2, 9))) for _ in range(5000)]
+    sentences = [" ".join(drawn.choices(words, k=drawn.randint(5, 25))).capitalize() + "." for _ in range(5000)]
+    left, count = megabytes * 10**6, 0
+    with (folder / KNOWLEDGE).open("w") as file:
+        while left > 0:
+            text = f"Document {count}. " + " ".join(drawn.choices(sentences, k=int(2000 ** drawn.random())))
+            left -= file.write(json.dumps({"text": text}) + "\n")
+            count += 1
+    return count
+
+
+def _write_config(folder: Path) -> None:
+    config = {"knowledge": KNOWLEDGE, "cache": "cache", "infusion": {"frequency": 2}}
     (folder / "kis.yaml").write_text(json.dumps(config))
-    os.utime(folder / "facts.jsonl", (1e9, 1e9))  # an old file is known by its time
+    os.utime(folder / KNOWLEDGE, (1e9, 1e9))  # an old file is known by its time
 
 
 def _watch(child: str, folder: Path, material: bool) -> None:
@@ -73,14 +96,14 @@ def _watch(child: str, folder: Path, material: bool) -> None:
         [*command, *(["--material"] if material else [])], stdout=subprocess.PIPE, text=True, bufsize=1
     )
     step, peaks = "import", {"RssAnon": 0, "VmRSS": 0}
-    started = time.perf_counter()
+    started, used, used_before = time.perf_counter(), 0.0, 0.0
 
     def next_step(name: str) -> None:
-        nonlocal step, peaks, started
+        nonlocal step, peaks, started, used_before
         now = time.perf_counter()
         values = "".join(f"{peak / 1024:>10,.0f}" for peak in peaks.values())
-        print(f"{child:<12}{step:<12}{now - started:>9.1f}{values}", flush=True)
-        step, started = name, now
+        print(f"{child:<12}{step:<12}{now - started:>9.1f}{used - used_before:>9.1f}{values}", flush=True)
+        step, started, used_before = name, now, used
         peaks = dict.fromkeys(peaks, 0)
 
     lines = iter(process.stdout or ())
@@ -89,6 +112,7 @@ def _watch(child: str, folder: Path, material: bool) -> None:
     while process.poll() is None:
         for key, kilobytes in _memory(process.pid).items():
             peaks[key] = max(peaks[key], kilobytes)
+        used = max(used, _cpu(process.pid))
         time.sleep(OFTEN)
     reader.join()
     if process.returncode:
@@ -103,6 +127,15 @@ def _memory(pid: int) -> dict[str, int]:
         return {}
     wanted = (line.split() for line in lines if line.startswith(("RssAnon:", "VmRSS:")))
     return {name.rstrip(":"): int(value) for name, value, _ in wanted}
+
+
+def _cpu(pid: int) -> float:
+    """Return the seconds that a process has computed, all its threads together."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _step(name: str) -> None:
@@ -191,7 +224,7 @@ def _tokenizer(folder: Path) -> object:
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         made.decoder = decoders.ByteLevel()
-        with (folder / "facts.jsonl").open() as file:
+        with (folder / KNOWLEDGE).open() as file:
             text = [line for line, _ in zip(file, range(20_000), strict=False)]
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(

@@ -20,7 +20,7 @@ MANY = 200_000
 """Facts beyond which a choice is made from a sample, and looks at no more than it needs."""
 
 _PIECE = 1 << 20  # numbers looked at in one go
-_PARTS = 16  # of the names, by their hashes, numbered one after the other
+_PARTS = 64  # of the names, by their hashes, numbered one after the other
 
 Numbers = npt.NDArray[Any]
 

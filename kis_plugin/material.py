@@ -156,7 +156,9 @@ def _selected(
         return rest
     picked = np.asarray(select.select(_some(entries, rest), seed))
     whole = picked.ndim == 1 and (np.issubdtype(picked.dtype, np.integer) or not len(picked))
-    if not whole or (len(picked) and (picked[0] < 0 or picked[-1] >= len(rest) or not (np.diff(picked) > 0).all())):
+    if not whole or (
+        len(picked) and (picked[0] < 0 or picked[-1] >= len(rest) or not (picked[1:] > picked[:-1]).all())
+    ):
         expected = f"places in range({len(rest)}), sorted, each once"
         raise KISError(Problem(where, f"other numbers from {select.name}", expected))
     return rest if len(picked) == len(rest) else rest[picked.astype(np.int64)]

@@ -12,10 +12,11 @@ import numpy.typing as npt
 from kis_plugin.mapped import release
 from kis_plugin.seeded import IntArray
 
-__all__ = ["KEPT", "MappedColumns"]
+__all__ = ["MappedColumns"]
 
-KEPT = 1 << 17
-"""Entries looked at between two releases of mapped pages."""
+_ENTRIES = 1 << 17  # looked at in one go
+_MAPPED = 1 << 26  # bytes of mapped pages, about, that this process keeps
+_TOUCHED = 1 << 16  # bytes that the system maps when one of them is read
 
 
 class MappedColumns:
@@ -33,6 +34,7 @@ class MappedColumns:
         self._ends = arrays[f"{prefix}_ends"]
         self._lengths = [arrays[f"{prefix}_length{field}"] for field in range(fields - 1)]
         self._timed, self._start, self._until = (arrays[f"{prefix}_{name}"] for name in ("timed", "start", "until"))
+        self._mapped = 0
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -49,6 +51,8 @@ class MappedColumns:
             bounds.append(bounds[-1] + lengths[places])
         if fields > len(self._lengths):
             bounds.append(self._ends[places])
+        spread = len(places) > 0 and places[-1] - places[0] >= len(places)
+        self._note(int((bounds[-1] - bounds[0]).sum()) + _TOUCHED * (len(places) if spread else 1))
         cuts = [bound.tolist() for bound in bounds]
         text = memoryview(self._text)
         return [
@@ -59,6 +63,7 @@ class MappedColumns:
     def entry(self, place: int) -> list[str]:
         """Return the texts of one entry."""
         whole = self._text[self._ends.item(place - 1) if place else 0 : self._ends.item(place)].tobytes()
+        self._note(len(whole) + _TOUCHED)
         cut = 0
         texts = []
         for lengths in self._lengths:
@@ -88,14 +93,17 @@ class MappedColumns:
 
     def every_period(self) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
         """Yield from when until when all entries hold, a few at a time: (some,) each. Nothing if all always do."""
-        for first in range(0, len(self) if len(self._timed) else 0, KEPT):
-            last = min(first + KEPT, len(self))
+        for first in range(0, len(self) if len(self._timed) else 0, _ENTRIES):
+            last = min(first + _ENTRIES, len(self))
             start, until = np.zeros(last - first), np.ones(last - first)
             some = slice(*np.searchsorted(self._timed, [first, last]))
             start[self._timed[some] - first] = self._start[some]
             until[self._timed[some] - first] = self._until[some]
             yield start, until
 
-    def release(self) -> None:
-        """Take the pages that were read out of this process's memory."""
-        release(self._text, self._ends, *self._lengths)
+    def _note(self, mapped: int) -> None:
+        """Count bytes that reading maps, and let go of those of earlier reads when they are too many."""
+        self._mapped += mapped
+        if self._mapped > _MAPPED:
+            release(self._text, self._ends, *self._lengths)
+            self._mapped = mapped

@@ -13,19 +13,21 @@ from kis_plugin.cache import Prepared, Writer, prepared
 from kis_plugin.codes import Codes, write_codes
 from kis_plugin.knowledge import Fact, Passage
 from kis_plugin.seeded import IntArray
-from kis_plugin.store.mapped_columns import KEPT, MappedColumns
+from kis_plugin.store.mapped_columns import MappedColumns
 
 __all__ = ["FactTable", "Part", "PassageTable", "Table"]
 
 T = TypeVar("T")
 
-_BATCH = 8192  # objects made at a time
+_PLACES = 1 << 17  # looked at in one go
 _CODES = _PERIODS = 1  # versions of what is derived
 
 
 class Table(Sequence[T], Generic[T]):
-    """Entries made when they are asked for; iteration holds a few thousand at a time."""
+    """Entries made when they are asked for; iteration holds a batch at a time."""
 
+    batch = 8192
+    """Entries made at a time."""
     _columns: MappedColumns
 
     def one(self, place: int) -> T:
@@ -88,10 +90,9 @@ class Part(Sequence[T], Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         """Yield all entries."""
-        for start in range(0, len(self), _BATCH):
-            yield from self._table.at(np.asarray(self._places[start : start + _BATCH], dtype=np.int64))
-            if (start + _BATCH) % KEPT == 0:
-                self._table._columns.release()
+        batch = self._table.batch
+        for start in range(0, len(self), batch):
+            yield from self._table.at(np.asarray(self._places[start : start + batch], dtype=np.int64))
 
     def __eq__(self, other: object) -> bool:
         """Return whether ``other`` is a sequence of the same entries."""
@@ -158,8 +159,8 @@ class FactTable(Table[Fact]):
     def relations_of(self, places: IntArray) -> set[str]:
         """Return the names of the relations of some facts."""
         seen = np.zeros(len(self._names), dtype=np.bool_)
-        for start in range(0, len(places), KEPT):
-            seen[self._relation[places[start : start + KEPT]]] = True
+        for start in range(0, len(places), _PLACES):
+            seen[self._relation[places[start : start + _PLACES]]] = True
         return {self._names[number] for number in np.flatnonzero(seen).tolist()}
 
     def _write_periods(self, writer: Writer) -> None:
@@ -171,21 +172,21 @@ class FactTable(Table[Fact]):
         relations = sorted(self._names)
         rank = np.array([relations.index(name) for name in self._names], dtype=np.int32)
         writer.append("relation", np.empty(0, dtype=np.int32))
-        for start in range(0, len(self), KEPT):
-            writer.append("relation", rank[self._relation[start : start + KEPT]])
+        for start in range(0, len(self), _PLACES):
+            writer.append("relation", rank[self._relation[start : start + _PLACES]])
         writer.meta["relations"] = relations
         write_codes(writer, len(self), self._named())
 
     def _named(self) -> Iterator[tuple[int, list[str], list[str]]]:
-        for start in range(0, len(self), _BATCH):
-            subjects, objects = self._columns.texts(np.arange(start, min(start + _BATCH, len(self))), 2)
+        for start in range(0, len(self), self.batch):
+            subjects, objects = self._columns.texts(np.arange(start, min(start + self.batch, len(self))), 2)
             yield start, subjects, objects
-            if (start + _BATCH) % KEPT == 0:
-                self._columns.release()
 
 
 class PassageTable(Table[Passage]):
     """Passages from a cache folder; pickles as its paths."""
+
+    batch = 64  # they may be long
 
     def __init__(self, found: Prepared) -> None:
         self._columns = MappedColumns(found.arrays, "passage", 2)
