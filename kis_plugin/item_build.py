@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.contracts import Rendered, Renderer
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.item_output import ArrayWriter, ItemOutput, Texts
 from kis_plugin.knowledge import Fact, Passage
 from kis_plugin.parting import parted, strips
 from kis_plugin.seeded import IntArray
@@ -23,22 +23,13 @@ from kis_plugin.sentences import Encoded, TextTokenizer, flat
 if TYPE_CHECKING:
     from kis_plugin.material import Material
 
-__all__ = ["ArrayWriter", "Wording", "write_items"]
+__all__ = ["Wording", "write_items"]
 
 _TEXTS = 1024  # tokenized at a time, at most: with more, memory for their encodings costs more than it saves
-_CHARACTERS = 1 << 20  # of a document tokenized at a time, at most
+_CHARACTERS = 1 << 19  # of a document tokenized at a time, at most
 _THREADS = 2  # one has the tokenizer's cores while the other takes the ids out
 _AHEAD = 3  # batches rendered before the first of them is asked for
 _SHOWN = 20  # problems
-
-
-class ArrayWriter(Protocol):
-    """Where arrays go; ``kis_plugin.cache.Writer`` is one."""
-
-    meta: dict[str, Any]
-
-    def append(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Add a piece to a one-dimensional array."""
 
 
 @dataclass(frozen=True)
@@ -62,36 +53,15 @@ class Wording:
     chunk: int
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """Tokenized texts.
-
-    Attributes:
-        entries: Which fact or passage each tells, (texts,).
-        own: Wordings of each, (texts,).
-        ids: Tokens end to end, without EOS, (total,).
-        lengths: (texts,).
-        targets: (total,), or None if all are.
-        problems: Texts that do not fit.
-    """
-
-    entries: npt.NDArray[np.int32]
-    own: npt.NDArray[np.int32]
-    ids: npt.NDArray[np.int32]
-    lengths: IntArray
-    targets: npt.NDArray[np.uint8] | None = None
-    problems: Sequence[Problem] = ()
-
-
 def write_items(writer: ArrayWriter, wording: Wording, material: Material, tokenizer: TextTokenizer) -> None:
     """Write the arrays of ``Items`` (tokens, offsets, entry, own, perhaps targets), and its wordings and fingerprint.
 
     Raises:
-        KISError: Sentences that are too long, the first 20 of them; a word of a passage that is.
+        KISError: Sentences, or words of passages, that are too long: the first 20 of them.
     """
     maker = _Maker(wording, material, tokenizer)
     vocabulary = len(tokenizer.breaks()[0])
-    output = _Output(writer, None if wording.inline else tokenizer.eos, vocabulary, wording.objects_only)
+    output = ItemOutput(writer, None if wording.inline else tokenizer.eos, vocabulary, wording.objects_only)
     problems: list[Problem] = []
     number = 0
     while number < maker.wordings and not problems:
@@ -122,7 +92,7 @@ class _Maker:
         """Wordings of the facts seen so far: known when the first wording of all of them is rendered."""
         return max(self._own.values(), default=1)
 
-    def jobs(self, number: int) -> Iterator[Callable[[], _Texts]]:
+    def jobs(self, number: int) -> Iterator[Callable[[], Texts]]:
         """Yield what makes the texts of wording ``number``, batch after batch."""
         wording, book, places = self._wording, self._material.book, self._material.infused
         facts = iter(self._material.facts)
@@ -143,11 +113,11 @@ class _Maker:
 
     def _fact_job(
         self, entries: npt.NDArray[np.int32], facts: Sequence[Fact], own: npt.NDArray[np.int32], told: list[Rendered]
-    ) -> Callable[[], _Texts]:
+    ) -> Callable[[], Texts]:
         lead, tokenizer = self._lead, self._tokenizer
         sentences = [lead + one.text for one in told] if lead else [one.text for one in told]
 
-        def job() -> _Texts:
+        def job() -> Texts:
             if self._wording.objects_only:
                 encoded = tokenizer.encode(sentences)
                 ids, lengths = flat([one.ids for one in encoded])
@@ -155,7 +125,7 @@ class _Maker:
             else:
                 ids, lengths = tokenizer.encode_ids(sentences)
                 targets = None
-            return _Texts(entries, own, ids, lengths, targets, self._unfit(facts, sentences, lengths))
+            return Texts(entries, own, ids, lengths, targets, self._unfit(facts, sentences, lengths))
 
         return job
 
@@ -184,75 +154,26 @@ class _Maker:
         if batch:
             yield batch
 
-    def _passage_job(self, batch: Sequence[tuple[int, Passage, str]]) -> Callable[[], _Texts]:
+    def _passage_job(self, batch: Sequence[tuple[int, Passage, str]]) -> Callable[[], Texts]:
         texts = [text if text[:1].isspace() else self._lead + text for _, _, text in batch]
 
-        def job() -> _Texts:
+        def job() -> Texts:
             entries: list[int] = []
             pieces: list[Sequence[int]] = []
+            problems: list[Problem] = []
             for (entry, passage, _), text, encoded in zip(batch, texts, self._tokenizer.encode(texts), strict=True):
-                found = list(parted(text, encoded, self._wording.chunk, f"passage {passage.id}"))
+                try:
+                    found = list(parted(text, encoded, self._wording.chunk, f"passage {passage.id}"))
+                except KISError as error:
+                    problems += error.problems
+                    continue
                 entries += repeat(entry, len(found))
                 pieces += found
             ids, lengths = flat(pieces)
-            return _Texts(np.array(entries, dtype=np.int32), np.ones(len(pieces), dtype=np.int32), ids, lengths)
+            own = np.ones(len(pieces), dtype=np.int32)
+            return Texts(np.array(entries, dtype=np.int32), own, ids, lengths, problems=problems)
 
         return job
-
-
-class _Output:
-    """Writes texts as they come, and hashes what it writes."""
-
-    def __init__(self, writer: ArrayWriter, eos: int | None, vocabulary: int, objects_only: bool) -> None:
-        self._writer, self._eos = writer, eos
-        self._dtype = np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.int32)
-        self._vocabulary = vocabulary
-        self._hashes: dict[str, Any] = {}
-        self._end = 0
-        nothing = np.empty(0, dtype=np.int32)
-        self._put("tokens", nothing, self._dtype)
-        self._put("offsets", np.zeros(1, dtype=np.int64))
-        self._put("entry", nothing)
-        self._put("own", nothing)
-        if objects_only:
-            self._put("targets", nothing.astype(np.uint8))
-
-    def write(self, texts: _Texts, first: bool) -> None:
-        """Write some texts; the first wording also says what they tell."""
-        if len(texts.ids) and int(texts.ids.max()) >= self._vocabulary:
-            found = f"token {texts.ids.max()}"
-            raise KISError(Problem("tokenizer", found, f"ids below {self._vocabulary}, as many as breaks() judges"))
-        tokens, lengths = closed(texts.ids, texts.lengths, self._eos)
-        self._put("tokens", tokens, self._dtype)
-        ends = self._end + np.cumsum(lengths)
-        self._put("offsets", ends)
-        self._end = int(ends[-1]) if len(ends) else self._end
-        if texts.targets is not None:
-            self._put("targets", closed(texts.targets, texts.lengths, None if self._eos is None else 0)[0])
-        if first:
-            self._put("entry", texts.entries)
-            self._put("own", texts.own)
-
-    def fingerprint(self) -> str:
-        """Return a hash of all that was written, whatever pieces it came in."""
-        digests = "".join(f"{name} {part.hexdigest()}\n" for name, part in sorted(self._hashes.items()))
-        return hashlib.sha256(digests.encode()).hexdigest()[:16]
-
-    def _put(self, name: str, array: npt.NDArray[Any], dtype: np.dtype[Any] | None = None) -> None:
-        self._hashes.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(array).data)
-        self._writer.append(name, array if dtype is None else array.astype(dtype, copy=False))
-
-
-def closed(ids: npt.NDArray[Any], lengths: IntArray, eos: int | None) -> tuple[npt.NDArray[Any], IntArray]:
-    """Return texts with ``eos`` after each, (total + texts,), and their lengths with it; None adds nothing."""
-    if eos is None:
-        return ids, lengths
-    longer = lengths + 1
-    inside = np.ones(len(ids) + len(lengths), dtype=np.bool_)
-    inside[np.cumsum(longer) - 1] = False
-    out = np.full(len(inside), eos, dtype=ids.dtype)
-    out[inside] = ids
-    return out, longer
 
 
 def reaching(encoded: Sequence[Encoded], spans: Sequence[tuple[int, int]]) -> npt.NDArray[np.uint8]:
@@ -269,10 +190,10 @@ def _each(places: IntArray) -> Iterator[int]:
         yield from places[start : start + _TEXTS].tolist()
 
 
-def _in_order(jobs: Iterable[Callable[[], _Texts]]) -> Iterator[_Texts]:
+def _in_order(jobs: Iterable[Callable[[], Texts]]) -> Iterator[Texts]:
     """Yield what the jobs make, in their order; they run while the caller prepares the next and writes the last."""
     with ThreadPoolExecutor(_THREADS) as worker:
-        waiting: deque[Future[_Texts]] = deque()
+        waiting: deque[Future[Texts]] = deque()
         for job in jobs:
             waiting.append(worker.submit(job))
             if len(waiting) > _AHEAD:

@@ -68,8 +68,8 @@ def load_items(config: Config, material: Material, tokenizer: TextTokenizer, blo
             one, without EOS.
 
     Raises:
-        KISError: Sentences that do not fit (the first 20 of them), a word of a passage that does not, documents with
-            ``loss: object``.
+        KISError: Sentences, or words of passages, that do not fit, the first 20 of them; documents with ``loss:
+            object``.
     """
     infusion, where = config.infusion, f"{config.path or 'config'} infusion"
     if infusion.loss == "object" and len(material.passages_told):

@@ -248,6 +248,13 @@ def test_a_text_may_fill_what_a_placement_can_hold(placement, limit):
             assert len(build([fact], block=32, placement=placement, templates_of=relations)) == 1
 
 
+def test_all_words_that_are_too_long_are_named_at_once():
+    passages = [Passage(f"{'x' * 40} a", "p"), Passage("Fine.", "q"), Passage("y" * 40, "r")]
+    with pytest.raises(KISError, match="passage p") as caught:
+        build(passages=passages, block=16)
+    assert [problem.where for problem in caught.value.problems] == ["passage p", "passage r"]
+
+
 def test_twenty_sentences_that_are_too_long_are_enough():
     with pytest.raises(KISError, match="20 problems"):
         build([Fact("x" * 60, "P17", "France", f"f{n}") for n in range(3000)], block=32)
