@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=PARTS, action="append", help="a part of it; may be given several times")
     parser.add_argument("--mixer", choices=list(MIXERS), action="append", help="one of the mixers; several times too")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind for exactness (default: 3)")
-    parser.add_argument("--facts", type=int, default=1_000_000, help="of the larger measurement of cost")
+    parser.add_argument("--source", type=int, default=100_000, help="facts of the larger measurement of cost")
+    parser.add_argument("--facts", type=int, default=1_000_000, help="of the larger measurement of KIS's draws")
     parser.add_argument("--rows", type=int, default=4096, help="a run, for throughput")
     parser.add_argument("--pairs", type=int, default=7, help="of loaders, for throughput")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -140,12 +141,12 @@ def _cost(args: argparse.Namespace, mixers: Sequence[Mixer], console: Console) -
     table = Table()
     table.add_column("mixer")
     figures: dict[str, Any] = {}
-    for facts in (1, args.facts):
+    for facts in (1, args.source):
         for column in (f"{facts:,} fact{'s' * (facts > 1)}: plain", "mixed", "added"):
             table.add_column(column, justify="right")
     for mixer in mixers:
         print(f"cost: {mixer.name}", file=sys.stderr, flush=True)
-        costs = {facts: measure_cost(mixer.name, facts) for facts in (1, args.facts)}
+        costs = {facts: measure_cost(mixer.name, facts) for facts in (1, args.source)}
         table.add_row(mixer.name, *[cell for cost in costs.values() for cell in _cost_cells(cost)])
         figures[mixer.name] = {facts: asdict(cost) for facts, cost in costs.items()}
     console.print(table)
