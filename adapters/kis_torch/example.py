@@ -1,0 +1,118 @@
+"""One example of a plain loop's data, infused: a mapping as Trainers have them, or bare token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from kis_hf.splice import Splice, block_size
+from kis_plugin.config import Config
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.run import Infuser
+
+__all__ = ["Example", "first_example", "row_length"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """Puts a row's infused tokens into its example.
+
+    Attributes:
+        infuser: Says what goes where.
+        block: Tokens a row that are trained on, T. Bare rows may have T + 1, inputs and targets in one.
+        eos: Stands before a text at the start of such a row.
+        apart: Each infused text sees itself only.
+    """
+
+    infuser: Infuser
+    block: int
+    eos: int
+    apart: bool = False
+
+    def __call__(self, row: int, base: Any) -> Any:
+        """Return the example for ``row`` of the run, of the base one's type.
+
+        Raises:
+            KISError: A row of another length.
+        """
+        if isinstance(base, Mapping):
+            return Splice(self.infuser, self.block, self.apart)(row, base)
+        if not self.infuser.infused(row):
+            return base
+        ids = np.asarray(base)
+        if ids.shape not in ((self.block,), (self.block + 1,)):
+            expected = f"({self.block},) or ({self.block + 1},)"
+            raise KISError(Problem("dataset", f"ids of shape {ids.shape} at row {row} of the run", expected))
+        infused = self._infused(row, ids).astype(ids.dtype)
+        if isinstance(base, torch.Tensor):
+            return torch.from_numpy(infused)
+        return infused if isinstance(base, np.ndarray) else infused.tolist()
+
+    def _infused(self, row: int, ids: Any) -> Any:
+        shifted = len(ids) == self.block + 1
+        placed = self.infuser.place(row, ids[1:] if shifted else ids)
+        assert placed is not None
+        if not shifted:
+            return placed.joined(placed.tokens, ids)
+        begins = placed.pieces[0].told  # its first token has EOS to be predicted from
+        told = placed.joined(placed.tokens, ids[:-1] if begins else ids[1:])
+        return np.concatenate([[self.eos if begins else ids[0]], told])
+
+
+def first_example(dataset: Any) -> Any:
+    """Return one example of a dataset, leaving it as it was.
+
+    Raises:
+        KISError: No examples, or a stream that can be read once only.
+    """
+    if not isinstance(dataset, IterableDataset) and hasattr(dataset, "__getitem__"):
+        if not len(dataset):
+            raise KISError(Problem("dataset", "no rows", "at least one"))
+        return dataset[0]
+    first, second = iter(dataset), iter(dataset)
+    if first is second:
+        hint = "Give block, the tokens a row: looking at a row would take it out of the data."
+        raise KISError(Problem("dataset", "a stream that can be read once only", "one that iter() begins anew", hint))
+    for example in first:
+        return example
+    raise KISError(Problem("dataset", "no rows", "at least one"))
+
+
+def row_length(dataset: Any, block: int | None, config: Config) -> int:
+    """Return the tokens a row, T.
+
+    Args:
+        dataset: Examples are mappings with ``input_ids``, or bare ids.
+        block: What the loop says; one less than the length of bare rows that hold inputs and targets.
+        config: What is infused.
+
+    Raises:
+        KISError: Another length than ``block``, or settings that bare ids have no room for.
+    """
+    stream = isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
+    if stream and block is not None:
+        return block
+    example = first_example(dataset)
+    if isinstance(example, Mapping):
+        length = len(example["input_ids"]) if stream and "input_ids" in example else block_size(dataset)
+        lengths = [length]
+    else:
+        length = len(example)
+        lengths = [length, length - 1]
+        keys = {"loss": "all", "attention": "row"}
+        problems = [
+            Problem(f"infusion.{key}", getattr(config.infusion, key), f"{plain}, where examples are bare token ids")
+            for key, plain in keys.items()
+            if getattr(config.infusion, key) != plain
+        ]
+        if problems:
+            raise KISError(problems)
+    if block is not None and block not in lengths:
+        expected = " or ".join(map(str, lengths)) + f", with rows of {length} tokens"
+        raise KISError(Problem("block", f"{block}", expected))
+    return block or length

@@ -1,0 +1,271 @@
+"""``KnowledgeInfusion`` for a plain loop: what the loop does, told to a KIS session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from kis_hf.apart import keep_apart
+from kis_hf.model import HFModelView, parameter_counts
+from kis_plugin.config import Config, config_from, load_config
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hookspecs import hookimpl
+from kis_plugin.host_log import host_metrics
+from kis_plugin.identity import new_run_id, versions
+from kis_plugin.rows import InfusedDataset
+from kis_plugin.run import TrainingRun
+from kis_plugin.runlog import Record
+from kis_plugin.sentences import HFTokenizer, TextTokenizer
+from kis_plugin.session import Session
+from kis_torch.example import Example, row_length
+from kis_torch.ranks import rank_and_size, same_on_all_ranks, sum_over_ranks
+from kis_torch.sampler import InfusionSampler
+from kis_torch.stream import InfusedIterableDataset
+
+__all__ = ["KnowledgeInfusion"]
+
+
+class KnowledgeInfusion:
+    """Infuses knowledge into a loop of your own, measures retention, writes the run log.
+
+    Making one evaluates the model before the first step; every rank makes one. A step takes ``accumulation`` batches
+    of ``batch_size`` rows on each rank.
+
+    Args:
+        config: Path of a ``kis.yaml``, or its contents as a mapping.
+        tokenizer: A fast one of ``transformers`` with an EOS token, or any ``kis_plugin.sentences.TextTokenizer``.
+        model: Called with ids (B, T), gives logits (B, T, V) or an object with ``.logits``.
+        dataset: The data; examples are mappings with ``input_ids`` (T,), or bare ids (T,) or (T + 1,).
+        batch_size: Rows of a batch on one rank.
+        steps: Optimizer steps of the whole run.
+        accumulation: Batches of one step on one rank.
+        block: Tokens a row that are trained on, T: by default all of a row. Give one less than the length of rows that
+            hold inputs and targets, ``x, y = row[:-1], row[1:]``.
+        rank: By default that of ``torch.distributed``.
+        world_size: Likewise.
+        logits: What to ask the model with, if not ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
+        log: Called on rank 0 with a step and its retention, for a log of your own.
+        resumed: What ``save()`` gave, to go on from there.
+
+    Raises:
+        KISError: Anything that would make the counts wrong, before anything is trained.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Mapping[str, Any],
+        tokenizer: Any,
+        model: nn.Module,
+        dataset: Any,
+        *,
+        batch_size: int,
+        steps: int,
+        accumulation: int = 1,
+        block: int | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        logits: Callable[[torch.Tensor], Any] | None = None,
+        log: Callable[[int, Mapping[str, float]], None] | None = None,
+        resumed: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.config: Config = config_from(config) if isinstance(config, Mapping) else load_config(Path(config))
+        self._rank, self._ranks = rank_and_size(rank, world_size)
+        self._batch_size, self._accumulation = batch_size, accumulation
+        self._numbers = {"rows_per_batch": batch_size * self._ranks, "batches_per_step": accumulation}
+        _refuse_other_numbers(self._numbers, resumed)
+        self.step: int = resumed["step"] if resumed else 0
+        """Optimizer steps done."""
+        self.batches = self.step * accumulation
+        """Batches that this rank was trained on."""
+        self._total = steps * accumulation
+        self._block = row_length(dataset, block, self.config)
+        text = tokenizer if hasattr(tokenizer, "encode_ids") else HFTokenizer(tokenizer)
+        self._eos = text.eos
+        self._sampler: InfusionSampler | None = None
+        self._undo = keep_apart(getattr(model, "module", model)) if self._apart else lambda: None
+        run = self._run(text, getattr(model, "module", model), steps, logits, resumed)
+        self.session = Session(run, resumed, host=[_Log(log)] if log else [])
+        if not self.step:
+            self.session.step_end(0)
+
+    def loader(self, dataset: Any, sampler: Any = None, shuffle: bool = True, **keys: Any) -> Iterator[Any]:
+        """Yield the batches that are left of the run, pass after pass.
+
+        Args:
+            dataset: Map-style or iterable.
+            sampler: An order of your own for a map-style one: the same on every rank.
+            shuffle: Else deal a map-style one in a seeded order, anew in each pass.
+            keys: For ``torch.utils.data.DataLoader``: ``num_workers``, ``collate_fn``, ``pin_memory``.
+        """
+        base: Any = self.dataset(dataset)
+        keys |= {"batch_size": self._batch_size}
+        if not isinstance(base, IterableDataset):
+            keys |= {"sampler": self.sampler(dataset if sampler is None else sampler, shuffle), "drop_last": True}
+        loader: DataLoader[Any] = DataLoader(base, **keys)
+        left = self._total - self.batches
+        while left:
+            for batch in loader:
+                yield batch
+                left -= 1
+                if not left:
+                    return
+
+    def dataset(self, base: Any) -> InfusedDataset | InfusedIterableDataset:
+        """Return your dataset infused: a map-style one needs ``sampler()`` beside it."""
+        example = Example(self.session.infuser, self._block, self._eos, self._apart)
+        if isinstance(base, IterableDataset) or not hasattr(base, "__getitem__"):
+            return InfusedIterableDataset(
+                base, example, self._total, self._batch_size, self._rank, self._ranks, self.batches
+            )
+        return InfusedDataset(base, example)
+
+    def sampler(self, source: Any, shuffle: bool = True) -> InfusionSampler:
+        """Return the sampler of this rank, standing where training stands.
+
+        Args:
+            source: The dataset, or a sampler whose order is kept.
+            shuffle: Deal a dataset in a seeded order.
+        """
+        seed = self.config.seed
+        self._sampler = InfusionSampler(source, self._batch_size, self._rank, self._ranks, shuffle, seed)
+        self._sampler.advance(self.batches)
+        return self._sampler
+
+    def batch(self, batch: Any) -> None:
+        """Say that the model was trained on a batch: ids (B, T) or (B, T + 1), or a mapping with ``input_ids``.
+
+        Raises:
+            KISError: More batches than the run has, or one of another shape.
+        """
+        ids = batch["input_ids"] if isinstance(batch, Mapping) else batch
+        ids = np.asarray(ids.detach().cpu() if isinstance(ids, torch.Tensor) else ids, dtype=np.int64)
+        shapes = [(self._batch_size, self._block), (self._batch_size, self._block + 1)]
+        if ids.shape not in shapes or self.batches >= self._total:
+            found = f"batch {self.batches + 1}, of shape {ids.shape}"
+            raise KISError(Problem("batch()", found, f"{self._total} batches in all, each {shapes[0]} or {shapes[1]}"))
+        first = (self.batches * self._ranks + self._rank) * self._batch_size
+        self.session.rows_drawn(range(first, first + self._batch_size))
+        self.session.batch(ids[:, -self._block :])
+        self.batches += 1
+        if self._sampler is not None:
+            self._sampler.advance()
+
+    def step_end(self, step: int) -> None:
+        """Say that ``step`` optimizer steps are done. Every rank.
+
+        Raises:
+            KISError: Another step than comes next, or batches that were not told of.
+        """
+        due = step * self._accumulation
+        if step != self.step + 1 or self.batches != due:
+            found = f"step {step} after step {self.step}, and {self.batches} batches"
+            hint = "Call batch() for every batch that is trained on."
+            raise KISError(Problem("step_end()", found, f"step {self.step + 1} after {due} batches", hint))
+        self.step = step
+        self.session.step_end(step)
+
+    def loss(self, step: int, split: str, value: float) -> None:
+        """Take a loss on general text, nats per token, to the run log: it shows what is forgotten."""
+        self.session.loss(step, split, value)
+
+    def save(self) -> dict[str, Any]:
+        """Return what goes into your checkpoint, as JSON values, right after a step. Every rank."""
+        self.session.save(self.step)
+        return {**self.session.state(), "host": self._numbers, "step": self.step}
+
+    def end(self) -> None:
+        """Count, write the last line. Every rank; a second call does nothing."""
+        self._undo()
+        self.session.end(self.step)
+
+    def __enter__(self) -> KnowledgeInfusion:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:  # ranks would wait for one that failed
+            self.end()
+
+    @property
+    def _apart(self) -> bool:
+        return self.config.infusion.attention == "sentence"
+
+    def _run(
+        self,
+        tokenizer: TextTokenizer,
+        model: nn.Module,
+        steps: int,
+        logits: Callable[[torch.Tensor], Any] | None,
+        resumed: Mapping[str, Any] | None,
+    ) -> TrainingRun:
+        total, non_embedding = parameter_counts(model)
+        run_id = resumed["run_id"] if resumed else same_on_all_ranks(new_run_id("torch", total, self.config))
+        return TrainingRun(
+            config=self.config,
+            tokenizer=tokenizer,
+            model=_View(model, logits or model),
+            framework="torch",
+            run_id=run_id,
+            folder=self.config.run_log / run_id,
+            params=total,
+            params_non_embedding=non_embedding,
+            rows=self._total * self._batch_size * self._ranks,
+            block=self._block,
+            steps=steps,
+            start_step=self.step,
+            rank=self._rank,
+            world_size=self._ranks,
+            versions=versions("torch"),
+            sum_over_ranks=partial(sum_over_ranks, device=next(model.parameters()).device),
+        )
+
+
+class _View:
+    """The model as probes see it."""
+
+    def __init__(self, model: nn.Module, ask: Callable[[torch.Tensor], Any]) -> None:
+        self._model, self._ask = model, ask
+
+    def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
+        """Return next-token logits."""
+        answer = self._ask(input_ids.to(next(self._model.parameters()).device))
+        logits: torch.Tensor = getattr(answer, "logits", answer)
+        return logits
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leave modes and random state as they were."""
+        with HFModelView(self._model).evaluating():
+            yield
+
+
+class _Log:
+    """Takes retention to the loop's own log."""
+
+    def __init__(self, log: Callable[[int, Mapping[str, float]], None]) -> None:
+        self._log = log
+
+    @hookimpl
+    def kis_metrics(self, records: Sequence[Record]) -> None:
+        """Log retention series under ``retention/<series>``."""
+        if metrics := host_metrics(records):
+            self._log(int(getattr(records[0], "step", 0)), metrics)
+
+
+def _refuse_other_numbers(numbers: Mapping[str, int], resumed: Mapping[str, Any] | None) -> None:
+    if resumed is None:
+        return
+    problems = [
+        Problem(f"resume at step {resumed['step']}: {name}", f"{now}", f"{resumed['host'][name]} as before")
+        for name, now in numbers.items()
+        if now != resumed["host"][name]
+    ]
+    if problems:
+        raise KISError(problems)

@@ -1,0 +1,47 @@
+"""The processes of a plain loop: those of ``torch.distributed``, or what the loop says."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import distributed
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.seeded import IntArray
+
+__all__ = ["rank_and_size", "same_on_all_ranks", "sum_over_ranks"]
+
+
+def rank_and_size(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Return what was given, else what ``torch.distributed`` says, else one process.
+
+    Raises:
+        KISError: A rank without a world size or the reverse, or one outside of it.
+    """
+    if rank is None and world_size is None:
+        return (distributed.get_rank(), distributed.get_world_size()) if _several() else (0, 1)
+    if rank is None or world_size is None or not 0 <= rank < world_size:
+        raise KISError(Problem("rank, world_size", f"{rank}, {world_size}", "both, the rank below the world size"))
+    return rank, world_size
+
+
+def same_on_all_ranks(text: str) -> str:
+    """Return rank 0's text on every rank."""
+    if not _several():
+        return text
+    texts = [text]
+    distributed.broadcast_object_list(texts)
+    return texts[0]
+
+
+def sum_over_ranks(array: IntArray, device: torch.device) -> IntArray:
+    """Sum an array over all ranks, on the device that they reach each other with."""
+    if not _several():
+        return array
+    summed = torch.from_numpy(array.copy()).to(device)
+    distributed.all_reduce(summed)
+    return np.asarray(summed.cpu().numpy(), dtype=np.int64)
+
+
+def _several() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
