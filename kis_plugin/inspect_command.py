@@ -110,7 +110,8 @@ def _amounts(report: InspectReport) -> Iterator[tuple[str, str]]:
     parts = "" if report.items == report.facts + report.passages else f" in {report.items:,} pieces"
     yield "asked for", asked
     yield "told", f"{report.facts:,} facts, {report.passages:,} passages{parts}; wordings: {report.wordings}"
-    yield "exposures", f"{report.exposures:,}: {even}, {report.frequency:.4g} on average"
+    mean = f"{report.frequency:,.2f}".rstrip("0").rstrip(".")
+    yield "exposures", f"{report.exposures:,}: {even}, {mean} on average"
     yield "infused tokens", f"{report.infused_tokens:,}"
     yield "share of all tokens", f"{report.share:.4%}"
     yield "infused rows", f"{report.infused_rows:,} of {report.rows:,}"
@@ -120,7 +121,7 @@ def _amounts(report: InspectReport) -> Iterator[tuple[str, str]]:
 
 def _scale(report: InspectReport) -> str:
     top = f"the highest is {max(report.density, default=0.0):.2%} of the rows there"
-    return top if report.every == 1 else f"{top}; counted on every {report.every}th row"
+    return top if report.every == 1 else f"{top}; one row in {report.every:,} is counted"
 
 
 def _show_examples(out: Console, report: InspectReport, whole: bool) -> None:
@@ -155,7 +156,7 @@ def _stretches(example: ExampleRow, marks: tuple[str, str], whole: bool) -> Iter
 
 
 def _short(stretch: Stretch, whole: bool) -> str:
-    text = " ".join(stretch.text.split())
+    text = "".join(letter if letter.isprintable() else "�" for letter in " ".join(stretch.text.split()))
     return text if whole or len(text) <= LETTERS_SHOWN else f"{text[: LETTERS_SHOWN - 40]} ... {text[-36:]}"
 
 

@@ -105,7 +105,7 @@ class InspectReport:
         settings: The other keys of ``infusion`` that matter here, as text.
         relations: What each relation gets, most tokens first.
         density: For each of 64 equal parts of the run the fraction of its rows that are infused.
-        every: The density is counted on every so many-th row; 1 for all rows.
+        every: Of so many rows one is looked at for the density; 1 for all rows.
         examples: Some infused rows, ten by default, evenly over the infused ones.
         schedule_hash: As the run log will have it.
         warnings: What one should know, one line each.

@@ -110,7 +110,7 @@ def test_of_a_long_run_every_nth_row_is_counted_and_that_is_said(monkeypatch):
     assert report.every == 5
     assert sum(report.density) / 64 == pytest.approx(report.infused_rows / 4500, rel=0.1)
     assert len(report.examples) == 10
-    assert "; counted on every 5th row" in kis("--rows", "4500", "--block", str(BLOCK)).stdout
+    assert "; one row in 5 is counted" in kis("--rows", "4500", "--block", str(BLOCK)).stdout
 
 
 @pytest.mark.parametrize("placement", ["rows", "inline"])
@@ -169,6 +169,15 @@ def test_what_is_shown():
     report = report_of(frequency=3, schedule="spaced")
     assert f"  schedule hash         {report.schedule_hash}\n" in shown
     assert f"  infused rows          {report.infused_rows:,} of 600\n" in shown
+
+
+def test_what_is_told_cannot_command_the_terminal(here):
+    (here / "notes.txt").write_text("A red \x1b[31mfox ran. " * 4)
+    Path("kis.yaml").write_text('{"knowledge": "notes.txt", "infusion": {"frequency": 2}}')
+    shown = kis("--rows", "60", "--block", "128")
+    assert shown.exit_code == 0, shown.stderr
+    assert "A red �[31mfox ran." in shown.stdout
+    assert "\x1b" not in shown.stdout
 
 
 def test_long_rows_are_cut_short_unless_asked_for_whole(here):
