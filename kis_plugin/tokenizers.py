@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
@@ -13,31 +15,35 @@ __all__ = ["load_tokenizer"]
 
 _FILE = "tokenizer.json"
 _CONFIG = "tokenizer_config.json"
+_LITGPT = ("model_config.yaml", "lit_config.json")  # what makes a folder a checkpoint of LitGPT
 
 
 def load_tokenizer(name: str) -> TextTokenizer:
-    """Load the tokenizer of a run outside of it.
+    """Load the tokenizer of a run outside of it, as the run's host would.
 
     Args:
         name: A folder that holds one (of a model, or a checkpoint of LitGPT), a ``tokenizer.json``, or a name on the
             Hugging Face hub.
 
     Raises:
-        KISError: There is none, it cannot be used, or ``transformers`` is not installed.
+        KISError: There is none, it cannot be used, or what would load it is not installed.
     """
-    where = f"--tokenizer {name}"
+    where, path = f"--tokenizer {name}", Path(name)
+    if path.is_file() and path.name == _FILE and (path.parent / _CONFIG).is_file():
+        path = path.parent
+    litgpt = any((path / mark).is_file() for mark in _LITGPT)
+    files = (_FILE,) if litgpt else (_FILE, _CONFIG, "tokenizer.model")
+    if path.is_dir() and not any((path / file).is_file() for file in files):
+        what = "a checkpoint of LitGPT" if litgpt else "a folder"
+        raise KISError(Problem(where, f"{what} without a tokenizer", f"a folder with {_FILE}"))
+    needed = "tokenizers" if litgpt else "transformers"
     try:
-        import transformers
+        library = import_module(needed)
     except ImportError as error:
-        hint = "pip install 'kis-plugin[hf]'; checkpoints of LitGPT, too, are read with it."
-        raise KISError(Problem(where, f"no transformers ({error})", "it, to load a tokenizer with", hint)) from error
-    path = Path(name)
-    if path.is_file():
-        path = path.parent if path.name == _FILE and (path.parent / _CONFIG).is_file() else path
-    elif path.is_dir() and not any((path / file).is_file() for file in (_FILE, _CONFIG, "tokenizer.model")):
-        raise KISError(Problem(where, "a folder without a tokenizer", f"a folder with {_FILE}"))
+        hint = f"pip install {'kis-plugin[litgpt]' if litgpt else 'kis-plugin[hf]'!r}"
+        raise KISError(Problem(where, f"no {needed} ({error})", "it, to load a tokenizer with", hint)) from error
     try:
-        tokenizer = _load(transformers, path, name)
+        tokenizer = _as_litgpt(library, path) if litgpt else _as_transformers(library, path, name)
     # tokenizers raises Exception itself for a file that is none
     except Exception as error:
         found = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -46,7 +52,16 @@ def load_tokenizer(name: str) -> TextTokenizer:
     return HFTokenizer(tokenizer)
 
 
-def _load(transformers: Any, path: Path, name: str) -> Any:
+def _as_litgpt(tokenizers: Any, folder: Path) -> Any:
+    """Read ``tokenizer.json`` itself, as LitGPT does: transformers may change it, and with it the cache's key."""
+    backend = tokenizers.Tokenizer.from_file(str(folder / _FILE))
+    token = _read(folder / _CONFIG).get("eos_token")
+    token = token.get("content") if isinstance(token, dict) else token
+    eos = _eos_of(folder) if token is None else backend.token_to_id(token)
+    return SimpleNamespace(is_fast=True, backend_tokenizer=backend, eos_token_id=eos)
+
+
+def _as_transformers(transformers: Any, path: Path, name: str) -> Any:
     if path.is_file():
         return transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(path) if path.is_dir() else name)
@@ -57,8 +72,13 @@ def _load(transformers: Any, path: Path, name: str) -> Any:
 
 def _eos_of(folder: Path) -> int | None:
     """Return the EOS that only ``generation_config.json`` names, as in some checkpoints."""
-    try:
-        token = json.loads((folder / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
-    except (OSError, ValueError):
-        return None
+    token = _read(folder / "generation_config.json").get("eos_token_id")
     return token if isinstance(token, int) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found if isinstance(found, dict) else {}
