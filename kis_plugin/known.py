@@ -27,7 +27,7 @@ from kis_plugin.probes import Question, QuestionMaker
 from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray, mix
 
-__all__ = ["BoolArray", "decide_known", "known_facts", "known_state", "saved_known"]
+__all__ = ["BoolArray", "decide_known", "keep_known", "known_facts", "known_state", "saved_known"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -40,7 +40,7 @@ _ROUNDING = 1e-3  # nats; sums of log-probabilities agree no better
 def decide_known(run: TrainingRun, material: Material, resumed: Mapping[str, Any] | None) -> BoolArray | None:
     """Ask before the first step; at a resume read what was found then. Every rank calls it, all get the same.
 
-    What was found is kept in ``known.npz`` of the run's folder, by rank 0.
+    What was found has to be kept with ``keep_known`` when the run is sure to begin.
 
     Args:
         run: The run, its model ready to be asked.
@@ -61,7 +61,6 @@ def decide_known(run: TrainingRun, material: Material, resumed: Mapping[str, Any
     if resumed is None:
         mask = known_facts(run, material, material.infused)
         if run.rank == 0:
-            _save(run.folder, mask)
             share = f"{mask.mean():.1%}" if len(mask) else "none"
             run.narrate(f"kis: the model knows {mask.sum():,} of {len(mask):,} facts before the first step ({share}).")
         return mask
@@ -88,7 +87,7 @@ def known_state(mask: BoolArray | None) -> dict[str, Any]:
 
 
 def saved_known(run: TrainingRun, facts: int) -> BoolArray | None:
-    """Return what ``decide_known`` kept, (facts,), as rank 0 finds it; None if it is not there. Every rank calls it."""
+    """Return what ``keep_known`` kept, (facts,), as rank 0 finds it; None if it is not there. Every rank calls it."""
     found = np.zeros(facts + 1, dtype=np.int64)  # the first says that there is one
     path = run.folder / FILE_NAME
     if run.rank == 0 and path.is_file():
@@ -193,7 +192,8 @@ def _right(logprobs: npt.NDArray[np.float64]) -> BoolArray:
     return wins
 
 
-def _save(folder: Path, mask: BoolArray) -> None:
+def keep_known(folder: Path, mask: BoolArray) -> None:
+    """Write ``known.npz`` into the run's folder, whole or not at all. Rank 0 only."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{FILE_NAME}.{os.getpid()}.partial"
     try:

@@ -7,13 +7,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import binomtest
 
 from kis_plugin import runlog
 from kis_plugin.config import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
-from kis_plugin.known import saved_known
+from kis_plugin.known import keep_known
 from kis_plugin.material import Material, load_material
 from kis_plugin.options import OptionSets
 from kis_plugin.probes import Question
@@ -42,6 +43,7 @@ class Retention:
         self._prepared: PreparedQuestions | None = None
         self._asker: Asker | None = None
         self._phase = -1
+        self._known: npt.NDArray[np.bool_] | None = None  # (infused facts,)
         self._told: set[str] = set()  # notes that the user has had
 
     @hookimpl(trylast=True)  # what is told has been settled by then
@@ -51,7 +53,12 @@ class Retention:
         Raises:
             KISError: There are facts, and nothing can be asked of them.
         """
-        self._asker = _asker(run)
+        material, told = load_material(run.config), run.told()
+        told = material.infused if told is None else told
+        if run.config.infusion.skip_known:
+            self._known = ~np.isin(material.infused, told, assume_unique=True)
+        known = material.infused[:0] if self._known is None else material.infused[self._known]
+        self._asker = Asker(run.config, material, told, known)
         self._prepare(run, run.start_step)
         if self._prepared is not None:
             counts = ", ".join(f"{len(rows)} {name}" for name, rows in self._series.items())
@@ -63,6 +70,12 @@ class Retention:
         """Say how many options a probe has and how many probes each series, at the beginning."""
         probes = {name: len(rows) for name, rows in self._series.items()}
         return {"options": run.config.retention.probes.options, "probes": probes}
+
+    @hookimpl
+    def kis_metrics(self, run: TrainingRun, records: Sequence[runlog.Record]) -> None:
+        """Keep what was known when the run log begins: by then nothing refuses the run any more."""
+        if self._known is not None and any(isinstance(record, runlog.Run) for record in records):
+            keep_known(run.folder, self._known)
 
     @hookimpl
     def kis_step_end(self, run: TrainingRun, step: int) -> None:
@@ -112,18 +125,6 @@ class Retention:
             if run.rank == 0 and line not in self._told:
                 run.narrate(f"kis: {line}.".replace("..", "."))
         self._told |= set(lines)
-
-
-def _asker(run: TrainingRun) -> Asker:
-    """Return what asks about the facts that the run tells, and those that it does not as the model knew them."""
-    material = load_material(run.config)
-    told, known = run.told(), np.empty(0, dtype=np.int64)
-    if run.config.infusion.skip_known:
-        mask = saved_known(run, len(material.infused))
-        if mask is not None:
-            known = material.infused[mask]
-    told = material.infused if told is None else told
-    return Asker(run.config, material, np.setdiff1d(told, known, assume_unique=True), known)
 
 
 def evaluation_steps(every: float, steps: int, start_step: int = 0) -> frozenset[int]:

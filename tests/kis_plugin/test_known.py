@@ -8,7 +8,7 @@ from knowing import Knowing, Words
 from kis_plugin.config import Config, InfusionConfig, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge import Fact, Knowledge, Templates
-from kis_plugin.known import decide_known, known_facts, known_state, saved_known
+from kis_plugin.known import decide_known, keep_known, known_facts, known_state, saved_known
 from kis_plugin.material import Material
 from kis_plugin.run import TrainingRun
 from kis_plugin.sentences import render
@@ -116,7 +116,6 @@ def test_rank_0_decides_for_all(tmp_path):
     assert decide_known(other, material_of(), None).tolist() == mask.tolist() == [n < 20 for n in range(40)]
     assert not any(array.any() for array in mine)
     assert next(told, None) is None
-    assert not (tmp_path / "other").exists()
 
 
 def test_without_skip_known_nothing_is_asked_or_written(tmp_path):
@@ -133,6 +132,8 @@ def begun(tmp_path):
     run.model.learn(render(statement, fact) for fact in FACTS[5:17] for statement in TEMPLATES.statements)
     mask = decide_known(run, material_of(), None)
     assert mask.sum() == 12
+    assert not run.folder.exists()  # the run may be refused yet
+    keep_known(run.folder, mask)
     return replace(run, start_step=4), mask, known_state(mask)
 
 

@@ -167,3 +167,10 @@ def test_a_resume_without_what_was_known_is_refused(half_taught, tmp_path):
     (folder / "known.npz").unlink()
     with pytest.raises(KISError, match=r"resume at step 7: .*known\.npz: found no file"):
         trained(half_taught, tmp_path, resume=True)
+
+
+def test_a_run_that_is_refused_leaves_nothing_behind(half_taught, tmp_path):
+    infusion = {"frequency": 10_000, "skip_known": True}
+    with pytest.raises(KISError):
+        trained(half_taught, tmp_path, infusion=infusion)
+    assert not (tmp_path / "runs").exists()
