@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ def _through_cache(source: Any, path: Path, files: list[Path], folder: Path, wat
     before = _stamps(files)
 
     def build(writer: Writer) -> None:
+        if watch is unwatched:
+            sys.stderr.write(f"kis: reading {path} into {folder}, this once (kis prepare does it ahead)\n")
         write_knowledge(writer, source.stream(path), lambda count: watch("entries", count))
         if _stamps(files) != before:
             raise KISError(Problem(str(path), "a file that changed while it was read", "one that stays as it is"))

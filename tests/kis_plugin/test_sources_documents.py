@@ -46,6 +46,15 @@ def test_a_text_file_is_one_document_unless_form_feeds_part_it():
     )
 
 
+def test_form_feeds_part_documents_wherever_they_stand():
+    path = write("a.txt", "\f One.\fTwo.\n\n \f\f\nThree,\r\nand more.\f")
+    assert read_knowledge(path).passages == (
+        Passage("One.", "a.txt:1"),
+        Passage("Two.", "a.txt:2"),
+        Passage("Three,\nand more.", "a.txt:3"),
+    )
+
+
 def test_a_folder_of_text_files_is_read_by_name():
     write("docs/b.txt", "Two.")
     write("docs/a.txt", "One.")

@@ -165,6 +165,13 @@ def test_a_second_start_reads_neither_facts_nor_bytes(file, monkeypatch):
 
 
 @pytest.mark.usefixtures("all_large")
+def test_whoever_reads_it_says_so_once(file, capsys):
+    for expected in ("kis: reading facts.jsonl into cache, this once (kis prepare does it ahead)\n", ""):
+        load_knowledge(file, Path("cache"))
+        assert capsys.readouterr().err == expected
+
+
+@pytest.mark.usefixtures("all_large")
 def test_the_same_bytes_elsewhere_are_hashed_but_not_read_again(file):
     load_knowledge(file, Path("cache"))
     Path("copy").mkdir()
