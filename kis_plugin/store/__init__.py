@@ -107,12 +107,15 @@ def _key(source: Source, files: list[Path], watch: Watch = unwatched) -> dict[st
     """Return what the columns of some files depend on: who reads them, and every byte of them."""
     digest, count = hashlib.sha256(), 0
     for file in files:
-        digest.update(f"{file.name} {file.stat().st_size} ".encode(errors="surrogateescape"))
-        with file.open("rb") as opened:
-            while piece := opened.read(_READ):
-                digest.update(piece)
-                count += len(piece)
-                watch("bytes", count)
+        try:
+            digest.update(f"{file.name} {file.stat().st_size} ".encode(errors="surrogateescape"))
+            with file.open("rb") as opened:
+                while piece := opened.read(_READ):
+                    digest.update(piece)
+                    count += len(piece)
+                    watch("bytes", count)
+        except OSError as error:
+            raise KISError(Problem(str(file), error.strerror or str(error), "a file that can be read")) from error
     return {"source": _name(source), "version": _VERSION, "sha256": digest.hexdigest()}
 
 

@@ -18,6 +18,7 @@ from kis_plugin.cache import prepared
 from kis_plugin.codes import coded, sample
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge import Fact, Knowledge, Passage
+from kis_plugin.sources.triples import TripleSource
 from kis_plugin.store import load_knowledge
 from kis_plugin.store.columns import fingerprint, write_knowledge
 from kis_plugin.store.tables import FactTable, Part, PassageTable
@@ -215,6 +216,16 @@ def test_a_file_that_changes_while_it_is_read_is_refused(file):
 
     with pytest.raises(KISError, match="changed while it was read"):
         load_knowledge(file, Path("cache"), watch=watch)
+
+
+@pytest.mark.usefixtures("all_large")
+def test_a_file_that_may_not_be_read_is_refused(file, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(KISError, match=r"facts\.jsonl: found Permission denied, expected a file that can be read"):
+        store._key(TripleSource(), [file])
 
 
 @pytest.mark.usefixtures("all_large", "here")
