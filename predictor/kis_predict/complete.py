@@ -43,14 +43,16 @@ class Completion:
         Raises:
             KISError: Every value that no run can have.
         """
-        beside = Beside(found.folder, root, self._load)
+        beside = Beside(found.folder, found.near, root, self._load)
         told = {**beside.sidecar(), **found.values, **self._mapped(found, beside)}
         status = _status(told, found)
         if status not in (None, "completed"):
-            return LeftOut(found.source, "did not complete")
+            return LeftOut(found.source, "the run did not complete")
         missing = [name for name in REQUIRED if told.get(name) is None]
         if missing:
-            return LeftOut(found.source, f"give no {', '.join(missing)} (--map, or a {SIDECAR} beside them)")
+            return LeftOut(
+                found.source, f"no {', '.join(missing)}: give them by --map, or by a {SIDECAR} beside the log"
+            )
         warnings = found.warnings
         if status is None:
             warnings = (*warnings, f"{found.source}: does not say whether the run completed; taken as if it did")
@@ -63,11 +65,16 @@ class Completion:
                 f"--map {name}={self.mapping[name]}",
                 f"none of that name in {self.runs} log{'s' if self.runs != 1 else ''}, nor beside",
                 "a key of the log, or FILE.KEY for FILE.json or FILE.yaml beside it",
-                nearest(self.mapping[name], list(self.keys)[:200]) if self.keys else "",
+                self._hint(self.mapping[name]),
             )
             for name, runs in self.nowhere.items()
             if self.runs and len(runs) == self.runs
         ]
+
+    def _hint(self, path: str) -> str:
+        close = nearest(path, self.keys)
+        some = [key for key in self.keys if not key.startswith("stateful_callbacks.")][:12]
+        return close if close.startswith("Did") else f"Keys of the log: {', '.join(some)} ..." if some else ""
 
     def _mapped(self, found: ForeignRun, beside: Beside) -> dict[str, object]:
         self.runs += 1

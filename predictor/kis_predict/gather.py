@@ -19,6 +19,7 @@ from kis_predict.mapping import wanted_names
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.foreign import ForeignRun, LeftOut
 from kis_predict.remote import fetch, is_url
+from kis_predict.same_run import Found, once
 
 __all__ = ["Gathered", "gather"]
 
@@ -48,15 +49,6 @@ class _Log:
     shown: tuple[str, str] = ("", "")
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A run, the format it was logged in, and what was logged if that had to be completed."""
-
-    run: ObservedRun
-    format: str
-    foreign: ForeignRun | None
-
-
 def gather(
     places: Sequence[str | Path],
     readers: Mapping[str, LogReader],
@@ -81,21 +73,24 @@ def gather(
         problems: list[Problem] = []
         logs = list(_logs(places, _with_mapping(readers, mapping), mapping, problems, narrate, stack))
         completion = Completion(mapping)
-        runs: list[_Found] = []
+        runs: list[Found] = []
         left_out: list[LeftOut] = []
+        lacking: list[tuple[LeftOut, ForeignRun]] = []
         for log in logs:
             try:
                 for item in _read(log, completion):
-                    if isinstance(item, LeftOut):
-                        left_out.append(item)
-                    else:
+                    if isinstance(item, Found):
                         runs.append(item)
+                    elif item[1] is None:
+                        left_out.append(item[0])
+                    else:
+                        lacking.append((item[0], item[1]))
             except KISError as error:
                 problems.extend(_shown(problem, log) for problem in error.problems)
             except OSError as error:
                 problems.append(_shown(Problem(str(log.paths[0]), str(error.strerror or error), "a readable log"), log))
     problems += completion.unused()
-    kept, twice = _once(runs)
+    kept, twice = once(runs, lacking)
     notes = [*_folded(left_out), *_folded(twice), *_elsewhere(completion)]
     if len(problems) > SHOWN:
         more = Problem("--logs", f"{len(problems) - SHOWN:,} more problems", "none", "Mend those above first.")
@@ -173,7 +168,7 @@ def _claims(reader: Any, path: Path, problems: list[Problem]) -> bool:
         return False
 
 
-def _read(log: _Log, completion: Completion) -> Iterator[_Found | LeftOut]:
+def _read(log: _Log, completion: Completion) -> Iterator[Found | tuple[LeftOut, ForeignRun | None]]:
     """Yield what the reader finds, foreign runs completed, under the names that the user knows."""
     merges = hasattr(log.reader, "together")
     found: Iterable[Any] = log.reader.read_together(log.paths) if merges else log.reader.read(log.paths[0])
@@ -181,43 +176,17 @@ def _read(log: _Log, completion: Completion) -> Iterator[_Found | LeftOut]:
         run = completion.complete(item, log.root) if isinstance(item, ForeignRun) else item
         if log.shown[0]:
             run = replace(run, source=run.source.replace(*log.shown))
+        foreign = item if isinstance(item, ForeignRun) else None
         if isinstance(run, LeftOut):
-            yield run
+            yield run, foreign
             continue
         if log.shown[0]:
             run = replace(run, warnings=tuple(line.replace(*log.shown) for line in run.warnings))
-        yield _Found(run, log.reader.name, item if isinstance(item, ForeignRun) else None)
+        yield Found(run, log.reader.name, foreign)
 
 
 def _shown(problem: Problem, log: _Log) -> Problem:
     return replace(problem, where=problem.where.replace(*log.shown)) if log.shown[0] else problem
-
-
-def _once(runs: Sequence[_Found]) -> tuple[list[ObservedRun], list[LeftOut]]:
-    """Leave out what a framework logged of a run that is there already, in another format.
-
-    That is one whose KIS run log is there too, or one with the same N, D, F and seed in a folder that holds the other's
-    or lies in it.
-    """
-    own = {Path(found.run.source).parent.name for found in runs if found.foreign is None}
-    kept: list[ObservedRun] = []
-    twice: list[LeftOut] = []
-    there: dict[tuple[object, ...], list[tuple[_Found, Path]]] = defaultdict(list)
-    for found in sorted(runs, key=lambda found: found.foreign is not None):
-        run, foreign = found.run, found.foreign
-        folder = Path(run.source).parent if foreign is None else foreign.folder
-        same = there[run.params, run.tokens, run.frequency]
-        if foreign is not None and (foreign.run_id in own or any(_told(found, folder, *other) for other in same)):
-            twice.append(LeftOut(run.source, "tell of a run that another log tells of too"))
-        else:
-            kept.append(run)
-            same.append((found, folder))
-    return kept, twice
-
-
-def _told(found: _Found, folder: Path, other: _Found, at: Path) -> bool:
-    seeds = {found.run.seed, other.run.seed} - {None}
-    return found.format != other.format and len(seeds) < 2 and (folder.is_relative_to(at) or at.is_relative_to(folder))
 
 
 def _folded(left_out: Sequence[LeftOut]) -> list[str]:
@@ -226,7 +195,7 @@ def _folded(left_out: Sequence[LeftOut]) -> list[str]:
     for item in left_out:
         by_reason[item.reason].append(item.source)
     return [
-        f"Left out {len(logs):,} log{'s' if len(logs) > 1 else ''} that {reason}: {_some(logs)}"
+        f"Left out {len(logs):,} log{'s' if len(logs) > 1 else ''} ({reason}): {_some(logs)}"
         for reason, logs in by_reason.items()
     ]
 

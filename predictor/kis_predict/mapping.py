@@ -71,14 +71,16 @@ class Beside:
 
     Args:
         folder: The run's folder.
+        near: Folders to look in before that.
         root: Where to stop.
         load: ``load_mapping``, or the same with a memory.
     """
 
-    def __init__(self, folder: Path, root: Path, load: Load) -> None:
+    def __init__(self, folder: Path, near: Sequence[Path], root: Path, load: Load) -> None:
         self._load = load
         above = [folder, *folder.parents]
-        self.folders = above[: above.index(root) + 1] if root in above else [folder]
+        above = above[: above.index(root) + 1] if root in above else [folder]
+        self.folders = [*(place for place in near if place not in above), *above]
 
     def sidecar(self) -> dict[str, object]:
         """Return what every ``kis.json`` says, the nearest one first."""

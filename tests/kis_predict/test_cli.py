@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -150,6 +151,94 @@ def test_help_imports_nothing_heavy():
     code = f"import sys, kis_predict.cli as c; c.main(['--help']); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_is_as_quick_as_python_itself():
+    def seconds(*args):
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *args], capture_output=True, check=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert seconds("-m", "kis_predict.cli", "--help") - seconds("-c", "pass") < 0.25
+
+
+def test_files_are_written_beside_the_report(sweep, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    plot, report, config = tmp_path / "sweep.svg", tmp_path / "report.html", tmp_path / "kis.yaml"
+    args = ["--plot", str(plot), "--report", str(report), "--write-config", str(config), "--json"]
+    assert run("--logs", sweep, "--target", "7B", *args) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "ok"
+    assert plot.read_bytes().startswith(b"<?xml")
+    assert report.read_text().startswith("<!DOCTYPE html>")
+    assert "frequency: " in config.read_text()
+    for path in (plot, report, config):
+        assert f"Wrote {path}" in err
+    assert "facts.jsonl is still to be put beside it" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kis.yaml", "report.html", "sweep.csv", "sweep.svg"]
+
+
+def test_without_a_recommendation_no_configuration_is_written(thin, tmp_path, capsys):
+    config = tmp_path / "kis.yaml"
+    assert run("--logs", thin, "--target", "7B", "--write-config", str(config)) == 1
+    assert not config.exists()
+    assert "Did not write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--plot", "x.gif"], "--plot x.gif: found .gif, expected one of .png, .svg, .pdf"),
+        (["--plot", "gone/x.png"], "no folder gone"),
+        (["--report", "FOLDER"], "a folder, expected the name of a file"),
+        (["--write-config", "SWEEP"], "a file of that name, expected a new one"),
+        (["--map", "params"], "'params', expected FIELD=PATH"),
+        (["--map", "parms=n"], "Did you mean 'params'?"),
+        (["--axis", "size"], "'size' is not one of 'auto', 'frequency', 'share'"),
+        (["--next", "-1"], "--next"),
+        (["--max-loss-rise", "0"], "between 0 and 100"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_is_computed(sweep, tmp_path, capsys, args, said):
+    args = [{"SWEEP": sweep, "FOLDER": str(tmp_path)}.get(arg, arg) for arg in args]
+    assert main(["--logs", sweep, "--target", "7B", *args]) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert out == ""
+    assert "Read" not in err
+
+
+def test_pictures_without_matplotlib_name_the_extra(sweep, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("kis_predict.options.find_spec", lambda name: None)
+    assert main(["--logs", sweep, "--target", "7B", "--report", str(tmp_path / "a.html")]) == 2
+    assert "pip install 'kis-plugin[plot]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_completion(shell):
+    code = (
+        "import sys; sys.argv = ['kis-predict']; from kis_predict.cli import command; command(prog_name='kis-predict')"
+    )
+    environment = {**os.environ, "_KIS_PREDICT_COMPLETE": f"{shell}_source"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "_KIS_PREDICT_COMPLETE" in done.stdout
+
+
+def test_what_is_left_out_on_the_way_is_a_warning(sweep, tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "kis.jsonl").write_text('{"type":"ru')
+    assert run("--logs", str(tmp_path), "--target", "7B", "--json") == 0
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert warnings[0].startswith("Left out 1 log (killed in the first line)")
+
+
+def test_no_chart_is_no_chart(sweep, capsys):
+    run("--logs", sweep, "--target", "7B", "--no-chart")
+    assert "against model size" not in capsys.readouterr().out
 
 
 def test_a_closed_pipe_is_no_error(sweep):

@@ -20,6 +20,7 @@ class ForeignRun:
         tree: Everything in the log that ``--map`` can name, nested or flat.
         seen: Training tokens seen by its end, None if the log does not say.
         run_id: Of the run log that KIS wrote of the same run, if the log names it.
+        near: Folders to look for files in first, such as the checkpoint's.
         warnings: What was odd about the log, one line each.
     """
 
@@ -29,6 +30,7 @@ class ForeignRun:
     tree: Mapping[str, object] = field(default_factory=dict)
     seen: float | None = None
     run_id: str = ""
+    near: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -38,7 +40,7 @@ class LeftOut:
 
     Attributes:
         source: For messages: the file.
-        reason: Completes the sentence "Left out 3 logs that ...": ``never began``.
+        reason: In a few words, for "Left out 3 logs (torn)".
     """
 
     source: str

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
+from kis_predict.mapping import load_mapping, look_up
 from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
 
 __all__ = ["LitGPTReader"]
@@ -62,7 +63,7 @@ class LitGPTReader:
                     measured = step
         path = max(paths, key=_version)
         if not last:
-            return [LeftOut(str(path), "hold no row")]
+            return [LeftOut(str(path), "no row in it")]
         # logs/csv/ lies in the folder that `out_dir` names.
         folder = self.together(path)
         out = folder.parent.parent if folder.name == "csv" and folder.parent.name == "logs" else folder
@@ -71,10 +72,12 @@ class LitGPTReader:
             if key in last:
                 values[name] = last[key]
         stale = last_measured(str(path), measured, step) if "retention" in values else ()
-        budget = _budget(out)
+        near = _checkpoint(out)
+        budget = _budget(near)
         if budget is not None:
             values["tokens"] = budget
-        return [ForeignRun(str(path), out, values, last, seen or None, warnings=stale)]
+        near_by = () if near is None else (near,)
+        return [ForeignRun(str(path), out, values, last, seen or None, near=near_by, warnings=stale)]
 
 
 def _version(path: Path) -> tuple[int, str]:
@@ -109,13 +112,13 @@ def _finite(text: str) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _budget(out: Path) -> object:
-    """Return ``train.max_tokens`` as LitGPT wrote it beside its last checkpoint, None if it did not."""
-    from kis_predict.mapping import load_mapping, look_up
+def _checkpoint(out: Path) -> Path | None:
+    """Return the folder of the last checkpoint, where LitGPT keeps its settings; None if there is none."""
+    saved = [*sorted(out.glob("step-*/hyperparameters.yaml")), *out.glob("final/hyperparameters.yaml")]
+    return saved[-1].parent if saved else None
 
-    saved = [*sorted(out.glob("step-*/hyperparameters.yaml")), out / "final" / "hyperparameters.yaml"]
-    for path in reversed(saved):
-        tree = load_mapping(path)
-        if tree is not None:
-            return look_up("train.max_tokens", tree)
-    return None
+
+def _budget(checkpoint: Path | None) -> object:
+    """Return ``train.max_tokens`` as it stands in a checkpoint, None if it does not."""
+    tree = load_mapping(checkpoint / "hyperparameters.yaml") if checkpoint else None
+    return None if tree is None else look_up("train.max_tokens", tree)

@@ -33,7 +33,7 @@ class RunLogReader:
         try:
             log = read_run_log(path)
         except EmptyLogError:
-            return [LeftOut(str(path), "were killed in their first line")]
+            return [LeftOut(str(path), "killed in the first line")]
         run = log.run
         if run.options is not None and run.options < 2:
             raise KISError(Problem(f"{path} options", f"{run.options}", "2 options or more"))

@@ -62,7 +62,7 @@ class TensorBoardReader:
             KISError: A file that cannot be read, or is none of events.
         """
         if find_spec("tensorboardX") is None:
-            reason = "are TensorBoard's (to read them: pip install 'kis-plugin[tensorboard]')"
+            reason = "TensorBoard's, which needs pip install 'kis-plugin[tensorboard]'"
             return [LeftOut(str(path), reason) for path in paths]
         last: dict[str, tuple[int, float]] = {}
         warnings: list[str] = []
@@ -71,7 +71,7 @@ class TensorBoardReader:
                 if step >= last.get(tag, (step, 0.0))[0]:
                     last[tag] = (step, value)
         if not last:
-            return [LeftOut(str(paths[-1]), "hold no scalars")]
+            return [LeftOut(str(paths[-1]), "no scalar in it")]
         values: dict[str, object] = {}
         for name, tags in (("retention", _RETENTION), ("loss", _LOSS)):
             for tag in tags:

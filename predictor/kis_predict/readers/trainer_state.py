@@ -54,7 +54,7 @@ class TrainerStateReader:
                 break
             state = _state(path)
             if state is None:
-                torn.append(LeftOut(str(path), "are torn"))
+                torn.append(LeftOut(str(path), "torn"))
             else:
                 found.append((float(state["global_step"]), path, state))
         if not found:
@@ -112,7 +112,7 @@ def _run(path: Path, folder: Path, state: dict[str, Any]) -> ForeignRun:
     run_id = kis.get("run_id")
     return ForeignRun(
         source=str(path), folder=folder, values=values, tree=tree, seen=seen or None,
-        run_id=run_id if isinstance(run_id, str) else "", warnings=stale,
+        run_id=run_id if isinstance(run_id, str) else "", near=(path.parent,), warnings=stale,
     )  # fmt: skip
 
 
