@@ -44,7 +44,7 @@ class Retention:
         self._asker: Asker | None = None
         self._phase = -1
         self._known: npt.NDArray[np.bool_] | None = None  # (infused facts,)
-        self._told: set[str] = set()  # notes that the user has had
+        self._said: set[str] = set()  # notes that the user has had
 
     @hookimpl(trylast=True)  # what is told has been settled by then
     def kis_run_start(self, run: TrainingRun) -> None:
@@ -104,14 +104,14 @@ class Retention:
         phase = self._asker.periods.phase(at)
         if phase == self._phase:
             return
-        self._phase = phase
+        begins, self._phase = self._phase < 0, phase
         notes: list[str] = []
         questions, sets = self._asker.questions(at, notes)
         asked = len(questions)
         self._prepared = None
         if questions:
             questions, self._prepared = _fitting(questions, sets, run, notes)
-        if asked and not questions:
+        if asked and not questions and begins:  # a run that has begun is not stopped for its probes
             found = "no sentence that fits a row"
             raise KISError(Problem("retention.probes", found, f"some of at most {run.block} tokens"))
         names = list(dict.fromkeys(question.series for question in questions))
@@ -122,9 +122,9 @@ class Retention:
     def _tell(self, run: TrainingRun, lines: Sequence[str]) -> None:
         """Tell the user what was not told before."""
         for line in lines:
-            if run.rank == 0 and line not in self._told:
+            if run.rank == 0 and line not in self._said:
                 run.narrate(f"kis: {line}.".replace("..", "."))
-        self._told |= set(lines)
+        self._said |= set(lines)
 
 
 def evaluation_steps(every: float, steps: int, start_step: int = 0) -> frozenset[int]:
