@@ -269,3 +269,26 @@ def test_a_builder_that_is_killed_leaves_nothing_in_the_way(tmp_path):
     found = prepared(tmp_path, "slow", {}, lambda writer: writer.append("x", np.arange(3)), narrate=[].append)
     assert found.arrays["x"].tolist() == [0, 1, 2]
     assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")]
+
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from kis_plugin.cache import prepared
+from kis_plugin.errors import KISError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    prepared(Path(sys.argv[1]), "large", {}, lambda writer: writer.append("x", np.arange(100_000)))
+except KISError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_has_no_room_is_said_and_leaves_nothing(tmp_path):
+    command = [sys.executable, "-c", NO_ROOM, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith(f"cache folder {tmp_path}"), done.stderr
+    assert "File too large, expected a folder on a local disk" in done.stdout
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
