@@ -149,7 +149,12 @@ class LogReader(Protocol):
 
 @runtime_checkable
 class Law(Protocol):
-    """How a critical amount depends on the model and its budget, for ``kis-predict``: linear on the log scale."""
+    """How a critical amount depends on the model and its budget, for ``kis-predict``: linear on the log scale.
+
+    One that is not has three members more, which must come together: ``shape``, the name of the parameter that bends
+    it; ``shapes(log_amounts)``, which returns the values to try, equally likely beforehand, given the observed
+    log F_c; and ``bend(line, shape)``, which returns log F_c and its slope by the line, for arrays that broadcast.
+    """
 
     name: str
     formula: str

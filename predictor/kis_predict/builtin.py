@@ -19,9 +19,10 @@ def kis_register_log_readers(register: Callable[[LogReader], None]) -> None:
 
 @hookimpl
 def kis_register_laws(register: Callable[[Law], None]) -> None:
-    """Add powers of N, of N and D, and of C = 6ND."""
-    from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
+    """Add powers of N, of N and D, of C = 6ND, and one of N above an offset."""
+    from kis_predict.laws import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
 
     register(PowerLaw())
     register(BudgetLaw())
     register(ComputeLaw())
+    register(OffsetLaw())

@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from kis_plugin.contracts import Law
 from kis_plugin.errors import KISError, Problem
-from kis_predict.across import LawFit, Points, fit_law
+from kis_predict.across import Bend, LawFit, Points, fit_law
 
 __all__ = ["Candidate", "Sizes", "fit_laws", "mixture", "quantile", "surprising"]
 
 Array = npt.NDArray[np.float64]
 
 _TIE = 1.1
+_FEWEST_TO_BEND = 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Candidate:
         law: The law.
         design: (groups, p)
         row: Of the target, (p,).
+        bend: How the law leaves the straight line; None if it does not.
         fit: To all groups.
         holdout: log(predicted / observed) at the largest observed size, fitted without it; None if it cannot be.
         weight: Akaike weight among the candidates.
@@ -50,6 +52,7 @@ class Candidate:
     law: Law
     design: Array
     row: Array
+    bend: Bend | None
     fit: LawFit
     holdout: float | None
     weight: float
@@ -59,33 +62,69 @@ def fit_laws(laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int) -
     """Fit every law that has one observed size more than parameters; the chosen one comes first.
 
     Chosen is the smallest held-out error; among those within 10 % of it, the smallest AICc (AIC where the groups are
-    too few for the correction). Laws that say the same of groups and target as an earlier one are left out.
+    too few for the correction). Laws that say the same of groups and target as an earlier one are left out. A law that
+    bends takes part only with five observed sizes or more, and a smaller AICc than every straight one.
     """
     observed = int(np.count_nonzero(points.side == 0))
-    found: list[tuple[Law, Array, Array, LawFit, float | None]] = []
+    found: list[_Found] = []
     for law in laws.values():
         design, row = _design(law, sizes)
-        fit = fit_law(design, points, np.random.default_rng(seed)) if observed > design.shape[1] else None
-        if fit is None or any(_same(fit, design, row, other) for other in found):
+        bend = _bend(law, points)
+        if observed <= design.shape[1] or (bend is not None and observed < _FEWEST_TO_BEND):
             continue
-        found.append((law, design, row, fit, _holdout(design, points, sizes.params, seed)))
+        fit = fit_law(design, points, np.random.default_rng(seed), bend)
+        if fit is None:
+            continue
+        holdout = _holdout(design, points, sizes.params, seed, bend)
+        each = _Found(law, design, row, bend, fit, holdout, *_criteria(fit, bend, len(points.y)))
+        if bend is not None or not any(_same(each, other) for other in found):
+            found.append(each)
+    straight = min((each.aicc for each in found if each.bend is None), default=np.inf)
+    found = [each for each in found if each.bend is None or each.aicc < straight]
     if not found:
         return []
-    groups = len(points.y)
-    counts = [fit.beta.size + 1 for _, _, _, fit, _ in found]
-    corrected = all(groups - count - 1 > 0 for count in counts)
-    scores = np.array(
-        [
-            2 * count - 2 * fit.log_likelihood + (2 * count * (count + 1) / (groups - count - 1) if corrected else 0.0)
-            for (_, _, _, fit, _), count in zip(found, counts, strict=True)
-        ]
-    )
+    corrected = all(np.isfinite(each.aicc) for each in found)
+    scores = np.array([each.aicc if corrected else each.aic for each in found])
     weights = np.exp(-0.5 * (scores - scores.min()))
     weights /= weights.sum()
-    errors = [np.inf if holdout is None else abs(holdout) for *_, holdout in found]
+    errors = [np.inf if each.holdout is None else abs(each.holdout) for each in found]
     close = [error <= _TIE * min(errors) + 1e-3 for error in errors]
     order = sorted(range(len(found)), key=lambda at: (not close[at], scores[at] if close[at] else errors[at]))
-    return [Candidate(*found[at], weight=float(weights[at])) for at in order]
+    return [
+        Candidate(each.law, each.design, each.row, each.bend, each.fit, each.holdout, float(weights[at]))
+        for at, each in ((at, found[at]) for at in order)
+    ]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A law before the choice; the criteria are infinite where the groups are too few for them."""
+
+    law: Law
+    design: Array
+    row: Array
+    bend: Bend | None
+    fit: LawFit
+    holdout: float | None
+    aic: float
+    aicc: float
+
+
+def _criteria(fit: LawFit, bend: Bend | None, groups: int) -> tuple[float, float]:
+    """Return AIC and AICc (Hurvich and Tsai 1989); sigma counts as a parameter, and so does what bends the law."""
+    count = fit.beta.size + 1 + (bend is not None)
+    aic = 2 * count - 2 * fit.log_likelihood
+    left = groups - count - 1
+    return aic, aic + 2 * count * (count + 1) / left if left > 0 else np.inf
+
+
+def _bend(law: Law, points: Points) -> Bend | None:
+    """Return how ``law`` bends, if it has the two methods that say so."""
+    bend, shapes = getattr(law, "bend", None), getattr(law, "shapes", None)
+    observed = points.y[points.side == 0]
+    if bend is None or shapes is None or not len(observed):
+        return None
+    return Bend(np.asarray(shapes(observed), dtype=np.float64), bend)
 
 
 def _design(law: Law, sizes: Sizes) -> tuple[Array, Array]:
@@ -99,22 +138,19 @@ def _design(law: Law, sizes: Sizes) -> tuple[Array, Array]:
     return rows[:-1], rows[-1]
 
 
-def _same(fit: LawFit, design: Array, row: Array, other: tuple[Law, Array, Array, LawFit, float | None]) -> bool:
-    mine, its = (
-        np.append(design @ fit.beta, row @ fit.beta),
-        np.append(other[1] @ other[3].beta, other[2] @ other[3].beta),
-    )
-    return fit.beta.size == other[3].beta.size and bool(np.abs(mine - its).max() < 0.01)
+def _same(one: _Found, other: _Found) -> bool:
+    rows = [np.vstack([each.design, each.row]) @ each.fit.beta for each in (one, other)]
+    return one.fit.beta.size == other.fit.beta.size and bool(np.abs(rows[0] - rows[1]).max() < 0.01)
 
 
-def _holdout(design: Array, points: Points, params: Array, seed: int) -> float | None:
+def _holdout(design: Array, points: Points, params: Array, seed: int, bend: Bend | None) -> float | None:
     """Return the log error at the largest observed size; over several budgets there, the one of greatest magnitude."""
     observed = points.side == 0
     largest = observed & (params == params[observed].max())
-    fit = fit_law(design[~largest], points.take(~largest), np.random.default_rng(seed))
+    fit = fit_law(design[~largest], points.take(~largest), np.random.default_rng(seed), bend)
     if fit is None:
         return None
-    errors = design[largest] @ fit.beta - points.y[largest]
+    errors = np.array([fit.at(row) for row in design[largest]]) - points.y[largest]
     return float(errors[np.argmax(np.abs(errors))])
 
 
@@ -138,7 +174,7 @@ def surprising(candidate: Candidate, points: Points, seed: int) -> list[int]:
     for at in np.flatnonzero(points.side == 0):
         rest = np.arange(len(points.y)) != at
         rng = np.random.default_rng([seed, int(at)])
-        fit = fit_law(candidate.design[rest], points.take(rest), rng)
+        fit = fit_law(candidate.design[rest], points.take(rest), rng, candidate.bend)
         if fit is None or np.count_nonzero(points.side[rest] == 0) <= candidate.row.size:
             continue
         draws = fit.predict(candidate.design[at], rng) + points.sd[at] * rng.standard_normal(len(fit.weights))

@@ -1,11 +1,12 @@
-"""The built-in laws. Each is linear in its parameters on the log scale and leaves every exponent's sign free."""
+"""The built-in laws. All but one are linear on the log scale; each leaves every exponent's sign free."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
-__all__ = ["BudgetLaw", "ComputeLaw", "PowerLaw"]
+__all__ = ["BudgetLaw", "ComputeLaw", "OffsetLaw", "PowerLaw"]
 
 Array = npt.NDArray[np.float64]
 
@@ -44,3 +45,19 @@ class BudgetLaw:
     def features(self, params: Array, tokens: Array) -> Array:
         """Return (groups, 3)."""
         return np.stack([np.ones_like(params), np.log(params), np.log(tokens)], axis=1)
+
+
+class OffsetLaw(PowerLaw):
+    """A power of the model size above an amount that every size takes: levels off where the plain power does not."""
+
+    name = "offset"
+    formula = "F_c = F_0 + exp(a + b log N)"
+    shape = "log F_0"
+
+    def shapes(self, log_amounts: Array) -> Array:
+        """Return log F_0 from a tenth to nine tenths of the smallest observed amount."""
+        return np.asarray(log_amounts.min() + np.log([0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9]), dtype=np.float64)
+
+    def bend(self, line: Array, shape: Array) -> tuple[Array, Array]:
+        """Return log F_c and its slope by ``line``, a + b log N."""
+        return np.logaddexp(line, shape), expit(line - shape)

@@ -241,7 +241,7 @@ def _law_warnings(
         lines.append(f"The target is {extrapolation:.3g} times the largest size with an observed collapse")
     if chosen.holdout is not None and abs(chosen.holdout) > np.log(2):
         lines.append("The largest size was missed by more than a factor of 2 when left out")
-    at_target = [float(candidate.row @ candidate.fit.beta) for candidate in candidates]
+    at_target = [candidate.fit.at(candidate.row) for candidate in candidates]
     if max(at_target) - min(at_target) > np.log(1.25):
         told = zip(candidates, at_target, strict=True)
         values = ", ".join(f"{candidate.law.name} {short(np.exp(value))}" for candidate, value in told)

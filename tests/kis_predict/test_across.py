@@ -4,7 +4,7 @@ from scipy.stats import norm
 
 from kis_predict.across import SCATTER, Points, fit_law
 from kis_predict.choice import Sizes, fit_laws, mixture, quantile, surprising
-from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
+from kis_predict.laws import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
 
 LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
 
@@ -128,3 +128,44 @@ def test_the_size_that_does_not_fit_is_named():
     y[2] += np.log(10)
     (found,) = fit_laws({"power": PowerLaw()}, sizes(N), points(y), 0)
     assert surprising(found, points(y), 0) == [2]
+
+
+def test_a_bad_size_hardly_moves_the_others_and_is_told():
+    N = np.geomspace(1e8, 1.3e9, 6)
+    y = 0.5 * np.log(N)
+    y[2] += np.log(10)
+    fit = fit_law(PowerLaw().features(N, N), points(y), np.random.default_rng(0))
+    assert fit.bad[2] > 0.9
+    assert fit.at(np.array([1.0, np.log(7e9)])) == pytest.approx(0.5 * np.log(7e9), abs=0.15)
+
+
+def test_sound_sizes_are_not_called_bad():
+    N = np.geomspace(1e8, 1.3e9, 6)
+    y = 0.5 * np.log(N) + 0.05 * np.random.default_rng(3).standard_normal(6)
+    assert fit_law(PowerLaw().features(N, N), points(y), np.random.default_rng(0)).bad.max() < 0.2
+
+
+def test_the_offset_law_finds_where_a_falling_power_levels_off():
+    N = np.geomspace(1e7, 1e10, 10)
+    y = np.log(40 + 400 * (N / 1e7) ** -0.8)
+    offset, *others = fit_laws({**LAWS, "offset": OffsetLaw()}, sizes(N, target=1e12), points(y, sd=0.03), 0)
+    assert offset.law.name == "offset"
+    assert np.exp(offset.fit.at(offset.row)) == pytest.approx(40, rel=0.1)
+    assert all(offset.weight > other.weight for other in others)
+
+
+@pytest.mark.parametrize("count", [4, 5, 8])
+def test_the_offset_law_stays_out_where_a_plain_power_does(count):
+    N = np.geomspace(1e8, 1.3e9, count)
+    y = 0.5 * np.log(N) + 0.05 * np.random.default_rng(count).standard_normal(count)
+    assert [c.law.name for c in fit_laws({"power": PowerLaw(), "offset": OffsetLaw()}, sizes(N), points(y), 0)] == [
+        "power"
+    ]
+
+
+def test_slopes_of_the_bend_are_those_of_its_curve():
+    line, shape = np.linspace(-3, 3, 7), np.array([0.5])
+    value, slope = OffsetLaw().bend(line, shape)
+    ahead, behind = (OffsetLaw().bend(line + step, shape)[0] for step in (1e-6, -1e-6))
+    assert np.allclose(slope, (ahead - behind) / 2e-6)
+    assert (value > shape).all()

@@ -104,14 +104,15 @@ def test_a_censored_largest_size_still_counts(sweep_runs):
     assert answer.extrapolation == pytest.approx(7e9 / 9e7)
 
 
-def test_a_broken_size_is_named_and_widens_the_interval(sweep_runs):
+def test_a_broken_size_is_named_and_hardly_counts(sweep_runs):
     sizes = (1e7, 2e7, 4e7, 8e7, 16e7, 32e7)
     sound = sweep_runs(sizes=sizes)
     broken = [replace(run, frequency=run.frequency / 20) if run.params == 4 * 10**7 else run for run in sound]
     calm, alarmed = ask(sound), ask(broken)
     assert any("N=40M" in line and "does not fit" in line for line in alarmed.warnings)
     assert not any("does not fit" in line for line in calm.warnings)
-    assert alarmed.collapse.high / alarmed.collapse.low > 3 * calm.collapse.high / calm.collapse.low
+    assert alarmed.collapse.high / alarmed.collapse.low > calm.collapse.high / calm.collapse.low
+    assert alarmed.collapse.frequency == pytest.approx(calm.collapse.frequency, rel=0.4)
     assert alarmed.collapse.low < truth() < alarmed.collapse.high
 
 
