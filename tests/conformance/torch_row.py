@@ -1,0 +1,60 @@
+"""A plain PyTorch loop, on map-style data and on a stream."""
+
+from __future__ import annotations
+
+import json
+
+import loops
+import torch
+from contract import BATCH, ROWS, Outcome
+from hf_rows import model
+from world import make_tokenizer
+
+from kis_torch import KnowledgeInfusion
+
+
+class PlainLoop:
+    """Map-style data."""
+
+    data = staticmethod(lambda rows: rows)
+    finds_any_pass = True
+
+    def __init__(self, monkeypatch):
+        self.tokenizer = make_tokenizer()
+
+    def run(self, folder, config, steps=20, stop=0, resume=False, big=False):
+        rows, seen, trained = self.data(loops.Bare(ROWS, self.tokenizer)), [], model(big)
+        optimizer = torch.optim.AdamW(trained.parameters(), lr=3e-3)
+        saved = json.loads((folder / "kis-state.json").read_text()) if resume else None
+        kis, step = None, 0
+        if config:
+            kis = KnowledgeInfusion(config, self.tokenizer, trained, rows, batch_size=BATCH, steps=steps, resumed=saved)
+            batches, step = kis.loader(rows, shuffle=False), kis.step
+        else:
+            loader = torch.utils.data.DataLoader(rows, batch_size=BATCH)
+            batches = (batch for _ in range(steps) for batch in loader)
+        for batch in batches:
+            seen.append(batch.numpy().copy())
+            trained(input_ids=batch, labels=batch).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+            if kis:
+                kis.batch(batch)
+                kis.step_end(step)
+            if step in (stop, steps):
+                break
+        if kis and step == stop:
+            (folder / "kis-state.json").write_text(json.dumps(kis.save()))
+        if kis:
+            kis.end()
+        return Outcome(seen, list(trained.parameters()), kis.end if kis else lambda: None)
+
+    def decode(self, folder, row):
+        return self.tokenizer.decode(row.tolist())
+
+
+class PlainStream(PlainLoop):
+    """An iterable dataset."""
+
+    data = staticmethod(loops.Stream)
