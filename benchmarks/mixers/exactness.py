@@ -129,7 +129,8 @@ def _ranks(
         command = [sys.executable, "-m", "benchmarks.mixers.rank", name, str(folder), str(out), str(seeds), *texts]
         environment = os.environ | {
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world),
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(sys.path),
         }  # fmt: skip
         with out.with_suffix(".err").open("wb") as errors:
             processes.append(subprocess.Popen(command, env=environment, stdout=errors, stderr=errors))
