@@ -23,8 +23,8 @@ __all__ = ["Bend", "LawFit", "Points", "fit_law"]
 
 Array = npt.NDArray[np.float64]
 
-SCATTER = 0.1
-"""Scale of the half-Cauchy, nats: half of all laws are taken to scatter by less than 10 %."""
+SCATTER = 0.15
+"""Scale of the half-Cauchy, nats: half of all laws are taken to scatter by less than 15 %."""
 BAD = 0.1
 """Prior probability that one size is bad."""
 BAD_SCATTER = 1.0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +12,16 @@ from kis_plugin.errors import KISError, Problem
 from kis_predict.across import Points
 from kis_predict.advice import missing_runs
 from kis_predict.amounts import short
+from kis_predict.axis import choose_axis, share_of_one_exposure
 from kis_predict.choice import Candidate, Sizes, fit_laws, mixture, quantile, surprising
+from kis_predict.forgetting import forgetting_limit
+from kis_predict.next_runs import next_runs
 from kis_predict.observed import ObservedRun
 from kis_predict.prediction import Amount, LawReport, Prediction, Recommendation, Target
+from kis_predict.question import Question
 from kis_predict.sizes import SizeEstimate, estimate_sizes
-from kis_predict.sweep import MOST_SHARE, Sweep, build_sweep
+from kis_predict.sweep import MOST_SHARE, build_sweep
+from kis_predict.target import budget, exposures_or_share, facts_assumed, infused_tokens
 
 __all__ = ["Question", "predict"]
 
@@ -26,38 +29,6 @@ Array = npt.NDArray[np.float64]
 
 _FAR = 10.0
 _SIDE = {None: 0, "right": 1, "left": -1}
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked.
-
-    Attributes:
-        params: N of the target.
-        tokens: D of the target, or None for the sweep's own rule.
-        facts: Facts to be infused there, or None for as many as in the sweep.
-        tokens_per_fact: Likewise.
-        risk: Greatest probability of collapse to accept.
-        confidence: Of the central intervals.
-        bootstraps: Resampled data sets a size.
-        seed: Of every random choice.
-        max_loss_rise: Rise of general loss over the uninfused run that counts as forgetting, nats per token.
-        axis: In what amounts compare across sizes: exposures per fact, the share of D, or whichever the held-out sizes
-            favour.
-        next_runs: How many further runs to name.
-    """
-
-    params: int
-    tokens: int | None = None
-    facts: int | None = None
-    tokens_per_fact: float | None = None
-    risk: float = 0.05
-    confidence: float = 0.9
-    bootstraps: int = 1000
-    seed: int = 0
-    max_loss_rise: float = 0.05
-    axis: Literal["auto", "frequency", "share"] = "auto"
-    next_runs: int = 0
 
 
 def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, Law]) -> Prediction:
@@ -75,39 +46,52 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
             "insufficient", Target(question.params, question.tokens), question.confidence, sizes,
             sweep.assumptions, tuple(warnings), missing=tuple(missing),
         )  # fmt: skip
-    tokens, rule = _budget(question, sweep)
+    tokens, rule = budget(question, sweep)
     where = Sizes(
         params=np.array([size.group.params for size in sizes], dtype=np.float64),
         tokens=np.array([size.group.tokens for size in sizes], dtype=np.float64),
         target=(float(question.params), float(tokens)),
     )
-    points = _points(sizes, "collapse")
+    infused = infused_tokens(question, sweep)
+    a_fact = None if infused is None else infused / tokens  # share of D that one exposure of every fact takes
+    per_exposure = share_of_one_exposure(sizes)
+    axis = choose_axis(
+        question.axis, laws, where, _points(sizes, "collapse"), per_exposure, a_fact is not None, question.seed
+    )
+    # The law's amounts are log F plus this: 0, or the log share of one exposure, at the groups and at the target.
+    unit, unit_there = np.zeros(len(sizes)), 0.0
+    if axis.name == "share" and per_exposure is not None and a_fact is not None:
+        unit, unit_there = np.log(per_exposure), float(np.log(a_fact))
+    points = _points(sizes, "collapse", unit)
     candidates = fit_laws(laws, where, points, question.seed)
     if not candidates:
         raise KISError(Problem("laws", ", ".join(laws) or "none", "one that the observed sizes can settle"))
-    peaks = fit_laws({c.law.name: c.law for c in candidates}, where, _points(sizes, "peak"), question.seed)
+    peaks = fit_laws({c.law.name: c.law for c in candidates}, where, _points(sizes, "peak", unit), question.seed)
     draws, weights = mixture(candidates, question.seed)
-    infused = _infused(question, sweep)
-    a_fact = None if infused is None else infused / tokens  # share of D that one exposure of every fact takes
+    draws = draws - unit_there
     collapse = _amount(draws, weights, question.confidence, a_fact)
-    peak = _amount(*mixture(peaks, question.seed), question.confidence, a_fact) if peaks else None
-    scale, scale_warning = _axis(question, sweep)
+    peak = None
+    if peaks:
+        peak_draws, peak_weights = mixture(peaks, question.seed)
+        peak = _amount(peak_draws - unit_there, peak_weights, question.confidence, a_fact)
+    forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, question)
+    scale, scale_warning = exposures_or_share(question, sweep, axis.name)
     limits = {
         "collapse risk": float(np.exp(quantile(draws, weights, question.risk))) * scale,
         "upper bound of the peak": peak.high * scale if peak else np.inf,
+        "rise of general loss": within_loss * scale,
         f"share of {MOST_SHARE:g}": MOST_SHARE / a_fact if a_fact else np.inf,
     }
     binding = min(limits, key=lambda name: limits[name])
     frequency = limits[binding]
     chosen = candidates[0]
-    observed = where.params[points.side == 0]
-    extrapolation = question.params / float(observed.max())
+    extrapolation = question.params / float(where.params[points.side == 0].max())
     return Prediction(
         status="ok",
         target=Target(question.params, tokens),
         confidence=question.confidence,
         sizes=sizes,
-        assumptions=(*sweep.assumptions, *rule, *_facts_assumed(question, sweep), *_scope(chosen)),
+        assumptions=(*sweep.assumptions, *rule, *facts_assumed(question, sweep), *_scope(chosen, axis.name)),
         warnings=(*warnings, *scale_warning, *_law_warnings(candidates, points, sizes, extrapolation, question)),
         collapse=collapse,
         peak=peak,
@@ -118,14 +102,18 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
             risk=float(weights[draws < np.log(frequency / scale)].sum() / weights.sum()),
             binding=binding,
         ),
-        law=_law_report(candidates, question.confidence),
+        law=_law_report(candidates, question.confidence, axis.name),
         extrapolation=extrapolation,
+        forgetting=forgetting,
+        binding="forgetting" if binding == "rise of general loss" else "collapse",
+        axis=axis,
+        next_runs=next_runs(sizes, points, chosen, question.next_runs) if question.next_runs else (),
     )
 
 
-def _points(sizes: Sequence[SizeEstimate], what: str) -> Points:
+def _points(sizes: Sequence[SizeEstimate], what: str, unit: Array | float = 0.0) -> Points:
     return Points(
-        y=np.array([getattr(size, f"log_{what}") for size in sizes]),
+        y=np.array([getattr(size, f"log_{what}") for size in sizes]) + unit,
         sd=np.array([getattr(size, f"log_{what}_sd") for size in sizes]),
         side=np.array([_SIDE[size.censored] for size in sizes]),
     )
@@ -138,84 +126,29 @@ def _amount(draws: Array, weights: Array, confidence: float, a_fact: float | Non
     return Amount(middle, low, high, None if a_fact is None else middle * a_fact)
 
 
-def _budget(question: Question, sweep: Sweep) -> tuple[int, list[str]]:
-    """Return D of the target, and the assumption if the sweep's rule gave it."""
-    per_param = np.array([group.tokens / group.params for group in sweep.groups])
-    tokens = np.array([group.tokens for group in sweep.groups], dtype=np.float64)
-    if question.tokens is not None:
-        return question.tokens, []
-    if per_param.max() <= 1.05 * per_param.min():
-        ratio = float(np.median(per_param))
-        return round(ratio * question.params), [
-            f"D = {short(ratio * question.params)} at the target: {short(ratio)} tokens per parameter, as in the sweep "
-            "(--tokens)"
-        ]
-    if tokens.max() <= 1.05 * tokens.min():
-        return int(np.median(tokens)), [f"D = {short(np.median(tokens))} at the target, as in every run (--tokens)"]
-    found = f"sizes with {short(per_param.min())} to {short(per_param.max())} tokens per parameter"
-    raise KISError(
-        Problem("--tokens", f"nothing, and {found}", "the target's token budget", "For instance --tokens 140B.")
-    )
+def _formula(law: Law, axis: str) -> str:
+    """Return the law's formula with the amount that it was fitted in: F_c, or r_c, the share of D."""
+    return law.formula.replace("F_", "r_") if axis == "share" else law.formula
 
 
-def _infused(question: Question, sweep: Sweep) -> float | None:
-    """Return the tokens of one exposure of every fact at the target."""
-    facts = question.facts or sweep.facts
-    size = question.tokens_per_fact or sweep.tokens_per_fact
-    return None if facts is None or size is None else facts * size
-
-
-def _facts_assumed(question: Question, sweep: Sweep) -> list[str]:
-    lines = []
-    if question.facts is None and sweep.facts is not None:
-        lines.append(f"{sweep.facts:,} facts at the target, as in the sweep (--facts)")
-    if question.tokens_per_fact is None and sweep.tokens_per_fact is not None:
-        lines.append(f"{sweep.tokens_per_fact:.3g} tokens per exposure of a fact, as in the sweep (--tokens-per-fact)")
-    if _infused(question, sweep) is None:
-        lines.append("Infused tokens and share are not given: they need --facts and --tokens-per-fact")
-    return lines
-
-
-def _axis(question: Question, sweep: Sweep) -> tuple[float, list[str]]:
-    """Return by what the risk limit is scaled where the target infuses more fact tokens than the sweep, and why.
-
-    Whether exposures per fact or the share of D decides is not known. Both agree while facts and their length stay as
-    in the sweep; with more of them the share reaches its limit at fewer exposures: the smaller amount is the safe one.
-    """
-    target = _infused(question, sweep)
-    if target is None or sweep.facts is None or sweep.tokens_per_fact is None:
-        if question.facts or question.tokens_per_fact:
-            return 1.0, [
-                "The sweep's own facts are unknown or differ: exposures per fact are taken to carry over to --facts"
-            ]
-        return 1.0, []
-    ratio = sweep.facts * sweep.tokens_per_fact / target
-    if 0.98 <= ratio <= 1.02:
-        return 1.0, []
-    text = (
-        f"The target infuses {short(target)} tokens an exposure of all facts, the sweep "
-        f"{short(target * ratio)}: whether exposures or the share decide is then a guess"
-    )
-    if ratio < 1:
-        return ratio, [f"{text}, and the recommendation keeps the share's limit, {1 / ratio:.3g} times lower"]
-    return 1.0, [f"{text}, and the recommendation keeps the limit on exposures"]
-
-
-def _scope(chosen: Candidate) -> list[str]:
+def _scope(chosen: Candidate, axis: str) -> list[str]:
     return [
-        f"The law holds up to the target: {chosen.law.formula}",
+        f"The law holds up to the target: {_formula(chosen.law, axis)}",
         "Data, tokenizer, templates, schedule and training recipe at the target are those of the sweep",
     ]
 
 
-def _law_report(candidates: Sequence[Candidate], confidence: float) -> LawReport:
+def _law_report(candidates: Sequence[Candidate], confidence: float, axis: str) -> LawReport:
     chosen = candidates[0]
     tail = ((1 - confidence) / 2, (1 + confidence) / 2)
     fit = chosen.fit
+    parameters = {name: float(value) for name, value in zip(chosen.law.parameters, fit.beta, strict=True)}
+    if chosen.bend is not None:
+        parameters[str(getattr(chosen.law, "shape", "shape"))] = float(fit.weights @ fit.shapes)
     return LawReport(
         name=chosen.law.name,
-        formula=chosen.law.formula,
-        parameters={name: float(value) for name, value in zip(chosen.law.parameters, fit.beta, strict=True)},
+        formula=_formula(chosen.law, axis),
+        parameters=parameters,
         intervals={
             name: (quantile(fit.betas[:, at], fit.weights, tail[0]), quantile(fit.betas[:, at], fit.weights, tail[1]))
             for at, name in enumerate(chosen.law.parameters)

@@ -51,6 +51,11 @@ class Group:
         probes = repeats / np.bincount(at, [1 / (run.n or _UNKNOWN_N) for run in self.runs])
         return x, retention, probes, repeats
 
+    def holds(self, run: ObservedRun) -> bool:
+        """Return whether ``run`` is of this size and budget."""
+        apart = max(run.tokens, self.tokens) / max(min(run.tokens, self.tokens), 1)
+        return run.params == self.params and apart <= _SAME_BUDGET
+
     def label(self) -> str:
         """Return the group's name for messages: ``N=137M, D=2.74B``."""
         return f"N={short(self.params)}, D={short(self.tokens)}"
@@ -67,6 +72,7 @@ class Sweep:
         warnings: What was left out and why, a line a reason.
         facts: Facts infused in each run, None if unknown or not the same everywhere.
         tokens_per_fact: Likewise, within 2 %.
+        uninfused: Completed runs at F = 0 that carry general loss.
     """
 
     groups: tuple[Group, ...]
@@ -75,12 +81,14 @@ class Sweep:
     warnings: tuple[str, ...]
     facts: int | None
     tokens_per_fact: float | None
+    uninfused: tuple[ObservedRun, ...] = ()
 
 
 def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
     """Screen and group ``runs``."""
     warnings = list(dict.fromkeys(warning for run in runs for warning in run.warnings))
-    kept = list(runs)
+    uninfused = tuple(_distinct([run for run in runs if _is_base(run)])[0])
+    kept = [run for run in runs if not _is_base(run)]
     for reason, is_out in _SCREENS:
         out = [run for run in kept if is_out(run)]
         kept = [run for run in kept if not is_out(run)]
@@ -108,7 +116,13 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
         warnings=tuple(warnings),
         facts=facts.pop() if len(facts) == 1 else None,
         tokens_per_fact=float(np.mean(sizes)) if alike else None,
+        uninfused=uninfused,
     )
+
+
+def _is_base(run: ObservedRun) -> bool:
+    """Return whether general loss can be told to have risen from that of ``run``."""
+    return run.frequency == 0 and run.loss is not None and run.status == "completed"
 
 
 def _too_much(run: ObservedRun) -> bool:

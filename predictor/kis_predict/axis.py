@@ -1,0 +1,89 @@
+"""In what amounts compare across sizes: exposures per fact, or the share of D that is infused text.
+
+Both say the same while facts, their length and the sweep's rule for D stay as they are: then a power law in one is a
+power law in the other. They part where the number of facts or their length differs between sizes, or where D follows
+no power of N; then the sizes left out decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.contracts import Law
+from kis_plugin.errors import KISError, Problem
+from kis_predict.across import Points
+from kis_predict.choice import Sizes, fit_laws
+from kis_predict.prediction import AxisReport
+from kis_predict.sizes import SizeEstimate
+
+__all__ = ["choose_axis", "share_of_one_exposure"]
+
+Array = npt.NDArray[np.float64]
+Name = Literal["auto", "frequency", "share"]
+
+_ALIKE = 1.05
+_TIE = 0.01
+
+
+def share_of_one_exposure(sizes: Sequence[SizeEstimate]) -> Array | None:
+    """Return the share of D that one exposure of every fact takes at each size, (groups,).
+
+    None where a run does not tell, or where it differs by more than 5 % between the runs of one size.
+    """
+    out = []
+    for size in sizes:
+        told = [run.infused_share() for run in size.group.runs]
+        each = np.array([share / run.frequency for share, run in zip(told, size.group.runs, strict=True) if share])
+        if len(each) < len(told) or each.max() > _ALIKE * each.min():
+            return None
+        out.append(float(np.median(each)))
+    return np.array(out)
+
+
+def choose_axis(
+    wanted: Name, laws: Mapping[str, Law], where: Sizes, points: Points, per_exposure: Array | None, at_target: bool,
+    seed: int,
+) -> AxisReport:  # fmt: skip
+    """Return the axis to fit on, and how far each misses the largest size when it is left out.
+
+    Args:
+        wanted: What was asked for.
+        laws: To be fitted on both.
+        where: Groups and target.
+        points: log F_c of the groups.
+        per_exposure: Share of one exposure at each, or None.
+        at_target: Whether it is known at the target, so that a share can be told as exposures.
+        seed: Of the draws.
+
+    Raises:
+        KISError: The share is asked for and not known.
+    """
+    errors: dict[str, float | None] = {"frequency": _error(laws, where, points, seed), "share": None}
+    if per_exposure is None or not at_target:
+        lacking = "facts and tokens_per_fact, or share, in every run" if per_exposure is None else "the target's facts"
+        if wanted == "share":
+            raise KISError(
+                Problem("--axis", "share", lacking, "Name --facts and --tokens-per-fact, or use --axis frequency.")
+            )
+        return AxisReport("frequency", errors, f"the share cannot be judged without {lacking}")
+    errors["share"] = _error(laws, where, replace(points, y=points.y + np.log(per_exposure)), seed)
+    if wanted != "auto":
+        return AxisReport(wanted, errors, "asked for")
+    by_frequency, by_share = errors["frequency"], errors["share"]
+    if by_frequency is None or by_share is None:
+        return AxisReport("frequency", errors, "no size can be left out to judge by")
+    if abs(by_frequency - by_share) <= _TIE:
+        return AxisReport("frequency", errors, "the sizes left out do not tell them apart")
+    name: Literal["frequency", "share"] = "frequency" if by_frequency < by_share else "share"
+    return AxisReport(name, errors, "it misses the size left out by less")
+
+
+def _error(laws: Mapping[str, Law], where: Sizes, points: Points, seed: int) -> float | None:
+    candidates = fit_laws(laws, where, points, seed)
+    holdout = candidates[0].holdout if candidates else None
+    return None if holdout is None else float(abs(np.expm1(holdout)))

@@ -1,0 +1,143 @@
+"""Which further runs would tell most about the target, and what they cost.
+
+A run at (N, F) adds to the Fisher information of its size's curve; that narrows log F_c there, and through the law the
+interval at the target. All of it is linear about what is known now, so no data need be drawn: the retention that the
+fitted curve predicts is taken for the outcome. This is c-optimal design by greedy exchange (Atkinson and Donev 1992,
+chapter 10). Runs are named one after the other, each given those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_predict import gate
+from kis_predict.across import Points
+from kis_predict.choice import Candidate
+from kis_predict.prediction import NextRun
+from kis_predict.sizes import SizeEstimate
+from kis_predict.sweep import MOST_SHARE
+
+__all__ = ["next_runs"]
+
+Array = npt.NDArray[np.float64]
+
+_NUDGE = 1e-4
+
+
+@dataclass
+class _Size:
+    """What is known of one size while runs are added to it.
+
+    Attributes:
+        estimate: As it stands.
+        information: Of its curve's parameters, (6, 6); changed as runs are added.
+        gradient: Of log F_c by them, (6,).
+        variance: Of log F_c by that information, before any run is added.
+        probes: Effective number of probes of a run.
+        added: Runs added.
+    """
+
+    estimate: SizeEstimate
+    information: Array
+    gradient: Array
+    variance: float
+    probes: float
+    added: int = 0
+
+
+def next_runs(sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, count: int) -> tuple[NextRun, ...]:
+    """Return the ``count`` runs that shrink the target's interval most, the best first.
+
+    Candidates are the tested frequencies, the middles between them and two steps beyond either end, at every size.
+
+    Args:
+        sizes: What the groups say.
+        points: The same for the law.
+        chosen: The law.
+        count: How many.
+    """
+    states = [_state(size) for size in sizes]
+    sigma = float(np.sqrt(chosen.fit.weights @ chosen.fit.sigmas**2))
+    start = now = _target_sd(states, points, chosen, sigma)
+    out: list[NextRun] = []
+    options = [(state, float(x)) for state in states for x in _options(state.estimate)]
+    for _ in range(count if np.isfinite(start) else 0):
+        tried = []
+        for state, x in options:
+            with_run = _with_run(state, x)
+            others = [with_run if each is state else each for each in states]
+            tried.append(_target_sd(others, points, chosen, sigma))
+        best = int(np.argmin(tried))
+        if tried[best] >= now - 1e-9:
+            break
+        (state, x), now = options[best], tried[best]
+        after = _with_run(state, x)
+        state.information, state.added = after.information, after.added
+        group = state.estimate.group
+        out.append(
+            NextRun(
+                params=group.params, tokens=group.tokens, frequency=float(np.exp(x)),
+                flops=6.0 * group.params * group.tokens, width=now / start,
+            )
+        )  # fmt: skip
+    return tuple(out)
+
+
+def _state(size: SizeEstimate) -> _Size:
+    group = size.group
+    x, _, probes, repeats = group.points()
+    shape, chance = gate.SHAPES[size.shape], group.chance
+    parameters = size.parameters[None]
+    told = gate.information(parameters, x, repeats * probes, chance, shape)[0]
+    information = told + np.diag(1 / gate.weak_prior(x).sd ** 2)
+    nudged = np.concatenate([parameters + _NUDGE * np.eye(6), parameters - _NUDGE * np.eye(6)])
+    collapse = gate.critical_points(nudged, x, chance, shape)[1]
+    gradient = np.zeros(6)
+    if size.censored is None and np.isfinite(collapse).all():
+        gradient = (collapse[:6] - collapse[6:]) / (2 * _NUDGE)
+    variance = float(gradient @ np.linalg.solve(information, gradient))
+    return _Size(size, information, gradient, variance, float(np.median(probes)))
+
+
+def _options(size: SizeEstimate) -> Array:
+    """Return the log frequencies to consider, none at a share above the usable one."""
+    x = size.group.points()[0]
+    step = float(np.median(np.diff(x)))
+    every = np.concatenate([x, (x[1:] + x[:-1]) / 2, x[0] - step * np.array([1, 2]), x[-1] + step * np.array([1, 2])])
+    shares = [(run.infused_share() or 0.0) / run.frequency for run in size.group.runs]
+    return np.sort(every[np.exp(every) * max(shares) <= MOST_SHARE])
+
+
+def _with_run(state: _Size, x: float) -> _Size:
+    size = state.estimate
+    shape, chance = gate.SHAPES[size.shape], size.group.chance
+    told = gate.information(size.parameters[None], np.array([x]), np.array([state.probes]), chance, shape)[0]
+    beyond = size.censored and (x > size.log_collapse if size.censored == "right" else x < size.log_collapse)
+    return _Size(
+        size, state.information + told, state.gradient, state.variance, state.probes, state.added + bool(beyond)
+    )
+
+
+def _target_sd(states: Sequence[_Size], points: Points, chosen: Candidate, sigma: float) -> float:
+    """Return the standard error at the target by weighted least squares, the law's own scatter included.
+
+    A censored size counts once two runs lie beyond its bound, as if its collapse were then known to a grid step; a
+    first one is taken for half of that, so that the pair is found.
+    """
+    weight = np.zeros(len(states))
+    for at, state in enumerate(states):
+        if points.side[at] == 0:
+            now = float(state.gradient @ np.linalg.solve(state.information, state.gradient))
+            part = now / state.variance if state.variance > 0 else 1.0
+            weight[at] = 1 / (sigma**2 + points.sd[at] ** 2 * part)
+        elif state.added:
+            step = 2 * points.sd[at]  # bounds are blurred by half a step
+            weight[at] = min(state.added, 2) / 2 / (sigma**2 + step**2)
+    system = (chosen.design * weight[:, None]).T @ chosen.design
+    scale = 1 / np.sqrt(np.diag(system))
+    row = chosen.row * scale
+    return float(np.sqrt(row @ np.linalg.solve(system * np.outer(scale, scale), row) + sigma**2))
