@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -21,8 +21,8 @@ def missing_runs(sweep: Sweep, sizes: Sequence[SizeEstimate]) -> list[str]:
     if len(seen) >= FEWEST_SIZES:
         return []
     lines = [f"A collapse was observed at {len(seen)} size{'' if len(seen) == 1 else 's'}; {FEWEST_SIZES} are needed"]
-    lines += [_beyond(size) for size in sizes if size.censored and size.group.params not in seen]
-    lines += [_thin(group) for group in sweep.thin]
+    lines += _together(_beyond(size) for size in sizes if size.censored and size.group.params not in seen)
+    lines += _together(_thin(group) for group in sweep.thin)
     have = {group.params for group in (*sweep.groups, *sweep.thin)}
     wanting = FEWEST_SIZES - len(have)
     if wanting > 0 and have:
@@ -43,26 +43,33 @@ def missing_runs(sweep: Sweep, sizes: Sequence[SizeEstimate]) -> list[str]:
     return lines
 
 
-def _beyond(size: SizeEstimate) -> str:
+def _together(told: Iterable[tuple[Group, str]]) -> list[str]:
+    """Return a line for each thing said, under the names of all groups that it is said of."""
+    labels: dict[str, list[str]] = {}
+    for group, text in told:
+        labels.setdefault(text, []).append(group.label())
+    return [f"{'; '.join(names)}: {text}" for text, names in labels.items()]
+
+
+def _beyond(size: SizeEstimate) -> tuple[Group, str]:
     group = size.group
     x = group.points()[0]
     ratio = float(np.exp(np.median(np.diff(x))))
     if size.censored == "left":
         wanted = [float(np.exp(x[0])) / ratio**step for step in (1, 2, 3)]
-        return f"{group.label()}: retention already falls at F={short(np.exp(x[0]))}; add runs at F={_listed(wanted)}"
+        return group, f"retention already falls at F={short(np.exp(x[0]))}; add runs at F={_listed(wanted)}"
     start = float(np.exp(x[-1]))
     wanted = [start * ratio**step for step in (1, 2, 3)]
     share = max((run.infused_share() or 0.0) / run.frequency for run in group.runs)
     fits = [frequency for frequency in wanted if frequency * share <= MOST_SHARE]
-    reason = f"{group.label()}: no collapse up to F={short(start)}"
+    reason = f"no collapse up to F={short(start)}"
     if not fits:
-        return (
-            f"{reason}, and a greater F would exceed a share of {MOST_SHARE:g}; use fewer facts a run, or more tokens"
-        )
-    return f"{reason}; add runs at F={_listed(fits)}"
+        more = f"a greater F would exceed a share of {MOST_SHARE:g}; use fewer facts a run, or more tokens"
+        return group, f"{reason}, and {more}"
+    return group, f"{reason}; add runs at F={_listed(fits)}"
 
 
-def _thin(group: Group) -> str:
+def _thin(group: Group) -> tuple[Group, str]:
     have = sorted({run.frequency for run in group.runs})
     more = FEWEST_FREQUENCIES + 3 - len(have)
     span = (
@@ -70,7 +77,7 @@ def _thin(group: Group) -> str:
         if len(have) == 1
         else f"between and beyond F={short(have[0])} and {short(have[-1])}"
     )
-    return f"{group.label()}: {len(have)} frequenc{'y' if len(have) == 1 else 'ies'}; add {more} more {span}"
+    return group, f"{len(have)} frequenc{'y' if len(have) == 1 else 'ies'}; add {more} more {span}"
 
 
 def _listed(frequencies: Sequence[float]) -> str:

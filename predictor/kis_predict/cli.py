@@ -89,7 +89,9 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
-@click.option("--no-chart", is_flag=True, help="Leave the charts out of the report.")
+@click.option(
+    "--chart/--no-chart", default=None, help="Draw charts in the report.  [default: in a terminal, not into a pipe]"
+)
 @click.option("--plot", type=_PATH, metavar="FILE", help="Draw the sweep and the law: .png, .svg or .pdf.")
 @click.option("--report", type=_PATH, metavar="FILE", help="Write the whole answer as one HTML page.")
 @click.option(
@@ -103,7 +105,7 @@ _PATH = click.Path(path_type=Path)
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
 def command(
-    logs: tuple[str, ...], target: int, mapped: tuple[str, ...], as_json: bool, no_chart: bool, plot: Path | None,
+    logs: tuple[str, ...], target: int, mapped: tuple[str, ...], as_json: bool, chart: bool | None, plot: Path | None,
     report: Path | None, write_config: Path | None, knowledge: str, **asked: Any,
 ) -> int:  # fmt: skip
     """Answer and return the exit code."""
@@ -126,7 +128,7 @@ def command(
 
             click.echo(json.dumps(as_object(answer), indent=2, allow_nan=False))
         else:
-            _print_report(answer, charts=not no_chart)
+            _print_report(answer, charts=sys.stdout.isatty() if chart is None else chart)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the pipe has had enough (head, less): no error, nor at the interpreter's own last flush.

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from kis_plugin.plugins import registered
 from kis_predict import gate
-from kis_predict.across import Points, fit_law
-from kis_predict.choice import quantile
+from kis_predict.across import Points
+from kis_predict.choice import Sizes, fit_laws, quantile
 from kis_predict.prediction import Prediction
 from kis_predict.sizes import SizeEstimate
 
@@ -82,7 +82,7 @@ class LawCurve:
         high: Likewise; inf where open.
         censored: ``None``, ``"right"`` or ``"left"`` of each.
         grid: N of the line, (grid,); empty if the law chosen cannot be drawn alone.
-        line: The law chosen, without its scatter.
+        line: The law chosen: its median.
         band: Its central interval, with it, (2, grid).
         target: N, value, low and high at the target, over all laws; None without an answer.
     """
@@ -139,17 +139,20 @@ def _law(answer: Prediction, log_value: Array, points: int) -> tuple[Array, Arra
     d = np.array([size.group.tokens for size in answer.sizes], dtype=np.float64)
     sides = [{None: 0, "right": 1, "left": -1}[size.censored] for size in answer.sizes]
     data = Points(log_value, np.array([size.log_collapse_sd for size in answer.sizes]), np.array(sides))
-    fit = fit_law(law.features(n, d), data, np.random.default_rng(0))
-    if fit is None:
+    target = float(answer.target.params), float(answer.target.tokens)
+    fitted = fit_laws({law.name: law}, Sizes(n, d, target), data, seed=0)
+    if not fitted:
         return nothing
+    fit = fitted[0].fit
     grid = np.geomspace(min(n.min(), answer.target.params), max(n.max(), answer.target.params), points)
-    known_n, at = np.unique(np.append(n, answer.target.params), return_inverse=True)
-    sums = np.bincount(at, np.log(np.append(d, answer.target.tokens)))
-    tokens = np.exp(np.interp(np.log(grid), np.log(known_n), sums / np.bincount(at)))
+    known_n, place = np.unique(np.append(n, answer.target.params), return_inverse=True)
+    sums = np.bincount(place, np.log(np.append(d, answer.target.tokens)))
+    tokens = np.exp(np.interp(np.log(grid), np.log(known_n), sums / np.bincount(place)))
     tail = (1 - answer.confidence) / 2
-    rng = np.random.default_rng(1)
-    band = []
+    at = (tail, 0.5, 1 - tail)
+    told = []
     for row in law.features(grid, tokens):
-        draws = fit.predict(row, rng)
-        band.append([quantile(draws, fit.weights, tail), quantile(draws, fit.weights, 1 - tail)])
-    return grid, np.exp(law.features(grid, tokens) @ fit.beta), np.exp(np.array(band).T)
+        draws = fit.predict(row, np.random.default_rng(1))  # the same draws at every N, so that the line is smooth
+        told.append([quantile(draws, fit.weights, part) for part in at])
+    low, middle, high = np.exp(np.array(told)).T
+    return grid, middle, np.array([low, high])

@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -31,7 +31,7 @@ def can_draw(console: Console) -> bool:
     return find_spec("plotille") is not None and console.encoding.lower().replace("-", "").startswith("utf")
 
 
-def size_charts(answer: Prediction) -> Padding:
+def size_charts(answer: Prediction) -> Group:
     """Return retention against F, a panel a size: ``o`` runs, dots the fit, P the peak, C the collapse point.
 
     All panels have the same axes, so that a shift from size to size shows. Of many sizes, six are drawn.
@@ -43,11 +43,14 @@ def size_charts(answer: Prediction) -> Padding:
     bottom = min(min(float(curve.retention.min()), curve.size.group.chance) for curve in shown)
     margin = 0.06 * (top - bottom or 1)
     limits = (low, bottom - margin, high, top + margin)
+    of = f", {len(shown)} of {len(answer.sizes)} sizes" if len(shown) < len(answer.sizes) else ""
     grid = Table.grid(padding=(0, 3))
     panels = [_panel(curve, limits, _COLOURS[at % len(_COLOURS)]) for at, curve in enumerate(shown)]
     for first in range(0, len(panels), 2):
         grid.add_row(*panels[first : first + 2])
-    return Padding(grid, (0, 0, 0, 0))
+    caption = Text(f"Held-out retention against F{of}", style="bold")
+    caption.append("  o runs, line: fit, P peak, C collapse point\n", style="dim")
+    return Group(caption, grid)
 
 
 def law_chart(answer: Prediction, width: int = 68) -> Padding:
@@ -74,6 +77,7 @@ def law_chart(answer: Prediction, width: int = 68) -> Padding:
         canvas.text(x, math.log(curve.target[1]), "T", color="bright_green")
     what = "exposures per fact" if curve.axis == "frequency" else "share of D"
     title = Text(f"Collapse point ({what}) against model size", style="bold")
+    title.append("  T target, ^ at least", style="dim")
     heights = (short(math.exp(high)), short(math.exp(low)))
     if curve.axis == "share":
         heights = (f"{math.exp(high):.3g}", f"{math.exp(low):.3g}")

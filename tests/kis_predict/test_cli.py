@@ -236,9 +236,11 @@ def test_what_is_left_out_on_the_way_is_a_warning(sweep, tmp_path, capsys):
     assert warnings[0].startswith("Left out 1 log (killed in the first line)")
 
 
-def test_no_chart_is_no_chart(sweep, capsys):
-    run("--logs", sweep, "--target", "7B", "--no-chart")
-    assert "against model size" not in capsys.readouterr().out
+@pytest.mark.parametrize(("args", "shown"), [([], False), (["--chart"], True), (["--no-chart"], False)])
+def test_pipes_get_charts_only_if_asked(sweep, capsys, args, shown):
+    pytest.importorskip("plotille")
+    run("--logs", sweep, "--target", "7B", *args)
+    assert ("against model size" in capsys.readouterr().out) == shown
 
 
 def test_a_closed_pipe_is_no_error(sweep):
