@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from kis_plugin.knowledge import Fact, Knowledge, Passage, Templates
 
@@ -73,17 +72,13 @@ class Schedule(Protocol):
         """Return the weight of each of ``parts`` equal parts of the window: whole numbers, not all of them 0."""
 
 
-@dataclass(frozen=True)
-class Rendered:
-    """One wording of one fact.
-
-    Attributes:
-        text: What is infused.
-        object: Where the object stands in it, as characters (first, end).
-    """
+class Rendered(NamedTuple):
+    """One wording of one fact; a tuple, since millions of them are made."""
 
     text: str
+    """What is infused."""
     object: tuple[int, int]
+    """Where the object stands in it, as characters (first, end)."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kis_plugin.seeded import IntArray, hashes
+from kis_plugin.seeded import IntArray, permutation
 
 __all__ = ["Packing", "best_fit", "next_fit", "reshuffled"]
 
@@ -98,9 +98,11 @@ def reshuffled(packing: Packing, lengths: IntArray, *key: int) -> Packing:
         lengths: Tokens of each of ``packing.texts``, (texts,).
         key: Decides who goes where.
     """
-    places = np.argsort(lengths, kind="stable")
+    small = lengths.astype(np.min_scalar_type(int(lengths.max(initial=0))))  # sorted by counting, up to 16 bits
+    shuffled = permutation(len(lengths), *key)
     texts = np.empty_like(packing.texts)
-    texts[places] = packing.texts[np.lexsort((hashes(len(lengths), *key), lengths))]
+    by_length = np.argsort(small, kind="stable")
+    texts[by_length] = packing.texts[shuffled[np.argsort(small[shuffled], kind="stable")]]
     return Packing(texts, packing.offsets)
 
 
