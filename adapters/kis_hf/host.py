@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list
 from transformers import Trainer, TrainerCallback
 
 from kis_plugin.errors import KISError, Problem
@@ -69,7 +68,9 @@ def same_on_all_ranks(trainer: Trainer, text: str) -> str:
     """Return rank 0's text on every rank."""
     if trainer.accelerator.num_processes == 1:
         return text
-    return str(broadcast_object_list([text])[0])
+    texts = [text]
+    torch.distributed.broadcast_object_list(texts)
+    return texts[0]
 
 
 def refuse_parallel(trainer: Trainer) -> None:

@@ -1,0 +1,52 @@
+"""One rank of two on gloo, started by torchrun: ranks_run.py FOLDER SEEN DATA STOP RESUME."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "kis_hf"))
+from loops import Bare, Stream, train
+from world import kis, make_model, make_tokenizer
+
+
+class Shared(Stream):
+    """A stream that gives each rank rows of its own."""
+
+    def __iter__(self):
+        rank = distributed.get_rank()
+        return iter([self.rows[index] for index in range(rank, len(self.rows), 2)])
+
+
+def main() -> None:
+    folder, seen, data, stop, resume = sys.argv[1:]
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo")
+    rows = Bare(80, make_tokenizer())
+    config, state = kis(Path(folder), frequency=6), Path(folder) / "state.json"
+    batches: list[np.ndarray] = []
+    _, saved = train(
+        config,
+        rows if data == "map" else Shared(rows),
+        batches,
+        steps=30,
+        stop=int(stop),
+        resumed=json.loads(state.read_text()) if int(resume) else None,
+        keys={"batch_size": 2},
+        model=DistributedDataParallel(make_model()),
+    )
+    if saved and not distributed.get_rank():
+        state.write_text(json.dumps(saved))
+    np.save(f"{seen}-{distributed.get_rank()}.npy", np.concatenate(batches))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Two processes of torch.distributed show, together, every fact F times, before and after a resume."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from world import kis, make_tokenizer, shown, write_facts
+
+from kis_plugin.runlog import read_run_log
+from kis_torch import InfusedIterableDataset, InfusionSampler
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+def train(folder, name, data, stop, resume):
+    path = os.pathsep.join([str(ROOT), str(ROOT / "adapters"), str(ROOT / "predictor")])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words = [str(HERE / "ranks_run.py"), str(folder), str(folder / name), data, str(stop), str(resume)]
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [np.load(folder / f"{name}-{rank}.npy") for rank in (0, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["map", "stream"])
+def test_two_ranks_show_every_fact_f_times_before_and_after_a_resume(tmp_path, data):
+    write_facts(tmp_path)
+    before = train(tmp_path, "before", data, 7, 0)
+    after = train(tmp_path, "after", data, 0, 1)
+    config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
+    assert set(shown([*before, *after], config, tokenizer).values()) == {6}
+    (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
+    assert (log.end.status, log.run.tokens) == ("completed", 30 * 2 * 2 * 64)
+    assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.integers(1, 60),
+    size=st.integers(1, 4),
+    world=st.integers(1, 4),
+    passes=st.integers(1, 3),
+    cut=st.integers(0, 40),
+    shuffle=st.booleans(),
+)
+def test_every_row_of_a_run_is_drawn_once_over_all_ranks_and_resumes(rows, size, world, passes, cut, shuffle):
+    if rows < size * world:  # refused
+        return
+    drawn: list[int] = []
+    for rank in range(world):
+        sampler = InfusionSampler(range(rows), size, rank, world, shuffle)
+        total = passes * sampler.batches_per_pass
+        trained = 0
+        while trained < total:
+            fresh = InfusionSampler(range(rows), size, rank, world, shuffle)
+            fresh.load_state_dict(sampler.state_dict())
+            for at, index in enumerate(fresh):
+                drawn.append(index.row)
+                if (at + 1) % size == 0:
+                    trained += 1
+                    sampler.advance()
+                    if trained == cut:
+                        break
+    assert sorted(drawn) == list(range(total * size * world))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    length=st.integers(1, 30), size=st.integers(1, 4), world=st.integers(1, 3), total=st.integers(1, 12), data=st.data()
+)
+def test_a_stream_fills_every_row_of_a_run_once(length, size, world, total, data):
+    cut = data.draw(st.integers(0, total))
+    drawn, base = [], []
+    for rank in range(world):
+        keys = {"batches": total, "batch_size": size, "rank": rank, "world_size": world}
+        whole = list(InfusedIterableDataset(range(length), lambda row, base: (row, base), **keys))
+        rest = list(InfusedIterableDataset(range(length), lambda row, base: (row, base), start=cut, **keys))
+        assert rest == whole[cut * size :]
+        drawn += [row for row, _ in whole]
+        base = [row for _, row in whole]
+    assert sorted(drawn) == list(range(total * size * world))
+    assert base == [n % length for n in range(total * size)]
