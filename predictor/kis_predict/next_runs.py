@@ -3,7 +3,8 @@
 A run at (N, F) adds to the Fisher information of its size's curve; that narrows log F_c there, and through the law the
 interval at the target. All of it is linear about what is known now, so no data need be drawn: the retention that the
 fitted curve predicts is taken for the outcome. This is c-optimal design by greedy exchange (Atkinson and Donev 1992,
-chapter 10). Runs are named one after the other, each given those before it.
+chapter 10). Runs are named one after the other, each given those before it. A new size beyond the largest takes
+six runs before it tells anything, and is taken as a whole where that narrows more than six single runs do.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ __all__ = ["next_runs"]
 Array = npt.NDArray[np.float64]
 
 _NUDGE = 1e-4
+_NEW_SIZE = (-3, -2, -1, 0, 1, 2)
+"""Grid steps from the predicted collapse point at which a new size is swept."""
 
 
 @dataclass
@@ -49,23 +52,41 @@ class _Size:
     added: int = 0
 
 
-def next_runs(sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, count: int) -> tuple[NextRun, ...]:
+def next_runs(
+    sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, count: int, target: float, by_share: bool
+) -> tuple[NextRun, ...]:  # fmt: skip
     """Return the ``count`` runs that shrink the target's interval most, the best first.
 
-    Candidates are the tested frequencies, the middles between them and two steps beyond either end, at every size.
+    Candidates are the tested frequencies, the middles between them and two steps beyond either end, at every size; and
+    one new size, as far beyond the largest as that is beyond the one before it.
 
     Args:
         sizes: What the groups say.
         points: The same for the law.
         chosen: The law.
         count: How many.
+        target: N of the target: no new size is as large.
+        by_share: Whether the law is one of the share of D.
     """
     states = [_state(size) for size in sizes]
     sigma = float(np.sqrt(chosen.fit.weights @ chosen.fit.sigmas**2))
-    start = now = _target_sd(states, points, chosen, sigma)
-    out: list[NextRun] = []
+    start = _target_sd(states, points, chosen, sigma)
+    if not np.isfinite(start):
+        return ()
+    single = _singles(states, points, chosen, sigma, count, start)
+    new = _new_size(sizes, points, chosen, sigma, start, by_share) if count >= len(_NEW_SIZE) else ()
+    new = new if new and new[0].params < target else ()
+    if new and (len(single) < len(new) or new[-1].width < single[len(new) - 1].width):
+        return new if count == len(new) else (*new, *single[: count - len(new)])
+    return single
+
+
+def _singles(
+    states: Sequence[_Size], points: Points, chosen: Candidate, sigma: float, count: int, start: float
+) -> tuple[NextRun, ...]:  # fmt: skip
+    now, out = start, []
     options = [(state, float(x)) for state in states for x in _options(state.estimate)]
-    for _ in range(count if np.isfinite(start) else 0):
+    for _ in range(count):
         tried = []
         for state, x in options:
             with_run = _with_run(state, x)
@@ -77,14 +98,12 @@ def next_runs(sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, 
         (state, x), now = options[best], tried[best]
         after = _with_run(state, x)
         state.information, state.added = after.information, after.added
-        group = state.estimate.group
-        out.append(
-            NextRun(
-                params=group.params, tokens=group.tokens, frequency=float(np.exp(x)),
-                flops=6.0 * group.params * group.tokens, width=now / start,
-            )
-        )  # fmt: skip
+        out.append(_run(state.estimate.group.params, state.estimate.group.tokens, x, now / start))
     return tuple(out)
+
+
+def _run(params: int, tokens: int, x: float, width: float) -> NextRun:
+    return NextRun(params, tokens, float(np.exp(x)), flops=6.0 * params * tokens, width=width)
 
 
 def _state(size: SizeEstimate) -> _Size:
@@ -101,6 +120,29 @@ def _state(size: SizeEstimate) -> _Size:
         gradient = (collapse[:6] - collapse[6:]) / (2 * _NUDGE)
     variance = float(gradient @ np.linalg.solve(information, gradient))
     return _Size(size, information, gradient, variance, float(np.median(probes)))
+
+
+def _new_size(
+    sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, sigma: float, start: float,
+    by_share: bool,
+) -> tuple[NextRun, ...]:  # fmt: skip
+    """Return the runs of a size beyond the largest, which is then known as well as the others; none past the target."""
+    tried = sorted({size.group.params for size in sizes})
+    params = round(tried[-1] ** 2 / tried[-2])
+    log_n, log_d = (np.log([getattr(size.group, name) for size in sizes]) for name in ("params", "tokens"))
+    slope, level = np.polyfit(log_n, log_d, 1)
+    tokens = round(float(np.exp(level + slope * np.log(params))))
+    row = np.asarray(chosen.law.features(np.array([float(params)]), np.array([float(tokens)])), dtype=np.float64)
+    seen = points.side == 0
+    sd = float(np.median(points.sd[seen]))
+    weight = np.append(np.where(seen, 1 / (sigma**2 + points.sd**2), 0.0), 1 / (sigma**2 + sd**2))
+    after = _sd_at(np.vstack([chosen.design, row]), weight, chosen.row, sigma) / start
+    step = float(np.median([np.median(np.diff(size.group.points()[0])) for size in sizes]))
+    # What the law adds from the largest size to the new one; an equal share of a larger D is more exposures.
+    at = int(np.argmax([size.group.params for size in sizes]))
+    middle = sizes[at].log_collapse + chosen.fit.at(row[0]) - chosen.fit.at(chosen.design[at])
+    middle += float(np.log(tokens / sizes[at].group.tokens)) if by_share else 0.0
+    return tuple(_run(params, tokens, middle + step * offset, after) for offset in _NEW_SIZE)
 
 
 def _options(size: SizeEstimate) -> Array:
@@ -137,7 +179,11 @@ def _target_sd(states: Sequence[_Size], points: Points, chosen: Candidate, sigma
         elif state.added:
             step = 2 * points.sd[at]  # bounds are blurred by half a step
             weight[at] = min(state.added, 2) / 2 / (sigma**2 + step**2)
-    system = (chosen.design * weight[:, None]).T @ chosen.design
+    return _sd_at(chosen.design, weight, chosen.row, sigma)
+
+
+def _sd_at(design: Array, weight: Array, row: Array, sigma: float) -> float:
+    system = (design * weight[:, None]).T @ design
     scale = 1 / np.sqrt(np.diag(system))
-    row = chosen.row * scale
-    return float(np.sqrt(row @ np.linalg.solve(system * np.outer(scale, scale), row) + sigma**2))
+    scaled = row * scale
+    return float(np.sqrt(scaled @ np.linalg.solve(system * np.outer(scale, scale), scaled) + sigma**2))

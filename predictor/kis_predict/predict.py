@@ -17,7 +17,7 @@ from kis_predict.choice import Candidate, Sizes, fit_laws, mixture, quantile, su
 from kis_predict.forgetting import forgetting_limit
 from kis_predict.next_runs import next_runs
 from kis_predict.observed import ObservedRun
-from kis_predict.prediction import Amount, LawReport, Prediction, Recommendation, Target
+from kis_predict.prediction import Amount, LawReport, NextRun, Prediction, Recommendation, Target
 from kis_predict.question import Question
 from kis_predict.sizes import SizeEstimate, estimate_sizes
 from kis_predict.sweep import MOST_SHARE, build_sweep
@@ -85,6 +85,10 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
     binding = min(limits, key=lambda name: limits[name])
     frequency = limits[binding]
     chosen = candidates[0]
+    more: tuple[NextRun, ...] = ()
+    if question.next_runs:
+        by_share = axis.name == "share"
+        more = next_runs(sizes, points, chosen, question.next_runs, question.params, by_share)
     extrapolation = question.params / float(where.params[points.side == 0].max())
     return Prediction(
         status="ok",
@@ -107,7 +111,7 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
         forgetting=forgetting,
         binding="forgetting" if binding == "rise of general loss" else "collapse",
         axis=axis,
-        next_runs=next_runs(sizes, points, chosen, question.next_runs) if question.next_runs else (),
+        next_runs=more,
     )
 
 
