@@ -76,7 +76,7 @@ def law_chart(answer: Prediction, width: int = 68) -> Padding:
         canvas.line(x, math.log(curve.target[2]), x, math.log(curve.target[3]), color="bright_green")
         canvas.text(x, math.log(curve.target[1]), "T", color="bright_green")
     what = "exposures per fact" if curve.axis == "frequency" else "share of D"
-    title = Text(f"Collapse point ({what}) against model size", style="bold")
+    title = Text(f"Collapse point ({what}) against N", style="bold")
     title.append("  T target, ^ at least", style="dim")
     heights = (short(math.exp(high)), short(math.exp(low)))
     if curve.axis == "share":

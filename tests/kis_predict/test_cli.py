@@ -240,7 +240,7 @@ def test_what_is_left_out_on_the_way_is_a_warning(sweep, tmp_path, capsys):
 def test_pipes_get_charts_only_if_asked(sweep, capsys, args, shown):
     pytest.importorskip("plotille")
     run("--logs", sweep, "--target", "7B", *args)
-    assert ("against model size" in capsys.readouterr().out) == shown
+    assert ("against N" in capsys.readouterr().out) == shown
 
 
 def test_a_closed_pipe_is_no_error(sweep):

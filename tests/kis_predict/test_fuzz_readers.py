@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def whole(tmp_path_factory):
     """The content of each log, and a folder to put damaged ones into."""
     contents = {}
     for name, make in LOGS.items():
-        if "tfevents" in name and not pytest.importorskip("importlib.util").find_spec("tensorboardX"):
+        if "tfevents" in name and not find_spec("tensorboardX"):
             continue
         contents[name] = make(tmp_path_factory.mktemp("made"))
     return contents

@@ -58,7 +58,7 @@ def test_charts_show_every_size_its_peak_and_collapse_and_the_target(answer):
     assert charts.count("C") >= 3
     assert "T" in charts
     assert "^" in charts  # the size that did not collapse
-    assert "Collapse point (exposures per fact) against model size" in charts
+    assert "Collapse point (exposures per fact) against N" in charts
 
 
 def test_a_narrow_terminal_gets_no_charts(answer):
@@ -74,7 +74,7 @@ def test_weak_evidence_has_charts_of_the_sizes_but_no_law(answers):
     pytest.importorskip("plotille")
     text = printed(answers["weak"])
     assert "N=10M" in text
-    assert "against model size" not in text
+    assert "against N" not in text
 
 
 def test_forgetting_axis_and_next_runs_are_shown(answer):
