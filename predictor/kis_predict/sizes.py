@@ -22,6 +22,8 @@ __all__ = ["SizeEstimate", "estimate_sizes"]
 Array = npt.NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
+_PLAIN = 1e-5
+"""A fall that is this significant does not rest on one run."""
 _HALF_DECADE = float(np.log(10) / 2)
 _BEYOND = 2
 """Distinct frequencies that must have fallen before a fall counts as one: a single low run proves nothing."""
@@ -105,18 +107,22 @@ def _estimate(
 ) -> SizeEstimate:  # fmt: skip
     x, best = curve.x, pools[0]
     full, rise = best.of(at)[0], _rise(curve, best)
-    # As the noise itself is estimated, F takes the place of chi-squared.
-    p_value = float(fdist.sf(max(0.0, rise.deviance[0] - best.fits.deviance[at]) / 3, 3, noise.freedom))
+    p_value = _p_value(rise.deviance[0] - best.fits.deviance[at], noise)
     two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
     tops = [gate.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
     log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
     bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
     log_collapse = float(weights @ bounded)
     falls = p_value < SIGNIFICANCE and log_collapse <= x[-1]
-    if not falls or np.count_nonzero(x > log_collapse) < _BEYOND:
-        return _right_censored(
-            group, curve, best.shape, rise.parameters if not falls else full, two_lines, p_value, log_peak, falls
-        )
+    doubt = ""
+    if falls and np.count_nonzero(x > log_collapse) < _BEYOND:
+        doubt = "retention falls at the last frequency only; a collapse needs two"
+    elif falls and p_value > _PLAIN and _without_best(curve, best, at, noise) > SIGNIFICANCE:
+        top = short(np.exp(x[np.argmax(curve.retention)]))
+        doubt = f"the fall rests on the one good result at F={top}; add seeds there, it is not taken for a collapse"
+    if not falls or doubt:
+        fitted = full if falls else rise.parameters
+        return _right_censored(group, curve, best.shape, fitted, two_lines, p_value, log_peak, doubt)
     share = np.round(weights * bootstraps).astype(int)
     samples = [
         gate.critical_points(_resample(curve, pooled, at, count, rng, noise.freedom), x, curve.chance, pooled.shape)
@@ -160,24 +166,35 @@ def _rise(curve: Curve, pooled: Pooled) -> gate.Fits:
     return gate.fit(curve.x, curve.retention, curve.n, curve.chance, pooled.shape, start, prior).best()
 
 
+def _p_value(gain: float, noise: Noise) -> float:
+    """Return that of a fall that lowers the deviance by ``gain``; F for chi-squared, as the noise is estimated too."""
+    return float(fdist.sf(max(0.0, gain) / 3, 3, noise.freedom))
+
+
+def _without_best(curve: Curve, pooled: Pooled, at: int, noise: Noise) -> float:
+    """Return the p-value of the fall without the point of greatest retention: a lucky run alone shows no collapse."""
+    kept = np.arange(len(curve.x)) != np.argmax(curve.retention)
+    rest = Curve(curve.x[kept], curve.retention[kept], curve.n[kept], curve.chance)
+    prior = pooled.of(at)[1]
+    start = gate.starts(rest.x, prior.mean)
+    fallen = gate.fit(rest.x, rest.retention, rest.n, rest.chance, pooled.shape, start, prior).best()
+    return _p_value(_rise(rest, pooled).deviance[0] - fallen.deviance[0], noise)
+
+
 def _right_censored(
     group: Group, curve: Curve, shape: gate.Shape, fitted: Array, two_lines: TwoLines | None, p_value: float,
-    log_peak: float, falls: bool,
+    log_peak: float, doubt: str,
 ) -> SizeEstimate:  # fmt: skip
-    """Return what is known of a size that did not collapse, or in its last frequency only.
+    """Return what is known of a size that did not collapse, or whose fall is in doubt: then only up to its peak.
 
     The bounds are blurred by half a grid step: a fall that has just begun hides in the noise.
     """
     x = curve.x
-    warnings: tuple[str, ...] = ()
     grid = np.linspace(x[0], x[-1], 400)
     level = gate.curve(fitted, grid, curve.chance, shape)[0]
     height = level.max() - curve.chance
-    if falls:
-        bound = float(x[x <= log_peak][-1]) if (x <= log_peak).any() else float(x[0])
-        warnings = (f"{group.label()}: retention falls at the last frequency only; a collapse needs two",)
-    else:
-        bound = float(x[-1])
+    # The peak is sought from the first frequency on.
+    bound = float(x[x <= log_peak + 1e-9][-1] if doubt else x[-1])
     # Where retention has all but stopped rising, the peak may lie anywhere further on.
     risen = float(grid[np.argmax(level >= level.max() - gate.DROP * height)])
     return SizeEstimate(
@@ -194,7 +211,7 @@ def _right_censored(
         shape=_name(shape),
         two_lines=two_lines,
         p_value=p_value,
-        warnings=warnings,
+        warnings=(f"{group.label()}: {doubt}",) if doubt else (),
     )
 
 

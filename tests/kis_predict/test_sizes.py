@@ -46,6 +46,14 @@ def test_a_fall_in_the_last_frequency_alone_is_no_collapse_but_bounds_it_before(
     assert "a collapse needs two" in largest.warnings[0]
 
 
+def test_one_lucky_run_makes_no_collapse(sweep_runs):
+    runs = sweep_runs(last={3: -1.5}, probes=228)
+    lucky = [run for run in runs if run.params == 27 * 10**7][-4]
+    runs[runs.index(lucky)] = replace(lucky, retention=(lucky.retention or 0) + 0.2)
+    largest = estimates(runs)[-1]
+    assert largest.censored == "right"
+
+
 def test_a_curve_that_falls_from_the_start_is_left_censored(sweep_runs):
     runs = [run for run in sweep_runs(points=23) if run.params < 10**8 or np.log(run.frequency) > TRUE[3] + 0.3]
     largest = estimates([run for run in runs if run.params > 0])[-1]
