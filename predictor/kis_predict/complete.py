@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,9 @@ class Completion:
         status = _status(told, found)
         if status not in (None, "completed"):
             return LeftOut(found.source, "the run did not complete")
+        diverged = [name for name in ("retention", "loss") if _is_endless(told.get(name))]
+        if diverged:
+            return LeftOut(found.source, f"{' and '.join(diverged)} not finite: the run diverged")
         missing = [name for name in REQUIRED if told.get(name) is None]
         if missing:
             return LeftOut(
@@ -105,6 +109,14 @@ def _status(told: Mapping[str, object], found: ForeignRun) -> str | None:
     if found.seen is None or isinstance(budget, Problem):
         return None
     return "completed" if found.seen >= _ENOUGH * budget else "unfinished"
+
+
+def _is_endless(value: object) -> bool:
+    """Return whether it is a number that is not finite, as a diverged run logs it."""
+    try:
+        return isinstance(value, (str, float)) and not math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _checked(told: Mapping[str, object], source: str, warnings: tuple[str, ...]) -> ObservedRun:

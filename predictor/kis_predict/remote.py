@@ -61,7 +61,7 @@ def _copy(
     files: Any, root: str, names: Sequence[str], into: Path, narrate: Callable[[str], None], url: str
 ) -> Path:  # fmt: skip
     if files.isfile(root):
-        copy = into / _safe(root.rsplit("/", 1)[-1])[0]
+        copy = into / _safe(root.rsplit("/", 1)[-1].partition("?")[0])[0]
         files.get_file(root, str(copy))
         return copy
     if not files.exists(root):

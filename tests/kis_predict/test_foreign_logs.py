@@ -100,6 +100,15 @@ def test_training_args_bin_is_never_opened(tmp_path, monkeypatch):
     assert "training_args.bin" not in opened
 
 
+def test_a_diverged_run_is_left_out_and_the_others_are_read(tmp_path):
+    put_state(tmp_path / "a", log_history=[*STATE["log_history"], {"eval_loss": float("nan"), "step": 24}])
+    put_state(tmp_path / "b")
+    put_sidecar(tmp_path, params=1000)
+    found = read(tmp_path)
+    assert [run.source for run in found.runs] == [str(tmp_path / "b" / "checkpoint-24" / "trainer_state.json")]
+    assert found.notes[0].startswith("Left out 1 log (loss not finite: the run diverged)")
+
+
 # --- LitGPT ------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +183,13 @@ def test_event_files_of_one_folder_are_one_run(tmp_path, write_events):
     (run,) = read(tmp_path).runs
     assert (run.params, run.tokens, run.retention, run.loss, run.chance) == (1000, 1000, 0.5, 3.5, 0.25)
     assert run.warnings == ()
+
+
+def test_the_last_loss_of_a_diverged_run_is_not_the_last_finite_one(tmp_path, write_events):
+    write_events(tmp_path / "a", {"retention/held_out": {1: 0.25}, "val_loss": {1: 3.0, 2: float("nan")}})
+    put_sidecar(tmp_path / "a", params=1000, tokens=1000, frequency=8, status="completed")
+    with pytest.raises(KISError, match="loss not finite: the run diverged"):
+        read(tmp_path)
 
 
 def test_an_event_file_torn_in_its_last_record_is_read_up_to_there(tmp_path, write_events):

@@ -82,7 +82,8 @@ class TensorBoardReader:
         measured = [last[tag][0] for tag in _RETENTION if tag in last]
         stale = last_measured(str(path), max(measured), end) if measured else ()
         tree = {tag: value for tag, (_, value) in last.items()}
-        seen = max((last[tag][1] for tag in _SEEN if tag in last), default=None)
+        counts = [last[tag][1] for tag in _SEEN if tag in last]
+        seen = max((count for count in counts if math.isfinite(count)), default=None)
         return [ForeignRun(str(path), self.together(path), values, tree, seen, warnings=(*warnings, *stale))]
 
 
@@ -97,7 +98,7 @@ def _scalars(path: Path, warnings: list[str]) -> Iterator[tuple[str, int, float]
             raise KISError(Problem(f"{path} byte {at}", f"no event ({error})", "one of TensorBoard's")) from error
         for value in event.summary.value:
             number = _number(value)
-            if number is not None and math.isfinite(number):
+            if number is not None:
                 yield value.tag, event.step, number
 
 
