@@ -56,6 +56,7 @@ class Passes:
         inner = getattr(loader, "base_dataloader", loader)
         ranks = int(trainer.accelerator.num_processes)
         _refuse_sharded_twice(inner.dataset, ranks)
+        _refuse_joined(inner.collate_fn)
         dispatched = type(loader).__name__ == "DataLoaderDispatcher"
         batches = inner.batch_sampler
         size = int(inner.batch_size or getattr(batches, "batch_size", None) or trainer._train_batch_size)
@@ -126,3 +127,11 @@ def _refuse_sharded_twice(dataset: Any, ranks: int) -> None:
         found = f"part {split.rank} of {split.world_size} of a dataset (split_dataset_by_node)"
         hint = "The Trainer splits it once more, and most of its rows would never be trained on."
         raise KISError(Problem("train_dataset", found, "the whole dataset", hint))
+
+
+def _refuse_joined(collate: Any) -> None:
+    """Refuse a collator that joins the rows of a batch to one: they are infused row by row here."""
+    name = type(getattr(collate, "data_collator", collate)).__name__
+    if name == "DataCollatorWithFlattening":
+        hint = "Rows of one length need no flattening; map-style data may have it."
+        raise KISError(Problem("data_collator", name, "one that gives batches (rows, tokens)", hint))

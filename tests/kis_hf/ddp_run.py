@@ -1,7 +1,8 @@
-"""One rank of a two-process gloo run, started by torchrun: ddp_run.py FOLDER SEEN WORKERS STOP RESUME ROWS."""
+"""One rank of two on gloo, started by torchrun: ddp_run.py FOLDER SEEN WORKERS STOP RESUME ROWS DATA KEYS."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,14 +11,24 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from world import StopAt, kis, trainer_for
+from world import SizedStream, StopAt, Stream, kis, trainer_for
 
 # transformers 5.3 loads the optimizer's state of such a run to "cpu:0", a place that torch does not know.
 torch.serialization.register_package(9, lambda stored: None, lambda stored, place: stored if place == "cpu:0" else None)
 
 
+def hub(rows):
+    import datasets
+
+    columns = {name: [row[name] for row in rows] for name in ("input_ids", "labels")}
+    return datasets.Dataset.from_dict(columns).to_iterable_dataset(num_shards=2)
+
+
+DATA = {"map": lambda rows: rows, "stream": Stream, "sized": SizedStream, "hub": hub}
+
+
 def main() -> None:
-    folder, seen, workers, stop, resume, rows = sys.argv[1:]
+    folder, seen, workers, stop, resume, rows, data, keys = sys.argv[1:]
     torch.set_num_threads(1)
     callbacks = [StopAt(int(stop))] if int(stop) else []
     trainer = trainer_for(
@@ -25,13 +36,14 @@ def main() -> None:
         kis(Path(folder), frequency=6),
         rows=int(rows),
         callbacks=callbacks,
-        max_steps=-1,
+        data=DATA[data],
         num_train_epochs=2,
         gradient_accumulation_steps=2,
         dataloader_num_workers=int(workers),
         save_strategy="steps",
         save_steps=1000,
         ddp_backend="gloo",
+        **{"max_steps": -1, **json.loads(keys)},
     )
     assert trainer.args.world_size == 2
     trainer.train(resume_from_checkpoint=bool(int(resume)))

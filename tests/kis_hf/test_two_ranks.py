@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,8 +36,10 @@ def two_ranks(script: str, *words: str) -> str:
     return done.stdout
 
 
-def train(folder: Path, name: str, workers: int, rows: int, stop: int = 0, resume: int = 0) -> list[np.ndarray]:
-    words = [str(folder), str(folder / name), str(workers), str(stop), str(resume), str(rows)]
+def train(
+    folder: Path, name: str, workers: int, rows: int, stop: int = 0, resume: int = 0, data: str = "map", **keys: Any
+) -> list[np.ndarray]:
+    words = [str(folder), str(folder / name), str(workers), str(stop), str(resume), str(rows), data, json.dumps(keys)]
     two_ranks("ddp_run.py", *words)
     return [np.load(folder / f"{name}-{rank}.npy") for rank in (0, 1)]
 
@@ -53,6 +57,29 @@ def test_two_ranks_show_every_fact_f_times_before_and_after_a_resume(tmp_path, w
     (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
     assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
     assert log.end.status == "completed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "rows", "keys"),
+    [
+        ("stream", 160, {"max_steps": 20}),  # rank 0 draws for both
+        ("stream", 160, {"max_steps": 20, "accelerator_config": {"dispatch_batches": False}}),
+        ("hub", 160, {"max_steps": 20, "accelerator_config": {"dispatch_batches": False}}),  # each rank its shard
+        ("stream", 152, {"max_steps": 20, "accelerator_config": {"split_batches": True}}),
+        ("sized", 153, {}),  # rank 0 draws for both, and shares the last rows out
+        ("sized", 153, {"accelerator_config": {"dispatch_batches": False}}),  # the first rows fill the last batches
+    ],
+)
+def test_two_ranks_show_every_fact_of_a_stream_f_times_before_and_after_a_resume(tmp_path, data, rows, keys):
+    write_facts(tmp_path)
+    config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
+    before = train(tmp_path, "before", 0, rows, stop=7, data=data, **keys)
+    after = train(tmp_path, "after", 0, rows, resume=1, data=data, **keys)
+    assert set(shown([*before, *after], config, tokenizer).values()) == {6}
+    (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
+    assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
+    assert log.run.tokens == sum(len(rank) for rank in (*before, *after)) * 64
 
 
 @pytest.mark.slow

@@ -9,9 +9,10 @@ from time import sleep
 import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
-from world import StopAt, WatchedTrainer, kis, make_model, make_tokenizer, shown, trainer_for
+from world import StopAt, Stream, WatchedTrainer, kis, make_model, make_tokenizer, shown, trainer_for
 
 from kis_hf.model import watch_batches
+from kis_plugin.errors import KISError
 from kis_plugin.runlog import read_run_log
 
 
@@ -118,3 +119,20 @@ def test_threads_bring_their_batches_one_after_the_other():
         list(pool.map(lambda number: hook(model, (), {"input_ids": torch.full((1, 4), number)}), range(200)))
     stop()
     assert sorted(counted) == list(range(200))
+
+
+@pytest.mark.parametrize("data", [lambda rows: rows, Stream])
+def test_rows_that_a_collator_joins_are_counted_or_refused(tmp_path, data):
+    from transformers import DataCollatorWithFlattening
+
+    config, tokenizer = kis(tmp_path, frequency=4), make_tokenizer()
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, data=data)
+    trainer.data_collator = DataCollatorWithFlattening()
+    if data is Stream:
+        with pytest.raises(KISError, match="data_collator: found DataCollatorWithFlattening"):
+            trainer.train()
+        return
+    trainer.train()
+    assert {batch.shape for batch in trainer.seen} == {(1, 256)}
+    assert set(shown([batch.reshape(-1, 64) for batch in trainer.seen], config, tokenizer).values()) == {4}
+    assert run_log(tmp_path).end.achieved_frequency == {"min": 4, "max": 4, "mean": 4}
