@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kis_plugin.config import InfusionConfig
 from kis_plugin.seeded import IntArray, permutation
 
 __all__ = ["Exposures", "RoundLengths", "exposures"]
 
-RoundLengths = Callable[[int], IntArray]
+RoundLengths = Callable[[int], npt.NDArray[np.integer[Any]]]
 """Tokens of each item, (items,), as round k tells it."""
 
 

@@ -19,14 +19,17 @@ import numpy.typing as npt
 
 from kis_plugin.amount import Exposures
 from kis_plugin.items import Items
-from kis_plugin.packing import Packing, best_fit, next_fit, reshuffled
-from kis_plugin.seeded import IntArray, hashes, mix, permutation
+from kis_plugin.packing import Packing, Whole, best_fit, next_fit, reshuffled
+from kis_plugin.seeded import IntArray, hashes, mix, mixed_in, permutation
 
 if TYPE_CHECKING:
     from kis_plugin.cache import Writer
 
 __all__ = ["Deal", "Wordings"]
 
+Lengths = npt.NDArray[np.int32]
+
+_CHUNK = 1 << 20
 _PACKINGS = 8  # so that an item does not always meet the same others in its row
 _RANDOM_TEXTS = 1 << 22  # texts in all packings of random wordings, which are packed one by one
 _RANDOM_MOST = 64
@@ -48,28 +51,39 @@ class Wordings:
     seed: int
 
     @property
+    def dtype(self) -> type[np.integer[Any]]:
+        """Return what text numbers are kept in: half the memory where they allow it."""
+        return np.int32 if self.items.wordings * len(self.items) < 2**31 else np.int64
+
+    @property
     def cycle(self) -> int:
         """Rounds after which the wordings begin anew."""
         if not self.random or self.items.wordings == 1:
             return self.items.wordings
         return max(min(_RANDOM_TEXTS // max(len(self.items), 1), _RANDOM_MOST), _PACKINGS)
 
-    def texts(self, turn: int, members: IntArray) -> IntArray:
+    def texts(self, turn: int, members: Whole) -> Whole:
         """Return the text number of each of some items in round ``turn``: (members,)."""
+        texts: Whole
         if not self.random:
-            return members + turn % self.cycle * len(self.items)
-        own = self.items.own[members].astype(np.uint64)
-        drawn = hashes(len(self.items), self.seed, 6, turn % self.cycle)[members] % own
-        return members + drawn.astype(np.int64) * len(self.items)
+            texts = members + self.dtype(turn % self.cycle * len(self.items)) if turn % self.cycle else members
+            return texts
+        drawn = hashes(len(self.items), self.seed, 6, turn % self.cycle)[members]
+        drawn %= self.items.own[members].astype(np.uint64)
+        texts = members + drawn.astype(self.dtype) * self.dtype(len(self.items))
+        return texts
 
-    def lengths(self, turn: int, members: IntArray) -> IntArray:
+    def lengths(self, turn: int, members: Whole) -> Lengths:
         """Return the tokens of each of some items in round ``turn``: (members,)."""
         return self.lengths_of(self.texts(turn, members))
 
-    def lengths_of(self, texts: npt.NDArray[np.integer]) -> IntArray:
+    def lengths_of(self, texts: Whole) -> Lengths:
         """Return the tokens of some texts, (texts,)."""
         offsets = self.items.offsets
-        lengths: IntArray = offsets[texts + 1] - offsets[texts]
+        lengths = np.empty(len(texts), dtype=np.int32)
+        for start in range(0, len(texts), _CHUNK):  # what is computed on the way stays small
+            part = texts[start : start + _CHUNK]
+            lengths[start : start + _CHUNK] = offsets[part + 1] - offsets[part]
         return lengths
 
 
@@ -90,7 +104,7 @@ class Deal:
     def __init__(
         self,
         wordings: Wordings,
-        members: IntArray,
+        members: Whole,
         exposures: Exposures,
         room: int,
         most: int | None,
@@ -112,15 +126,17 @@ class Deal:
         self._extra = sizes[self._kinds] if len(exposures.extra) else 0
         self.slots = self._slots_before(exposures.rounds) + self._extra
         self._orders: OrderedDict[int, IntArray] = OrderedDict()
+        self._state = mix(*key, 5)
 
-    def bundle(self, slot: int) -> npt.NDArray[np.integer]:
+    def bundle(self, slot: int) -> Whole:
         """Return the text numbers of one slot, in the order in which a row tells them."""
         turn, kind, place = self._place_of(slot)
         packing = self._packings[kind]
-        bundle = packing.bundle(place if self._in_order else int(self._order(turn, len(packing))[place]))
-        if self._in_order or len(bundle) == 1:
-            return bundle
-        return bundle[np.argsort(hashes(len(bundle), *self._key, 5, slot), kind="stable")]
+        if self._in_order:
+            return packing.bundle(place)
+        bundle = packing.bundle(int(self._order(turn, len(packing))[place]) if len(packing) > 1 else place)
+        first = mixed_in(self._state, slot) % len(bundle)  # so that a text is not always as far into its row
+        return np.concatenate((bundle[first:], bundle[:first])) if first else bundle
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the remembered orders: a loader's workers make their own."""
@@ -152,7 +168,7 @@ class Deal:
                 self._orders.popitem(last=False)
         return order
 
-    def _packed(self, members: IntArray, cache: Path | None) -> list[Packing]:
+    def _packed(self, members: Whole, cache: Path | None) -> list[Packing]:
         count = self._kinds + bool(len(self._exposures.extra))
         if cache is None:
             packings: list[Packing] = []
@@ -167,13 +183,13 @@ class Deal:
             for kind in range(count):
                 packing = self._pack(kind, members, made)
                 made.append(packing if kind < self._wordings.cycle else Packing(packing.texts[:0], packing.offsets[:1]))
-                writer.put(f"texts-{kind}", packing.texts.astype(np.uint32))
+                writer.put(f"texts-{kind}", packing.texts)
                 writer.put(f"offsets-{kind}", packing.offsets)
 
         arrays = prepared(cache, "packings", self._cache_key(members, count), build).arrays
         return [Packing(arrays[f"texts-{kind}"], arrays[f"offsets-{kind}"]) for kind in range(count)]
 
-    def _cache_key(self, members: IntArray, count: int) -> Mapping[str, Any]:
+    def _cache_key(self, members: Whole, count: int) -> Mapping[str, Any]:
         digest = hashlib.sha256(np.ascontiguousarray(members).data)
         digest.update(np.ascontiguousarray(self._exposures.extra).data)
         shape = [self._room, self._most, self._in_order, self._wordings.random, self._wordings.seed, *self._key]
@@ -184,7 +200,7 @@ class Deal:
             "kinds": count,
         }
 
-    def _pack(self, kind: int, members: IntArray, made: list[Packing]) -> Packing:
+    def _pack(self, kind: int, members: Whole, made: list[Packing]) -> Packing:
         """Pack one kind of round; the last is the round of the extra exposures."""
         extra = kind == self._kinds
         turn = self._exposures.rounds if extra else kind

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kis_plugin.seeded import IntArray, permutation
+from kis_plugin.seeded import permutation
 
 __all__ = ["Packing", "best_fit", "next_fit", "reshuffled"]
+
+Whole = npt.NDArray[np.integer[Any]]
 
 _CHUNK = 1 << 16
 
@@ -24,19 +27,19 @@ class Packing:
         offsets: (bundles + 1,); bundle b is ``texts[offsets[b]:offsets[b + 1]]``.
     """
 
-    texts: npt.NDArray[np.integer]
-    offsets: npt.NDArray[np.integer]
+    texts: Whole
+    offsets: Whole
 
     def __len__(self) -> int:
         """Return the number of bundles."""
         return len(self.offsets) - 1
 
-    def bundle(self, index: int) -> npt.NDArray[np.integer]:
+    def bundle(self, index: int) -> Whole:
         """Return the texts of one bundle."""
         return self.texts[self.offsets[index] : self.offsets[index + 1]]
 
 
-def best_fit(texts: IntArray, lengths: IntArray, block: int) -> Packing:
+def best_fit(texts: Whole, lengths: Whole, block: int) -> Packing:
     """Put texts into bundles of at most ``block`` tokens, each into the fullest bundle that still holds it.
 
     Bundles are kept by the room they have left and a bit mask says which rooms occur, so a text costs the same however
@@ -70,7 +73,7 @@ def best_fit(texts: IntArray, lengths: IntArray, block: int) -> Packing:
     return _grouped(texts, place, bundles)
 
 
-def next_fit(texts: IntArray, lengths: IntArray, block: int, most: int | None = None) -> Packing:
+def next_fit(texts: Whole, lengths: Whole, block: int, most: int | None = None) -> Packing:
     """Put texts into bundles in their order: a bundle is closed when the next text does not fit.
 
     Args:
@@ -88,7 +91,7 @@ def next_fit(texts: IntArray, lengths: IntArray, block: int, most: int | None = 
     return Packing(texts, np.array(offsets, dtype=np.int64))
 
 
-def reshuffled(packing: Packing, lengths: IntArray, *key: int) -> Packing:
+def reshuffled(packing: Packing, lengths: Whole, *key: int) -> Packing:
     """Return a packing with the same bundles in size, in which texts of one length have changed places.
 
     So a text meets others in its row, and nothing is packed anew.
@@ -99,20 +102,23 @@ def reshuffled(packing: Packing, lengths: IntArray, *key: int) -> Packing:
         key: Decides who goes where.
     """
     small = lengths.astype(np.min_scalar_type(int(lengths.max(initial=0))))  # sorted by counting, up to 16 bits
-    shuffled = permutation(len(lengths), *key)
+    places = np.argsort(small, kind="stable")
     texts = np.empty_like(packing.texts)
-    by_length = np.argsort(small, kind="stable")
-    texts[by_length] = packing.texts[shuffled[np.argsort(small[shuffled], kind="stable")]]
+    start = 0
+    for length, count in enumerate(np.bincount(small).tolist()):
+        alike = places[start : start + count]
+        texts[alike] = packing.texts[alike[permutation(count, *key, length)]]
+        start += count
     return Packing(texts, packing.offsets)
 
 
-def _one_by_one(lengths: IntArray) -> Iterator[int]:
+def _one_by_one(lengths: Whole) -> Iterator[int]:
     """Yield plain integers without making all of them at once."""
     for start in range(0, len(lengths), _CHUNK):
         yield from lengths[start : start + _CHUNK].tolist()
 
 
-def _grouped(texts: IntArray, place: npt.NDArray[np.int32], bundles: int) -> Packing:
+def _grouped(texts: Whole, place: npt.NDArray[np.int32], bundles: int) -> Packing:
     order = np.argsort(place, kind="stable")
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(place, minlength=bundles))])
     return Packing(texts[order], offsets)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ from kis_plugin.contracts import Schedule
 from kis_plugin.deal import Deal, Wordings
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.items import Items
+from kis_plugin.mapped import release
+from kis_plugin.packing import Whole
 from kis_plugin.placement import InRows, Placement
 from kis_plugin.run import Placed
 from kis_plugin.seeded import IntArray
@@ -33,6 +35,10 @@ from kis_plugin.timetable import Span, Timetable, TooDense
 
 __all__ = ["InfusionPlan"]
 
+Cohort = tuple[Whole, Exposures, int, int]
+"""Items, how often each is shown, and the rows of the run, first and stop, in which they hold."""
+
+_RELEASE = 4096  # rows told after which mapped pages are let go of: they would add up to the whole file
 _MOST_INLINE = 64  # texts that one row takes between its sentences, at most
 
 
@@ -51,6 +57,12 @@ class InfusionPlan:
         known: (items,) whether an item gets the amount for known facts; None: none does.
         cache: Where packings are kept; None for in memory.
         identity: What else a resume must find again, by name.
+
+    Attributes:
+        frequency: Mean exposures per item, known ones left out.
+        tokens_per_round: Tokens it takes to show everything once that is not known already, the mean over wordings.
+        infused_tokens: Tokens of all exposures, their EOS included.
+        slots: Rows that are infused.
 
     Raises:
         KISError: The amount needs more rows than there are.
@@ -76,12 +88,21 @@ class InfusionPlan:
         self.window = max(stop - self.first, 0)
         self._amount, self._cache, self._identity = amount, cache, dict(identity or {})
         self._wordings = Wordings(items, amount.templates == "random", seed)
-        self._groups = list(self._grouped(known))
-        self._cohorts = [cohort for group in self._groups for cohort in self._split(*group, holds)]
+        groups = list(self._grouped(known))
+        members, shown = groups[0]
+        self.frequency = shown.rounds + len(shown.extra) / len(members) if len(members) else 0.0
+        cycle = range(self._wordings.cycle)
+        self.tokens_per_round = float(np.mean([self._wordings.lengths(turn, members).sum() for turn in cycle]))
+        self.infused_tokens = sum(self._tokens_of(members, shown) for members, shown in groups)
+        # What follows is kept, and pickled: nothing that says "all of ten million" by naming each.
+        whole = len(groups) == 1
+        self._groups = [(slice(None) if whole else members, len(members), shown) for members, shown in groups]
+        cohorts = [cohort for group in groups for cohort in self._split(*group, holds)]
+        self._spans = [(first, stop) for _, _, first, stop in cohorts]
         most = None if not self.placement.anywhere else 1
         while True:
             try:
-                self._deals = self._dealt(most)
+                self._deals = self._dealt(cohorts, most)
                 self._timetable = self._laid_out()
                 break
             except TooDense as dense:
@@ -89,6 +110,7 @@ class InfusionPlan:
                     raise self._too_much(dense) from None
                 most *= 2
         self.slots = sum(deal.slots for deal in self._deals)
+        self._told = 0  # rows, by this process
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -98,26 +120,9 @@ class InfusionPlan:
     def counts(self) -> IntArray:
         """Exposures of each item in the whole run: (items,)."""
         counts = np.zeros(len(self.items), dtype=np.int64)
-        for members, shown in self._groups:
-            counts[members] = shown.counts(len(members))
+        for members, size, shown in self._groups:
+            counts[members] = shown.counts(size)
         return counts
-
-    @cached_property
-    def tokens_per_round(self) -> float:
-        """Tokens it takes to show everything once that is not known already, the mean over wordings."""
-        members, _ = self._groups[0]
-        return float(np.mean([self._wordings.lengths(turn, members).sum() for turn in range(self._wordings.cycle)]))
-
-    @cached_property
-    def infused_tokens(self) -> int:
-        """Tokens of all exposures, their EOS included."""
-        return sum(self._tokens_of(members, shown) for members, shown in self._groups)
-
-    @property
-    def frequency(self) -> float:
-        """Mean exposures per item, known ones left out."""
-        members, shown = self._groups[0]
-        return shown.rounds + len(shown.extra) / len(members) if len(members) else 0.0
 
     def infused(self, row: int) -> bool:
         """Return whether anything is infused into global row ``row``."""
@@ -133,6 +138,9 @@ class InfusionPlan:
         texts = self.told_in(row)
         if texts is None:
             return None
+        self._told += 1
+        if self._told % _RELEASE == 0:
+            release(self.items.tokens, self.items.offsets)
         where, lengths = self._where(texts)
         return Placed(
             tokens=self.items.tokens[where].astype(np.int32, copy=False),
@@ -151,7 +159,7 @@ class InfusionPlan:
         return {
             **self._identity,
             "items": self.items.fingerprint,
-            "exposures": [[len(members), shown.rounds, len(shown.extra)] for members, shown in self._groups],
+            "exposures": [[size, shown.rounds, len(shown.extra)] for _, size, shown in self._groups],
             "templates": self._amount.templates,
             "placement": self.placement.name,
             "rows": self.rows,
@@ -166,19 +174,19 @@ class InfusionPlan:
         """Hash of the fingerprint."""
         return hashlib.sha256(json.dumps(self.fingerprint(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def _grouped(self, known: npt.NDArray[np.bool_] | None) -> Iterator[tuple[IntArray, Exposures]]:
+    def _grouped(self, known: npt.NDArray[np.bool_] | None) -> Iterator[tuple[Whole, Exposures]]:
         """Yield items with how often each is shown: those that get the whole amount first, then the known ones."""
         tokens = self.rows * self.block
         amount = self._amount
         if known is not None and known.any():
             less = InfusionConfig(frequency=amount.known_frequency)
-            rest = np.flatnonzero(known)
+            rest = np.flatnonzero(known).astype(self._wordings.dtype)
             shown = exposures(less, lambda turn: self._wordings.lengths(turn, rest), len(rest), 1, tokens, self.seed)
             told = self._tokens_of(rest, shown)
-            members = np.flatnonzero(~known)
+            members = np.flatnonzero(~known).astype(self._wordings.dtype)
         else:
-            rest, shown, told = np.empty(0, dtype=np.int64), None, 0
-            members = np.arange(len(self.items), dtype=np.int64)
+            rest, shown, told = np.empty(0, dtype=self._wordings.dtype), None, 0
+            members = np.arange(len(self.items), dtype=self._wordings.dtype)
         if amount.frequency is None:
             asked = amount.tokens if amount.tokens is not None else int((amount.share or 0.0) * tokens)
             amount = InfusionConfig(tokens=max(asked - told, 0))
@@ -190,9 +198,7 @@ class InfusionPlan:
         if shown is not None:
             yield rest, shown
 
-    def _split(
-        self, members: IntArray, shown: Exposures, holds: npt.NDArray[np.float64] | None
-    ) -> Iterator[tuple[IntArray, Exposures, int, int]]:
+    def _split(self, members: Whole, shown: Exposures, holds: npt.NDArray[np.float64] | None) -> Iterator[Cohort]:
         """Yield the items of one group by the rows of the run in which they hold."""
         last = self.first + self.window
         if holds is None:
@@ -211,24 +217,22 @@ class InfusionPlan:
                 raise KISError(Problem("infusion.window", found, expected, "Leave them out, or widen the window."))
             yield members[mine], Exposures(shown.rounds, np.flatnonzero(extra[mine])), first, stop
 
-    def _dealt(self, most: int | None) -> list[Deal]:
+    def _dealt(self, cohorts: Sequence[Cohort], most: int | None) -> list[Deal]:
         room = self.placement.room(self.block)
         in_order = bool(getattr(self.schedule, "in_order", False))
         return [
             Deal(self._wordings, members, shown, room, most, in_order, (self.seed, 8, number), self._cache)
-            for number, (members, shown, _, _) in enumerate(self._cohorts)
+            for number, (members, shown, _, _) in enumerate(cohorts)
         ]
 
     def _laid_out(self) -> Timetable:
         slots = sum(deal.slots for deal in self._deals)
         if slots > self.window:
             raise TooDense(self.window / slots)
-        spans = [
-            Span(first, stop, deal.slots) for deal, (_, _, first, stop) in zip(self._deals, self._cohorts, strict=True)
-        ]
+        spans = [Span(first, stop, deal.slots) for deal, (first, stop) in zip(self._deals, self._spans, strict=True)]
         return Timetable(spans, self.first, self.window, self.schedule, self.seed)
 
-    def _tokens_of(self, members: IntArray, shown: Exposures) -> int:
+    def _tokens_of(self, members: Whole, shown: Exposures) -> int:
         cycles, rest = divmod(shown.rounds, self._wordings.cycle)
         totals = [int(self._wordings.lengths(turn, members).sum()) for turn in range(self._wordings.cycle)]
         extra = self._wordings.lengths(shown.rounds, members[shown.extra])
@@ -238,8 +242,9 @@ class InfusionPlan:
         """Return the indices of the tokens of some texts, and the length of each text."""
         starts = self.items.offsets[texts]
         lengths = self.items.offsets[texts + 1] - starts
-        ends = np.cumsum(lengths)
-        return np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1]), tuple(lengths.tolist())
+        where = (starts - lengths.cumsum() + lengths).repeat(lengths)
+        where += np.arange(len(where))
+        return where, tuple(lengths.tolist())
 
     def _too_much(self, dense: TooDense) -> KISError:
         name = next(key for key in AMOUNTS if getattr(self._amount, key) is not None)
@@ -248,7 +253,7 @@ class InfusionPlan:
         found = f"{getattr(self._amount, name)}, which takes {slots} rows of {self.block} tokens"
         if slots <= self.window:
             found += f", more than there are where schedule {self.schedule.name!r} is densest"
-        if len(self._cohorts) > 1:
+        if len(self._spans) > 1:
             found += " (facts that hold for a part of the run need theirs there)"
         expected = f"at most {self.window} rows, the part {self._amount.window} of a run of {self.rows}"
         hint = f"What fits is about {fits}; or train on more tokens."

@@ -36,16 +36,23 @@ def hashes(n: int, *key: int) -> npt.NDArray[np.uint64]:
     """Return ``[mix(mix(*key), i) for i in range(n)]`` but quickly: (n,)."""
     with np.errstate(over="ignore"):
         start = (mix(mix(*key)) + _GOLDEN) & _MASK  # the state after the first value
-        state: npt.NDArray[np.uint64] = np.arange(n, dtype=np.uint64) + np.uint64(start)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return state ^ (state >> np.uint64(31))
+        state = np.arange(n, dtype=np.uint64)
+        state += np.uint64(start)  # in place all the way: there may be ten million
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            state ^= state >> np.uint64(shift)
+            state *= np.uint64(factor)
+        state ^= state >> np.uint64(31)
+        return state
 
 
 def permutation(n: int, *key: int) -> IntArray:
     """Return a permutation of ``range(n)`` that depends on ``key`` alone: its numbers in the order of their hashes."""
     bits = np.uint64(max(n - 1, 1).bit_length())
     # Each hash carries its number in its lowest bits: sorting values is quicker than sorting places, and has no ties.
-    keys = (hashes(n, *key) >> bits << bits) | np.arange(n, dtype=np.uint64)
+    keys = hashes(n, *key)
+    keys >>= bits
+    keys <<= bits
+    keys |= np.arange(n, dtype=np.uint64)
     keys.sort()
-    return (keys & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
+    keys &= (np.uint64(1) << bits) - np.uint64(1)
+    return keys.view(np.int64)

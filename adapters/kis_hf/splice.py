@@ -160,8 +160,15 @@ def _running(placed: Placed, base: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _joined(placed: Placed, told: npt.NDArray[Any], base: Any) -> Any:
     """Return a column of an infused row in the base column's own type."""
     if isinstance(base, torch.Tensor):
-        infused = torch.from_numpy(told).to(base.dtype)
-        return torch.cat([(infused if piece.told else base)[piece.first : piece.stop] for piece in placed.pieces])
+        if base.device.type != "cpu":
+            infused = torch.from_numpy(told).to(base)
+            return torch.cat([(infused if piece.told else base)[piece.first : piece.stop] for piece in placed.pieces])
+        column = torch.empty_like(base)
+        into, given, at = column.numpy(), base.numpy(), 0  # several times as quick as torch for so little
+        for piece in placed.pieces:
+            into[at : at + piece.stop - piece.first] = (told if piece.told else given)[piece.first : piece.stop]
+            at += piece.stop - piece.first
+        return column
     if isinstance(base, np.ndarray):
         return placed.joined(told.astype(base.dtype), base)
     values = told.tolist()
