@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kis_plugin.errors import KISError
+from kis_plugin.errors import KISError, Problem
 from kis_predict.options import Amount, Open, output_problems
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_NARROWEST = 80
+"""Columns of the report at least: numbers are never cut short, a narrow terminal wraps them."""
 _HELP = """Predict how much domain knowledge a large model takes before its memory collapses.
 
 \b
@@ -132,8 +134,15 @@ def command(
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the pipe has had enough (head, less): no error, nor at the interpreter's own last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
+    except OSError as error:
+        _close_stdout()
+        raise KISError(Problem("standard output", str(error.strerror or error), "a place to write to")) from error
     return 0 if answer.status == "ok" else 1
+
+
+def _close_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_report(answer: Prediction, charts: bool) -> None:
@@ -142,6 +151,7 @@ def _print_report(answer: Prediction, charts: bool) -> None:
     from kis_predict.report import print_report, print_warnings
 
     console = Console(highlight=False)
+    console.width = max(console.width, _NARROWEST)
     # rich itself would answer a closed pipe with exit code 1, which has its own meaning here.
     with console.capture() as captured:
         print_report(answer, console, charts)

@@ -13,7 +13,7 @@ from kis_plugin.errors import KISError, Problem, nearest
 from kis_predict.bounds import NUMBERS, REQUIRED, impossible, number
 from kis_predict.mapping import SIDECAR, Beside, keys_of, load_mapping, look_up
 from kis_predict.observed import ObservedRun
-from kis_predict.readers.foreign import ForeignRun, LeftOut
+from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
 
 __all__ = ["Completion"]
 
@@ -62,12 +62,19 @@ class Completion:
             warnings = (*warnings, f"{found.source}: does not say whether the run completed; taken as if it did")
         return _checked(told, found.source, warnings)
 
+    def note(self, use: MapUse) -> None:
+        """Remember where the paths led in a log whose reader follows them itself."""
+        self.runs += 1
+        self.keys |= dict.fromkeys(use.keys)
+        for name in use.nowhere:
+            self.nowhere[name].append(use.source)
+
     def unused(self) -> list[Problem]:
         """Return a problem for each path that led nowhere in any foreign run."""
         return [
             Problem(
                 f"--map {name}={self.mapping[name]}",
-                f"none of that name in {self.runs} log{'s' if self.runs != 1 else ''}, nor beside",
+                f"none of that name in {self.runs:,} log{'s' if self.runs != 1 else ''}, nor beside",
                 "a key of the log, or FILE.KEY for FILE.json or FILE.yaml beside it",
                 self._hint(self.mapping[name]),
             )

@@ -17,7 +17,7 @@ from kis_plugin.runlog import LOG_NAME
 from kis_predict.complete import Completion
 from kis_predict.mapping import wanted_names
 from kis_predict.observed import ObservedRun
-from kis_predict.readers.foreign import ForeignRun, LeftOut
+from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
 from kis_predict.remote import fetch, is_url
 from kis_predict.same_run import Found, once
 
@@ -173,6 +173,9 @@ def _read(log: _Log, completion: Completion) -> Iterator[Found | tuple[LeftOut, 
     merges = hasattr(log.reader, "together")
     found: Iterable[Any] = log.reader.read_together(log.paths) if merges else log.reader.read(log.paths[0])
     for item in found:
+        if isinstance(item, MapUse):
+            completion.note(item)
+            continue
         run = completion.complete(item, log.root) if isinstance(item, ForeignRun) else item
         if log.shown[0]:
             run = replace(run, source=run.source.replace(*log.shown))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -226,6 +227,24 @@ def test_each_shell_gets_its_completion(shell):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0
     assert "_KIS_PREDICT_COMPLETE" in done.stdout
+
+
+def test_a_full_disk_is_one_message(sweep):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "kis_predict.cli", "--logs", sweep, "--target", "7B", "--bootstraps", "50"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "standard output: found No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_narrow_terminal_gets_no_number_cut_short(sweep, capsys, monkeypatch):
+    outputs = []
+    for columns in ("80", "40"):
+        monkeypatch.setenv("COLUMNS", columns)
+        run("--logs", sweep, "--target", "7B")
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
 
 
 def test_what_is_left_out_on_the_way_is_a_warning(sweep, tmp_path, capsys):

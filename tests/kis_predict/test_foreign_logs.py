@@ -295,6 +295,12 @@ def test_a_wandb_table_is_read_by_its_own_column_names(tmp_path):
     assert (second.retention, second.status) == (None, "crashed")
 
 
+def test_a_map_that_no_table_has_is_refused_though_it_has_a_column_of_its_own(write_csv, sweep_runs):
+    path = write_csv(sweep_runs(sizes=(1e7,)))
+    with pytest.raises(KISError, match=r"--map retention=retentoin: found none of that name in 1 log.*'retention'"):
+        read(path, retention="retentoin")
+
+
 @pytest.mark.parametrize("content", ["[1, 2]", "{", "", '"text"'])
 def test_a_sidecar_that_is_no_mapping_is_refused_by_name(tmp_path, content):
     put_state(tmp_path)

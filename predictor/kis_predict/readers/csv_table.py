@@ -10,6 +10,7 @@ from pathlib import Path
 from kis_plugin.errors import KISError, Problem, nearest
 from kis_predict.bounds import NUMBERS, REQUIRED, impossible, number
 from kis_predict.observed import ObservedRun
+from kis_predict.readers.foreign import MapUse
 
 __all__ = ["CSVReader"]
 
@@ -42,8 +43,8 @@ class CSVReader:
             return False
         return len(set(_REQUIRED) & set(self._fields(header))) >= 2
 
-    def read(self, path: Path) -> list[ObservedRun]:
-        """Return the runs, one a row.
+    def read(self, path: Path) -> list[ObservedRun | MapUse]:
+        """Return the runs, one a row, and where ``mapping`` led.
 
         Raises:
             KISError: Missing columns, or every value that no run can have, with its line.
@@ -54,11 +55,15 @@ class CSVReader:
             raise KISError(Problem(str(path), str(error.strerror or error), "a readable CSV table")) from error
         rows = csv.reader(text.splitlines())
         problems: list[Problem] = []
-        runs: list[ObservedRun] = []
+        runs: list[ObservedRun | MapUse] = []
         try:
             header = next(rows, [])
             fields = self._fields(header)
             problems += self._header_problems(path, header, fields)
+            columns = {name.strip().lower() for name in header}
+            if self.mapping:
+                nowhere = [name for name, column in self.mapping.items() if column.strip().lower() not in columns]
+                runs.append(MapUse(str(path), tuple(nowhere), tuple(header)))
             for row in () if problems else rows:
                 where = f"{path}:{rows.line_num}"
                 if len(row) != len(header) and any(cell.strip() for cell in row):

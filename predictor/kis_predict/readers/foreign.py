@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["ForeignRun", "LeftOut", "last_measured"]
+__all__ = ["ForeignRun", "LeftOut", "MapUse", "last_measured"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,21 @@ class LeftOut:
 
     source: str
     reason: str
+
+
+@dataclass(frozen=True)
+class MapUse:
+    """What a reader that follows ``--map`` itself found of its paths in one log.
+
+    Attributes:
+        source: For messages: the file.
+        nowhere: Fields whose paths led nowhere.
+        keys: What the paths could have been.
+    """
+
+    source: str
+    nowhere: tuple[str, ...]
+    keys: tuple[str, ...]
 
 
 def last_measured(source: str, at: float, end: float) -> tuple[str, ...]:
