@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import f as fdist
+from scipy.special import fdtrc
 
 from kis_predict import gate
 from kis_predict.amounts import short
@@ -168,7 +168,7 @@ def _rise(curve: Curve, pooled: Pooled) -> gate.Fits:
 
 def _p_value(gain: float, noise: Noise) -> float:
     """Return that of a fall that lowers the deviance by ``gain``; F for chi-squared, as the noise is estimated too."""
-    return float(fdist.sf(max(0.0, gain) / 3, 3, noise.freedom))
+    return float(fdtrc(3, noise.freedom, max(0.0, gain) / 3))
 
 
 def _without_best(curve: Curve, pooled: Pooled, at: int, noise: Noise) -> float:
