@@ -130,7 +130,7 @@ def command(
 
             click.echo(json.dumps(as_object(answer), indent=2, allow_nan=False))
         else:
-            _print_report(answer, charts=sys.stdout.isatty() if chart is None else chart)
+            _print_report(answer, chart)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the pipe has had enough (head, less): no error, nor at the interpreter's own last flush.
@@ -145,13 +145,17 @@ def _close_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _print_report(answer: Prediction, charts: bool) -> None:
+def _print_report(answer: Prediction, chart: bool | None) -> None:
     from rich.console import Console
 
+    from kis_predict import terminal_plot
     from kis_predict.report import print_report, print_warnings
 
     console = Console(highlight=False)
     console.width = max(console.width, _NARROWEST)
+    charts = sys.stdout.isatty() if chart is None else chart
+    if chart and not terminal_plot.can_draw(console):
+        _narrate("No charts: they need pip install 'kis-plugin[plot]' and an output in UTF-8.")
     # rich itself would answer a closed pipe with exit code 1, which has its own meaning here.
     with console.capture() as captured:
         print_report(answer, console, charts)

@@ -15,7 +15,7 @@ from kis_predict.choice import Sizes, fit_laws, quantile
 from kis_predict.prediction import Prediction
 from kis_predict.sizes import SizeEstimate
 
-__all__ = ["LawCurve", "SizeCurve", "law_curve", "size_curves"]
+__all__ = ["LawCurve", "SizeCurve", "law_curve", "size_curves", "spread"]
 
 Array = npt.NDArray[np.float64]
 
@@ -48,6 +48,14 @@ class SizeCurve:
 def size_curves(sizes: Sequence[SizeEstimate]) -> list[SizeCurve]:
     """Return what is to be drawn of every size."""
     return [_curve(size) for size in sizes]
+
+
+def spread(curves: Sequence[SizeCurve], most: int) -> list[SizeCurve]:
+    """Return at most so many of them, from the smallest to the largest size."""
+    if len(curves) <= most:
+        return list(curves)
+    step = (len(curves) - 1) / (most - 1)
+    return [curves[round(at * step)] for at in range(most)]
 
 
 def _curve(size: SizeEstimate) -> SizeCurve:

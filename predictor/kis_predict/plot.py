@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from kis_predict.amounts import round_down, short
-from kis_predict.curves import LawCurve, SizeCurve, law_curve, size_curves
+from kis_predict.curves import LawCurve, SizeCurve, law_curve, size_curves, spread
 from kis_predict.prediction import Prediction
 
 __all__ = ["draw", "law_figure", "render", "sweep_figure"]
@@ -32,7 +32,7 @@ _TARGET = "#c1272d"
 def draw(answer: Prediction, ending: str) -> bytes:
     """Return the whole picture as ``png``, ``svg`` or ``pdf``; the same answer gives the same bytes."""
     with mpl.rc_context(_STYLE):
-        curves = size_curves(answer.sizes)[:_MOST]
+        curves = spread(size_curves(answer.sizes), _MOST)
         together = len(curves) <= _TOGETHER
         rows = 1 if together else math.ceil(len(curves) / 4)
         if together:
@@ -44,7 +44,7 @@ def draw(answer: Prediction, ending: str) -> bytes:
             figure = Figure(figsize=(8.2, 1.75 * rows + 3.2))
             parts: Any = figure.subfigures(2, 1, height_ratios=(1.75 * rows, 3.2))
             above, below = parts
-            _panels(above, curves)
+            _panels(above, curves, len(answer.sizes))
             _law(below.subplots(), answer)
         return render(figure, ending)
 
@@ -52,13 +52,13 @@ def draw(answer: Prediction, ending: str) -> bytes:
 def sweep_figure(answer: Prediction) -> Figure:
     """Return retention against F of every size: together if they are few, else a panel each."""
     with mpl.rc_context(_STYLE):
-        curves = size_curves(answer.sizes)[:_MOST]
+        curves = spread(size_curves(answer.sizes), _MOST)
         if len(curves) <= _TOGETHER:
             figure = Figure(figsize=(5.6, 3.5))
             _overlay(figure.subplots(), curves)
         else:
             figure = Figure(figsize=(8.2, 1.75 * math.ceil(len(curves) / 4)))
-            _panels(figure, curves)
+            _panels(figure, curves, len(answer.sizes))
         return figure
 
 
@@ -94,7 +94,7 @@ def _overlay(axes: Axes, curves: Sequence[SizeCurve]) -> None:
     axes.set(xlabel="infusion frequency $F$ (exposures per fact)", ylabel="held-out retention")
 
 
-def _panels(figure: Any, curves: Sequence[SizeCurve]) -> None:
+def _panels(figure: Any, curves: Sequence[SizeCurve], sizes: int) -> None:
     columns = min(4, len(curves))
     rows = math.ceil(len(curves) / columns)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -105,7 +105,9 @@ def _panels(figure: Any, curves: Sequence[SizeCurve]) -> None:
         _retention_axes(axes, curves)
     for axes in list(grid.flat)[len(curves) :]:
         axes.set_visible(False)
-    figure.supxlabel("infusion frequency $F$ (exposures per fact);  triangle up: peak, down: collapse", fontsize=9)
+    some = f";  {len(curves)} of {sizes} sizes" if len(curves) < sizes else ""
+    told = f"infusion frequency $F$ (exposures per fact);  triangle up: peak, down: collapse{some}"
+    figure.supxlabel(told, fontsize=9)
     figure.supylabel("held-out retention", fontsize=9)
 
 

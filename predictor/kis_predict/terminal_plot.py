@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -14,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kis_predict.amounts import short
-from kis_predict.curves import SizeCurve, law_curve, size_curves
+from kis_predict.curves import SizeCurve, law_curve, size_curves, spread
 from kis_predict.prediction import Prediction
 
 __all__ = ["NEEDED", "can_draw", "law_chart", "size_charts"]
@@ -36,7 +35,7 @@ def size_charts(answer: Prediction) -> Group:
 
     All panels have the same axes, so that a shift from size to size shows. Of many sizes, six are drawn.
     """
-    shown = _some(size_curves(answer.sizes))
+    shown = spread(size_curves(answer.sizes), _MOST)
     x = [math.log(f) for curve in shown for f in (curve.frequency[0], curve.frequency[-1])]
     low, high = min(x), max(x)
     top = max(float(curve.retention.max()) for curve in shown)
@@ -82,13 +81,6 @@ def law_chart(answer: Prediction, width: int = 68) -> Padding:
     if curve.axis == "share":
         heights = (f"{math.exp(high):.3g}", f"{math.exp(low):.3g}")
     return _framed(canvas, title, heights, (f"N={short(math.exp(left))}", short(math.exp(right))), width)
-
-
-def _some(curves: Sequence[SizeCurve]) -> list[SizeCurve]:
-    if len(curves) <= _MOST:
-        return list(curves)
-    step = (len(curves) - 1) / (_MOST - 1)
-    return [curves[round(at * step)] for at in range(_MOST)]
 
 
 def _panel(curve: SizeCurve, limits: tuple[float, float, float, float], colour: str) -> Padding:

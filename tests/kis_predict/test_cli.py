@@ -229,6 +229,12 @@ def test_each_shell_gets_its_completion(shell):
     assert "_KIS_PREDICT_COMPLETE" in done.stdout
 
 
+def test_charts_that_cannot_be_drawn_are_said_to_be_missing(sweep, capsys, monkeypatch):
+    monkeypatch.setattr("kis_predict.terminal_plot.find_spec", lambda name: None)
+    assert run("--logs", sweep, "--target", "7B", "--chart") == 0
+    assert "No charts: they need pip install 'kis-plugin[plot]'" in capsys.readouterr().err
+
+
 def test_a_full_disk_is_one_message(sweep):
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "kis_predict.cli", "--logs", sweep, "--target", "7B", "--bootstraps", "50"]

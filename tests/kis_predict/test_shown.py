@@ -12,6 +12,7 @@ from rich.console import Console
 
 from kis_plugin.config import load_config
 from kis_plugin.plugins import registered
+from kis_predict.curves import size_curves, spread
 from kis_predict.predict import Question, predict
 from kis_predict.prediction import AxisReport, Forgetting, NextRun
 from kis_predict.report import fold, print_report
@@ -111,6 +112,14 @@ def test_pictures_are_what_they_are_called_and_the_same_each_time(answers, kind,
     picture = draw(answers[kind], ending)
     assert picture.startswith(start)
     assert picture == draw(answers[kind], ending)
+
+
+def test_of_many_sizes_the_smallest_and_the_largest_are_drawn(answer):
+    curves = size_curves(answer.sizes) * 10
+    chosen = spread(curves, 6)
+    assert len(chosen) == 6
+    assert (chosen[0], chosen[-1]) == (curves[0], curves[-1])
+    assert spread(curves[:3], 6) == curves[:3]
 
 
 def test_no_text_of_a_picture_lies_outside_it(answer):
