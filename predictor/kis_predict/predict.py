@@ -68,12 +68,14 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
         raise KISError(Problem("laws", ", ".join(laws) or "none", "one that the observed sizes can settle"))
     peaks = fit_laws({c.law.name: c.law for c in candidates}, where, _points(sizes, "peak", unit), question.seed)
     draws, weights = mixture(candidates, question.seed)
-    draws = draws - unit_there
+    # Tops that sag leave two readings of every size, together: half of the draws are of the lower one.
+    earlier = max(size.earlier for size in sizes) * (np.arange(len(draws)) % 2)
+    draws = draws - unit_there - earlier
     collapse = _amount(draws, weights, question.confidence, a_fact)
     peak = None
     if peaks:
         peak_draws, peak_weights = mixture(peaks, question.seed)
-        peak = _amount(peak_draws - unit_there, peak_weights, question.confidence, a_fact)
+        peak = _amount(peak_draws - unit_there - earlier[: len(peak_draws)], peak_weights, question.confidence, a_fact)
     forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, question)
     scale, scale_warning = exposures_or_share(question, sweep, axis.name)
     limits = {

@@ -14,6 +14,7 @@ from kis_predict import gate
 from kis_predict.amounts import short
 from kis_predict.noise import Noise, dips, overdispersion, with_noise
 from kis_predict.pooling import Curve, Pooled, pool
+from kis_predict.sag import sag
 from kis_predict.sweep import FEWEST_FREQUENCIES, Group
 from kis_predict.twoline import TwoLines, fit_two_lines
 
@@ -48,6 +49,7 @@ class SizeEstimate:
         two_lines: The second estimate, if it found a fall.
         p_value: Of the likelihood-ratio test of the gate against a rise alone.
         warnings: What a reader should know about this group.
+        earlier: By how much lower the collapse point may lie, as likely as not, since tops sag; the same at all sizes.
     """
 
     group: Group
@@ -64,6 +66,7 @@ class SizeEstimate:
     two_lines: TwoLines | None
     p_value: float
     warnings: tuple[str, ...] = ()
+    earlier: float = 0.0
 
 
 def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confidence: float) -> list[SizeEstimate]:
@@ -84,10 +87,26 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
         _estimate(group, curve, at, pools, weights, bootstraps, np.random.default_rng([seed, at]), confidence, noise)
         for at, (group, curve) in enumerate(zip(groups, curves, strict=True))
     ]
+    earlier = sag(curves, pools[0])
+    if earlier:
+        sizes = [_sagging(size, earlier) for size in sizes]
+        line = (
+            "Retention sinks slowly before it collapses, over all sizes together: the collapse points may lie up to "
+            f"{np.exp(earlier):.2g} times lower than the fits say, which is held for as likely; add seeds there"
+        )
+        sizes[0] = replace(sizes[0], warnings=(line, *sizes[0].warnings))
     return [
         replace(size, warnings=(*told, *size.warnings)) if told else size
         for size, told in zip(sizes, warnings, strict=True)
     ]
+
+
+def _sagging(size: SizeEstimate, earlier: float) -> SizeEstimate:
+    """Return the estimate with an interval that holds a collapse point so much lower."""
+    if size.censored is not None:
+        return replace(size, earlier=earlier)
+    low, high = size.log_collapse_interval
+    return replace(size, log_collapse_interval=(min(low, size.log_collapse - earlier), high), earlier=earlier)
 
 
 def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
