@@ -160,14 +160,15 @@ class Infusion:
         return {"plan": dict(self.plan.fingerprint()), "schedule_hash": self.plan.schedule_hash, **known}
 
     @hookimpl
-    def kis_end_record(self, exposures: IntArray) -> Mapping[str, Any]:
+    def kis_end_record(self, run: TrainingRun, exposures: IntArray) -> Mapping[str, Any]:
         """Report exposures achieved, as counted from what the model was given, beside those asked for."""
         asked = self.plan.counts
         told = np.flatnonzero(asked) if asked.any() else np.arange(len(asked))
+        whole = not run.start_step or saved_exposures(run) is not None
         return {
             "achieved_frequency": _summary(exposures[told]),
             "requested_frequency": _summary(asked[told]),
-            "miscounted": int((exposures != asked).sum()),
+            **({"miscounted": int((exposures != asked).sum())} if whole else {}),
         }
 
     @hookimpl

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["Fact", "Knowledge", "Passage", "Templates"]
 
 
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """A triple. ``relation`` is a Wikidata property (``P36``) or any name of the user's own.
 
-    Knowledge that changes is two facts: the old one up to ``until``, the new one from there on.
+    Knowledge that changes is two facts: the old one up to ``until``, the new one from there on. A tuple, since millions
+    of them are made.
     """
 
     subject: str

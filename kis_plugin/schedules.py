@@ -19,6 +19,7 @@ GREATEST = 2**32  # a weight; so that sums of many fit 64 bits
 _DECIMALS = Context(prec=40, rounding=ROUND_HALF_EVEN)  # its logarithms are correctly rounded on every platform
 
 
+@dataclass(frozen=True)
 class Uniform:
     """The same everywhere."""
 

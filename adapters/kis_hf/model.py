@@ -98,7 +98,7 @@ def watch_batches(
                     event.synchronize()
                 seen(ids.numpy())
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def before_forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
         if not module.training or not torch.is_tensor(ids):
@@ -107,7 +107,7 @@ def watch_batches(
         on_gpu = ids.device.type == "cuda"
         copy = torch.empty(ids.shape, dtype=ids.dtype, pin_memory=on_gpu)
         copy.copy_(ids, non_blocking=on_gpu)
-        event = torch.cuda.Event() if on_gpu else None
+        event = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
         if event is not None:
             event.record()
         waiting.append((copy, event))

@@ -21,9 +21,7 @@ Tokens = npt.NDArray[np.int32]
 # What a column with one value a token holds over infused tokens.
 COLUMNS: dict[str, Callable[[Placed], Tokens]] = {
     "input_ids": lambda placed: placed.tokens,
-    "labels": lambda placed: (
-        placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE)
-    ),
+    "labels": lambda placed: _labels(placed),
     "attention_mask": lambda placed: np.ones_like(placed.tokens),
     "token_type_ids": lambda placed: np.zeros_like(placed.tokens),
     "special_tokens_mask": lambda placed: np.zeros_like(placed.tokens),
@@ -115,16 +113,17 @@ def block_size(dataset: Any) -> int:
 
 def _refuse_odd_row(dataset: Any, length: int) -> None:
     """Look for one row of another length in the Arrow offsets: found in the middle of a run, it would end it."""
-    table = getattr(dataset, "data", None)
+    table: Any = getattr(dataset, "data", None)
     if "input_ids" not in getattr(table, "column_names", ()) or not hasattr(dataset, "_indices"):
         return
     if dataset.format["type"] == "custom":  # a transform makes the rows when they are asked for
         return
-    import pyarrow.compute
+    import pyarrow.compute as arrow  # type: ignore[import-untyped]
 
-    lengths = pyarrow.compute.list_value_length(table.column("input_ids")).to_numpy()
-    if dataset._indices is not None:  # after select() or shuffle()
-        lengths = lengths[dataset._indices.column(0).to_numpy()]
+    lengths = arrow.list_value_length(table.column("input_ids")).to_numpy()
+    chosen: Any = dataset._indices
+    if chosen is not None:  # after select() or shuffle()
+        lengths = lengths[chosen.column(0).to_numpy()]
     odd = np.flatnonzero(lengths != length)
     if len(odd):
         found = f"a row of {int(lengths[odd[0]])} tokens, and {len(odd) - 1} more like it"
@@ -154,7 +153,8 @@ def _running(placed: Placed, base: npt.NDArray[Any]) -> npt.NDArray[Any]:
     first = placed.joined(np.zeros(len(placed.tokens), dtype=base.dtype), base)
     place = np.arange(len(base))
     start = np.maximum.accumulate(np.where(started, place, 0))
-    return place - start + first[start]
+    positions: npt.NDArray[Any] = place - start + first[start]
+    return positions
 
 
 def _joined(placed: Placed, told: npt.NDArray[Any], base: Any) -> Any:

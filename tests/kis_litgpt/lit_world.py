@@ -267,7 +267,7 @@ def shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) ->
     targets = np.concatenate([targets for _, targets in seen])
     sentences = Counter(part for row in decode(folder, targets) for part in row.split("<eos>")[:-1])
     told = material.book.of("P19").trained
-    return {fact.subject: sum(sentences[one.format(**vars(fact))] for one in told) for fact in material.facts}
+    return {fact.subject: sum(sentences[one.format(**fact._asdict())] for one in told) for fact in material.facts}
 
 
 def controls_shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) -> int:

@@ -147,8 +147,8 @@ def test_more_than_the_window_holds_is_refused_with_what_would_fit():
     for absurd in (InfusionConfig(frequency=1e15), InfusionConfig(tokens=2**62)):  # refused before it fills the memory
         with pytest.raises(KISError, match="at most 100 rows"):
             InfusionPlan(make_items([16] * 10, [16] * 10), absurd, Uniform(), 100, 16, 0)
+    inline = Inline(FLAGS, FLAGS, EOS, 0)
     with pytest.raises(KISError, match="at most 100 rows"):
-        inline = Inline(FLAGS, FLAGS, EOS, 0)
         InfusionPlan(make_items([8] * 10), InfusionConfig(frequency=50), Uniform(), 100, 16, 0, placement=inline)
 
 
