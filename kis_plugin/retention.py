@@ -111,7 +111,9 @@ class Retention:
         self._prepared = None
         if questions:
             questions, self._prepared = _fitting(questions, sets, run, notes)
-        if asked and not questions and begins:  # a run that has begun is not stopped for its probes
+        facts = self._asker.material.knowledge.facts
+        # A run that has begun is not stopped for its probes, nor one that infuses documents.
+        if facts and asked and not questions and begins:
             found = "no sentence that fits a row"
             raise KISError(Problem("retention.probes", found, f"some of at most {run.block} tokens"))
         names = list(dict.fromkeys(question.series for question in questions))
