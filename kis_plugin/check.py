@@ -17,6 +17,7 @@ from kis_plugin.codes import coded
 from kis_plugin.config import Config, load_config, nearest_existing
 from kis_plugin.contracts import Renderer
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.items import refuse_passages_without_object
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import load_material
 from kis_plugin.retention import questions_of
@@ -103,6 +104,7 @@ def check_config(path: Path) -> CheckReport:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         material = load_material(config)
+        refuse_passages_without_object(config, material)
     notes = [str(warning.message) for warning in caught]
     questions, _ = questions_of(config, material, notes)
     knowledge, book = material.knowledge, material.book

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from typing import IO, Any
@@ -9,7 +10,7 @@ from typing import IO, Any
 import click
 
 from kis_plugin import __version__
-from kis_plugin.errors import KISError
+from kis_plugin.errors import KISError, Problem
 
 __all__ = ["main"]
 
@@ -45,14 +46,30 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it refuses ends with exit code 2."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except KISError as error:
             raise _Refusal(str(error)) from error
+        except BrokenPipeError:
+            _close_stdout()  # whoever read the pipe has had enough
+            return None
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            _close_stdout()
+            expected = "a place to write to"
+            raise _Refusal(str(Problem("standard output", str(error.strerror or error), expected))) from error
 
     def _registered(self) -> dict[str, click.Command]:
         from kis_plugin.plugins import registered
 
         return registered("commands")
+
+
+def _close_stdout() -> None:
+    """Let the interpreter's own last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 HELP = """Infuse an exact amount of knowledge into a pretraining run.
@@ -61,6 +78,8 @@ HELP = """Infuse an exact amount of knowledge into a pretraining run.
 kis check kis.yaml       is the configuration right, and what would be told?
 kis inspect kis.yaml --tokenizer gpt2 --tokens 2B --block 1024
                          what would a run infuse, and where?
+kis prepare kis.yaml --tokenizer gpt2 --block 1024
+                         prepare large knowledge ahead of a run
 kis plugins              what is installed, and where did it come from?
 
 Predictions from finished runs are made by kis-predict.

@@ -192,7 +192,9 @@ class Deal:
     def _cache_key(self, members: Whole, count: int) -> Mapping[str, Any]:
         digest = hashlib.sha256(np.ascontiguousarray(members).data)
         digest.update(np.ascontiguousarray(self._exposures.extra).data)
-        shape = [self._room, self._most, self._in_order, self._wordings.random, self._wordings.seed, *self._key]
+        # The extra exposures are worded as the round that would come next.
+        worded = self._exposures.rounds % self._wordings.cycle if len(self._exposures.extra) else -1
+        shape = [self._room, self._most, self._in_order, self._wordings.random, self._wordings.seed, worded, *self._key]
         return {
             "items": self._wordings.items.fingerprint,
             "members": digest.hexdigest(),

@@ -58,7 +58,7 @@ def plan_items(
         cache=material.cache,
         identity=_identity(config, material, tokenizer, known),
     )
-    if len(plan) and not plan.slots:
+    if len(plan) and not plan.slots and not (known is not None and known.all()):
         for key in AMOUNTS:
             if asked := getattr(infusion, key):
                 found = f"{asked}, too little to show anything in a run of {rows * block:,} tokens"
@@ -164,17 +164,22 @@ class Infusion:
         """Report exposures achieved, as counted from what the model was given, beside those asked for."""
         asked = self.plan.counts
         told = np.flatnonzero(asked) if asked.any() else np.arange(len(asked))
-        whole = not run.start_step or saved_exposures(run) is not None
+        whole = self._all_counted(run)
         return {
             "achieved_frequency": _summary(exposures[told]),
             "requested_frequency": _summary(asked[told]),
             **({"miscounted": int((exposures != asked).sum())} if whole else {}),
         }
 
+    def _all_counted(self, run: TrainingRun) -> bool:
+        """Return whether the counts are of the whole run: those before a resume may be lost, or of other items."""
+        before = saved_exposures(run) if run.start_step else None
+        return not run.start_step or (before is not None and len(before) == len(self.plan))
+
     @hookimpl
     def kis_run_end(self, run: TrainingRun, status: str, exposures: IntArray) -> None:
         """Say so if a whole run did not show what was planned: something between loader and model changed the rows."""
-        counted = not run.start_step or saved_exposures(run) is not None
+        counted = self._all_counted(run)
         planned = self.plan.counts
         if run.rank == 0 and status == "completed" and counted and not np.array_equal(exposures, planned):
             wrong = np.flatnonzero(exposures != planned)

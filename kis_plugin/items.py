@@ -20,7 +20,7 @@ from kis_plugin.material import Material
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import TextTokenizer
 
-__all__ = ["Items", "items_key", "load_items"]
+__all__ = ["Items", "items_key", "load_items", "refuse_passages_without_object"]
 
 _FORMAT = 1  # of the cache; goes up with every change to what is written
 
@@ -72,9 +72,7 @@ def load_items(config: Config, material: Material, tokenizer: TextTokenizer, blo
             object``.
     """
     infusion, where = config.infusion, f"{config.path or 'config'} infusion"
-    if infusion.loss == "object" and len(material.passages_told):
-        found = f"object, with {len(material.passages_told)} passages to infuse"
-        raise KISError(Problem(f"{where}.loss", found, "all", "Passages have no object."))
+    refuse_passages_without_object(config, material)
     renderer: Renderer = chosen("renderers", infusion.rendering, f"{where}.rendering")
     limit = block // 2 if infusion.placement == "inline" else block - 1
     wording = Wording(
@@ -97,6 +95,14 @@ def load_items(config: Config, material: Material, tokenizer: TextTokenizer, blo
         targets=arrays.get("targets"),
         fingerprint=made.meta["fingerprint"],
     )
+
+
+def refuse_passages_without_object(config: Config, material: Material) -> None:
+    """Refuse ``loss: object`` where passages are infused."""
+    if config.infusion.loss == "object" and len(material.passages_told):
+        found = f"object, with {len(material.passages_told)} passages to infuse"
+        where = f"{config.path or 'config'} infusion.loss"
+        raise KISError(Problem(where, found, "all", "Passages have no object."))
 
 
 def items_key(config: Config, material: Material, tokenizer: TextTokenizer, block: int) -> Mapping[str, Any]:

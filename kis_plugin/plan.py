@@ -160,6 +160,7 @@ class InfusionPlan:
             **self._identity,
             "items": self.items.fingerprint,
             "exposures": [[size, shown.rounds, len(shown.extra)] for _, size, shown in self._groups],
+            "slots": self.slots,
             "templates": self._amount.templates,
             "placement": self.placement.name,
             "rows": self.rows,
@@ -189,7 +190,11 @@ class InfusionPlan:
             members = np.arange(len(self.items), dtype=self._wordings.dtype)
         if amount.frequency is None:
             asked = amount.tokens if amount.tokens is not None else int((amount.share or 0.0) * tokens)
-            amount = InfusionConfig(tokens=max(asked - told, 0))
+            if told > asked:
+                found = f"{amount.known_frequency:g}, which takes {told:,} tokens for {len(rest):,} known facts"
+                expected = f"at most the whole amount, {asked:,} tokens"
+                raise KISError(Problem("infusion.known_frequency", found, expected))
+            amount = InfusionConfig(tokens=asked - told)
         lengths, cycle = self._wordings.lengths, self._wordings.cycle
         yield (
             members,
@@ -201,7 +206,7 @@ class InfusionPlan:
     def _split(self, members: Whole, shown: Exposures, holds: npt.NDArray[np.float64] | None) -> Iterator[Cohort]:
         """Yield the items of one group by the rows of the run in which they hold."""
         last = self.first + self.window
-        if holds is None:
+        if holds is None or not len(members):
             yield members, shown, self.first, last
             return
         spans, which = np.unique(holds[members], axis=0, return_inverse=True)
@@ -255,7 +260,8 @@ class InfusionPlan:
             found += f", more than there are where schedule {self.schedule.name!r} is densest"
         if len(self._spans) > 1:
             found += " (facts that hold for a part of the run need theirs there)"
-        expected = f"at most {self.window} rows, the part {self._amount.window} of a run of {self.rows}"
+        most = self.window if slots > self.window else int(slots * dense.fits)
+        expected = f"at most {most} rows, in the part {self._amount.window} of a run of {self.rows}"
         hint = f"What fits is about {fits}; or train on more tokens."
         return KISError(Problem(f"infusion.{name}", found, expected, hint))
 

@@ -7,6 +7,7 @@ loop can write it. Records a reader does not know are skipped, keys it does not 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -141,8 +142,7 @@ class RunLogWriter:
     """Appends records to ``<folder>/kis.jsonl``; each line is flushed before ``write`` returns.
 
     Args:
-        folder: The run's own folder, made if missing. A torn last line left by a killed run is ended first, so that
-            the next record starts on a line of its own.
+        folder: The run's own folder, made if missing. A torn last line left by a killed run is taken away first.
 
     Raises:
         KISError: The folder cannot be made, or nothing can be written there.
@@ -152,13 +152,12 @@ class RunLogWriter:
         self.path = folder / LOG_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
+            if self.path.exists():
+                _mend_last_line(self.path)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
         except OSError as error:
             expected = "a run log that can be written"
             raise KISError(Problem(str(error.filename or self.path), str(error.strerror or error), expected)) from error
-        if torn:
-            self._file.write("\n")
 
     def write(self, record: Record) -> None:
         """Append one record and flush it."""
@@ -171,6 +170,20 @@ class RunLogWriter:
     def close(self) -> None:
         """Close the file. Closing twice is fine."""
         self._file.close()
+
+
+def _mend_last_line(path: Path) -> None:
+    """End a last line that lacks nothing but its end; take away one that a killed run left torn."""
+    whole, _, last = path.read_bytes().rpartition(b"\n")
+    if not last:
+        return
+    try:
+        json.loads(last)
+    except ValueError:
+        os.truncate(path, len(whole) + 1 if whole else 0)
+    else:
+        with path.open("ab") as file:
+            file.write(b"\n")
 
 
 def read_run_log(path: Path) -> RunLog:

@@ -88,6 +88,27 @@ def entry_name(entry: Fact | Passage) -> str:
     return f"passage {entry.id!r}" if isinstance(entry, Passage) else f"fact {entry.id!r}"
 
 
+def refuse_other_file(path: Path) -> None:
+    """Refuse to write over what is no file of scores: a slip of the keyboard must not cost the facts.
+
+    Raises:
+        KISError: There is something else.
+    """
+    if not path.exists():
+        return
+    expected = "a new file, or an older file of scores"
+    if not path.is_file():
+        raise KISError(Problem("--output", f"{path}: no regular file", expected))
+    with path.open("rb") as file:
+        first = file.readline(1 << 16)
+    try:
+        record = json.loads(first)
+    except ValueError:
+        record = None
+    if first and not (isinstance(record, dict) and record.get("type") == "scores"):
+        raise KISError(Problem("--output", f"{path}: a file that holds something else", expected))
+
+
 def write_scores(path: Path, about: Mapping[str, Any], scores: Iterable[Score]) -> None:
     """Write a file under a temporary name and rename it: there is all of it, or nothing.
 

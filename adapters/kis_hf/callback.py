@@ -81,7 +81,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
 
         block = block_size(dataset)
         plan = plan_items(self.config, HFTokenizer(self._need_tokenizer(None)), len(dataset), block)
-        return InfusedDataset(dataset, Splice(plan, block, self._apart))
+        return InfusedDataset(dataset, Splice(plan, block, self._apart, self._masked))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -91,7 +91,8 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         trainer, loader = trainer_of(self), kwargs["train_dataloader"]
         refuse_parallel(trainer)
         begin = partial(self._start, trainer, kwargs["model"], kwargs.get("processing_class"))
-        if LoaderSeam.fits(loader):
+        # Collators make labels anew: where some are to be hidden, rows are infused behind them.
+        if LoaderSeam.fits(loader) and not self._masked:
             self._number_beforehand(loader, begin, args, state)
         else:
             self._number_as_they_come(trainer, loader, begin, args, state)
@@ -198,7 +199,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             self._tell_losses()
             if state.global_step == 0:
                 session.step_end(0)
-            return session, Splice(session.infuser, block, self._apart)
+            return session, Splice(session.infuser, block, self._apart, self._masked)
 
         self._stream = StreamSeam(trainer, passes, start, position)
         self._undo.append(self._stream.undo)
@@ -244,6 +245,10 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         )
         self._undo.append(stop)
         return session
+
+    @property
+    def _masked(self) -> bool:
+        return self.config.infusion.loss != "all"
 
     @property
     def _apart(self) -> bool:

@@ -67,7 +67,7 @@ class Reader:
             tokenizer = AutoTokenizer.from_pretrained(self.tokenizer or self.name)
             model: Any = AutoModelForCausalLM.from_pretrained(self.name, dtype=dtype)
             model = model.to(device).eval()
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             hint = "If its tokenizer is missing, name one with --tokenizer." if self.tokenizer is None else ""
             raise KISError(Problem(f"model {self.name}", reason, "a causal language model", hint)) from error

@@ -20,7 +20,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.identity import versions
 from kis_plugin.knowledge import Fact, Passage
 from kis_plugin.material import Material, load_material
-from kis_plugin.score_file import Score, entry_key, write_scores
+from kis_plugin.score_file import Score, entry_key, refuse_other_file, write_scores
 
 __all__ = ["score_knowledge"]
 
@@ -44,6 +44,7 @@ def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> i
     """
     if not output.absolute().parent.is_dir():
         raise KISError(Problem("--output", f"{output}: no such folder", "a file in a folder that is there"))
+    refuse_other_file(output)
     config = load_config(path)
     config = replace(config, infusion=replace(config.infusion, selection=Choice("all")))
     material = load_material(config)

@@ -39,16 +39,20 @@ class Splice:
         infuser: Says what goes where.
         block: Tokens a row, T.
         apart: Each infused text sees itself only: examples get ``position_ids`` that start over at each of them.
+        labelled: Every example gets ``labels``, since some infused tokens are no targets.
     """
 
     infuser: Infuser
     block: int
     apart: bool = False
+    labelled: bool = False
 
     def __call__(self, row: int, base: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the example for ``row``; the base one if nothing is infused there."""
+        if self.labelled and "labels" not in base:
+            base = {**base, "labels": base["input_ids"]}
         if not self.infuser.infused(row):
-            return self._parted(base, ()) if self.apart else base
+            return self._parted(base, base, ()) if self.apart else base
         if len(base["input_ids"]) != self.block:
             found = f"a row of {len(base['input_ids'])} tokens at row {row} of the run"
             raise KISError(Problem("train_dataset", found, f"{self.block} tokens in every row", _PACK_HINT))
@@ -60,18 +64,17 @@ class Splice:
                 example[name] = _joined(placed, told(placed), example[name])
         if _POSITIONS in example and not _one_document(example[_POSITIONS]):
             example[_POSITIONS] = _like(base[_POSITIONS], _running(placed, np.asarray(base[_POSITIONS])))
-        if "labels" not in example and placed.targets is not None:
-            ids = np.asarray(example["input_ids"], dtype=np.int64)
-            hidden = placed.joined(~placed.targets, np.zeros(self.block, dtype=np.bool_))
-            example["labels"] = _like(base["input_ids"], np.where(hidden, _NONE, ids))
-        return self._parted(example, placed.lengths) if self.apart else example
+        return self._parted(example, base, placed.lengths) if self.apart else example
 
-    def _parted(self, example: Mapping[str, Any], lengths: Sequence[int]) -> Mapping[str, Any]:
+    def _parted(self, example: Mapping[str, Any], base: Mapping[str, Any], lengths: Sequence[int]) -> Mapping[str, Any]:
         """Return an example with positions that start over at each text, and no mask: models then see the parts."""
         if not lengths and _POSITIONS in example:
             return {name: column for name, column in example.items() if name != "attention_mask"}
-        ends = [*lengths, self.block - sum(lengths)]
-        positions = np.concatenate([np.arange(length, dtype=np.int64) for length in ends])
+        rest = np.arange(self.block, dtype=np.int64)
+        if _POSITIONS in base:
+            rest = np.asarray(base[_POSITIONS], dtype=np.int64)
+        told = [np.arange(length, dtype=np.int64) for length in lengths]
+        positions = np.concatenate([*told, rest[: self.block - sum(lengths)]])
         parted = {name: column for name, column in example.items() if name != "attention_mask"}
         return parted | {_POSITIONS: _like(example["input_ids"], positions)}
 

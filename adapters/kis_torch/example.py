@@ -33,6 +33,7 @@ class Example:
     block: int
     eos: int
     apart: bool = False
+    labelled: bool = False
 
     def __call__(self, row: int, base: Any) -> Any:
         """Return the example for ``row`` of the run, of the base one's type.
@@ -41,7 +42,12 @@ class Example:
             KISError: A row of another length.
         """
         if isinstance(base, Mapping):
-            return Splice(self.infuser, self.block, self.apart)(row, base)
+            return Splice(self.infuser, self.block, self.apart, self.labelled)(row, base)
+        if self.apart or self.labelled:
+            found = "bare token ids, with attention: sentence or loss: object"
+            raise KISError(
+                Problem("dataset", found, "mappings with input_ids, which have room for positions and labels")
+            )
         if not self.infuser.infused(row):
             return base
         ids = np.asarray(base)

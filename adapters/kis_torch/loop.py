@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,11 @@ from kis_plugin.identity import new_run_id, versions
 from kis_plugin.rows import InfusedDataset
 from kis_plugin.run import TrainingRun
 from kis_plugin.runlog import Record
+from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import HFTokenizer, TextTokenizer
 from kis_plugin.session import Session
 from kis_torch.example import Example, row_length
-from kis_torch.ranks import rank_and_size, same_on_all_ranks, sum_over_ranks
+from kis_torch.ranks import rank_and_size, same_on_all_ranks, summing
 from kis_torch.sampler import InfusionSampler
 from kis_torch.stream import InfusedIterableDataset
 
@@ -53,6 +53,7 @@ class KnowledgeInfusion:
         world_size: Likewise.
         logits: What to ask the model with, if not ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
         log: Called on rank 0 with a step and its retention, for a log of your own.
+        sums: Sums an array over ranks; needed where several are not those of ``torch.distributed``.
         resumed: What ``save()`` gave, to go on from there.
 
     Raises:
@@ -74,12 +75,16 @@ class KnowledgeInfusion:
         world_size: int | None = None,
         logits: Callable[[torch.Tensor], Any] | None = None,
         log: Callable[[int, Mapping[str, float]], None] | None = None,
+        sums: Callable[[IntArray], IntArray] | None = None,
         resumed: Mapping[str, Any] | None = None,
     ) -> None:
         self.config: Config = config_from(config) if isinstance(config, Mapping) else load_config(Path(config))
         self._rank, self._ranks = rank_and_size(rank, world_size)
+        self._sums = sums or summing(self._ranks, next(model.parameters()).device)
         self._batch_size, self._accumulation = batch_size, accumulation
         self._numbers = {"rows_per_batch": batch_size * self._ranks, "batches_per_step": accumulation}
+        if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
+            self._numbers["rows_per_pass"] = len(dataset)
         _refuse_other_numbers(self._numbers, resumed)
         self.step: int = resumed["step"] if resumed else 0
         """Optimizer steps done."""
@@ -120,7 +125,7 @@ class KnowledgeInfusion:
 
     def dataset(self, base: Any) -> InfusedDataset | InfusedIterableDataset:
         """Return your dataset infused: a map-style one needs ``sampler()`` beside it."""
-        example = Example(self.session.infuser, self._block, self._eos, self._apart)
+        example = Example(self.session.infuser, self._block, self._eos, self._apart, self._masked)
         if isinstance(base, IterableDataset) or not hasattr(base, "__getitem__"):
             return InfusedIterableDataset(
                 base, example, self._total, self._batch_size, self._rank, self._ranks, self.batches
@@ -177,7 +182,15 @@ class KnowledgeInfusion:
         self.session.loss(step, split, value)
 
     def save(self) -> dict[str, Any]:
-        """Return what goes into your checkpoint, as JSON values, right after a step. Every rank."""
+        """Return what goes into your checkpoint, as JSON values, right after a step. Every rank.
+
+        Raises:
+            KISError: Batches were trained on since the last step ended: a resume would train on them again.
+        """
+        if self.batches != self.step * self._accumulation:
+            found = f"{self.batches} batches at step {self.step}"
+            expected = f"{self.step * self._accumulation}: a checkpoint right after step_end()"
+            raise KISError(Problem("save()", found, expected, "A resume would train on the others again."))
         self.session.save(self.step)
         return {**self.session.state(), "host": self._numbers, "step": self.step}
 
@@ -192,6 +205,10 @@ class KnowledgeInfusion:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:  # ranks would wait for one that failed
             self.end()
+
+    @property
+    def _masked(self) -> bool:
+        return self.config.infusion.loss != "all"
 
     @property
     def _apart(self) -> bool:
@@ -223,7 +240,7 @@ class KnowledgeInfusion:
             rank=self._rank,
             world_size=self._ranks,
             versions=versions("torch"),
-            sum_over_ranks=partial(sum_over_ranks, device=next(model.parameters()).device),
+            sum_over_ranks=self._sums,
         )
 
 
@@ -263,9 +280,9 @@ def _refuse_other_numbers(numbers: Mapping[str, int], resumed: Mapping[str, Any]
     if resumed is None:
         return
     problems = [
-        Problem(f"resume at step {resumed['step']}: {name}", f"{now}", f"{resumed['host'][name]} as before")
+        Problem(f"resume at step {resumed['step']}: {name}", f"{now}", f"{resumed['host'].get(name)} as before")
         for name, now in numbers.items()
-        if now != resumed["host"][name]
+        if now != resumed["host"].get(name)
     ]
     if problems:
         raise KISError(problems)

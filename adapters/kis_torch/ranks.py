@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from torch import distributed
@@ -9,7 +12,7 @@ from torch import distributed
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.seeded import IntArray
 
-__all__ = ["rank_and_size", "same_on_all_ranks", "sum_over_ranks"]
+__all__ = ["rank_and_size", "same_on_all_ranks", "sum_over_ranks", "summing"]
 
 
 def rank_and_size(rank: int | None, world_size: int | None) -> tuple[int, int]:
@@ -32,6 +35,18 @@ def same_on_all_ranks(text: str) -> str:
     texts = [text]
     distributed.broadcast_object_list(texts)
     return texts[0]
+
+
+def summing(ranks: int, device: torch.device) -> Callable[[IntArray], IntArray]:
+    """Return how to sum an array over ranks.
+
+    Raises:
+        KISError: Several ranks that ``torch.distributed`` knows nothing of: they could neither agree nor be counted.
+    """
+    if ranks > 1 and not _several():
+        expected = "torch.distributed, initialised before, or the argument sums"
+        raise KISError(Problem("world_size", f"{ranks} without a way to reach the others", expected))
+    return partial(sum_over_ranks, device=device)
 
 
 def sum_over_ranks(array: IntArray, device: torch.device) -> IntArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,16 @@ def output_problems(plot: Path | None, report: Path | None, write_config: Path |
             problems.append(Problem(where, "a folder", "the name of a file"))
         elif not path.parent.is_dir():
             problems.append(Problem(where, f"no folder {path.parent}", "a folder that is there"))
+        elif path.exists() and not path.is_file():
+            problems.append(Problem(where, "a device or a pipe", "a file, or a new name"))
+        elif not os.access(path if path.exists() else path.parent, os.W_OK):
+            problems.append(Problem(where, "a place that may not be written", "one that may"))
         if option != "--write-config" and find_spec("matplotlib") is None:
             problems.append(Problem(where, "no matplotlib", "the extra", "pip install 'kis-plugin[plot]'."))
     if plot and plot.suffix.lower() not in PICTURES:
         problems.append(Problem(f"--plot {plot}", f"{plot.suffix or 'no ending'}", f"one of {', '.join(PICTURES)}"))
+    if report and report.suffix.lower() not in (".html", ".htm"):  # the logs' own names never end so
+        problems.append(Problem(f"--report {report}", f"{report.suffix or 'no ending'}", ".html"))
     if write_config and write_config.is_file():
         hint = "Name another, or remove it."
         problems.append(Problem(f"--write-config {write_config}", "a file of that name", "a new one", hint))

@@ -17,6 +17,7 @@ def write_whole(path: Path, content: bytes, option: str) -> None:
     Raises:
         KISError: It cannot be written, at ``option``.
     """
+    path = path.resolve()  # what a link points to is written, not the link
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -48,7 +48,9 @@ def main() -> None:
     assert trainer.args.world_size == 2
     trainer.train(resume_from_checkpoint=bool(int(resume)))
     np.save(f"{seen}-{os.environ['RANK']}.npy", np.concatenate(trainer.seen))
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads now and then abort the interpreter's own end, after all is done
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from transformers import DataCollatorForLanguageModeling
 from world import StopAt, controls_shown, kis, make_tokenizer, shown, trainer_for
 
 from kis_plugin.errors import KISError
@@ -190,3 +191,34 @@ def test_documents_are_shown_exactly_f_times_too(tmp_path):
     log = run_log(tmp_path)
     assert log.end.achieved_frequency == {"min": 2, "max": 2, "mean": 2}
     assert log.run.facts == 16
+
+
+@pytest.mark.parametrize("collator", ["usual", "for language models"])
+@pytest.mark.parametrize("labels", [True, False])
+def test_loss_is_taken_of_objects_alone_behind_any_collator(tmp_path, collator, labels):
+    config, tokenizer = kis(tmp_path, frequency=3, infusion={"loss": "object"}), make_tokenizer()
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer)
+    if collator != "usual":
+        trainer.data_collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
+    elif not labels:
+        pytest.skip("a loss needs labels from somewhere")
+    if not labels:
+        rows = trainer.train_dataset
+        trainer.train_dataset = [{"input_ids": rows[n]["input_ids"]} for n in range(len(rows))]
+    given = []
+    loss = trainer.compute_loss
+
+    def watched(model, inputs, *args, **kwargs):
+        given.append((inputs["input_ids"].clone(), inputs["labels"].clone()))
+        return loss(model, inputs, *args, **kwargs)
+
+    trainer.compute_loss = watched
+    trainer.train()
+    assert set(shown(trainer.seen, config, tokenizer).values()) == {3}
+    learned = "".join(
+        tokenizer.decode(ids[(target != -100)].tolist())
+        for ids, target in ((i, t) for batch in given for i, t in zip(*batch, strict=True))
+        if (ids == 0).any()  # rows with infused sentences, which end with EOS
+    )
+    assert "Town" in learned
+    assert "Person" not in learned

@@ -151,3 +151,17 @@ def test_the_command_is_known_without_torch():
     path = {"PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([sys.executable, "-c", blocked], env=path, capture_output=True, text=True, check=True)
     assert "pip install 'kis-plugin[hf]'" in done.stdout
+
+
+def test_scores_are_never_written_over_something_else(tmp_path):
+    from kis_plugin.errors import KISError
+    from kis_plugin.score_file import refuse_other_file
+
+    facts = tmp_path / "facts.jsonl"
+    facts.write_text('{"subject": "a", "relation": "P36", "object": "b"}\n')
+    with pytest.raises(KISError, match="a file that holds something else, expected a new file, or an older file of"):
+        refuse_other_file(facts)
+    older = tmp_path / "scores.jsonl"
+    older.write_text('{"type": "scores"}\n')
+    refuse_other_file(older)
+    refuse_other_file(tmp_path / "new.jsonl")

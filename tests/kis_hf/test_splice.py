@@ -78,7 +78,7 @@ def test_every_column_keeps_its_length_and_type(kind):
 def test_loss_is_taken_of_targets_alone(kind, labels):
     ids = kind([1, 2, 3, 4, 5])
     base = {"input_ids": ids, "labels": ids} if labels else {"input_ids": ids}
-    example = Splice(Told([3], [0], [False, True, False]), 5)(0, base)
+    example = Splice(Told([3], [0], [False, True, False]), 5, labelled=True)(0, base)
     assert list(map(int, example["input_ids"])) == [100, 101, 102, 1, 2]
     assert list(map(int, example["labels"])) == [-100, 101, -100, 1, 2]
 

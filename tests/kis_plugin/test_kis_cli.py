@@ -169,3 +169,16 @@ def test_help_loads_nothing_heavy():
            "sys.exit(bool({'numpy', 'scipy', 'torch', 'rich.table', 'yaml'} & set(sys.modules)))"  # fmt: skip
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True).returncode == 0
+
+
+def test_an_output_that_is_full_is_an_error_and_a_closed_pipe_is_none():
+    command = [sys.executable, "-m", "kis_plugin.cli", "plugins"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("kis: standard output: found No space left on device, expected a place to write to")
+    piped = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    piped.stdout.close()
+    assert "Traceback" not in piped.stderr.read()
+    assert piped.wait() == 0

@@ -233,3 +233,33 @@ def test_what_a_resume_must_find_again_changes_the_hash():
     one = plan()
     others = [plan(schedule=Falling()), plan(rows=101), plan(identity={"tokenizer": "other"})]
     assert len({one.schedule_hash, *(other.schedule_hash for other in others)}) == 4
+
+
+def told(plan):
+    return [None if (texts := plan.told_in(row)) is None else texts.tolist() for row in range(plan.rows)]
+
+
+@pytest.mark.parametrize("templates", ["rotate", "random"])
+def test_a_shared_cache_gives_each_plan_its_own_packing(tmp_path, templates):
+    items = make_items([4, 5, 6, 7] * 25, [7, 9, 4, 5] * 25)
+    for frequency in (10.5, 11.5):
+        amount = InfusionConfig(frequency=frequency, templates=templates)
+        alone = InfusionPlan(items, amount, Uniform(), 3000, 16, 0)
+        shared = InfusionPlan(items, amount, Uniform(), 3000, 16, 0, cache=tmp_path)
+        told = [
+            [None if (t := plan.told_in(row)) is None else t.tolist() for row in range(3000)]
+            for plan in (alone, shared)
+        ]
+        assert told[0] == told[1]
+
+
+def test_known_facts_that_take_more_than_the_whole_amount_are_refused():
+    amount = InfusionConfig(tokens=60, known_frequency=50)
+    with pytest.raises(KISError, match=r"infusion.known_frequency: found 50, which takes 300 tokens for 1 known facts"):
+        InfusionPlan(make_items([6] * 4), amount, Uniform(), 100, 16, 0, known=np.array([True, False, False, False]))
+
+
+def test_nothing_that_changes_is_nothing_to_plan():
+    items = replace(make_items([4]), offsets=np.zeros(1, dtype=np.int64), entry=np.zeros(0, dtype=np.int64))
+    plan = InfusionPlan(items, InfusionConfig(frequency=2), Uniform(), 10, 16, 0, holds=np.zeros((0, 2)))
+    assert not any(plan.infused(row) for row in range(10))

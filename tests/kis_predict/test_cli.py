@@ -276,3 +276,15 @@ def test_a_closed_pipe_is_no_error(sweep):
     os.close(writer)
     assert done.returncode == 0
     assert "Error" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "pipe.html"])
+def test_a_report_never_takes_the_place_of_something_else(tmp_path, name, capsys):
+    target = tmp_path / name
+    if name.endswith(".html"):
+        os.mkfifo(target)
+    else:
+        target.write_text("params,tokens\n")
+    assert main(["--logs", str(tmp_path), "--target", "7B", "--report", str(target)]) == 2
+    assert f"--report {target}: found" in capsys.readouterr().err
+    assert target.is_fifo() or target.read_text() == "params,tokens\n"

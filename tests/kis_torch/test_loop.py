@@ -79,7 +79,7 @@ def test_several_ranks_show_the_rows_that_one_does(tmp_path, data):
     for rank in (0, 1):
         seen = []
         infusion = KnowledgeInfusion(
-            config, tokenizer, make_model(), rows, batch_size=2, steps=20, rank=rank, world_size=2
+            config, tokenizer, make_model(), rows, batch_size=2, steps=20, rank=rank, world_size=2, sums=lambda a: a
         )
         for batch in infusion.loader(rows, shuffle=False):
             infusion.batch(batch)
@@ -217,3 +217,47 @@ def test_a_run_that_fails_is_not_ended(tmp_path):
     ):
         raise RuntimeError
     assert run_log(tmp_path).end is None
+
+
+def test_ranks_that_cannot_reach_each_other_are_refused(tmp_path):
+    rows = Bare(80, make_tokenizer())
+    with pytest.raises(KISError, match="world_size: found 2 without a way to reach the others"):
+        KnowledgeInfusion(
+            kis(tmp_path), make_tokenizer(), make_model(), rows, batch_size=4, steps=5, rank=0, world_size=2
+        )
+
+
+def test_a_checkpoint_inside_a_step_and_data_of_another_length_are_refused(tmp_path):
+    config, rows = kis(tmp_path), Bare(80, make_tokenizer())
+    infusion, state = train(config, rows, [], stop=3)
+    infusion.batch(next(iter(infusion.loader(rows))))
+    with pytest.raises(KISError, match=r"save\(\): found 4 batches at step 3, expected 3"):
+        infusion.save()
+    with pytest.raises(KISError, match="resume at step 3: rows_per_pass: found 60, expected 80 as before"):
+        train(config, Bare(60, make_tokenizer()), [], resumed=state)
+
+
+@pytest.mark.parametrize("infusion", [{"loss": "object"}, {"attention": "sentence"}])
+def test_bare_streams_have_no_room_for_labels_and_positions(tmp_path, infusion):
+    rows = stream(80, make_tokenizer())
+    with pytest.raises(KISError, match="found bare token ids"):
+        train(kis(tmp_path, infusion=infusion), rows, [], keys={"block": 64})
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_loss_on_objects_reaches_every_batch(tmp_path, labels):
+    class Unlabelled(Mappings):
+        def __getitem__(self, index):
+            example = super().__getitem__(index)
+            return example if labels else {name: column for name, column in example.items() if name != "labels"}
+
+    tokenizer = make_tokenizer()
+    config = kis(tmp_path, frequency=5, infusion={"loss": "object"})
+    rows = Unlabelled(80, tokenizer)
+    infusion = KnowledgeInfusion(config, tokenizer, make_model(), rows, batch_size=4, steps=20)
+    hidden = 0
+    for batch in infusion.loader(rows):
+        learned = batch["labels"] != -100
+        assert (batch["labels"][learned] == batch["input_ids"][learned]).all()
+        hidden += int((~learned).sum())
+    assert hidden > 500
