@@ -171,7 +171,7 @@ def test_help_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True).returncode == 0
 
 
-def test_an_output_that_is_full_is_an_error_and_a_closed_pipe_is_none():
+def test_an_output_that_is_full_is_an_error_and_a_closed_pipe_says_nothing():
     command = [sys.executable, "-m", "kis_plugin.cli", "plugins"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with Path("/dev/full").open("w") as full:
@@ -180,5 +180,5 @@ def test_an_output_that_is_full_is_an_error_and_a_closed_pipe_is_none():
     assert done.stderr.startswith("kis: standard output: found No space left on device, expected a place to write to")
     piped = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     piped.stdout.close()
-    assert "Traceback" not in piped.stderr.read()
-    assert piped.wait() == 0
+    assert piped.stderr.read() == ""
+    assert piped.wait() in (0, 1)  # 1 is rich's
