@@ -147,7 +147,6 @@ class InfusionPlan:
             lengths=lengths,
             pieces=self.placement.pieces(row, lengths, base),
             targets=None if self.items.targets is None else self.items.targets[where].astype(np.bool_),
-            apart=self._amount.attention == "sentence",
         )
 
     def tokens(self, texts: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:

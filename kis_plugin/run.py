@@ -69,18 +69,26 @@ class Placed:
         lengths: Tokens of each text among them.
         pieces: What the row is made of, from its start; T tokens together.
         targets: (told,) False for infused tokens that are no training targets; None if all are.
-        apart: Whether each text is to see itself only.
     """
 
     tokens: npt.NDArray[np.int32]
     lengths: tuple[int, ...]
     pieces: tuple[Piece, ...]
     targets: npt.NDArray[np.bool_] | None = None
-    apart: bool = False
 
     def joined(self, told: npt.NDArray[Any], base: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return a column of the row, (T,), from its values over what is told, (told,), and over the base row, (T,)."""
         return np.concatenate([(told if piece.told else base)[piece.first : piece.stop] for piece in self.pieces])
+
+    def ahead(self, base: npt.NDArray[Any], eos: int) -> npt.NDArray[Any]:
+        """Return the infused row of inputs and targets in one, (T + 1,), from the base's; placed on its last T tokens.
+
+        The first token is no target. A text at the row's start has EOS before it, so that all of it is one; base text
+        that stands there keeps its own first token.
+        """
+        begins = self.pieces[0].told
+        row = self.joined(self.tokens, base[:-1] if begins else base[1:])
+        return np.concatenate([[eos if begins else base[0]], row])
 
 
 class Infuser(Protocol):

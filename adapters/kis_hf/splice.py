@@ -18,16 +18,22 @@ __all__ = ["Splice", "block_size"]
 
 Tokens = npt.NDArray[np.int32]
 
+_NONE = np.int32(-100)  # a label that transformers takes no loss of
+
+
+def _labels(placed: Placed) -> Tokens:
+    return placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE)
+
+
 # What a column with one value a token holds over infused tokens.
 COLUMNS: dict[str, Callable[[Placed], Tokens]] = {
     "input_ids": lambda placed: placed.tokens,
-    "labels": lambda placed: _labels(placed),
+    "labels": _labels,
     "attention_mask": lambda placed: np.ones_like(placed.tokens),
     "token_type_ids": lambda placed: np.zeros_like(placed.tokens),
     "special_tokens_mask": lambda placed: np.zeros_like(placed.tokens),
 }
 _POSITIONS = "position_ids"
-_NONE = np.int32(-100)  # a label that transformers takes no loss of
 _EXAMINED = 64
 
 
@@ -51,13 +57,12 @@ class Splice:
         """Return the example for ``row``; the base one if nothing is infused there."""
         if self.labelled and "labels" not in base:
             base = {**base, "labels": base["input_ids"]}
-        if not self.infuser.infused(row):
+        placed = self.infuser.place(row, base["input_ids"])
+        if placed is None:
             return self._parted(base, base, ()) if self.apart else base
         if len(base["input_ids"]) != self.block:
             found = f"a row of {len(base['input_ids'])} tokens at row {row} of the run"
             raise KISError(Problem("train_dataset", found, f"{self.block} tokens in every row", _PACK_HINT))
-        placed = self.infuser.place(row, base["input_ids"])
-        assert placed is not None
         example = dict(base)
         for name, told in COLUMNS.items():
             if name in example:
@@ -139,10 +144,6 @@ def _one_document(positions: Any) -> bool:
     Where they do, models of transformers attend no further back: the base text's borders would cut sentences.
     """
     return bool((np.diff(np.asarray(positions)) == 1).all())
-
-
-def _labels(placed: Placed) -> Tokens:
-    return placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE)
 
 
 def _running(placed: Placed, base: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -146,10 +146,7 @@ class InfusedLoader(DataLoader[torch.Tensor]):
             base = infused[place].numpy()  # (T + 1,)
             placed = self._infuser.place(rows[place], base[1:])
             assert placed is not None
-            begins = placed.pieces[0].told
-            row = placed.joined(placed.tokens, base[: self.block] if begins else base[1:])
-            infused[place, 0] = self.eos if begins else int(base[0])
-            infused[place, 1:] = torch.from_numpy(row)
+            infused[place] = torch.from_numpy(placed.ahead(base, self.eos))
         return infused
 
 

@@ -60,14 +60,10 @@ class Example:
         return infused if isinstance(base, np.ndarray) else infused.tolist()
 
     def _infused(self, row: int, ids: Any) -> Any:
-        shifted = len(ids) == self.block + 1
-        placed = self.infuser.place(row, ids[1:] if shifted else ids)
+        ahead = len(ids) == self.block + 1
+        placed = self.infuser.place(row, ids[1:] if ahead else ids)
         assert placed is not None
-        if not shifted:
-            return placed.joined(placed.tokens, ids)
-        begins = placed.pieces[0].told  # its first token has EOS to be predicted from
-        told = placed.joined(placed.tokens, ids[:-1] if begins else ids[1:])
-        return np.concatenate([[self.eos if begins else ids[0]], told])
+        return placed.ahead(ids, self.eos) if ahead else placed.joined(placed.tokens, ids)
 
 
 def first_example(dataset: Any) -> Any:

@@ -34,6 +34,8 @@ class Told:
         return row == 0
 
     def place(self, row, base):
+        if not self.infused(row):
+            return None
         pieces, done, told = [], 0, 0
         for length, at in zip(self.lengths, self.places, strict=True):
             pieces += [Piece(False, done, at)] * (at > done) + [Piece(True, told, told + length)]
