@@ -169,7 +169,7 @@ def _start(folder: Path, material: bool) -> None:
 
     from kis_plugin.config import load_config
     from kis_plugin.material import load_material
-    from kis_plugin.options import option_sets
+    from kis_plugin.probing.options import option_sets
 
     _step("material")
     config = load_config(folder / "kis.yaml")

@@ -64,7 +64,7 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 @hookimpl
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add the ways to ask about a fact."""
-    from kis_plugin.probes import BUILT_IN
+    from kis_plugin.probing.probes import BUILT_IN
 
     for kind in BUILT_IN:
         register(kind)
@@ -86,7 +86,7 @@ def kis_register_run_plugins(register: Callable[[Callable[[TrainingRun], RunPlug
     """Add infusion, retention and the run log to every run."""
     from kis_plugin.infusion import Infusion
     from kis_plugin.logfile import LogFile
-    from kis_plugin.retention import Retention
+    from kis_plugin.probing.retention import Retention
 
     register(Infusion)
     register(Retention)

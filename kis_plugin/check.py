@@ -20,7 +20,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.items import refuse_passages_without_object
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import load_material
-from kis_plugin.retention import questions_of
+from kis_plugin.probing.retention import questions_of
 from kis_plugin.sentences import render
 from kis_plugin.sources import source_for
 from kis_plugin.template_book import TemplateBook
@@ -106,7 +106,7 @@ def check_config(path: Path) -> CheckReport:
         material = load_material(config)
         refuse_passages_without_object(config, material)
     notes = [str(warning.message) for warning in caught]
-    questions, _ = questions_of(config, material, notes)
+    questions = questions_of(config, material, notes)
     knowledge, book = material.knowledge, material.book
     renderer: Renderer = chosen("renderers", config.infusion.rendering, f"{path} infusion.rendering")
     codes = coded(knowledge.facts)

@@ -14,6 +14,7 @@ from kis_plugin.config_sense import (
     AMOUNTS,
     CHOICES,
     DEFAULT_FREQUENCY,
+    RETENTION_PATHS,
     is_file_name,
     nearest_existing,
     problems_together,
@@ -22,8 +23,8 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.yaml_file import Node, read_yaml
 
 __all__ = [
-    "AMOUNTS", "DEFAULT_FREQUENCY", "Choice", "Config", "InfusionConfig", "ProbesConfig", "RetentionConfig",
-    "config_from", "load_config", "nearest_existing",
+    "AMOUNTS", "DEFAULT_FREQUENCY", "Choice", "Config", "GuardConfig", "InfusionConfig", "ProbesConfig",
+    "RetentionConfig", "config_from", "load_config", "nearest_existing",
 ]  # fmt: skip
 
 
@@ -74,6 +75,24 @@ class ProbesConfig:
 
 
 @dataclass(frozen=True)
+class GuardConfig:
+    """What is done when retention collapses while the run goes on."""
+
+    action: str = "warn"
+    """``none``, ``warn``, ``lower`` what is left of the frequency, ``stop_infusing`` or ``stop_training``."""
+    drop: float = 0.05
+    """A fall below the running best by less than this part of its height above chance is no collapse."""
+    false_alarms: float = 0.05
+    """Probability of an alarm in a whole run in which retention never falls, at most."""
+    patience: int = 2
+    """Evaluations in a row that must show the fall."""
+    max_loss_rise: float | None = None
+    """Nats by which general loss may rise above its running best; null: it may."""
+    keep: float = 0.5
+    """Part of the remaining frequency that ``lower`` leaves."""
+
+
+@dataclass(frozen=True)
 class RetentionConfig:
     """When and how retention is measured."""
 
@@ -82,6 +101,21 @@ class RetentionConfig:
     probes: ProbesConfig = field(default_factory=ProbesConfig)
     control: int = 200
     """Facts kept back from infusion, to be asked like the infused ones."""
+    by: tuple[str, ...] = ("relation", "domain")
+    """What series are broken down by, beside the whole."""
+    background: Path | None = None
+    """Facts that the base data teaches, in any form that ``knowledge`` takes: what is forgotten."""
+    qa: Path | None = None
+    """Questions and answers of the user's own, about documents or facts."""
+    text: Path | None = None
+    """Held-out general text whose loss is measured at every evaluation."""
+    counts: Path | None = None
+    """What ``kis count`` found: how often the base text tells each fact."""
+    max_cost: float | None = None
+    """Evaluation takes at most this part of the training time so far; probes are left out to fit."""
+    batch_tokens: int | None = None
+    """Tokens of one pass; by default what memory takes."""
+    guard: GuardConfig = field(default_factory=GuardConfig)
 
 
 @dataclass(frozen=True)
@@ -154,7 +188,8 @@ def _config(node: Node, folder: Path, path: Path | None) -> Config:
     if not any(name in infusion for name in AMOUNTS):
         infusion["frequency"] = DEFAULT_FREQUENCY
     infusion |= {key: infusion[key].below(folder, kind) for key, kind in CHOICES.items() if key in infusion}
-    probes = ProbesConfig(**retention.pop("probes", {}))
+    probes, guard = ProbesConfig(**retention.pop("probes", {})), GuardConfig(**retention.pop("guard", {}))
+    retention |= {key: folder / retention[key] for key in RETENTION_PATHS if retention.get(key)}
     if is_file_name(values.get("templates") or ""):
         values["templates"] = str(folder / values["templates"])
     return Config(
@@ -162,7 +197,7 @@ def _config(node: Node, folder: Path, path: Path | None) -> Config:
         run_log=folder / values.pop("run_log", "runs"),
         cache=folder / cache if (cache := values.pop("cache", None)) else None,
         infusion=InfusionConfig(**infusion),
-        retention=RetentionConfig(probes=probes, **retention),
+        retention=RetentionConfig(probes=probes, guard=guard, **retention),
         path=path,
         **values,
     )

@@ -180,6 +180,18 @@ def name_or_names(value: object) -> tuple[str, ...]:
     return tuple(names)
 
 
+def names_among(*names: str) -> Check:
+    """Make a check for a list of some of these names, perhaps none."""
+
+    def _names_among(value: object) -> tuple[str, ...]:
+        given = [value] if isinstance(value, str) else value
+        if not isinstance(given, list) or any(name not in names for name in given) or len(set(given)) < len(given):
+            raise Wrong(f"a list of some of {', '.join(names)}")
+        return tuple(given)
+
+    return _names_among
+
+
 def choice(value: object) -> Choice:
     """A name, or a mapping of ``name`` and options."""
     if isinstance(value, str) and value.strip():
@@ -225,6 +237,21 @@ SCHEMA: Schema = {
         "every": fraction_or_steps,
         "probes": {"facts": whole(1), "options": whole(2), "templates": name_or_names},
         "control": whole(0),
+        "by": names_among("relation", "domain"),
+        "background": optional(text),
+        "qa": optional(text),
+        "text": optional(text),
+        "counts": optional(text),
+        "max_cost": optional(number(1e-6, 1e6)),
+        "batch_tokens": optional(whole(1)),
+        "guard": {
+            "action": one_of("none", "warn", "lower", "stop_infusing", "stop_training", absent={}),
+            "drop": number(0, 1),
+            "false_alarms": number(1e-9, 0.5),
+            "patience": whole(1),
+            "max_loss_rise": optional(number(0, 1e6)),
+            "keep": number(0, 1),
+        },
     },
     "run_log": text,
     "cache": optional(text),

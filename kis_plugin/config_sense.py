@@ -12,12 +12,22 @@ from kis_plugin.errors import Problem, nearest
 from kis_plugin.plugins import registered
 from kis_plugin.yaml_file import Node
 
-__all__ = ["AMOUNTS", "CHOICES", "DEFAULT_FREQUENCY", "is_file_name", "nearest_existing", "problems_together"]
+__all__ = [
+    "AMOUNTS", "CHOICES", "DEFAULT_FREQUENCY", "RETENTION_PATHS", "is_file_name", "nearest_existing",
+    "problems_together",
+]  # fmt: skip
 
 DEFAULT_FREQUENCY = 64.0
 AMOUNTS = ("frequency", "share", "tokens")
 CHOICES = {"schedule": "schedules", "rendering": "renderers", "selection": "selections"}
 """Keys of ``infusion`` that name something plugins register, with its kind."""
+RETENTION_PATHS = {
+    "background": "a file or folder of facts",
+    "qa": "a file of questions and answers",
+    "text": "a file or folder of text",
+    "counts": "what kis count wrote",
+}
+"""Keys of ``retention`` that name a file, and what should be there."""
 
 
 def problems_together(root: Node, values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
@@ -68,10 +78,16 @@ def _contradictions(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
 def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
     if "knowledge" not in root.value:
         yield Problem(f"{root.where} knowledge", "no such key", "the path of the facts", "Write knowledge: facts.jsonl")
-    for key, what in (("knowledge", "a file or folder of facts"), ("templates", "a file of templates")):
-        value = values.get(key)
-        if value is None or (key == "templates" and not is_file_name(value)):
+    retention = values.get("retention", {})
+    named = [("knowledge", "a file or folder of facts"), ("templates", "a file of templates")]
+    named += [(f"retention.{key}", what) for key, what in RETENTION_PATHS.items()]
+    for dotted, what in named:
+        key = dotted.removeprefix("retention.")
+        inside = retention if key != dotted else values
+        value = inside.get(key)
+        if value is None or (dotted == "templates" and not is_file_name(value)):
             continue
+        node = (root.value["retention"] if inside is retention else root).value[key]
         try:
             (folder / value).stat()
             if (folder / value).is_dir():
@@ -79,11 +95,11 @@ def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Itera
         except (OSError, ValueError) as error:
             reason = "no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
             hint = "" if Path(value).is_absolute() else "Relative paths are taken from the folder of the configuration."
-            yield Problem(f"{root.value[key].where} {key}", f"{value!r}: {reason}", what, hint)
+            yield Problem(f"{node.where} {dotted}", f"{value!r}: {reason}", what, hint)
             continue
-        if key == "knowledge" and not ((folder / value).is_file() or (folder / value).is_dir()):
+        if dotted != "templates" and not ((folder / value).is_file() or (folder / value).is_dir()):
             # Knowledge is read twice, a pipe can be read once.
-            yield Problem(f"{root.value[key].where} {key}", f"{value!r}: a pipe or a device", what)
+            yield Problem(f"{node.where} {dotted}", f"{value!r}: a pipe or a device", what)
     for key in ("run_log", "cache"):
         if (made := values.get(key)) is None:
             continue

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from kis_plugin.probes import Question, QuestionMaker
+    from kis_plugin.probing.probes import Question, QuestionMaker
     from kis_plugin.template_book import TemplateBook
 
 __all__ = [

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from kis_plugin.codes import MANY, Codes, coded, sample
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact
-from kis_plugin.options import groups_of
+from kis_plugin.probing.options import groups_of
 from kis_plugin.seeded import IntArray, mix
 
 __all__ = ["MOST", "split_control", "tied_subjects"]

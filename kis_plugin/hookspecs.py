@@ -11,6 +11,7 @@ The training loop with the events in their places::
             kis_rows_drawn(run, rows)        # handed to the loader, perhaps ahead of their use
             kis_batch(run, input_ids)        # what the model is really shown, in training mode
         kis_step_end(run, step)              # retention evaluates here (and at step 0, before the loop)
+            kis_outcomes(run, step, outcomes)  # what was asked and answered; the guard acts on it
             kis_metrics(run, records)        # to the run log, the host's own log, anywhere
         kis_save(run, step, exposures)       # beside each checkpoint of the host
     kis_run_end(run, status, step, exposures)
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from kis_plugin.probing.outcomes import Outcomes
     from kis_plugin.run import Infuser, TrainingRun
     from kis_plugin.runlog import Record
 
@@ -140,6 +142,11 @@ def kis_batch(run: TrainingRun, input_ids: npt.NDArray[np.int64]) -> None:
 @hookspec
 def kis_step_end(run: TrainingRun, step: int) -> None:
     """Act after optimizer step ``step``, on every rank; step 0 comes once before the first."""
+
+
+@hookspec
+def kis_outcomes(run: TrainingRun, step: int, outcomes: Outcomes) -> None:
+    """Note what came of an evaluation, question by question; the same on every rank."""
 
 
 @hookspec

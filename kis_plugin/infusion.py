@@ -14,11 +14,11 @@ from kis_plugin.config import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.items import Items, load_items
-from kis_plugin.known import decide_known, known_state
 from kis_plugin.logfile import saved_exposures
 from kis_plugin.material import Material, load_material
 from kis_plugin.placement import Inline, InRows, Placement
 from kis_plugin.plan import InfusionPlan
+from kis_plugin.probing.known import decide_known, known_state
 from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import TextTokenizer

@@ -19,7 +19,9 @@ from kis_plugin.sentences import TextTokenizer
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Infuser", "ModelView", "Piece", "Placed", "TrainingRun"]
+    from kis_plugin.probing.outcomes import Outcomes
+
+__all__ = ["Infuser", "ModelView", "Piece", "Placed", "Ranks", "TrainingRun"]
 
 
 def _to_stderr(line: str) -> None:
@@ -28,6 +30,10 @@ def _to_stderr(line: str) -> None:
 
 def _nowhere(records: Sequence[Record]) -> None:
     """Publish nothing: what a run has before its session starts."""
+
+
+def _unheard(step: int, outcomes: Outcomes) -> None:
+    """Act on nothing: what a run does before its session starts."""
 
 
 def _untold() -> None:
@@ -107,6 +113,21 @@ class Infuser(Protocol):
 
 
 @dataclass(frozen=True)
+class Ranks:
+    """The processes that train one model together.
+
+    Attributes:
+        rank: Which of them this is.
+        size: How many there are.
+        sum: Sums an array over them; every rank calls it.
+    """
+
+    rank: int = 0
+    size: int = 1
+    sum: Callable[[IntArray], IntArray] = _alone
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """One run as its host describes it before the first step.
 
@@ -139,8 +160,15 @@ class TrainingRun:
     told: Callable[[], IntArray | None] = _untold
     """Returns the places in the knowledge's facts of those that the run tells, once the run has started; set by the
     session."""
+    tell_outcomes: Callable[[int, Outcomes], None] = _unheard
+    """Takes what came of the evaluation at a step to whoever acts on it; set by the session."""
     sum_over_ranks: Callable[[IntArray], IntArray] = _alone
     """Sums an array over ranks; every rank calls it."""
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes of this run."""
+        return Ranks(self.rank, self.world_size, self.sum_over_ranks)
 
     @property
     def tokens(self) -> int:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.logfile import saved_exposures
 from kis_plugin.plugins import add, new_manager, plugin_manager
+from kis_plugin.probing.outcomes import Outcomes
 from kis_plugin.run import Infuser, TrainingRun
 from kis_plugin.runlog import LOG_NAME, End, Loss, Record, Run
 from kis_plugin.seeded import IntArray
@@ -44,7 +45,7 @@ class Session:
                     "The rows before it were not infused. To infuse from here on, load its weights into a new run.",
                 )
             )
-        self.run = replace(run, publish=self.publish, told=self._told)
+        self.run = replace(run, publish=self.publish, told=self._told, tell_outcomes=self._tell_outcomes)
         self._manager = new_manager()
         for number, plugin in enumerate([*self._built(), *host]):
             name = f"{number} {type(plugin).__module__}.{type(plugin).__qualname__}"
@@ -115,6 +116,9 @@ class Session:
     def _told(self) -> IntArray | None:
         told: IntArray | None = self._hook.kis_told(run=self.run)
         return told
+
+    def _tell_outcomes(self, step: int, outcomes: Outcomes) -> None:
+        self._hook.kis_outcomes(run=self.run, step=step, outcomes=outcomes)
 
     def _built(self) -> list[object]:
         """Build the run plugins that were registered, built-ins first."""

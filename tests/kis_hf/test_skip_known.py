@@ -14,8 +14,8 @@ from world import BLOCK, EOS, StopAt, kis, make_tokenizer, shown, trainer_for
 from kis_hf.model import HFModelView
 from kis_plugin.config import config_from
 from kis_plugin.errors import KISError
-from kis_plugin.known import known_facts
 from kis_plugin.material import load_material
+from kis_plugin.probing.known import known_facts
 from kis_plugin.run import TrainingRun
 from kis_plugin.runlog import read_run_log
 from kis_plugin.sentences import HFTokenizer, render

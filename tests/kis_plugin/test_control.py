@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kis_plugin.control import split_control
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge import Fact
-from kis_plugin.options import option_sets
+from kis_plugin.probing.options import option_sets
 
 names = st.sampled_from([f"name {number}" for number in range(30)])
 facts_with_cross_references = st.lists(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,11 +12,11 @@ from kis_plugin.config import Config
 from kis_plugin.contracts import ProbeKind
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.material import Material
-from kis_plugin.options import OptionSet, OptionSets, option_sets
 from kis_plugin.periods import Periods
 from kis_plugin.plugins import find
-from kis_plugin.probes import Question, QuestionMaker, passage_facts, passage_templates
-from kis_plugin.replaced import replaced
+from kis_plugin.probing.options import OptionSet, OptionSets, option_sets
+from kis_plugin.probing.probes import Question, QuestionMaker, passage_facts, passage_templates
+from kis_plugin.probing.replaced import replaced
 from kis_plugin.seeded import IntArray, mix, permutation
 
 __all__ = ["CONTROL", "HELD_OUT", "KNOWN", "REPLACED", "SEEN", "Asker"]
@@ -52,7 +51,7 @@ class Asker:
         """Which facts hold when."""
         return Periods(self.material.changing)
 
-    def questions(self, at: float, notes: list[str]) -> tuple[list[Question], Sequence[OptionSets]]:
+    def questions(self, at: float, notes: list[str]) -> list[Question]:
         """Make the questions of all series.
 
         Args:
@@ -60,7 +59,7 @@ class Asker:
             notes: Takes what the user should know of, one line each.
 
         Returns:
-            The questions and the option sets they were made from; no fact is in two sets of one series.
+            The questions; no fact is in two option sets of one series.
 
         Raises:
             KISError: No set of facts can be asked, though they hold in the whole run; or an unknown probe kind.
@@ -92,7 +91,7 @@ class Asker:
         for question in maker.ask(REPLACED, lambda templates: templates.held_out):
             if question.answer == 0:  # the other way round nobody asks
                 questions.append(question)
-        return questions, (infused, control, known, pairs)
+        return questions
 
     def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, notes: list[str]) -> list[Question]:
         maker = QuestionMaker(self.material.knowledge.facts, sets.sets, self.material.book.of, self.config.seed)
@@ -141,7 +140,7 @@ class Asker:
         expected = f"{probes.options} facts of one relation to ask together"
         raise KISError(Problem(where, reasons or f"facts: {probes.facts}", expected, "Ask fewer options."))
 
-    def _about_passages(self, seen: ProbeKind, notes: list[str]) -> tuple[list[Question], Sequence[OptionSets]]:
+    def _about_passages(self, seen: ProbeKind, notes: list[str]) -> list[Question]:
         """Ask how passages go on; documents hold no other wording to ask by."""
         probes, seed = self.config.retention.probes, self.config.seed
         told, passages = self.material.passages_told, self.material.knowledge.passages
@@ -156,13 +155,13 @@ class Asker:
                 f"warning: nothing is asked: {len(facts)} passages have 20 words or more, and {probes.options} that "
                 "go on differently are needed. To measure retention give longer passages, or facts as triples."
             )
-            return [], ()
+            return []
         maker = QuestionMaker(facts, sets.sets, passage_templates, seed)
         notes.append(
             "warning: documents are asked by their own wording (series seen), which shows no collapse. Retention "
             "proper needs facts: give triples."
         )
-        return [replace(question, series=SEEN) for question in seen.questions(maker)], (sets,)
+        return [replace(question, series=SEEN) for question in seen.questions(maker)]
 
 
 def _left_out(kind: str, sets: OptionSets) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from kis_plugin.knowledge import Fact, Passage, Templates
-from kis_plugin.options import OptionSet
+from kis_plugin.probing.options import OptionSet
 from kis_plugin.seeded import mix
 from kis_plugin.sentences import render
 
@@ -33,6 +33,8 @@ class Question:
         options: For each object, the object and the rest of the sentence.
         answer: Index of the right option.
         series: The probe series it belongs to.
+        relation: The relation asked about.
+        mates: The facts asked with it, itself included: an option set stands and falls as one.
     """
 
     fact: int
@@ -40,6 +42,8 @@ class Question:
     options: tuple[str, ...]
     answer: int
     series: str
+    relation: str = ""
+    mates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class QuestionMaker:
         for answer, (index, fact) in enumerate(zip(options.facts, facts, strict=True)):
             prefix = head.replace("{subject}", fact.subject)
             texts = tuple(render(sentence, fact, other.object)[len(prefix) :] for other in facts)
-            questions.append(Question(index, prefix, texts, answer, series))
+            questions.append(Question(index, prefix, texts, answer, series, options.relation, options.facts))
         return questions
 
 

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from knowing import Knowing, Words
 
-from kis_plugin import retention
 from kis_plugin.config import Config, ProbesConfig, RetentionConfig
 from kis_plugin.control import split_control
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge import Fact, Knowledge, Passage, Templates
 from kis_plugin.material import Material
-from kis_plugin.retention import Retention, evaluation_steps, questions_of
+from kis_plugin.probing import retention
+from kis_plugin.probing.retention import Retention, evaluation_steps, questions_of
 from kis_plugin.run import TrainingRun
 from kis_plugin.sentences import render
 
@@ -72,7 +72,7 @@ def test_what_the_model_knows_is_what_is_measured(material):
     assert list(found) == ["held_out", "seen", "control"]
     assert (found["seen"].accuracy, found["seen"].n) == (1.0, 100)
     assert found["seen"].margin > 5
-    questions, _ = questions_of(run.config, material, [])
+    questions = questions_of(run.config, material, [])
     expected = sum(
         question.prefix.startswith("The birthplace") and int(FACTS[question.fact].id) % 2
         for question in questions
@@ -117,7 +117,7 @@ def test_the_run_record_says_what_is_asked(material):
 
 
 def test_infused_and_control_facts_are_never_asked_as_each_other(material):
-    questions, _ = questions_of(run_with()[0].config, material, [])
+    questions = questions_of(run_with()[0].config, material, [])
     control = set(material.control.tolist())
     for question in questions:
         assert (question.fact in control) == (question.series == "control")
@@ -137,7 +137,7 @@ def test_a_leak_is_told_at_the_end(material):
 def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(material):
     probes = ProbesConfig(facts=40, templates=("question", "held_out"))
     notes: list[str] = []
-    questions, _ = questions_of(run_with(probes)[0].config, material, notes)
+    questions = questions_of(run_with(probes)[0].config, material, notes)
     assert not any("measures no retention" in note for note in notes)
     assert list(dict.fromkeys(question.series for question in questions)) == ["question", "held_out", "seen", "control"]
     assert all(question.prefix.startswith("Where") for question in questions if question.series == "control")

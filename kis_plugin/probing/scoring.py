@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kis_plugin.probes import Question
+from kis_plugin.probing.probes import Question
 from kis_plugin.run import ModelView
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import Encoded, TextTokenizer

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.knowledge import Fact, Passage, Templates
-from kis_plugin.options import OptionSet
-from kis_plugin.probes import BUILT_IN, PASSAGE, QuestionMaker, passage_facts, passage_templates
+from kis_plugin.probing.options import OptionSet
+from kis_plugin.probing.probes import BUILT_IN, PASSAGE, QuestionMaker, passage_facts, passage_templates
 from kis_plugin.sentences import render
 
 KINDS = {kind.name: kind for kind in BUILT_IN}

@@ -13,8 +13,8 @@ from kis_plugin.config import Config, ProbesConfig, RetentionConfig
 from kis_plugin.knowledge import Fact, Knowledge, Templates
 from kis_plugin.material import Material
 from kis_plugin.periods import Periods
-from kis_plugin.questions import Asker
-from kis_plugin.replaced import replaced
+from kis_plugin.probing.asker import Asker
+from kis_plugin.probing.replaced import replaced
 
 TEMPLATES = Templates(
     ("{subject} lives in {object}.", "The home of {subject} is {object}.", "{object} is home to {subject}.")
@@ -57,7 +57,7 @@ def object_of(option):
 @pytest.mark.parametrize("at", [0.0, 0.2, 0.5])
 def test_before_the_change_the_old_object_is_right(at):
     facts = moving(60)
-    questions, _ = asker(facts).questions(at, [])
+    questions = asker(facts).questions(at, [])
     assert of_series(questions, "replaced") == []
     asked = of_series(questions, "held_out")
     assert len(asked) == 60
@@ -67,7 +67,7 @@ def test_before_the_change_the_old_object_is_right(at):
 @pytest.mark.parametrize("at", [0.5001, 0.75, 1.0])
 def test_after_the_change_the_new_object_is_right(at):
     facts = moving(60)
-    questions, _ = asker(facts).questions(at, [])
+    questions = asker(facts).questions(at, [])
     for series in ("held_out", "seen"):
         asked = of_series(questions, series)
         assert len(asked) == 60
@@ -83,10 +83,9 @@ def test_an_option_set_is_balanced_within_what_holds(at):
     asking = asker(facts)
     held = {facts[index] for index in asking.periods.holding(np.arange(len(facts)), at).tolist()}
     true = {(fact.subject, fact.object) for fact in held}
-    _, (infused, *_) = asking.questions(at, [])
     olds = 0
-    for chosen in infused.sets:
-        four = [facts[index] for index in chosen.facts]
+    for mates in {question.mates for question in of_series(asking.questions(at, []), "held_out")}:
+        four = [facts[index] for index in mates]
         assert len({fact.object for fact in four}) == 4
         for one, other in product(four, four):
             assert one is other or (one.subject, other.object) not in true
@@ -96,7 +95,7 @@ def test_an_option_set_is_balanced_within_what_holds(at):
 
 def test_new_stands_against_old():
     facts = moving(60)
-    asked = of_series(asker(facts).questions(0.8, [])[0], "replaced")
+    asked = of_series(asker(facts).questions(0.8, []), "replaced")
     assert len(asked) == 40
     by_id = {fact.id: fact for fact in facts}
     for question in asked:
@@ -126,7 +125,7 @@ def test_controls_are_the_same_ones_in_the_whole_run():
     facts = moving(90)
     control = np.array([index for index, fact in enumerate(facts) if int(fact.id.strip("ab")) < 24])
     asking = asker(facts, control=control)
-    asked = [of_series(asking.questions(at, [])[0], "control") for at in (0.0, 0.4, 0.6, 1.0)]
+    asked = [of_series(asking.questions(at, []), "control") for at in (0.0, 0.4, 0.6, 1.0)]
     assert len(asked[0]) == 24
     assert all(other == asked[0] for other in asked)
     assert all(facts[question.fact].start == 0 for question in asked[0])
@@ -136,7 +135,7 @@ def test_known_facts_are_a_series_of_their_own_and_no_infused_ones():
     facts = moving(60)
     known = np.arange(40)
     asking = asker(facts, told=np.arange(40, len(facts)), known=known)
-    questions, _ = asking.questions(0.2, [])
+    questions = asking.questions(0.2, [])
     assert {question.fact for question in of_series(questions, "known")} <= set(range(40))
     assert len(of_series(questions, "known")) >= 16
     assert all(question.fact >= 40 for question in of_series(questions, "held_out"))
@@ -145,14 +144,14 @@ def test_known_facts_are_a_series_of_their_own_and_no_infused_ones():
 def test_where_nothing_holds_yet_nothing_is_asked():
     facts = tuple(Fact(f"P{number}", "home", f"Town{number % 8}", str(number), 0.5, 1.0) for number in range(40))
     notes: list[str] = []
-    questions, _ = asker(facts).questions(0.1, notes)
+    questions = asker(facts).questions(0.1, notes)
     assert questions == []
     assert any("no set of facts that hold at 0.1" in note for note in notes)
-    assert len(of_series(asker(facts).questions(0.6, [])[0], "held_out")) == 40
+    assert len(of_series(asker(facts).questions(0.6, []), "held_out")) == 40
 
 
 def test_limits_hold_for_each_series():
-    questions, _ = asker(moving(300), limit=40).questions(0.9, [])
+    questions = asker(moving(300), limit=40).questions(0.9, [])
     for series in ("held_out", "seen", "replaced"):
         assert len(of_series(questions, series)) == 40
 

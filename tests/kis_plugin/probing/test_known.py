@@ -8,8 +8,8 @@ from knowing import Knowing, Words
 from kis_plugin.config import Config, InfusionConfig, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge import Fact, Knowledge, Templates
-from kis_plugin.known import decide_known, keep_known, known_facts, known_state, saved_known
 from kis_plugin.material import Material
+from kis_plugin.probing.known import decide_known, keep_known, known_facts, known_state, saved_known
 from kis_plugin.run import TrainingRun
 from kis_plugin.sentences import render
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.knowledge import Fact
-from kis_plugin.options import option_sets
+from kis_plugin.probing.options import option_sets
 
 few = st.sampled_from
 facts_of_any_kind = st.lists(
@@ -128,7 +128,7 @@ def test_of_many_facts_a_sample_is_dealt_and_no_option_is_true_of_another_subjec
         for relation, k in ((1, 0), (2, 0), (2, 1))
     ]
     whole = sets_of(facts, options=4, limit=80)
-    monkeypatch.setattr("kis_plugin.options.MANY", 1000)
+    monkeypatch.setattr("kis_plugin.probing.options.MANY", 1000)
     sampled = sets_of(facts, options=4, limit=80)
     assert len(sampled) == 20
     assert sampled != whole

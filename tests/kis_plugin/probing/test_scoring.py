@@ -10,9 +10,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from kis_plugin.knowledge import Fact, Templates
-from kis_plugin.options import option_sets
-from kis_plugin.probes import BUILT_IN, Question, QuestionMaker
-from kis_plugin.scoring import prepare, score
+from kis_plugin.probing.options import option_sets
+from kis_plugin.probing.probes import BUILT_IN, Question, QuestionMaker
+from kis_plugin.probing.scoring import prepare, score
 from kis_plugin.sentences import Encoded, HFTokenizer
 
 CITIES = ["Rome", "New York", "Oslo", "Llanfairpwllgwyngyll", "Åre", "New Delhi", "3rd Mile", "Rio"]

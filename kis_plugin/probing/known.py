@@ -22,8 +22,8 @@ from kis_plugin.codes import MANY
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import Material
-from kis_plugin.options import OptionSet, option_sets
-from kis_plugin.probes import Question, QuestionMaker
+from kis_plugin.probing.options import OptionSet, option_sets
+from kis_plugin.probing.probes import Question, QuestionMaker
 from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray, mix
 
@@ -153,7 +153,7 @@ def _ask(
     run: TrainingRun, material: Material, facts: Sequence[Fact], sets: Sequence[OptionSet], statement: int
 ) -> BoolArray:
     """Return whether each fact of the sets is answered right, in both ways: (facts of the sets,)."""
-    from kis_plugin.scoring import prepare
+    from kis_plugin.probing.scoring import prepare
 
     maker = QuestionMaker(facts, sets, material.book.of, run.config.seed)
     questions = list(_questions(maker, statement))

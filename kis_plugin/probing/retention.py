@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +13,15 @@ from kis_plugin import runlog
 from kis_plugin.config import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
-from kis_plugin.known import keep_known
 from kis_plugin.material import Material, load_material
-from kis_plugin.options import OptionSets
-from kis_plugin.probes import Question
-from kis_plugin.questions import CONTROL, SEEN, Asker
+from kis_plugin.probing.asker import CONTROL, SEEN, Asker
+from kis_plugin.probing.known import keep_known
+from kis_plugin.probing.outcomes import rows_of_series, series_records
+from kis_plugin.probing.probes import Question
 from kis_plugin.run import TrainingRun
-from kis_plugin.seeded import IntArray
 
-if TYPE_CHECKING:  # scoring imports torch
-    from kis_plugin.scoring import PreparedQuestions, Scores
+if TYPE_CHECKING:  # it imports torch
+    from kis_plugin.probing.asked import Asked
 
 __all__ = ["CONTROL", "LEAK", "SEEN", "Retention", "evaluation_steps", "questions_of"]
 
@@ -39,8 +37,7 @@ class Retention:
 
     def __init__(self, run: TrainingRun) -> None:
         self._steps = evaluation_steps(run.config.retention.every, run.steps, run.start_step)
-        self._series: dict[str, IntArray] = {}  # rows of the scores that belong to each series
-        self._prepared: PreparedQuestions | None = None
+        self._asked: Asked | None = None
         self._asker: Asker | None = None
         self._phase = -1
         self._known: npt.NDArray[np.bool_] | None = None  # (infused facts,)
@@ -60,16 +57,15 @@ class Retention:
         known = material.infused[:0] if self._known is None else material.infused[self._known]
         self._asker = Asker(run.config, material, told, known)
         self._prepare(run, run.start_step)
-        if self._prepared is not None:
-            counts = ", ".join(f"{len(rows)} {name}" for name, rows in self._series.items())
+        if probes := self._probes():
+            counts = ", ".join(f"{count} {name}" for name, count in probes.items())
             options = run.config.retention.probes.options
             self._tell(run, [f"asking {counts} probes of {options} options at {len(self._steps)} points of the run"])
 
     @hookimpl
     def kis_run_record(self, run: TrainingRun) -> Mapping[str, Any]:
         """Say how many options a probe has and how many probes each series, at the beginning."""
-        probes = {name: len(rows) for name, rows in self._series.items()}
-        return {"options": run.config.retention.probes.options, "probes": probes}
+        return {"options": run.config.retention.probes.options, "probes": self._probes()}
 
     @hookimpl
     def kis_metrics(self, run: TrainingRun, records: Sequence[runlog.Record]) -> None:
@@ -83,17 +79,12 @@ class Retention:
         if step not in self._steps:
             return
         self._prepare(run, step)
-        if self._prepared is None:
+        if self._asked is None:
             return
-        start = perf_counter()
-        with run.model.evaluating():
-            scores = self._prepared.score(run.model, block=run.block)
-        seconds = perf_counter() - start
-        records = [
-            _record(run, step, name, scores, rows, self._prepared.counts[rows], seconds)
-            for name, rows in self._series.items()
-        ]
+        outcomes = self._asked.answer(run.model, run.ranks)
+        records = series_records(run, step, outcomes)
         run.publish(records)
+        run.tell_outcomes(step, outcomes)
         if step == run.steps:
             self._tell(run, _leaks(records))
 
@@ -106,20 +97,24 @@ class Retention:
             return
         begins, self._phase = self._phase < 0, phase
         notes: list[str] = []
-        questions, sets = self._asker.questions(at, notes)
-        asked = len(questions)
-        self._prepared = None
-        if questions:
-            questions, self._prepared = _fitting(questions, sets, run, notes)
-        facts = self._asker.material.knowledge.facts
+        questions = self._asker.questions(at, notes)
+        self._asked = self._ready(questions, run, notes)
         # A run that has begun is not stopped for its probes, nor one that infuses documents.
-        if facts and asked and not questions and begins:
+        if self._asker.material.knowledge.facts and questions and self._asked is None and begins:
             found = "no sentence that fits a row"
             raise KISError(Problem("retention.probes", found, f"some of at most {run.block} tokens"))
-        names = list(dict.fromkeys(question.series for question in questions))
-        series = np.array([names.index(question.series) for question in questions], dtype=np.int64)
-        self._series = {name: np.flatnonzero(series == number) for number, name in enumerate(names)}
         self._tell(run, notes)
+
+    def _ready(self, questions: Sequence[Question], run: TrainingRun, notes: list[str]) -> Asked | None:
+        from kis_plugin.probing.asked import Asked
+
+        asked = Asked(questions, run.tokenizer, run.block, notes)
+        return asked if asked.questions else None
+
+    def _probes(self) -> dict[str, int]:
+        """Return how many questions each series has."""
+        questions = self._asked.questions if self._asked else ()
+        return {name: len(rows) for name, rows in rows_of_series(questions).items()}
 
     def _tell(self, run: TrainingRun, lines: Sequence[str]) -> None:
         """Tell the user what was not told before."""
@@ -144,7 +139,7 @@ def evaluation_steps(every: float, steps: int, start_step: int = 0) -> frozenset
     return frozenset(point for point in points | {steps} if start_step < point <= steps or point == start_step == 0)
 
 
-def questions_of(config: Config, material: Material, notes: list[str]) -> tuple[list[Question], Sequence[OptionSets]]:
+def questions_of(config: Config, material: Material, notes: list[str]) -> list[Question]:
     """Make the questions that a run asks at its beginning if the model knows nothing.
 
     Args:
@@ -152,48 +147,10 @@ def questions_of(config: Config, material: Material, notes: list[str]) -> tuple[
         material: Facts or passages, and which of them are controls.
         notes: Takes what the user should know of, one line each.
 
-    Returns:
-        The questions and the option sets they were made from.
-
     Raises:
         KISError: No set of facts can be asked, or an unknown probe kind.
     """
     return Asker(config, material, material.infused, np.empty(0, dtype=np.int64)).questions(0.0, notes)
-
-
-def _fitting(
-    questions: Sequence[Question], sets: Sequence[OptionSets], run: TrainingRun, notes: list[str]
-) -> tuple[list[Question], PreparedQuestions | None]:
-    """Leave out sets with a sentence that is longer than a row, and tokenize the rest."""
-    from kis_plugin.scoring import prepare
-
-    prepared = prepare(questions, run.tokenizer)
-    long = {question.fact for question, length in zip(questions, prepared.lengths, strict=True) if length > run.block}
-    if not long:
-        return list(questions), prepared
-    mates = {fact for some in sets for chosen in some.sets if long & set(chosen.facts) for fact in chosen.facts} | long
-    kept = [question for question in questions if question.fact not in mates]
-    notes.append(f"warning: {len(mates)} facts are not asked: sentences of their option sets are longer than a row")
-    return kept, prepare(kept, run.tokenizer) if kept else None
-
-
-def _record(
-    run: TrainingRun, step: int, series: str, scores: Scores, rows: IntArray, options: IntArray, seconds: float
-) -> runlog.Retention:
-    correct = int(scores.correct[rows].sum())
-    low, high = binomtest(correct, len(rows)).proportion_ci(0.95, method="wilson")
-    margin = float(scores.margin[rows].mean())
-    return runlog.Retention(
-        step=step,
-        tokens=run.tokens_at(step),
-        probe=series,
-        accuracy=correct / len(rows),
-        n=len(rows),
-        correct=correct,
-        margin=margin if np.isfinite(margin) else None,  # a model that diverged; its answers count as wrong
-        seconds=seconds,
-        extra={"chance": float((1 / options).mean()), "low": float(low), "high": float(high)},
-    )
 
 
 def _leaks(records: Sequence[runlog.Retention]) -> list[str]:

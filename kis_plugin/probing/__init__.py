@@ -1,0 +1,1 @@
+"""What the model is asked, how answers are scored, and what is done about them."""
