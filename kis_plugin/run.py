@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from kis_plugin.probing.outcomes import Outcomes
 
-__all__ = ["Infuser", "ModelView", "Piece", "Placed", "Ranks", "TrainingRun"]
+__all__ = ["Infuser", "ModelView", "Piece", "Placed", "Ranks", "TrainingRun", "TreeView"]
 
 
 def _to_stderr(line: str) -> None:
@@ -56,6 +56,22 @@ class ModelView(Protocol):
 
     def evaluating(self) -> Any:
         """Return a context manager that puts the model into evaluation mode and restores mode and RNG state after."""
+
+
+@runtime_checkable
+class TreeView(ModelView, Protocol):
+    """A model that can be shown trees of tokens too: lines whose tokens see some of the others only.
+
+    What it gives is tried against ``logits`` before it is relied on.
+    """
+
+    def tree_logits(
+        self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
+    ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) bool -> (B, last, V)
+        """Return next-token logits of the last tokens of each line, where ``sees[b, i, j]`` says that i sees j."""
+
+    def refuses_trees(self) -> str:
+        """Return why the model cannot be shown trees, where that is known beforehand; empty if it may be tried."""
 
 
 class Piece(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -16,16 +17,65 @@ __all__ = ["HFModelView", "parameter_counts", "watch_batches"]
 
 
 class HFModelView:
-    """Any causal language model of ``transformers``; its ``forward`` already carries accelerate's autocast."""
+    """Any causal language model of ``transformers``; its ``forward`` already carries accelerate's autocast.
 
-    def __init__(self, model: nn.Module) -> None:
+    Attributes:
+        together: Every pass needs all ranks, since each holds a part of the model.
+    """
+
+    def __init__(self, model: nn.Module, together: bool = False) -> None:
         self._model = model
+        self.together = together
+        inner: Any = getattr(model, "module", model)  # of FSDP
+        self._keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
 
     def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
         """Return next-token logits."""
         device = next(self._model.parameters()).device
         logits: torch.Tensor = self._model(input_ids=input_ids.to(device), use_cache=False).logits
         return logits
+
+    def tree_logits(
+        self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
+    ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
+        """Return next-token logits of the last tokens of each line."""
+        parameter = next(self._model.parameters())
+        device = parameter.device
+        mask = sees.to(device)[:, None]  # (B, 1, T, T)
+        with self._masked_attention() as implementation:
+            if implementation == "eager":  # which adds its mask to scores
+                mask = torch.zeros(mask.shape, dtype=parameter.dtype, device=device).masked_fill(
+                    ~mask, torch.finfo(parameter.dtype).min
+                )
+            logits: torch.Tensor = self._model(
+                input_ids=input_ids.to(device),
+                position_ids=positions.to(device),
+                attention_mask=mask,
+                use_cache=False,
+                **({"logits_to_keep": last} if self._keeps else {}),
+            ).logits
+        return logits[:, -last:]
+
+    def refuses_trees(self) -> str:
+        """Name what a trial on short rows would not show."""
+        config = getattr(self._model, "config", None)
+        window = getattr(config, "sliding_window", None)
+        return f"it sees {window} tokens back only" if window else ""
+
+    @contextmanager
+    def _masked_attention(self) -> Iterator[str]:
+        """Use an implementation of attention that takes any mask, where the model's own does not."""
+        config: Any = getattr(self._model, "config", None)
+        own = getattr(config, "_attn_implementation", "sdpa")
+        if own in ("sdpa", "eager"):
+            yield own
+            return
+        set_attention: Any = self._model.set_attn_implementation
+        set_attention("sdpa")
+        try:
+            yield "sdpa"
+        finally:
+            set_attention(own)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -32,6 +32,36 @@ class LitModelView:
             logits: torch.Tensor = self._module(input_ids.to(self._fabric.device))
         return logits
 
+    def tree_logits(
+        self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
+    ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
+        """Return next-token logits of the last tokens of each line.
+
+        ``GPT.forward`` takes a mask only together with a cache, so its layers are called here as it calls them.
+        """
+        gpt: Any = self._module
+        config, device = gpt.config, self._fabric.device
+        positions = positions.to(device)
+        with self._fabric.autocast():
+            x = gpt.transformer.wte(input_ids.to(device))  # (B, T, C)
+            if config.scale_embeddings:
+                x = x * torch.tensor(config.n_embd**0.5, dtype=x.dtype)
+            cos, sin = gpt.cos[positions], gpt.sin[positions]  # (B, T, R)
+            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else x.dtype
+            mask = torch.zeros(sees.shape, dtype=dtype, device=device)  # (B, T, T)
+            mask = mask.masked_fill(~sees.to(device), torch.finfo(dtype).min)[:, None]
+            for number, block in enumerate(gpt.transformer.h):
+                part = ... if config.rope_indices is None else (..., config.rope_indices[number])
+                x = block(x, cos[part], sin[part], mask)
+            logits: torch.Tensor = gpt.lm_head(gpt.transformer.ln_f(x[:, -last:]))  # (B, last, V)
+            cap = config.final_logit_softcapping
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def refuses_trees(self) -> str:
+        """Name what a trial on short rows would not show."""
+        window = getattr(getattr(self._module, "config", None), "sliding_window_size", None)
+        return f"it sees {window} tokens back only" if window else ""
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Leave every module's mode and the random state as they were: training must not notice the probes."""

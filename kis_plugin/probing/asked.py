@@ -9,15 +9,11 @@ import numpy as np
 
 from kis_plugin.probing.outcomes import Outcomes
 from kis_plugin.probing.probes import Question
-from kis_plugin.probing.scoring import prepare
+from kis_plugin.probing.scoring import BATCH_TOKENS, Scorer, prepare, unwatched
 from kis_plugin.run import ModelView, Ranks
 from kis_plugin.sentences import TextTokenizer
 
 __all__ = ["Asked"]
-
-
-def _unwatched(questions: int) -> None:
-    """Show no progress."""
 
 
 class Asked:
@@ -28,9 +24,17 @@ class Asked:
         tokenizer: The run's own.
         block: Tokens that the model sees at once, at most.
         notes: Takes what the user should know of, one line each.
+        batch_tokens: Tokens of one pass, padding included.
     """
 
-    def __init__(self, questions: Sequence[Question], tokenizer: TextTokenizer, block: int, notes: list[str]) -> None:
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        tokenizer: TextTokenizer,
+        block: int,
+        notes: list[str],
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> None:
         prepared = prepare(questions, tokenizer)
         long = {question.fact for question, length in zip(questions, prepared.lengths, strict=True) if length > block}
         if long:
@@ -41,27 +45,27 @@ class Asked:
             )
             prepared = prepare(questions, tokenizer)
         self.questions = tuple(questions)
-        self._block, self._prepared = block, prepared
+        self._prepared, self._scorer = prepared, Scorer(prepared, batch_tokens, block)
 
     def answer(
-        self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[int], None] = _unwatched
+        self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[float], None] = unwatched
     ) -> Outcomes:
         """Ask all questions.
 
         Args:
             model: Put into evaluation mode here, and left as it was.
             ranks: Those that ask together; every rank must call this, and all get the same.
-            watch: Told of questions that have been answered, a number each time.
+            watch: Told after every pass which part of the work is done.
         """
         start = perf_counter()
         with model.evaluating():
-            scores = self._prepared.score(model, block=self._block)
-        watch(len(self.questions))
+            scores = self._scorer.score(model, ranks, watch)
+        right = scores.logprobs[np.arange(len(self.questions)), scores.answers]
         return Outcomes(
             questions=self.questions,
             correct=scores.correct,
             margin=scores.margin,
-            bits_per_byte=np.full(len(self.questions), np.nan),
+            bits_per_byte=-right / np.log(2) / np.maximum(self._prepared.bytes, 1),
             chance=1 / self._prepared.counts,
             seconds=perf_counter() - start,
         )

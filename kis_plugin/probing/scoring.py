@@ -1,27 +1,32 @@
-"""Log-probabilities of options: exact, in few passes. The one module of the core that needs torch."""
+"""Log-probabilities of options, exactly, in few passes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from kis_plugin.probing.lines import RowLines, TreeLines, why_no_trees
+from kis_plugin.probing.passes import Passes
 from kis_plugin.probing.probes import Question
-from kis_plugin.run import ModelView
+from kis_plugin.probing.trees import Row, fold
+from kis_plugin.run import ModelView, Ranks
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import Encoded, TextTokenizer
 
-__all__ = ["PreparedQuestions", "Scores", "prepare", "score"]
+__all__ = ["BATCH_TOKENS", "PreparedQuestions", "Scorer", "Scores", "prepare", "score", "unwatched"]
 
 BATCH_TOKENS = 2048
-_MULTIPLE = 8  # rows are padded to a multiple, so that compiled models see few shapes
-_POSITIONS = 1024  # positions whose logits, (positions, V), are taken to float32 at a time
 
 FloatArray = npt.NDArray[np.float64]
-Row = tuple[int, ...]
+
+
+def unwatched(part: float) -> None:
+    """Show no progress."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class PreparedQuestions:
         options: Most options of a question.
         answers: (questions,)
         counts: (questions,) options of each question.
+        bytes: (questions,) UTF-8 bytes of the text that is scored of the right option.
     """
 
     rows: tuple[Row, ...]
@@ -79,30 +85,20 @@ class PreparedQuestions:
     options: int
     answers: IntArray
     counts: IntArray
+    bytes: IntArray
 
-    def score(self, model: ModelView, batch_tokens: int = BATCH_TOKENS, block: int | None = None) -> Scores:
-        """Run the model.
+    def score(
+        self,
+        model: ModelView,
+        batch_tokens: int = BATCH_TOKENS,
+        block: int | None = None,
+        ranks: Ranks | None = None,
+    ) -> Scores:
+        """Run the model once; for more than that make a ``Scorer``."""
+        return Scorer(self, batch_tokens, block).score(model, ranks)
 
-        Args:
-            model: In evaluation mode.
-            batch_tokens: Rows times padded length of one pass, at most; a single row may be longer.
-            block: The longest row that the model takes; rows are not padded beyond.
-        """
-        logprobs = np.empty(len(self.token), dtype=np.float64)
-        start = 0
-        while start < len(self.rows):
-            longest = len(self.rows[start])
-            width = -(-longest // _MULTIPLE) * _MULTIPLE
-            width = width if block is None or width <= block else longest
-            stop = min(start + max(batch_tokens // width, 1), len(self.rows))
-            ids = torch.zeros((stop - start, width), dtype=torch.int64)  # (B, T)
-            for place, row in enumerate(self.rows[start:stop]):
-                ids[place, : len(row)] = torch.tensor(row)
-            low, high = np.searchsorted(self.row, (start, stop)).tolist()
-            with torch.no_grad():
-                logits = model.logits(ids)  # (B, T, V)
-                logprobs[low:high] = self._token_logprobs(logits, start, low, high)
-            start = stop
+    def scored(self, logprobs: FloatArray) -> Scores:
+        """Sum the log-probabilities of scored tokens, (scored,), to those of options."""
         cells = len(self.answers) * self.options
         sums = np.zeros(cells)
         np.add.at(sums, self.option, logprobs)
@@ -110,18 +106,67 @@ class PreparedQuestions:
         totals[np.arange(self.options) >= self.counts[:, None]] = -np.inf
         return Scores(totals, self.answers)
 
-    def _token_logprobs(self, logits: torch.Tensor, start: int, low: int, high: int) -> FloatArray:
-        """Log-probabilities of scored tokens ``low`` to ``high``, whose rows' logits begin with row ``start``."""
-        parts = []
-        for at in range(low, high, _POSITIONS):
-            part = slice(at, min(at + _POSITIONS, high))
-            row, position, token = (
-                torch.from_numpy(indices[part]).to(logits.device)
-                for indices in (self.row - start, self.position, self.token)
-            )
-            scored = logits[row, position].float()  # (scored, V)
-            parts.append(scored.gather(1, token[:, None])[:, 0] - scored.logsumexp(dim=1))
-        return torch.cat(parts).double().cpu().numpy() if parts else np.empty(0)
+    @cached_property
+    def row_lines(self) -> RowLines:
+        """The rows, one to a line: the plain way, which any model takes."""
+        return RowLines(self.rows, self.row, self.position, self.token)
+
+    def tree_lines(self, block: int | None = None) -> TreeLines:
+        """The rows folded into trees, (scored,) in another order.
+
+        Args:
+            block: Trees are no wider, unless a single row is longer.
+        """
+        return TreeLines(fold(self.rows, self.row, self.position, block), self.token)
+
+
+class Scorer:
+    """Scores the same questions again and again, in the same passes.
+
+    Args:
+        prepared: What is asked.
+        batch_tokens: Tokens of one pass, padding included; a single line may be longer.
+        block: The longest row that the model takes; lines are not padded beyond.
+        trees: Whether to fold rows into trees where the model takes them.
+
+    Attributes:
+        without_trees: Why rows are scored one by one; empty where they are folded, or before the first score.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedQuestions,
+        batch_tokens: int = BATCH_TOKENS,
+        block: int | None = None,
+        trees: bool = True,
+    ) -> None:
+        self._prepared, self._batch_tokens, self._block, self._trees = prepared, batch_tokens, block, trees
+        self._passes: Passes | None = None
+        self.without_trees = ""
+
+    def score(self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[float], None] = unwatched) -> Scores:
+        """Run the model: over token trees if it takes them, which is tried at the first score, else over rows.
+
+        Args:
+            model: In evaluation mode; the same at every score.
+            ranks: Those that share the work; every rank must call this, and all get the same.
+            watch: Told after every pass which part of the work is done.
+        """
+        if self._passes is None:
+            self._passes = self._planned(model)
+        return self._prepared.scored(self._passes.logprobs(model, ranks or Ranks(), watch))
+
+    @property
+    def shapes(self) -> Mapping[tuple[int, int, int], int]:
+        """How many passes have each shape (lines, tokens, logits a line); empty before the first score."""
+        return Counter(one.shape for one in self._passes.plan) if self._passes else {}
+
+    def _planned(self, model: ModelView) -> Passes:
+        rows = self._prepared.row_lines
+        self.without_trees = why_no_trees(model, rows) if self._trees else "they were not asked for"
+        if self.without_trees:
+            return Passes(rows, self._batch_tokens, self._block)
+        return Passes(self._prepared.tree_lines(self._block), self._batch_tokens)
 
 
 def prepare(questions: Sequence[Question], tokenizer: TextTokenizer) -> PreparedQuestions:
@@ -135,6 +180,7 @@ def prepare(questions: Sequence[Question], tokenizer: TextTokenizer) -> Prepared
     options = max((len(question.options) for question in questions), default=0)
     rows: list[Row] = []
     scored: list[tuple[int, int, int, int]] = []  # number in rows, position, token, option
+    sizes: list[int] = []
     for number, question in enumerate(questions):
         texts = [next(encoded) for _ in question.options]
         begin = min([*(_reaching(text, len(question.prefix)) for text in texts), _shared(texts)])
@@ -142,6 +188,8 @@ def prepare(questions: Sequence[Question], tokenizer: TextTokenizer) -> Prepared
             cell = number * options + place
             scored += [(len(rows), position, text.ids[position], cell) for position in range(begin, len(text.ids))]
             rows.append((tokenizer.eos, *text.ids[:-1]))  # nothing is predicted from the last token
+        told = question.prefix + question.options[question.answer]
+        sizes.append(len(told[texts[question.answer].ends[begin - 1] if begin else 0 :].encode()))
     kept, places = _merged(rows)
     row, position, token, option = np.array(scored, dtype=np.int64).reshape(-1, 4).T
     order = np.argsort(places[row], kind="stable")
@@ -157,6 +205,7 @@ def prepare(questions: Sequence[Question], tokenizer: TextTokenizer) -> Prepared
         options=options,
         answers=np.array([question.answer for question in questions], dtype=np.int64),
         counts=counts,
+        bytes=np.array(sizes, dtype=np.int64),
     )
 
 

@@ -155,7 +155,7 @@ def test_an_unknown_kind_names_the_nearest(material):
 
 
 def test_other_ranks_are_asked_alike_and_say_nothing(material):
-    first, _, _ = run_with()
+    first, _, _ = run_with(world_size=2)
     other, said, records = run_with(rank=1, world_size=2)
     for run in (first, other):
         plugin(run).kis_step_end(run=run, step=10)
