@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-__all__ = ["HFModelView", "parameter_counts", "watch_batches"]
+__all__ = ["HFModelView", "is_sharded", "parameter_counts", "watch_batches"]
 
 
 class HFModelView:
@@ -23,9 +23,9 @@ class HFModelView:
         together: Every pass needs all ranks, since each holds a part of the model.
     """
 
-    def __init__(self, model: nn.Module, together: bool = False) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self.together = together
+        self.together = is_sharded(model)
         inner: Any = getattr(model, "module", model)  # of FSDP
         self._keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
 
@@ -90,6 +90,19 @@ class HFModelView:
         finally:
             for module, mode in modes:
                 module.training = mode
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Return whether each rank holds a part of the model only: FSDP 1 and 2, DeepSpeed ZeRO-3."""
+    if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
+        return True
+    if not torch.distributed.is_available():
+        return False
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.tensor import DTensor
+
+    fully = any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
+    return fully or any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, IterableDataset
+from transformers import PreTrainedModel
 
 from kis_hf.apart import keep_apart
-from kis_hf.model import HFModelView, parameter_counts
+from kis_hf.model import HFModelView, is_sharded, parameter_counts
 from kis_plugin.config import Config, config_from, load_config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.host_log import host_metrics
 from kis_plugin.identity import new_run_id, versions
 from kis_plugin.rows import InfusedDataset
-from kis_plugin.run import TrainingRun
+from kis_plugin.run import ModelView, TrainingRun
 from kis_plugin.runlog import Record
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import HFTokenizer, TextTokenizer
@@ -227,7 +229,7 @@ class KnowledgeInfusion:
         return TrainingRun(
             config=self.config,
             tokenizer=tokenizer,
-            model=_View(model, logits or model),
+            model=_view(model, logits),
             framework="torch",
             run_id=run_id,
             folder=self.config.run_log / run_id,
@@ -244,11 +246,19 @@ class KnowledgeInfusion:
         )
 
 
+def _view(model: nn.Module, logits: Callable[[torch.Tensor], Any] | None) -> ModelView:
+    """Return the model as probes see it: one of ``transformers`` that nothing stands before takes token trees too."""
+    if logits is None and isinstance(getattr(model, "module", model), PreTrainedModel):
+        return HFModelView(model.module if isinstance(model, DistributedDataParallel) else model)
+    return _View(model, logits or model)
+
+
 class _View:
-    """The model as probes see it."""
+    """Any model, or any way to ask one."""
 
     def __init__(self, model: nn.Module, ask: Callable[[torch.Tensor], Any]) -> None:
         self._model, self._ask = model, ask
+        self.together = is_sharded(model)
 
     def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
         """Return next-token logits."""

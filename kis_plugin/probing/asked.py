@@ -24,7 +24,7 @@ class Asked:
         tokenizer: The run's own.
         block: Tokens that the model sees at once, at most.
         notes: Takes what the user should know of, one line each.
-        batch_tokens: Tokens of one pass, padding included.
+        batch_tokens: Tokens of one pass, padding included; None for a number that does well.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Asked:
         tokenizer: TextTokenizer,
         block: int,
         notes: list[str],
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
     ) -> None:
         prepared = prepare(questions, tokenizer)
         long = {question.fact for question, length in zip(questions, prepared.lengths, strict=True) if length > block}
@@ -45,7 +45,16 @@ class Asked:
             )
             prepared = prepare(questions, tokenizer)
         self.questions = tuple(questions)
-        self._prepared, self._scorer = prepared, Scorer(prepared, batch_tokens, block)
+        self._prepared, self._scorer = prepared, Scorer(prepared, batch_tokens or BATCH_TOKENS, block)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is worth telling about how the questions are asked, once they were."""
+        shapes = self._scorer.shapes
+        lines = [f"an evaluation takes {sum(shapes.values())} passes of {len(shapes)} shapes"]
+        if self._scorer.without_trees:
+            lines.append(f"probes are scored row by row, which is slower: {self._scorer.without_trees}")
+        return lines
 
     def answer(
         self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[float], None] = unwatched

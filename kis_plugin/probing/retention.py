@@ -15,6 +15,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.material import Material, load_material
 from kis_plugin.probing.asker import CONTROL, SEEN, Asker
+from kis_plugin.probing.budget import LEAST, Budget, stratified
 from kis_plugin.probing.known import keep_known
 from kis_plugin.probing.outcomes import rows_of_series, series_records
 from kis_plugin.probing.probes import Question
@@ -38,13 +39,15 @@ class Retention:
     def __init__(self, run: TrainingRun) -> None:
         self._steps = evaluation_steps(run.config.retention.every, run.steps, run.start_step)
         self._asked: Asked | None = None
+        self._part: Asked | None = None  # what the budget leaves of it
+        self._budget: Budget | None = None
         self._asker: Asker | None = None
         self._phase = -1
         self._known: npt.NDArray[np.bool_] | None = None  # (infused facts,)
         self._said: set[str] = set()  # notes that the user has had
 
     @hookimpl(trylast=True)  # what is told has been settled by then
-    def kis_run_start(self, run: TrainingRun) -> None:
+    def kis_run_start(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
         """Make and tokenize the questions.
 
         Raises:
@@ -61,6 +64,9 @@ class Retention:
             counts = ", ".join(f"{count} {name}" for name, count in probes.items())
             options = run.config.retention.probes.options
             self._tell(run, [f"asking {counts} probes of {options} options at {len(self._steps)} points of the run"])
+            if run.config.retention.max_cost is not None:
+                least = min(LEAST / next(iter(probes.values())), 1.0)
+                self._budget = Budget(run.config.retention.max_cost, least, (resumed or {}).get("evaluation"))
 
     @hookimpl
     def kis_run_record(self, run: TrainingRun) -> Mapping[str, Any]:
@@ -81,12 +87,39 @@ class Retention:
         self._prepare(run, step)
         if self._asked is None:
             return
-        outcomes = self._asked.answer(run.model, run.ranks)
+        asked = self._affordable(self._asked, run)
+        outcomes = asked.answer(run.model, run.ranks)
         records = series_records(run, step, outcomes)
         run.publish(records)
         run.tell_outcomes(step, outcomes)
+        self._tell(run, asked.remarks)
         if step == run.steps:
             self._tell(run, _leaks(records))
+        if self._budget:
+            self._budget.end()
+            if self._budget.exceeded:
+                self._tell(run, [_too_dear(run)])
+
+    @hookimpl
+    def kis_state(self) -> Mapping[str, Any]:
+        """Keep what was spent: a resumed run asks no more than the unbroken one."""
+        return {"evaluation": self._budget.state()} if self._budget else {}
+
+    def _affordable(self, whole: Asked, run: TrainingRun) -> Asked:
+        """Return the part of the questions that may be asked now."""
+        if self._budget is None:
+            return whole
+        before, part = self._budget.part, self._budget.begin(run.ranks)
+        if part == 1:
+            return whole
+        if self._part is None or part != before:
+            times = stratified(whole.questions, run.config.seed)
+            some = [question for question, time in zip(whole.questions, times, strict=True) if time < part]
+            self._part = self._ready(some, run, [])
+            self._tell(
+                run, [f"{len(some)} of {len(whole.questions)} probes fit retention.max_cost, the same from now on"]
+            )
+        return self._part or whole
 
     def _prepare(self, run: TrainingRun, step: int) -> None:
         """Make the questions of the phase that ``step`` lies in, if it is another one than before."""
@@ -95,7 +128,7 @@ class Retention:
         phase = self._asker.periods.phase(at)
         if phase == self._phase:
             return
-        begins, self._phase = self._phase < 0, phase
+        begins, self._phase, self._part = self._phase < 0, phase, None
         notes: list[str] = []
         questions = self._asker.questions(at, notes)
         self._asked = self._ready(questions, run, notes)
@@ -108,7 +141,7 @@ class Retention:
     def _ready(self, questions: Sequence[Question], run: TrainingRun, notes: list[str]) -> Asked | None:
         from kis_plugin.probing.asked import Asked
 
-        asked = Asked(questions, run.tokenizer, run.block, notes)
+        asked = Asked(questions, run.tokenizer, run.block, notes, run.config.retention.batch_tokens)
         return asked if asked.questions else None
 
     def _probes(self) -> dict[str, int]:
@@ -151,6 +184,15 @@ def questions_of(config: Config, material: Material, notes: list[str]) -> list[Q
         KISError: No set of facts can be asked, or an unknown probe kind.
     """
     return Asker(config, material, material.infused, np.empty(0, dtype=np.int64)).questions(0.0, notes)
+
+
+def _too_dear(run: TrainingRun) -> str:
+    """Say that the least that is worth asking takes more than it may."""
+    allowed = run.config.retention.max_cost
+    return (
+        f"warning: even {LEAST} probes a series take more than retention.max_cost, {allowed:g} of the training time; "
+        "they are asked all the same. Raise retention.every to evaluate less often"
+    )
 
 
 def _leaks(records: Sequence[runlog.Retention]) -> list[str]:

@@ -6,23 +6,16 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from asking import make_questions
 from transformers import AutoModelForCausalLM
 from world import make_tokenizer
 
 from kis_hf.model import HFModelView
-from kis_plugin.knowledge import Fact, Templates
-from kis_plugin.probing.options import option_sets
 from kis_plugin.probing.passes import Passes
-from kis_plugin.probing.probes import BUILT_IN, QuestionMaker
 from kis_plugin.probing.scoring import Scorer, prepare
 from kis_plugin.run import Ranks
 from kis_plugin.sentences import HFTokenizer
 
-TEMPLATES = Templates(
-    ("{subject} was born in {object}.", "The town where {subject} was born is {object}, they say."),
-    ("Where was {subject} born? {object}",),
-)
-FACTS = [Fact(f"Person{number}", "born", f"Town{number % 8}") for number in range(48)]
 SMALL = {
     "vocab_size": 500, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0,
@@ -67,9 +60,7 @@ def view(name, keys, **more):
 
 @pytest.fixture(scope="module")
 def prepared():
-    sets = option_sets(FACTS, np.arange(len(FACTS)), 4, 1000, 0).sets
-    maker = QuestionMaker(FACTS, sets, lambda relation: TEMPLATES, 0)
-    return prepare([question for kind in BUILT_IN for question in kind.questions(maker)], HFTokenizer(make_tokenizer()))
+    return prepare(make_questions(), HFTokenizer(make_tokenizer()))
 
 
 def scores(prepared, model):

@@ -87,3 +87,21 @@ def test_sharded_models_are_counted_whole():
     lines = [line for line in two_ranks("sharded_counts.py").splitlines() if line.startswith("counts")]
     layer = 4 * 16 * 16 + 3 * 16 * 32 + 2 * 16 + 16  # and the last norm
     assert lines == [f"counts {[(layer + tables * 51 * 16, layer)] * 4}" for tables in (1, 2)]
+
+
+@pytest.mark.slow
+def test_two_ranks_get_the_answers_of_one_process_from_whole_and_from_sharded_models():
+    from asking import make_asked, make_view_model
+
+    from kis_hf.model import HFModelView
+
+    alone = make_asked().answer(HFModelView(make_view_model()))
+    lines = [json.loads(line) for line in two_ranks("ranks_asked.py").splitlines() if line.startswith("{")]
+    assert sorted((line["model"], line["rank"]) for line in lines) == [
+        (model, rank) for model in ("fsdp1", "fsdp2", "whole") for rank in (0, 1)
+    ]
+    for line in lines:
+        assert line["together"] == (line["model"] != "whole")
+        assert line["correct"] == alone.correct.tolist()
+        exact = 0 if line["model"] == "whole" else 1e-5
+        np.testing.assert_allclose(line["margin"], alone.margin, atol=exact)

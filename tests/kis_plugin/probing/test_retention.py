@@ -55,7 +55,7 @@ def run_with(probes=None, every=0.5, steps=10, **changed):
 
 def plugin(run):
     made = Retention(run)
-    made.kis_run_start(run=run)
+    made.kis_run_start(run=run, resumed=None)
     return made
 
 

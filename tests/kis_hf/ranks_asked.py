@@ -1,0 +1,55 @@
+"""One rank of a gloo process group, started by torchrun: asks a model, whole and in shards, and prints the scores."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+sys.path.insert(0, str(Path(__file__).parent))
+from asking import make_asked, make_view_model
+
+from kis_hf.model import HFModelView
+from kis_plugin.run import Ranks
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo")
+    size, rank = distributed.get_world_size(), distributed.get_rank()
+
+    def summed(array):
+        whole = torch.from_numpy(array.copy())
+        distributed.all_reduce(whole)
+        return np.asarray(whole.numpy())
+
+    model = make_view_model()
+    policy = ModuleWrapPolicy({type(model.model.layers[0])})
+    models = {
+        "whole": model,
+        "fsdp2": fully_shard(make_view_model(), mesh=init_device_mesh("cpu", (size,))),
+        "fsdp1": FullyShardedDataParallel(
+            make_view_model(), device_id=torch.device("cpu"), use_orig_params=True, auto_wrap_policy=policy
+        ),
+    }
+    for name, shown in models.items():
+        view = HFModelView(shown)
+        outcomes = make_asked().answer(view, Ranks(rank, size, summed))
+        found = {"margin": outcomes.margin.tolist(), "correct": outcomes.correct.tolist(), "together": view.together}
+        sys.stdout.write(f"{json.dumps({'rank': rank, 'model': name, **found})}\n")
+    sys.stdout.flush()
+    distributed.barrier()
+    distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads now and then abort the interpreter's own end, after all is done
+
+
+if __name__ == "__main__":
+    main()
