@@ -70,8 +70,8 @@ class TreeView(ModelView, Protocol):
     ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) bool -> (B, last, V)
         """Return next-token logits of the last tokens of each line, where ``sees[b, i, j]`` says that i sees j."""
 
-    def refuses_trees(self) -> str:
-        """Return why the model cannot be shown trees, where that is known beforehand; empty if it may be tried."""
+    def refuses_trees(self, longest: int) -> str:
+        """Return why it cannot be shown trees of rows of up to ``longest`` tokens; empty if that may be tried."""
 
 
 class Piece(NamedTuple):

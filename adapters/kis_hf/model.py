@@ -56,11 +56,10 @@ class HFModelView:
             ).logits
         return logits[:, -last:]
 
-    def refuses_trees(self) -> str:
-        """Name what a trial on short rows would not show."""
-        config = getattr(self._model, "config", None)
-        window = getattr(config, "sliding_window", None)
-        return f"it sees {window} tokens back only" if window else ""
+    def refuses_trees(self, longest: int) -> str:
+        """Name what a trial on short rows would not show: a mask of ours takes the place of a window."""
+        window = getattr(getattr(self._model, "config", None), "sliding_window", None)
+        return f"it sees {window} tokens back only" if window and window < longest else ""
 
     @contextmanager
     def _masked_attention(self) -> Iterator[str]:

@@ -57,8 +57,8 @@ class LitModelView:
             cap = config.final_logit_softcapping
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
-    def refuses_trees(self) -> str:
-        """Name what a trial on short rows would not show."""
+    def refuses_trees(self, longest: int) -> str:
+        """Name what a trial on short rows would not show: layers with a window make a mask of their own."""
         window = getattr(getattr(self._module, "config", None), "sliding_window_size", None)
         return f"it sees {window} tokens back only" if window else ""
 

@@ -99,17 +99,16 @@ def why_no_trees(model: ModelView, lines: RowLines) -> str:
     Returns:
         What is wrong with trees in this model; empty where nothing is.
     """
-    if not len(lines.rows):
-        return "there is nothing to score"
-    return _trial(model, lines.some(_TRIED))
-
-
-def _trial(model: ModelView, rows: RowLines) -> str:
+    if len(lines.rows) < 2:
+        return "there is nothing to share"
     if not isinstance(model, TreeView):
         return "there is no way to give it positions and a mask"
-    if reason := model.refuses_trees():
-        return reason
-    trees = TreeLines(fold(rows.rows, rows.line, rows.position), rows.token)
+    return model.refuses_trees(int(lines.lengths.max())) or _trial(model, lines.some(_TRIED))
+
+
+def _trial(model: TreeView, rows: RowLines) -> str:
+    # All in one tree: only where it branches does it matter what tokens see.
+    trees = TreeLines(fold(rows.rows, rows.line, rows.position, int(rows.lengths.sum())), rows.token)
     width, every = int(trees.lengths[0]), int(rows.lengths[0])
     with torch.no_grad():
         plain = rows.logits(model, np.arange(len(rows.rows)), every, every).float()  # (rows, T, V)
@@ -119,9 +118,8 @@ def _trial(model: ModelView, rows: RowLines) -> str:
             raise
         except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
             return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-    first = trees.line == 0
-    columns = torch.from_numpy(trees.columns(slice(0, int(first.sum())), width, int(trees.asked[0])))
-    at = trees.order[first]
+    columns = torch.from_numpy(trees.columns(slice(None), width, int(trees.asked[0])))
+    at = trees.order
     expected = plain[torch.from_numpy(rows.line[at]), torch.from_numpy(rows.position[at])]  # (scored, V)
     change = (folded[0, columns].cpu() - expected.cpu()).abs().max()
     spread = (expected - expected.mean(dim=1, keepdim=True)).abs().max().cpu()

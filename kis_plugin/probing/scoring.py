@@ -145,28 +145,29 @@ class Scorer:
         self.without_trees = ""
 
     def score(self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[float], None] = unwatched) -> Scores:
-        """Run the model: over token trees if it takes them, which is tried at the first score, else over rows.
+        """Run the model: over token trees if it takes them, else over rows.
+
+        What is wrong with trees may show in a trained model only, so it is tried at every score.
 
         Args:
             model: In evaluation mode; the same at every score.
             ranks: Those that share the work; every rank must call this, and all get the same.
             watch: Told after every pass which part of the work is done.
         """
+        ranks, rows = ranks or Ranks(), self._prepared.row_lines
+        if not self.without_trees:
+            found = why_no_trees(model, rows) if self._trees else "they were not asked for"
+            if ranks.sum(np.array([bool(found)], dtype=np.int64))[0]:
+                self.without_trees = found or "another process found them wrong"
+                self._passes = Passes(rows, self._batch_tokens, self._block)
         if self._passes is None:
-            self._passes = self._planned(model)
-        return self._prepared.scored(self._passes.logprobs(model, ranks or Ranks(), watch))
+            self._passes = Passes(self._prepared.tree_lines(self._block), self._batch_tokens)
+        return self._prepared.scored(self._passes.logprobs(model, ranks, watch))
 
     @property
     def shapes(self) -> Mapping[tuple[int, int, int], int]:
         """How many passes have each shape (lines, tokens, logits a line); empty before the first score."""
         return Counter(one.shape for one in self._passes.plan) if self._passes else {}
-
-    def _planned(self, model: ModelView) -> Passes:
-        rows = self._prepared.row_lines
-        self.without_trees = why_no_trees(model, rows) if self._trees else "they were not asked for"
-        if self.without_trees:
-            return Passes(rows, self._batch_tokens, self._block)
-        return Passes(self._prepared.tree_lines(self._block), self._batch_tokens)
 
 
 def prepare(questions: Sequence[Question], tokenizer: TextTokenizer) -> PreparedQuestions:

@@ -103,6 +103,38 @@ def test_models_that_take_no_trees_are_scored_row_by_row(prepared, name):
     np.testing.assert_allclose(folded, plain, atol=1e-4)
 
 
+class Blind(HFModelView):
+    """Takes the mask and drops it."""
+
+    def tree_logits(self, input_ids, positions, sees, last):
+        return super().tree_logits(input_ids, positions, sees.new_ones(sees.shape).tril(), last)
+
+
+class Counted(HFModelView):
+    """Takes the positions and counts its own."""
+
+    def tree_logits(self, input_ids, positions, sees, last):
+        return super().tree_logits(input_ids, torch.arange(positions.shape[1]).expand_as(positions), sees, last)
+
+
+@pytest.mark.parametrize("kind", [Blind, Counted])
+@pytest.mark.parametrize("name", ["GPT2Config", "LlamaConfig"])
+def test_a_model_that_drops_what_it_is_given_is_found_out(prepared, kind, name):
+    scorer, folded, plain = scores(prepared, kind(view(name, FOLDED[name])._model))
+    assert scorer.without_trees.startswith("its logits change by")
+    np.testing.assert_allclose(folded, plain, atol=1e-4)
+
+
+def test_trees_are_tried_again_at_every_evaluation(prepared):
+    model = view("GPT2Config", GPT)
+    scorer = Scorer(prepared)
+    with torch.no_grad():
+        before = scorer.score(model).logprobs
+        assert scorer.without_trees == ""
+        np.testing.assert_allclose(scorer.score(Blind(model._model)).logprobs, before, atol=1e-4)
+    assert scorer.without_trees
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_in_coarse_dtypes_too(prepared, dtype):
     model = view("LlamaConfig", SMALL)
