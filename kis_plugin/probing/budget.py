@@ -18,6 +18,7 @@ __all__ = ["LEAST", "Budget", "stratified"]
 LEAST = 100
 """Questions of a series are not cut to fewer: an accuracy of fewer says nothing."""
 _SPARE = 0.9  # of what may be spent is planned with, so that a slow evaluation later needs no cut
+_ROUNDING = 1e-3  # no reason to ask other facts than before
 _UNIT = 10**6  # parts agreed over ranks are whole millionths
 
 
@@ -55,9 +56,9 @@ class Budget:
         self._trained += self._began - self._since
         if self._whole:
             allowed = self._max_cost * self._trained - self._asked
-            if self.part * self._whole > allowed:
+            if self.part * self._whole > allowed * (1 + _ROUNDING):
                 self.part = min(self.part, max(_SPARE * allowed / self._whole, self._least))
-        agreed = ranks.sum(np.array([int(self.part * _UNIT) if ranks.rank == 0 else 0], dtype=np.int64))
+        agreed = ranks.sum(np.array([round(self.part * _UNIT) if ranks.rank == 0 else 0], dtype=np.int64))
         self.part = int(agreed[0]) / _UNIT
         return self.part
 
