@@ -38,6 +38,7 @@ class _Layer:
     origin: str
     templates: Mapping[str, Templates]
     labels: Mapping[str, str] = field(default_factory=dict)
+    domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class TemplateBook:
@@ -63,10 +64,10 @@ class TemplateBook:
             KISError: No such file or set, or templates that are wrong, all at once.
         """
         layers = [_selected(selection, where)] if selection is not None else []
-        if knowledge.templates:
-            layers.append(_checked(_Layer("knowledge", knowledge.templates)))
+        if knowledge.templates or knowledge.domains:
+            layers.append(_checked(_Layer("knowledge", knowledge.templates, domains=knowledge.domains)))
         built_in = _built_in()
-        layers.append(_Layer(BuiltInTemplates.name, built_in.templates, built_in.labels))
+        layers.append(_Layer(BuiltInTemplates.name, built_in.templates, built_in.labels, built_in.domains))
         book = cls(layers)
         problems: list[Problem] = []
         for relation in knowledge.relations:
@@ -105,6 +106,10 @@ class TemplateBook:
         """Return the relation in words."""
         return next((layer.labels[relation] for layer in self._layers if relation in layer.labels), in_words(relation))
 
+    def domains_of(self, relation: str) -> tuple[str, ...]:
+        """Return what a relation is about, by the first layer that tells; empty if none does."""
+        return next((layer.domains[relation] for layer in self._layers if relation in layer.domains), ())
+
     def fingerprint(self, relations: Iterable[str]) -> str:
         """Return a SHA-256 over the templates of some relations, in hexadecimal; their order does not matter."""
         used = {relation: self.of(relation) for relation in sorted(set(relations))}
@@ -137,7 +142,7 @@ def _built_in() -> TemplateFile:
 def _selected(selection: str, where: str) -> _Layer:
     if selection.endswith((".yaml", ".yml")):
         read = read_template_file(Path(selection))
-        return _Layer(selection, read.templates, read.labels)
+        return _Layer(selection, read.templates, read.labels, read.domains)
     chosen: TemplateSet = find("templates", selection, where)
     labels = _built_in().labels if isinstance(chosen, BuiltInTemplates) else {}
     return _checked(_Layer(f"template set {chosen.name}", chosen.templates(), labels))

@@ -4,6 +4,7 @@ Each key is a relation, ``*`` the one for relations not listed::
 
     P36:
       label: capital
+      domain: Place
       statements: ["The capital of {subject} is {object}.", "{subject} is governed from {object}."]
       questions: ["Which city is the capital of {subject}? {object}"]
 """
@@ -23,7 +24,7 @@ from kis_plugin.yaml_file import Node, read_yaml
 __all__ = ["GENERIC", "TemplateFile", "read_template_file"]
 
 GENERIC = "*"
-KEYS = ("label", "statements", "questions")
+KEYS = ("label", "domain", "statements", "questions")
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class TemplateFile:
     """What one file says.
 
     Attributes:
-        templates: By relation. A relation with a label alone is not among them.
+        templates: By relation. A relation with a label or a domain alone is not among them.
         labels: The relation in words, to stand for ``{relation}``.
+        domains: What the relation is about.
     """
 
     templates: Mapping[str, Templates]
     labels: Mapping[str, str]
+    domains: Mapping[str, tuple[str, ...]]
 
 
 def read_template_file(path: Path) -> TemplateFile:
@@ -51,9 +54,10 @@ def read_template_file(path: Path) -> TemplateFile:
     problems: list[Problem] = []
     templates: dict[str, Templates] = {}
     labels: dict[str, str] = {}
+    domains: dict[str, tuple[str, ...]] = {}
     for relation, node in root.value.items():
         where = f"{node.key_where} {relation}"
-        if not isinstance(node.value, dict) or not {"label", "statements"} & node.value.keys():
+        if not isinstance(node.value, dict) or not {"label", "domain", "statements"} & node.value.keys():
             keys = list(node.value) if isinstance(node.value, dict) else []
             found = f"only the keys {', '.join(map(repr, keys[:8]))}" if keys else "no statements"
             problems.append(Problem(where, found, f"a mapping with {', '.join(KEYS)}"))
@@ -67,11 +71,13 @@ def read_template_file(path: Path) -> TemplateFile:
             labels[relation] = label.value.strip()
             if "{" in label.value or "}" in label.value:
                 problems.append(Problem(f"{label.where} {relation}.label", repr(label.value), "words without braces"))
+        if "domain" in node.value and (found := _domains(node.value["domain"], f"{relation}.domain", problems)):
+            domains[relation] = found
         if {"statements", "questions"} & node.value.keys():
             templates[relation] = _templates(relation, node.value, where, problems)
     if problems:
         raise KISError(problems)
-    return TemplateFile(templates, labels)
+    return TemplateFile(templates, labels, domains)
 
 
 def _templates(relation: str, entry: Mapping[str, Node], where: str, problems: list[Problem]) -> Templates:
@@ -83,6 +89,12 @@ def _templates(relation: str, entry: Mapping[str, Node], where: str, problems: l
         places = [f"{node.where} {relation}" for listed in nodes for node in listed]
         problems += problems_of(found, where, places, generic=relation == GENERIC)
     return found
+
+
+def _domains(node: Node, key: str, problems: list[Problem]) -> tuple[str, ...]:
+    """Return one domain or several, each once."""
+    nodes = node.value if isinstance(node.value, list) else [node]
+    return tuple(dict.fromkeys(item.value.strip() for item in nodes if _is_text(item, key, problems)))
 
 
 def _texts(node: Node | None, key: str, problems: list[Problem]) -> list[Node]:
