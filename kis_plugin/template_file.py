@@ -71,8 +71,8 @@ def read_template_file(path: Path) -> TemplateFile:
             labels[relation] = label.value.strip()
             if "{" in label.value or "}" in label.value:
                 problems.append(Problem(f"{label.where} {relation}.label", repr(label.value), "words without braces"))
-        if "domain" in node.value and (found := _domains(node.value["domain"], f"{relation}.domain", problems)):
-            domains[relation] = found
+        if "domain" in node.value:
+            domains[relation] = _domains(node.value["domain"], f"{relation}.domain", problems)
         if {"statements", "questions"} & node.value.keys():
             templates[relation] = _templates(relation, node.value, where, problems)
     if problems:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import nan
 
 from kis_plugin.knowledge import Fact, Passage, Templates
 from kis_plugin.probing.options import OptionSet
 from kis_plugin.seeded import mix
 from kis_plugin.sentences import render
 
-__all__ = ["BUILT_IN", "PASSAGE", "Question", "QuestionMaker", "TemplateProbe", "passage_facts", "passage_templates"]
+__all__ = [
+    "BUILT_IN", "PASSAGE", "Question", "QuestionMaker", "TemplateProbe", "by_series", "passage_facts",
+    "passage_templates",
+]  # fmt: skip
 
 PASSAGE = "passage"
 """The relation of a passage's beginning with what follows."""
@@ -35,6 +39,9 @@ class Question:
         series: The probe series it belongs to.
         relation: The relation asked about.
         mates: The facts asked with it, itself included: an option set stands and falls as one.
+        source: Which facts ``fact`` and ``mates`` are indices of, where they are not those of the run's knowledge.
+        domains: What the relation is about; the run fills it in.
+        null: What ``kis_plugin.probing.null`` scores on it; NaN where that is not known. The run fills it in.
     """
 
     fact: int
@@ -44,6 +51,9 @@ class Question:
     series: str
     relation: str = ""
     mates: tuple[int, ...] = ()
+    source: str = ""
+    domains: tuple[str, ...] = ()
+    null: float = nan
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,14 @@ BUILT_IN = (
     TemplateProbe("question", lambda templates: templates.questions),
     TemplateProbe("seen", lambda templates: templates.statements[:1]),
 )
+
+
+def by_series(questions: Iterable[Question]) -> dict[str, list[Question]]:
+    """Return the questions of each series, in the order in which series are first met."""
+    found: dict[str, list[Question]] = {}
+    for question in questions:
+        found.setdefault(question.series, []).append(question)
+    return found
 
 
 def passage_facts(passages: Sequence[Passage]) -> list[Fact]:

@@ -124,7 +124,7 @@ def test_every_problem_of_a_file_is_said_at_once_with_its_line():
         "Case and punctuation do not count: held-out templates must be new to the model.",
         "mine.yaml:7 P2.statments: found an unknown key, expected a known one. Did you mean 'statements'?",
         "mine.yaml:9 P3: found 1 statement, expected two or more. The first half is trained on, the rest held out.",
-        "mine.yaml:11 P4: found no statements, expected a mapping with label, statements, questions",
+        "mine.yaml:11 P4: found no statements, expected a mapping with label, domain, statements, questions",
         "mine.yaml:13 P5: found other braces in 'The {relation} of {subject} is {object}', expected no braces but "
         "{subject}, {object}. Only templates under '*' may use {relation}.",
         "mine.yaml:13 P5: found {object} 2 times in '{object} {subject} {object}', expected it exactly once",

@@ -26,6 +26,9 @@ class Book:
     def of(self, relation):
         return TEMPLATES
 
+    def domains_of(self, relation):
+        return ()
+
 
 def moving(count, at=0.5, towns=12):
     """People who live in one town, and move to the next at ``at``; every third stays."""
