@@ -99,6 +99,33 @@ def test_names_in_words(name, words):
     assert in_words(name) == words
 
 
+def test_what_a_relation_is_about_is_the_users_word_before_the_facts_and_that_before_the_built_in():
+    text = "P36: {domain: Power}\nP9999: {domain: [Colours, Tastes, Colours], label: favourite colour}\n"
+    knowledge = Knowledge((CAPITAL,), domains={"P36": ("Geographic",), "P19": ("Biographical", "Political")})
+    found = TemplateBook.load(mine(text), knowledge)
+    domains = {name: found.domains_of(name) for name in ("P36", "P9999", "P19", "P50", "P31", "birthPlace")}
+    assert domains == {
+        "P36": ("Power",), "P9999": ("Colours", "Tastes"), "P19": ("Biographical", "Political"), "P50": ("Work",),
+        "P31": (), "birthPlace": (),
+    }  # fmt: skip
+    assert found.origin("P36") == "built_in"  # a domain alone gives no sentences
+
+
+def test_a_domain_changes_no_fingerprint():
+    domain = mine(MINE.replace("  label: seat", "  domain: Power\n  label: seat"))
+    assert book(domain).fingerprint(["P36", "P9999"]) == book(mine()).fingerprint(["P36", "P9999"])
+    with_domains = TemplateBook.load(None, Knowledge((CAPITAL,), domains={"P36": ("Power",)}))
+    assert with_domains.fingerprint(["P36"]) == book().fingerprint(["P36"])
+
+
+def test_a_domain_is_text_in_one_line():
+    assert problems("P1: {domain: 7}\nP2: {domain: [Place, {a: b}]}\n") == [
+        "mine.yaml:1 P1.domain: found 7, expected text in one line, without control characters",
+        "mine.yaml:2 P2.domain: found {'a': 'b'}, expected text in one line, without control characters. Put the template in quotes: a bare "
+        "{relation} or a colon means something else in YAML.",
+    ]
+
+
 def test_every_problem_of_a_file_is_said_at_once_with_its_line():
     assert problems(
         "P1:\n"

@@ -46,6 +46,14 @@ def test_many_relations_are_covered_and_those_of_bear_among_them():
     assert sorted(set(BEAR_RELATIONS) - set(RELATIONS)) == []
 
 
+def test_relations_have_a_domain_of_one_word_but_those_that_may_be_about_anything():
+    without = {relation for relation in RELATIONS if "domain" not in TEMPLATES[relation]}
+    assert without == {"P31", "P138", "P279", "P361", "P527", "P571", "P828", "P1366", "P1542"}
+    domains = {TEMPLATES[relation]["domain"] for relation in set(RELATIONS) - without}
+    assert all(re.fullmatch(r"[A-Z][a-z]+", domain) for domain in domains)
+    assert len(domains) <= 15
+
+
 def test_no_relation_is_written_twice():
     # YAML would silently keep the last of two equal keys.
     lines = (REPOSITORY / "kis_plugin/data/templates.yaml").read_text(encoding="utf-8").splitlines()
@@ -57,7 +65,7 @@ def test_no_relation_is_written_twice():
 class TestRelation:
     def test_has_a_label_four_statements_and_two_questions(self, relation):
         entry = TEMPLATES[relation]
-        assert set(entry) == {"label", "statements", "questions"}
+        assert set(entry) - {"domain"} == {"label", "statements", "questions"}
         assert entry["label"]
         assert len(entry["statements"]) >= 4
         assert len(entry["questions"]) >= 2
