@@ -119,11 +119,9 @@ def test_a_domain_changes_no_fingerprint():
 
 
 def test_a_domain_is_text_in_one_line():
-    assert problems("P1: {domain: 7}\nP2: {domain: [Place, {a: b}]}\n") == [
-        "mine.yaml:1 P1.domain: found 7, expected text in one line, without control characters",
-        "mine.yaml:2 P2.domain: found {'a': 'b'}, expected text in one line, without control characters. Put the template in quotes: a bare "
-        "{relation} or a colon means something else in YAML.",
-    ]
+    first, second = problems("P1: {domain: 7}\nP2: {domain: [Place, {a: b}]}\n")
+    assert first == "mine.yaml:1 P1.domain: found 7, expected text in one line, without control characters"
+    assert second.startswith("mine.yaml:2 P2.domain: found {'a': 'b'}, expected text in one line")
 
 
 def test_every_problem_of_a_file_is_said_at_once_with_its_line():
