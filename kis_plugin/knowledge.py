@@ -44,10 +44,12 @@ class Templates:
     Attributes:
         statements: Two or more, three where possible. The first half may be trained on, the second never is.
         questions: Question and answer in one line, the object last: ``Where was {subject} born? {object}``.
+        reversed: Sentences that tell the object before the subject, never trained on.
     """
 
     statements: tuple[str, ...]
     questions: tuple[str, ...] = ()
+    reversed: tuple[str, ...] = ()
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -58,6 +60,15 @@ class Templates:
     def held_out(self) -> tuple[str, ...]:
         """The statements that are only ever asked by: the second half."""
         return self.statements[-max(len(self.statements) // 2, 1) :]
+
+    @property
+    def asked_back(self) -> tuple[str, ...]:
+        """Sentences that tell the object and ask for the subject: held-out ones, else reversed, else trained ones."""
+        return _object_first(self.held_out) or self.reversed or _object_first(self.trained)
+
+
+def _object_first(sentences: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(text for text in sentences if text.index("{object}") < text.index("{subject}"))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,7 +16,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Knowledge, Templates
 from kis_plugin.plugins import find
 from kis_plugin.template_file import GENERIC, TemplateFile, read_template_file
-from kis_plugin.template_text import RELATION, problems_of
+from kis_plugin.template_text import RELATION, normal, problems_of
 
 __all__ = ["BuiltInTemplates", "TemplateBook", "in_words"]
 
@@ -82,20 +82,24 @@ class TemplateBook:
     def of(self, relation: str) -> Templates:
         """Return the templates of a relation, ``{relation}`` filled in.
 
+        Reversed sentences may be from a later layer than the statements, and never repeat one of them.
+
         Raises:
             KISError: A relation without templates whose name has braces in it.
         """
         layer, key = self._find(relation)
-        found = layer.templates[key]
-        if key != GENERIC:
-            return found
-        label = self.label(relation)
-        if "{" in label or "}" in label:
-            raise KISError(
-                Problem(f"relation {relation!r}", "braces in its name", "a name without", "Give it a label.")
-            )
-        filled = (tuple(text.replace(RELATION, label) for text in part) for part in (found.statements, found.questions))
-        return Templates(*filled)
+        found, label = layer.templates[key], self.label(relation)
+        wordless = "{" in label or "}" in label
+        if key == GENERIC:
+            if wordless:
+                raise KISError(
+                    Problem(f"relation {relation!r}", "braces in its name", "a name without", "Give it a label.")
+                )
+            parts = (found.statements, found.questions)
+            found = Templates(*(tuple(text.replace(RELATION, label) for text in part) for part in parts))
+        back = self._reversed(relation, "" if wordless else label)
+        told = {normal(text) for text in (*found.statements, *found.questions)}
+        return replace(found, reversed=tuple(text for text in back if normal(text) not in told))
 
     def origin(self, relation: str) -> str:
         """Return where the templates of a relation are from: a file, a template set, ``knowledge``, ``built_in``."""
@@ -111,10 +115,21 @@ class TemplateBook:
         return next((layer.domains[relation] for layer in self._layers if relation in layer.domains), ())
 
     def fingerprint(self, relations: Iterable[str]) -> str:
-        """Return a SHA-256 over the templates of some relations, in hexadecimal; their order does not matter."""
+        """Return a SHA-256 over the templates of some relations, in hexadecimal; their order does not matter.
+
+        Statements and questions count. Reversed sentences do not: a run may resume that knew others, or none.
+        """
         used = {relation: self.of(relation) for relation in sorted(set(relations))}
         plain = {relation: [found.statements, found.questions] for relation, found in used.items()}
         return hashlib.sha256(json.dumps(plain, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
+
+    def _reversed(self, relation: str, label: str) -> tuple[str, ...]:
+        """Return reversed sentences of the first layer that has some, else generic ones if the label can be told."""
+        for key in (relation, GENERIC) if label else (relation,):
+            for layer in self._layers:
+                if key in layer.templates and layer.templates[key].reversed:
+                    return tuple(text.replace(RELATION, label) for text in layer.templates[key].reversed)
+        return ()
 
     def _find(self, relation: str) -> tuple[_Layer, str]:
         for key in (relation, GENERIC):

@@ -7,6 +7,7 @@ Each key is a relation, ``*`` the one for relations not listed::
       domain: Place
       statements: ["The capital of {subject} is {object}.", "{subject} is governed from {object}."]
       questions: ["Which city is the capital of {subject}? {object}"]
+      reversed: ["{object} is the capital of {subject}."]
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from kis_plugin.yaml_file import Node, read_yaml
 __all__ = ["GENERIC", "TemplateFile", "read_template_file"]
 
 GENERIC = "*"
-KEYS = ("label", "domain", "statements", "questions")
+KEYS = ("label", "domain", "statements", "questions", "reversed")
+_SENTENCES = ("statements", "questions", "reversed")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def read_template_file(path: Path) -> TemplateFile:
                 problems.append(Problem(f"{label.where} {relation}.label", repr(label.value), "words without braces"))
         if "domain" in node.value:
             domains[relation] = _domains(node.value["domain"], f"{relation}.domain", problems)
-        if {"statements", "questions"} & node.value.keys():
+        if set(_SENTENCES) & node.value.keys():
             templates[relation] = _templates(relation, node.value, where, problems)
     if problems:
         raise KISError(problems)
@@ -82,9 +84,8 @@ def read_template_file(path: Path) -> TemplateFile:
 
 def _templates(relation: str, entry: Mapping[str, Node], where: str, problems: list[Problem]) -> Templates:
     before = len(problems)
-    nodes = [_texts(entry.get(key), f"{relation}.{key}", problems) for key in ("statements", "questions")]
-    statements, questions = (tuple(node.value.strip() for node in listed) for listed in nodes)
-    found = Templates(statements, questions)
+    nodes = [_texts(entry.get(key), f"{relation}.{key}", problems) for key in _SENTENCES]
+    found = Templates(*(tuple(node.value.strip() for node in listed) for listed in nodes))
     if len(problems) == before:
         places = [f"{node.where} {relation}" for listed in nodes for node in listed]
         problems += problems_of(found, where, places, generic=relation == GENERIC)

@@ -55,7 +55,7 @@ def test_the_users_file_goes_before_what_came_with_the_facts_and_that_before_the
         "mine.yaml", "knowledge", "built_in", "built_in, generic",
     ]  # fmt: skip
     assert all_three.of("P36").statements[0] == "{subject} has its seat in {object}."
-    assert all_three.of("P17") == CAME
+    assert all_three.of("P17").statements == CAME.statements
 
 
 def test_a_template_set_is_selected_by_name():
@@ -73,6 +73,43 @@ def test_the_built_in_templates_have_three_statements_or_more():
         assert len(templates.statements) >= 3, relation
 
 
+def test_reversed_sentences_come_from_the_first_that_has_some_and_repeat_no_statement():
+    assert book().of("P36").asked_back == ("{object} is the capital of {subject}.",)
+    assert book().of("birthPlace").asked_back == ("{object} is the birth place of {subject}.",)
+    # Statements that are trained on are the last resort: what came with the facts is asked back by a built-in sentence.
+    assert book(templates={"P36": CAME}).of("P36").asked_back == ("{object} is the capital of {subject}.",)
+    told = Templates(("{object} is the capital of {subject}", "{subject} looks to {object}."))
+    assert book(templates={"P36": told}).of("P36").asked_back == told.trained
+    held_out = Templates(("{subject} looks to {object}.", "{object} governs {subject}."))
+    assert book(templates={"P36": held_out}).of("P36").asked_back == held_out.held_out
+    own = MINE.replace("P9999:", '  reversed: ["{object} is the seat of {subject}."]\nP9999:')
+    assert book(mine(own)).of("P36").asked_back == ("{object} is the seat of {subject}.",)
+
+
+def test_reversed_sentences_are_no_part_of_the_fingerprint():
+    plain = book(mine()).fingerprint(["P36"])
+    own = MINE.replace("P9999:", '  reversed: ["{object} is the seat of {subject}."]\nP9999:')
+    assert book(mine(own)).fingerprint(["P36"]) == plain
+
+
+def test_what_is_wrong_with_reversed_sentences():
+    assert problems(
+        "P36:\n"
+        '  statements: ["{object} governs {subject}.", "{subject} looks to {object}."]\n'
+        "  reversed:\n"
+        '    - "{subject} looks up to {object}."\n'
+        '    - "{object} GOVERNS {subject}"\n'
+        '    - "{object} governs"\n'
+        "P37: {label: x, reversed: ['{object} is spoken in {subject}']}\n"
+    ) == [
+        "mine.yaml:4 P36: found '{subject} looks up to {object}.', expected a sentence with {object} before {subject}",
+        "mine.yaml:5 P36: found '{object} GOVERNS {subject}' again, expected another sentence than at mine.yaml:2 P36. "
+        "Case and punctuation do not count: held-out templates must be new to the model.",
+        "mine.yaml:6 P36: found {subject} 0 times in '{object} governs', expected it exactly once",
+        "mine.yaml:7 P37: found 0 statements, expected two or more. The first half is trained on, the rest held out.",
+    ]
+
+
 def test_generic_templates_tell_the_relation_in_words():
     generic = BuiltInTemplates().templates()["*"].statements[0]
     assert book().of("birthPlace").statements[0] == generic.replace("{relation}", "birth place")
@@ -82,7 +119,7 @@ def test_generic_templates_tell_the_relation_in_words():
 def test_a_generic_template_of_the_users_own_serves_what_nothing_else_does():
     own = '"*": {statements: ["{subject}: {relation}: {object}", "{relation} of {subject}: {object}"]}'
     found = book(mine(own), {"P36": CAME})
-    assert found.of("P36") == CAME
+    assert found.of("P36").statements == CAME.statements
     assert found.of("birthPlace").statements == (
         "{subject}: birth place: {object}",
         "birth place of {subject}: {object}",
@@ -149,7 +186,7 @@ def test_every_problem_of_a_file_is_said_at_once_with_its_line():
         "Case and punctuation do not count: held-out templates must be new to the model.",
         "mine.yaml:7 P2.statments: found an unknown key, expected a known one. Did you mean 'statements'?",
         "mine.yaml:9 P3: found 1 statement, expected two or more. The first half is trained on, the rest held out.",
-        "mine.yaml:11 P4: found no statements, expected a mapping with label, domain, statements, questions",
+        "mine.yaml:11 P4: found no statements, expected a mapping with label, domain, statements, questions, reversed",
         "mine.yaml:13 P5: found other braces in 'The {relation} of {subject} is {object}', expected no braces but "
         "{subject}, {object}. Only templates under '*' may use {relation}.",
         "mine.yaml:13 P5: found {object} 2 times in '{object} {subject} {object}', expected it exactly once",

@@ -28,6 +28,11 @@ P3373 P4552 P6886 P7937 P7959
 
 def of(relation: str) -> list[str]:
     """All templates of one relation, statements first."""
+    return [*forward(relation), *TEMPLATES[relation]["reversed"]]
+
+
+def forward(relation: str) -> list[str]:
+    """Those that ask for the object."""
     return [*TEMPLATES[relation]["statements"], *TEMPLATES[relation]["questions"]]
 
 
@@ -63,9 +68,10 @@ def test_no_relation_is_written_twice():
 
 @pytest.mark.parametrize("relation", [*RELATIONS, "*"])
 class TestRelation:
-    def test_has_a_label_four_statements_and_two_questions(self, relation):
+    def test_has_a_label_four_statements_two_questions_and_a_reversed_sentence(self, relation):
         entry = TEMPLATES[relation]
-        assert set(entry) - {"domain"} == {"label", "statements", "questions"}
+        assert set(entry) - {"domain"} == {"label", "statements", "questions", "reversed"}
+        assert len(entry["reversed"]) >= 1
         assert entry["label"]
         assert len(entry["statements"]) >= 4
         assert len(entry["questions"]) >= 2
@@ -74,9 +80,9 @@ class TestRelation:
     def test_each_placeholder_stands_once_and_the_object_last(self, relation):
         allowed = {"{subject}", "{object}"} | ({"{relation}"} if relation == "*" else set())
         for template in of(relation):
-            placeholders = re.findall(r"\{.*?\}", template)
-            assert sorted(placeholders) == sorted(allowed), template
-            assert placeholders[-1] == "{object}", template
+            assert sorted(re.findall(r"\{.*?\}", template)) == sorted(allowed), template
+        for template in forward(relation):
+            assert template.rindex("{") == template.index("{object}"), template
             assert re.search(r"[\w:,?] \{object\}", template), template
 
     def test_statements_end_in_a_full_stop_and_questions_in_their_answer(self, relation):
@@ -85,6 +91,12 @@ class TestRelation:
             assert "?" not in statement
         for question in TEMPLATES[relation]["questions"]:
             assert re.search(r"\? \{object\}\.?$", question), question
+
+    def test_a_reversed_sentence_tells_the_object_first_and_ends_in_the_subject(self, relation):
+        for sentence in TEMPLATES[relation]["reversed"]:
+            assert sentence.startswith("{object} "), sentence
+            assert sentence.endswith(" {subject}."), sentence
+            assert not re.search(r"\b(an?) \{subject\}", sentence), sentence
 
     def test_is_typed_cleanly(self, relation):
         for template in of(relation):
