@@ -21,6 +21,7 @@ from kis_plugin.probing.null import Counts, above_chance, object_counts, right_c
 from kis_plugin.probing.options import OptionSet, OptionSets, option_sets
 from kis_plugin.probing.probes import Question, QuestionMaker, by_series, passage_facts, passage_templates
 from kis_plugin.probing.replaced import replaced
+from kis_plugin.probing.two_hop import TWO_HOP
 from kis_plugin.seeded import IntArray, mix, permutation
 
 __all__ = ["CONTROL", "HELD_OUT", "KNOWN", "REPLACED", "SEEN", "Asker"]
@@ -150,20 +151,39 @@ class Asker:
         if len(self.told) and not infused.sets:
             self._refuse_none(infused, f"{where}.options", at, notes)
         notes += _left_out("infused", infused) + _left_out("control", control) + _left_out("known", known)
+        first = next(kind for kind in kinds if kind.name != TWO_HOP)  # which takes no sets
         series = [(kind, kind.name, infused) for kind in kinds]
         questions: list[Question] = []
-        for kind, name, sets in [*series, (kinds[0], CONTROL, control), (kinds[0], KNOWN, known)]:
-            questions += self._of_series(kind, name, sets, notes)
-        pairs = self._replaced(at)
-        maker = QuestionMaker(self.material.knowledge.facts, pairs.sets, self.material.book.of, seed)
-        for question in maker.ask(REPLACED, lambda templates: templates.held_out):
+        for kind, name, sets in [*series, (first, CONTROL, control), (first, KNOWN, known)]:
+            questions += self._of_series(kind, name, sets, at, notes)
+        for question in self._maker(self._replaced(at), at).ask(REPLACED, lambda templates: templates.held_out):
             if question.answer == 0:  # the other way round nobody asks
                 questions.append(question)
         return questions
 
-    def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, notes: list[str]) -> list[Question]:
-        maker = QuestionMaker(self.material.knowledge.facts, sets.sets, self.material.book.of, self.config.seed)
-        asked = [replace(question, series=series) for question in kind.questions(maker)]
+    def _maker(self, sets: OptionSets, at: float) -> QuestionMaker:
+        facts, told, holding, probes = self.material.knowledge.facts, self.told, None, self.config.retention.probes
+        if self.material.changing is not None:
+            told = self.periods.holding(told, at)
+            holding = self.periods.holding(np.arange(len(facts)), at)
+        return QuestionMaker(
+            facts, sets.sets, self.material.book.of, self.config.seed, told, holding, self._label, probes.options,
+            probes.facts,
+        )  # fmt: skip
+
+    def _label(self, relation: str) -> str:
+        return self.material.book.label(relation)
+
+    def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, at: float, notes: list[str]) -> list[Question]:
+        asked = [replace(question, series=series) for question in kind.questions(self._maker(sets, at))]
+        if kind.name == TWO_HOP:
+            if not asked:
+                options = self.config.retention.probes.options
+                notes.append(
+                    f"warning: series {series}: nothing is asked: no {options} chains of told facts, of the same two "
+                    "relations, lead to distinct objects that no single fact tells"
+                )
+            return asked
         possible = sum(len(chosen.facts) for chosen in sets.sets)
         if len(asked) < possible:
             notes.append(
