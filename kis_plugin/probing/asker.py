@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,7 +17,7 @@ from kis_plugin.material import Material, entries_at
 from kis_plugin.periods import Periods
 from kis_plugin.plugins import find
 from kis_plugin.probing.background import BACKGROUND, Background, load_background
-from kis_plugin.probing.null import Counts, above_chance, object_counts, right_counts, with_null
+from kis_plugin.probing.null import Counts, above_chance, object_counts, right_counts, subject_counts, with_null
 from kis_plugin.probing.options import OptionSet, OptionSets, option_sets
 from kis_plugin.probing.probes import Question, QuestionMaker, by_series, passage_facts, passage_templates
 from kis_plugin.probing.replaced import replaced
@@ -89,20 +89,21 @@ class Asker:
         facts, background = self.facts_of(series), self.background if series == BACKGROUND else None
         book = self.material.book if background is None else background.book
         own = right_counts([question for question in questions if question.fact >= len(facts)])
-        told = self._told_counts if background is None else self._background_counts
+        told = self._told_counts if background is None else {"object": self._background_counts}
         return [
             replace(
-                with_null(question, facts, told if question.fact < len(facts) else own),
+                with_null(question, facts, told[question.asks] if question.fact < len(facts) else own),
                 domains=question.domains or book.domains_of(question.relation),
             )
             for question in questions
         ]
 
     @cached_property
-    def _told_counts(self) -> Counts:
-        """How often each object is told; of very many facts, in a sample of them."""
+    def _told_counts(self) -> Mapping[str, Counts]:
+        """How often each object, and each subject, is told; of very many facts, in a sample of them."""
         some = self.told[sample(len(self.told), MANY, self.config.seed, 11)]
-        return object_counts(entries_at(self.material.knowledge.facts, some))
+        facts = entries_at(self.material.knowledge.facts, some)
+        return {"object": object_counts(facts), "subject": subject_counts(facts)}
 
     @cached_property
     def _background_counts(self) -> Counts:

@@ -16,18 +16,23 @@ from scipy.stats import binomtest
 from kis_plugin.knowledge import Fact
 from kis_plugin.probing.probes import Question
 
-__all__ = ["above_chance", "ceiling_of", "null_scores", "object_counts", "right_counts", "with_null"]
+__all__ = ["above_chance", "ceiling_of", "null_scores", "object_counts", "right_counts", "subject_counts", "with_null"]
 
 UNLIKELY = 0.001
 """A null above chance is said if chance reaches as much with a smaller probability."""
 
 Counts = Mapping[tuple[str, str], int]
-"""How often each object is told: by relation, and object in lower case."""
+"""How often each name is told: by relation, and name in lower case."""
 
 
 def object_counts(facts: Sequence[Fact]) -> Counts:
     """Count the objects of facts, each relation by itself."""
     return Counter((fact.relation, fact.object.casefold()) for fact in facts)
+
+
+def subject_counts(facts: Sequence[Fact]) -> Counts:
+    """Count the subjects of facts, each relation by itself: what questions are answered by that ask for a subject."""
+    return Counter((fact.relation, fact.subject.casefold()) for fact in facts)
 
 
 def right_counts(questions: Sequence[Question]) -> Counts:
@@ -41,19 +46,19 @@ def with_null(question: Question, facts: Sequence[Fact], counts: Counts) -> Ques
     Args:
         question: One with options; without a choice, or with its null told, it is returned as it is.
         facts: What its ``fact`` is an index into.
-        counts: How often objects are told.
+        counts: How often that is told which it asks for, objects or subjects.
     """
     if len(question.options) < 2 or not np.isnan(question.null):
         return question
-    told = [counts.get((question.relation, name.casefold()), 0) for name in _objects(question, facts)]
+    told = [counts.get((question.relation, name.casefold()), 0) for name in _names(question, facts)]
     right = told.pop(question.answer)
     return replace(question, null=float(right > max(told)))
 
 
-def _objects(question: Question, facts: Sequence[Fact]) -> list[str]:
-    """Return the object that each option begins with: what follows it is the same in all of them."""
+def _names(question: Question, facts: Sequence[Fact]) -> list[str]:
+    """Return the name that each option begins with: what follows it is the same in all of them."""
     right = question.options[question.answer]
-    known = facts[question.fact].object if question.fact < len(facts) else ""
+    known = getattr(facts[question.fact], question.asks) if question.fact < len(facts) else ""
     rest = right[len(known) :] if known and right.startswith(known) else ""
     return [option.removesuffix(rest) for option in question.options]
 

@@ -44,6 +44,7 @@ class Question:
         source: Which facts ``fact`` and ``mates`` are indices of, where they are not those of the run's knowledge.
         domains: What the relation is about; the run fills it in.
         null: What ``kis_plugin.probing.null`` scores on it; NaN where that is not known. The run fills it in.
+        asks: What the options begin with: ``object``, or ``subject`` where the object is told.
     """
 
     fact: int
@@ -56,6 +57,7 @@ class Question:
     source: str = ""
     domains: tuple[str, ...] = ()
     null: float = nan
+    asks: str = "object"
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ class QuestionMaker:
         for answer, (index, fact) in enumerate(zip(options.facts, facts, strict=True)):
             prefix = head.replace("{object}", fact.object)
             texts = tuple(render(sentence, other, fact.object)[len(prefix) :] for other in facts)
-            questions.append(Question(index, prefix, texts, answer, series, options.relation, options.facts))
+            mates = options.facts
+            questions.append(Question(index, prefix, texts, answer, series, options.relation, mates, asks="subject"))
         return questions
 
     def _in_turn(self, choice: Callable[[Templates], Sequence[str]]) -> Iterator[tuple[OptionSet, str]]:

@@ -71,7 +71,7 @@ def _questions(maker: QuestionMaker, first: list[int], second: list[int], number
     relation = f"{begin[0].relation}.{end[0].relation}"
     for answer, fact in enumerate(begin):
         prefix = f"The {onward} of the {label} of {fact.subject} is "
-        yield Question(mates[answer], prefix, options, answer, TWO_HOP, relation, mates)
+        yield Question(mates[answer], prefix, options, answer, TWO_HOP, relation, mates, TWO_HOP)
 
 
 def chains_to_ask(

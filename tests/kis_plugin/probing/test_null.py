@@ -13,7 +13,7 @@ from kis_plugin.config import Config, ProbesConfig, RetentionConfig
 from kis_plugin.knowledge import Fact, Knowledge, Templates
 from kis_plugin.material import Material
 from kis_plugin.probing.asker import Asker
-from kis_plugin.probing.null import above_chance, ceiling_of, null_scores, object_counts, with_null
+from kis_plugin.probing.null import above_chance, ceiling_of, null_scores, object_counts, subject_counts, with_null
 from kis_plugin.probing.options import option_sets
 from kis_plugin.probing.probes import Question, QuestionMaker, by_series
 
@@ -28,6 +28,9 @@ class Book:
 
     def domains_of(self, relation):
         return ()
+
+    def label(self, relation):
+        return relation
 
 
 def asked(options, answer, fact=0, relation="home"):
@@ -47,6 +50,30 @@ def test_the_null_answers_with_the_object_that_is_told_oftenest_in_the_relation(
 def test_a_tie_of_the_null_is_wrong():
     assert with_null(asked(("Bonn.", "Ulm."), 0, fact=2), FACTS, object_counts(FACTS)).null == 0
     assert with_null(asked(("Oslo.", "Lima."), 0, fact=99), FACTS, {}).null == 0
+
+
+def test_a_question_that_asks_for_the_subject_is_answered_with_the_subject_told_oftenest():
+    facts = [Fact("Rome United", "plays in", "Rome"), Fact("Oslo", "plays in", "Ulm"), Fact("Oslo", "plays in", "Bonn")]
+    options = ("Rome United.", "Oslo.")
+    back = [Question(place, "", options, place, "reversed", "plays in", asks="subject") for place in (0, 1)]
+    assert [with_null(question, facts, subject_counts(facts)).null for question in back] == [0, 1]
+
+
+def test_reversed_and_two_hop_questions_have_a_null_that_is_never_above_chance():
+    facts = tuple(Fact(f"P{n}", "home", f"T{min(n % 12, 7)}") for n in range(120))
+    facts += tuple(Fact(f"T{n}", "mayor", f"M{min(n, 5)}") for n in range(12))
+    facts += tuple(Fact(f"P{n}", "friend", f"P{(n * k + 1) % 40}") for n in range(40) for k in (1, 2, 3)[: 1 + n % 3])
+    facts = tuple(dict.fromkeys(facts))
+    probes = ProbesConfig(templates=("reversed", "two_hop", "held_out"))
+    config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=probes))
+    told, none = np.arange(len(facts)), np.empty(0, dtype=np.int64)
+    notes: list[str] = []
+    questions = Asker(config, Material(Knowledge(facts), Book(), told, none), told, none).questions(0.0, notes)
+    scores = null_scores(by_series(questions))
+    assert {"reversed", "two_hop"} <= scores.keys()
+    assert 0 < scores["reversed"] <= 0.25
+    assert 0 < scores["two_hop"] <= 0.25
+    assert not any("above chance" in note for note in notes)
 
 
 def test_case_alone_makes_no_other_object():
