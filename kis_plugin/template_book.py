@@ -39,6 +39,7 @@ class _Layer:
     templates: Mapping[str, Templates]
     labels: Mapping[str, str] = field(default_factory=dict)
     domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    nouns: Mapping[str, str] = field(default_factory=dict)
 
 
 class TemplateBook:
@@ -67,7 +68,7 @@ class TemplateBook:
         if knowledge.templates or knowledge.domains:
             layers.append(_checked(_Layer("knowledge", knowledge.templates, domains=knowledge.domains)))
         built_in = _built_in()
-        layers.append(_Layer(BuiltInTemplates.name, built_in.templates, built_in.labels, built_in.domains))
+        layers.append(_layer(BuiltInTemplates.name, built_in))
         book = cls(layers)
         problems: list[Problem] = []
         for relation in knowledge.relations:
@@ -109,6 +110,11 @@ class TemplateBook:
     def label(self, relation: str) -> str:
         """Return the relation in words."""
         return next((layer.labels[relation] for layer in self._layers if relation in layer.labels), in_words(relation))
+
+    def noun(self, relation: str) -> str:
+        """Return what the object is of the subject, in words: the label, where it can be said so."""
+        told = ({**layer.labels, **layer.nouns} for layer in self._layers)
+        return next((words[relation] for words in told if relation in words), in_words(relation))
 
     def domains_of(self, relation: str) -> tuple[str, ...]:
         """Return what a relation is about, by the first layer that tells; empty if none does."""
@@ -157,10 +163,15 @@ def _built_in() -> TemplateFile:
 def _selected(selection: str, where: str) -> _Layer:
     if selection.endswith((".yaml", ".yml")):
         read = read_template_file(Path(selection))
-        return _Layer(selection, read.templates, read.labels, read.domains)
+        return _layer(selection, read)
     chosen: TemplateSet = find("templates", selection, where)
-    labels = _built_in().labels if isinstance(chosen, BuiltInTemplates) else {}
-    return _checked(_Layer(f"template set {chosen.name}", chosen.templates(), labels))
+    if isinstance(chosen, BuiltInTemplates):
+        return _layer(f"template set {chosen.name}", _built_in())
+    return _checked(_Layer(f"template set {chosen.name}", chosen.templates()))
+
+
+def _layer(origin: str, read: TemplateFile) -> _Layer:
+    return _Layer(origin, read.templates, read.labels, read.domains, read.nouns)
 
 
 def _checked(layer: _Layer) -> _Layer:

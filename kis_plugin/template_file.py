@@ -25,7 +25,7 @@ from kis_plugin.yaml_file import Node, read_yaml
 __all__ = ["GENERIC", "TemplateFile", "read_template_file"]
 
 GENERIC = "*"
-KEYS = ("label", "domain", "statements", "questions", "reversed")
+KEYS = ("label", "noun", "domain", "statements", "questions", "reversed")
 _SENTENCES = ("statements", "questions", "reversed")
 
 
@@ -37,11 +37,13 @@ class TemplateFile:
         templates: By relation. A relation with a label or a domain alone is not among them.
         labels: The relation in words, to stand for ``{relation}``.
         domains: What the relation is about.
+        nouns: What a relation's object is of its subject, where the label does not say it: time zone.
     """
 
     templates: Mapping[str, Templates]
     labels: Mapping[str, str]
     domains: Mapping[str, tuple[str, ...]]
+    nouns: Mapping[str, str]
 
 
 def read_template_file(path: Path) -> TemplateFile:
@@ -56,10 +58,11 @@ def read_template_file(path: Path) -> TemplateFile:
     problems: list[Problem] = []
     templates: dict[str, Templates] = {}
     labels: dict[str, str] = {}
+    nouns: dict[str, str] = {}
     domains: dict[str, tuple[str, ...]] = {}
     for relation, node in root.value.items():
         where = f"{node.key_where} {relation}"
-        if not isinstance(node.value, dict) or not {"label", "domain", "statements"} & node.value.keys():
+        if not isinstance(node.value, dict) or not {"label", "noun", "domain", "statements"} & node.value.keys():
             keys = list(node.value) if isinstance(node.value, dict) else []
             found = f"only the keys {', '.join(map(repr, keys[:8]))}" if keys else "no statements"
             problems.append(Problem(where, found, f"a mapping with {', '.join(KEYS)}"))
@@ -68,18 +71,19 @@ def read_template_file(path: Path) -> TemplateFile:
             if key not in KEYS:
                 hint = nearest(key, KEYS)
                 problems.append(Problem(f"{child.key_where} {relation}.{key}", "an unknown key", "a known one", hint))
-        label = node.value.get("label")
-        if label is not None and _is_text(label, f"{relation}.label", problems):
-            labels[relation] = label.value.strip()
-            if "{" in label.value or "}" in label.value:
-                problems.append(Problem(f"{label.where} {relation}.label", repr(label.value), "words without braces"))
+        for key, words in (("label", labels), ("noun", nouns)):
+            told = node.value.get(key)
+            if told is not None and _is_text(told, f"{relation}.{key}", problems):
+                words[relation] = told.value.strip()
+                if "{" in told.value or "}" in told.value:
+                    problems.append(Problem(f"{told.where} {relation}.{key}", repr(told.value), "words without braces"))
         if "domain" in node.value:
             domains[relation] = _domains(node.value["domain"], f"{relation}.domain", problems)
         if set(_SENTENCES) & node.value.keys():
             templates[relation] = _templates(relation, node.value, where, problems)
     if problems:
         raise KISError(problems)
-    return TemplateFile(templates, labels, domains)
+    return TemplateFile(templates, labels, domains, nouns)
 
 
 def _templates(relation: str, entry: Mapping[str, Node], where: str, problems: list[Problem]) -> Templates:

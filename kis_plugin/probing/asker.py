@@ -168,12 +168,12 @@ class Asker:
             told = self.periods.holding(told, at)
             holding = self.periods.holding(np.arange(len(facts)), at)
         return QuestionMaker(
-            facts, sets.sets, self.material.book.of, self.config.seed, told, holding, self._label, probes.options,
+            facts, sets.sets, self.material.book.of, self.config.seed, told, holding, self._noun, probes.options,
             probes.facts,
         )  # fmt: skip
 
-    def _label(self, relation: str) -> str:
-        return self.material.book.label(relation)
+    def _noun(self, relation: str) -> str:
+        return self.material.book.noun(relation)
 
     def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, at: float, notes: list[str]) -> list[Question]:
         asked = [replace(question, series=series) for question in kind.questions(self._maker(sets, at))]

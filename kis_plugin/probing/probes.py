@@ -71,7 +71,7 @@ class QuestionMaker:
         seed: For choices of a probe kind's own.
         told: Places in ``facts`` of those that the run tells, sorted; None where that is not known.
         holding: Places of those that hold at the time, sorted; None if all do.
-        label_of: Returns a relation in words.
+        noun_of: Returns what the object of a relation is of its subject, in words: the capital.
         options: Options of a question, for kinds that choose facts of their own.
         limit: How many questions such a kind makes at most.
     """
@@ -82,7 +82,7 @@ class QuestionMaker:
     seed: int
     told: IntArray | None = None
     holding: IntArray | None = None
-    label_of: Callable[[str], str] = str
+    noun_of: Callable[[str], str] = str
     options: int = 4
     limit: int = 1000
 

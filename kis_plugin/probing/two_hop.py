@@ -45,7 +45,7 @@ class Chains:
 class TwoHopProbe:
     """A probe kind that asks for the object of a second fact by the subject of a first: at most as many as facts.
 
-    The sentence is made of the relations' labels, whatever their templates: no part of it was trained on.
+    The sentence is made of the relations' nouns, whatever their templates.
     """
 
     name = TWO_HOP
@@ -65,12 +65,12 @@ class TwoHopProbe:
 def _questions(maker: QuestionMaker, first: list[int], second: list[int], number: int) -> Iterator[Question]:
     """Yield the questions of one set, the first of them about chain ``number``."""
     begin, end = ([maker.facts[place] for place in places] for places in (first, second))
-    label, onward = (maker.label_of(facts[0].relation) for facts in (begin, end))
+    noun, onward = (maker.noun_of(facts[0].relation) for facts in (begin, end))
     mates = tuple(range(number, number + len(begin)))
     options = tuple(f"{fact.object}." for fact in end)
     relation = f"{begin[0].relation}.{end[0].relation}"
     for answer, fact in enumerate(begin):
-        prefix = f"The {onward} of the {label} of {fact.subject} is "
+        prefix = f"The {onward} of the {noun} of {fact.subject} is "
         yield Question(mates[answer], prefix, options, answer, TWO_HOP, relation, mates, TWO_HOP)
 
 

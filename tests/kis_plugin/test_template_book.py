@@ -86,6 +86,15 @@ def test_reversed_sentences_come_from_the_first_that_has_some_and_repeat_no_stat
     assert book(mine(own)).of("P36").asked_back == ("{object} is the seat of {subject}.",)
 
 
+def test_what_an_object_is_of_its_subject_is_told_by_a_noun_where_the_label_does_not():
+    assert [book().noun(name) for name in ("P36", "P421", "birthPlace")] == ["capital", "time zone", "birth place"]
+    assert book("built_in").noun("P421") == "time zone"
+    own = book(mine("P421: {label: clock}\nP36: {noun: seat}"))
+    assert [own.noun(name) for name in ("P36", "P421")] == ["seat", "clock"]
+    assert own.label("P36") == "capital"
+    assert problems("P36: {noun: '{x}'}") == ["mine.yaml:1 P36.noun: found '{x}', expected words without braces"]
+
+
 def test_reversed_sentences_are_no_part_of_the_fingerprint():
     plain = book(mine()).fingerprint(["P36"])
     own = MINE.replace("P9999:", '  reversed: ["{object} is the seat of {subject}."]\nP9999:')
@@ -186,7 +195,8 @@ def test_every_problem_of_a_file_is_said_at_once_with_its_line():
         "Case and punctuation do not count: held-out templates must be new to the model.",
         "mine.yaml:7 P2.statments: found an unknown key, expected a known one. Did you mean 'statements'?",
         "mine.yaml:9 P3: found 1 statement, expected two or more. The first half is trained on, the rest held out.",
-        "mine.yaml:11 P4: found no statements, expected a mapping with label, domain, statements, questions, reversed",
+        "mine.yaml:11 P4: found no statements, expected a mapping with label, noun, domain, statements, "
+        "questions, reversed",
         "mine.yaml:13 P5: found other braces in 'The {relation} of {subject} is {object}', expected no braces but "
         "{subject}, {object}. Only templates under '*' may use {relation}.",
         "mine.yaml:13 P5: found {object} 2 times in '{object} {subject} {object}', expected it exactly once",

@@ -70,7 +70,7 @@ def test_no_relation_is_written_twice():
 class TestRelation:
     def test_has_a_label_four_statements_two_questions_and_a_reversed_sentence(self, relation):
         entry = TEMPLATES[relation]
-        assert set(entry) - {"domain"} == {"label", "statements", "questions", "reversed"}
+        assert set(entry) - {"domain", "noun"} == {"label", "statements", "questions", "reversed"}
         assert len(entry["reversed"]) >= 1
         assert entry["label"]
         assert len(entry["statements"]) >= 4
@@ -118,6 +118,16 @@ def test_a_template_names_one_relation_only():
     for relation in RELATIONS:
         for template in of(relation):
             assert owner.setdefault(without_articles(template), relation) == relation, template
+
+
+def test_what_asks_across_two_facts_reads_as_a_noun():
+    for relation in RELATIONS:
+        label = TEMPLATES[relation]["label"]
+        noun = TEMPLATES[relation].get("noun", label)
+        assert not re.search(r"\b(of|by|on|in|to|with|after|from)$|^(has|is|in|on|part of|located|member)\b", noun), (
+            noun
+        )
+        assert noun != label or "noun" not in TEMPLATES[relation]
 
 
 def test_labels_name_one_relation_only():

@@ -29,7 +29,7 @@ class Book:
     def domains_of(self, relation):
         return ()
 
-    def label(self, relation):
+    def noun(self, relation):
         return relation
 
 
