@@ -65,8 +65,9 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add the ways to ask about a fact."""
     from kis_plugin.probing.probes import BUILT_IN
+    from kis_plugin.probing.two_hop import TwoHopProbe
 
-    for kind in BUILT_IN:
+    for kind in (*BUILT_IN, TwoHopProbe()):
         register(kind)
 
 

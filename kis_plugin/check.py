@@ -20,6 +20,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.items import refuse_passages_without_object
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import load_material
+from kis_plugin.probing.general_text import documents
+from kis_plugin.probing.null import null_scores
+from kis_plugin.probing.probes import by_series
 from kis_plugin.probing.retention import questions_of
 from kis_plugin.sentences import render
 from kis_plugin.sources import source_for
@@ -69,6 +72,7 @@ class CheckReport:
         amount: The infusion amount, as ``{"frequency": 64.0}``.
         control: Facts kept back from infusion.
         probes: Questions asked at each evaluation, by series.
+        null: The share of them that is answered by knowing only how often each object is told.
         warnings: What one should know, one line each.
     """
 
@@ -84,6 +88,7 @@ class CheckReport:
     amount: Mapping[str, float]
     control: int
     probes: Mapping[str, int]
+    null: Mapping[str, float]
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -107,6 +112,8 @@ def check_config(path: Path) -> CheckReport:
         refuse_passages_without_object(config, material)
     notes = [str(warning.message) for warning in caught]
     questions = questions_of(config, material, notes)
+    if config.retention.text is not None:
+        next(documents(config.retention.text))
     knowledge, book = material.knowledge, material.book
     renderer: Renderer = chosen("renderers", config.infusion.rendering, f"{path} infusion.rendering")
     codes = coded(knowledge.facts)
@@ -125,6 +132,7 @@ def check_config(path: Path) -> CheckReport:
         amount=amount_of(config),
         control=len(material.control),
         probes=dict(Counter(question.series for question in questions)),
+        null=null_scores(by_series(questions)),
         warnings=tuple(note.removeprefix("warning: ") for note in notes),
     )
 

@@ -64,6 +64,9 @@ def _show_check(report: CheckReport) -> None:
     if report.told + report.control < report.facts or report.passages_told < report.passages:
         out.print(f"Selected: {report.told:,} facts, {report.passages_told:,} passages.")
     out.print(f"Probes at each evaluation: {probes}.")
+    if report.null:
+        null = ", ".join(f"{score:.3f} of {series}" for series, score in report.null.items())
+        out.print(f"Knowing only how often each object is told answers {null}.")
     if not report.relations:
         return
     relations = table("relation", "in words", "facts", "held out", "questions", "templates from", numbers=(2, 3, 4))

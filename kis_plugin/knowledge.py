@@ -44,10 +44,12 @@ class Templates:
     Attributes:
         statements: Two or more, three where possible. The first half may be trained on, the second never is.
         questions: Question and answer in one line, the object last: ``Where was {subject} born? {object}``.
+        reversed: Sentences that tell the object before the subject, never trained on.
     """
 
     statements: tuple[str, ...]
     questions: tuple[str, ...] = ()
+    reversed: tuple[str, ...] = ()
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -59,6 +61,15 @@ class Templates:
         """The statements that are only ever asked by: the second half."""
         return self.statements[-max(len(self.statements) // 2, 1) :]
 
+    @property
+    def asked_back(self) -> tuple[str, ...]:
+        """Sentences that tell the object and ask for the subject: held-out ones, else reversed, else trained ones."""
+        return _object_first(self.held_out) or self.reversed or _object_first(self.trained)
+
+
+def _object_first(sentences: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(text for text in sentences if text.index("{object}") < text.index("{subject}"))
+
 
 @dataclass(frozen=True)
 class Knowledge:
@@ -68,11 +79,13 @@ class Knowledge:
         facts: Triples, in file order: a tuple, or a ``kis_plugin.store.tables.FactTable`` where they are many.
         passages: Documents, in file order.
         templates: Templates that came with the facts (a BEAR-style folder has them), by relation.
+        domains: What relations are about, by relation, where it came with the facts.
     """
 
     facts: Sequence[Fact] = ()
     passages: Sequence[Passage] = ()
     templates: Mapping[str, Templates] = field(default_factory=dict)
+    domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of facts, passages included."""

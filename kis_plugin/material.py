@@ -24,7 +24,7 @@ from kis_plugin.store.columns import fingerprint
 from kis_plugin.store.tables import FactTable, Part, Table
 from kis_plugin.template_book import TemplateBook
 
-__all__ = ["Material", "load_material", "prepare_material"]
+__all__ = ["Material", "entries_at", "load_material", "prepare_material"]
 
 Stamps = tuple[tuple[str, int, int], ...]
 
@@ -64,12 +64,12 @@ class Material:
     @property
     def facts(self) -> Sequence[Fact]:
         """The facts that are infused."""
-        return _some(self.knowledge.facts, self.infused)
+        return entries_at(self.knowledge.facts, self.infused)
 
     @property
     def passages(self) -> Sequence[Passage]:
         """The passages that are infused."""
-        return _some(self.knowledge.passages, self.passages_told)
+        return entries_at(self.knowledge.passages, self.passages_told)
 
     @cached_property
     def relations(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def _selected(
     """Return which of ``rest``, indices into ``entries``, are selected."""
     if not len(rest):
         return rest
-    picked = np.asarray(select.select(_some(entries, rest), seed))
+    picked = np.asarray(select.select(entries_at(entries, rest), seed))
     whole = picked.ndim == 1 and (np.issubdtype(picked.dtype, np.integer) or not len(picked))
     if not whole or (
         len(picked) and (picked[0] < 0 or picked[-1] >= len(rest) or not (picked[1:] > picked[:-1]).all())
@@ -165,10 +165,10 @@ def _selected(
 
 
 @overload
-def _some(entries: Sequence[Fact], places: IntArray) -> Sequence[Fact]: ...
+def entries_at(entries: Sequence[Fact], places: IntArray) -> Sequence[Fact]: ...
 @overload
-def _some(entries: Sequence[Passage], places: IntArray) -> Sequence[Passage]: ...
-def _some(entries: Sequence[Any], places: IntArray) -> Sequence[Any]:
+def entries_at(entries: Sequence[Passage], places: IntArray) -> Sequence[Passage]: ...
+def entries_at(entries: Sequence[Any], places: IntArray) -> Sequence[Any]:
     """Return the entries at ``places``, made when asked for if the entries are."""
     return Part(entries, places) if isinstance(entries, Table) else [entries[place] for place in places.tolist()]
 

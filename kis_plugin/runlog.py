@@ -17,12 +17,14 @@ from typing import Any, ClassVar, Literal
 from kis_plugin.errors import KISError, Problem
 
 __all__ = [
-    "LOG_NAME", "SCHEMA", "EmptyLogError", "End", "Loss", "Record", "Retention", "Run", "RunLog", "RunLogWriter",
-    "read_run_log",
+    "GENERAL", "LOG_NAME", "SCHEMA", "EmptyLogError", "End", "Loss", "Record", "Retention", "Run", "RunLog",
+    "RunLogWriter", "read_run_log",
 ]  # fmt: skip
 
 LOG_NAME = "kis.jsonl"
 SCHEMA = 1
+GENERAL = "general"
+"""The split of loss that KIS measures itself, on ``retention.text``."""
 
 Extra = Mapping[str, Any]
 
@@ -73,6 +75,8 @@ class Retention:
     correct: int | None = None
     margin: float | None = None
     """Mean log-probability gap between the right option and the best wrong one, in nats."""
+    bits_per_byte: float | None = None
+    """Mean over the questions of the bits that a byte of the right option's text takes."""
     seconds: float | None = None
     """Wall time of the whole evaluation that this series was part of."""
     extra: Extra = field(default_factory=dict)
@@ -80,7 +84,10 @@ class Retention:
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Mean loss on general text, in nats per token."""
+    """Mean loss on general text, in nats per token.
+
+    ``split`` says whose text: the host's own, as ``eval`` or ``val``, or ``general`` for that of ``retention.text``.
+    """
 
     type: ClassVar[str] = "loss"
     step: int

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,7 +16,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Knowledge, Templates
 from kis_plugin.plugins import find
 from kis_plugin.template_file import GENERIC, TemplateFile, read_template_file
-from kis_plugin.template_text import RELATION, problems_of
+from kis_plugin.template_text import RELATION, normal, problems_of
 
 __all__ = ["BuiltInTemplates", "TemplateBook", "in_words"]
 
@@ -38,6 +38,8 @@ class _Layer:
     origin: str
     templates: Mapping[str, Templates]
     labels: Mapping[str, str] = field(default_factory=dict)
+    domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    nouns: Mapping[str, str] = field(default_factory=dict)
 
 
 class TemplateBook:
@@ -63,10 +65,10 @@ class TemplateBook:
             KISError: No such file or set, or templates that are wrong, all at once.
         """
         layers = [_selected(selection, where)] if selection is not None else []
-        if knowledge.templates:
-            layers.append(_checked(_Layer("knowledge", knowledge.templates)))
+        if knowledge.templates or knowledge.domains:
+            layers.append(_checked(_Layer("knowledge", knowledge.templates, domains=knowledge.domains)))
         built_in = _built_in()
-        layers.append(_Layer(BuiltInTemplates.name, built_in.templates, built_in.labels))
+        layers.append(_layer(BuiltInTemplates.name, built_in))
         book = cls(layers)
         problems: list[Problem] = []
         for relation in knowledge.relations:
@@ -81,20 +83,24 @@ class TemplateBook:
     def of(self, relation: str) -> Templates:
         """Return the templates of a relation, ``{relation}`` filled in.
 
+        Reversed sentences may be from a later layer than the statements, and never repeat one of them.
+
         Raises:
             KISError: A relation without templates whose name has braces in it.
         """
         layer, key = self._find(relation)
-        found = layer.templates[key]
-        if key != GENERIC:
-            return found
-        label = self.label(relation)
-        if "{" in label or "}" in label:
-            raise KISError(
-                Problem(f"relation {relation!r}", "braces in its name", "a name without", "Give it a label.")
-            )
-        filled = (tuple(text.replace(RELATION, label) for text in part) for part in (found.statements, found.questions))
-        return Templates(*filled)
+        found, label = layer.templates[key], self.label(relation)
+        wordless = "{" in label or "}" in label
+        if key == GENERIC:
+            if wordless:
+                raise KISError(
+                    Problem(f"relation {relation!r}", "braces in its name", "a name without", "Give it a label.")
+                )
+            parts = (found.statements, found.questions)
+            found = Templates(*(tuple(text.replace(RELATION, label) for text in part) for part in parts))
+        back = self._reversed(relation, "" if wordless else label)
+        told = {normal(text) for text in (*found.statements, *found.questions)}
+        return replace(found, reversed=tuple(text for text in back if normal(text) not in told))
 
     def origin(self, relation: str) -> str:
         """Return where the templates of a relation are from: a file, a template set, ``knowledge``, ``built_in``."""
@@ -105,11 +111,31 @@ class TemplateBook:
         """Return the relation in words."""
         return next((layer.labels[relation] for layer in self._layers if relation in layer.labels), in_words(relation))
 
+    def noun(self, relation: str) -> str:
+        """Return what the object is of the subject, in words: the label, where it can be said so."""
+        told = ({**layer.labels, **layer.nouns} for layer in self._layers)
+        return next((words[relation] for words in told if relation in words), in_words(relation))
+
+    def domains_of(self, relation: str) -> tuple[str, ...]:
+        """Return what a relation is about, by the first layer that tells; empty if none does."""
+        return next((layer.domains[relation] for layer in self._layers if relation in layer.domains), ())
+
     def fingerprint(self, relations: Iterable[str]) -> str:
-        """Return a SHA-256 over the templates of some relations, in hexadecimal; their order does not matter."""
+        """Return a SHA-256 over the templates of some relations, in hexadecimal; their order does not matter.
+
+        Statements and questions count. Reversed sentences do not: a run may resume that knew others, or none.
+        """
         used = {relation: self.of(relation) for relation in sorted(set(relations))}
         plain = {relation: [found.statements, found.questions] for relation, found in used.items()}
         return hashlib.sha256(json.dumps(plain, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
+
+    def _reversed(self, relation: str, label: str) -> tuple[str, ...]:
+        """Return reversed sentences of the first layer that has some, else generic ones if the label can be told."""
+        for key in (relation, GENERIC) if label else (relation,):
+            for layer in self._layers:
+                if key in layer.templates and layer.templates[key].reversed:
+                    return tuple(text.replace(RELATION, label) for text in layer.templates[key].reversed)
+        return ()
 
     def _find(self, relation: str) -> tuple[_Layer, str]:
         for key in (relation, GENERIC):
@@ -137,10 +163,15 @@ def _built_in() -> TemplateFile:
 def _selected(selection: str, where: str) -> _Layer:
     if selection.endswith((".yaml", ".yml")):
         read = read_template_file(Path(selection))
-        return _Layer(selection, read.templates, read.labels)
+        return _layer(selection, read)
     chosen: TemplateSet = find("templates", selection, where)
-    labels = _built_in().labels if isinstance(chosen, BuiltInTemplates) else {}
-    return _checked(_Layer(f"template set {chosen.name}", chosen.templates(), labels))
+    if isinstance(chosen, BuiltInTemplates):
+        return _layer(f"template set {chosen.name}", _built_in())
+    return _checked(_Layer(f"template set {chosen.name}", chosen.templates()))
+
+
+def _layer(origin: str, read: TemplateFile) -> _Layer:
+    return _Layer(origin, read.templates, read.labels, read.domains, read.nouns)
 
 
 def _checked(layer: _Layer) -> _Layer:

@@ -38,20 +38,22 @@ def problems_of(
     Args:
         templates: What is to be checked.
         where: What an error about all of them calls them.
-        places: What an error calls each of them, statements first; from ``where`` and its number by default.
+        places: What an error calls each of them, statements first, then questions, then reversed sentences; from
+            ``where`` and its number by default.
         generic: Whether ``{relation}`` may stand in them, as in those under ``*``.
     """
     problems = []
-    texts = (*templates.statements, *templates.questions)
-    names = [f"statements[{n}]" for n in range(len(templates.statements))]
-    names += [f"questions[{n}]" for n in range(len(templates.questions))]
+    parts = {"statements": templates.statements, "questions": templates.questions, "reversed": templates.reversed}
+    texts = [text for part in parts.values() for text in part]
+    names = [f"{kind}[{n}]" for kind, part in parts.items() for n in range(len(part))]
+    kinds = [kind for kind, part in parts.items() for _ in part]
     spots = [f"{where} {name}" for name in names] if places is None else places
     if len(templates.statements) < 2:
         found = f"{len(templates.statements)} statement{'' if len(templates.statements) == 1 else 's'}"
         problems.append(Problem(where, found, "two or more", "The first half is trained on, the rest held out."))
     first: dict[str, int] = {}
     for number, (text, spot) in enumerate(zip(texts, spots, strict=True)):
-        problems += _problems_of_one(text, spot, generic, question=number >= len(templates.statements))
+        problems += _problems_of_one(text, spot, generic, kinds[number])
         other = first.setdefault(normal(text), number)
         if other != number:  # by number: several may stand in one line
             hint = "Case and punctuation do not count: held-out templates must be new to the model."
@@ -60,8 +62,9 @@ def problems_of(
     return problems
 
 
-def _problems_of_one(text: str, where: str, generic: bool, question: bool) -> list[Problem]:
+def _problems_of_one(text: str, where: str, generic: bool, kind: str) -> list[Problem]:
     problems = []
+    whole = all(text.count(place) == 1 for place in PLACES)
     for place in PLACES:
         if text.count(place) != 1:
             problems.append(Problem(where, f"{place} {text.count(place)} times in {text!r}", "it exactly once"))
@@ -74,6 +77,8 @@ def _problems_of_one(text: str, where: str, generic: bool, question: bool) -> li
         problems.append(Problem(where, f"other braces in {text!r}", f"no braces but {allowed}", only))
     if not is_one_line(text):
         problems.append(Problem(where, repr(text), ONE_LINE))
-    if question and text.count("{object}") == 1 and not text.endswith("{object}"):
+    if kind == "questions" and text.count("{object}") == 1 and not text.endswith("{object}"):
         problems.append(Problem(where, repr(text), "a question with its answer {object} at the end"))
+    if kind == "reversed" and whole and text.index("{object}") > text.index("{subject}"):
+        problems.append(Problem(where, repr(text), "a sentence with {object} before {subject}"))
     return problems

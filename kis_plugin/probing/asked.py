@@ -36,10 +36,12 @@ class Asked:
         batch_tokens: int | None = None,
     ) -> None:
         prepared = prepare(questions, tokenizer)
-        long = {question.fact for question, length in zip(questions, prepared.lengths, strict=True) if length > block}
+        lengths = zip(questions, prepared.lengths, strict=True)
+        long = {(question.source, question.fact) for question, length in lengths if length > block}
         if long:
-            mates = {fact for question in questions if long & set(question.mates) for fact in question.mates} | long
-            questions = [question for question in questions if question.fact not in mates]
+            told = [{(question.source, fact) for fact in question.mates} for question in questions]
+            mates = long.union(*(facts for facts in told if long & facts))
+            questions = [question for question in questions if (question.source, question.fact) not in mates]
             notes.append(
                 f"warning: {len(mates)} facts are not asked: sentences of their option sets are longer than a row"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,12 +12,16 @@ from kis_plugin.codes import MANY, coded, sample
 from kis_plugin.config import Config
 from kis_plugin.contracts import ProbeKind
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.material import Material
+from kis_plugin.knowledge import Fact
+from kis_plugin.material import Material, entries_at
 from kis_plugin.periods import Periods
 from kis_plugin.plugins import find
+from kis_plugin.probing.background import BACKGROUND, Background, load_background
+from kis_plugin.probing.null import Counts, above_chance, object_counts, right_counts, subject_counts, with_null
 from kis_plugin.probing.options import OptionSet, OptionSets, option_sets
-from kis_plugin.probing.probes import Question, QuestionMaker, passage_facts, passage_templates
+from kis_plugin.probing.probes import Question, QuestionMaker, by_series, passage_facts, passage_templates
 from kis_plugin.probing.replaced import replaced
+from kis_plugin.probing.two_hop import TWO_HOP
 from kis_plugin.seeded import IntArray, mix, permutation
 
 __all__ = ["CONTROL", "HELD_OUT", "KNOWN", "REPLACED", "SEEN", "Asker"]
@@ -51,8 +56,73 @@ class Asker:
         """Which facts hold when."""
         return Periods(self.material.changing)
 
+    @cached_property
+    def background(self) -> Background | None:
+        """What the base data teaches, if the configuration names it."""
+        return load_background(self.config, self.material)
+
+    def facts_of(self, series: str) -> Sequence[Fact]:
+        """Return the facts that the questions of a series are about: ``Question.fact`` is an index into them."""
+        background = self.background if series == BACKGROUND else None
+        return self.material.knowledge.facts if background is None else background.facts
+
     def questions(self, at: float, notes: list[str]) -> list[Question]:
-        """Make the questions of all series.
+        """Make the questions of all series, each with what it is about and what the null scores on it.
+
+        Args:
+            at: The point of the run, as a fraction.
+            notes: Takes what the user should know of, one line each.
+
+        Returns:
+            The questions; no fact is in two option sets of one series.
+
+        Raises:
+            KISError: Anything wrong with what is to be asked.
+        """
+        asked = by_series([*self._of_run(at, notes), *self._of_background(notes)])
+        described = {series: self._described(series, some) for series, some in asked.items()}
+        notes += above_chance(described)
+        return [question for some in described.values() for question in some]
+
+    def _described(self, series: str, questions: Sequence[Question]) -> list[Question]:
+        """Fill in domains and null. Questions about no fact are known by how often each answer is right among them."""
+        facts, background = self.facts_of(series), self.background if series == BACKGROUND else None
+        book = self.material.book if background is None else background.book
+        own = right_counts([question for question in questions if question.fact >= len(facts)])
+        told = self._told_counts if background is None else {"object": self._background_counts}
+        return [
+            replace(
+                with_null(question, facts, told[question.asks] if question.fact < len(facts) else own),
+                domains=question.domains or book.domains_of(question.relation),
+            )
+            for question in questions
+        ]
+
+    @cached_property
+    def _told_counts(self) -> Mapping[str, Counts]:
+        """How often each object, and each subject, is told; of very many facts, in a sample of them."""
+        some = self.told[sample(len(self.told), MANY, self.config.seed, 11)]
+        facts = entries_at(self.material.knowledge.facts, some)
+        return {"object": object_counts(facts), "subject": subject_counts(facts)}
+
+    @cached_property
+    def _background_counts(self) -> Counts:
+        facts = self.background.facts if self.background else ()
+        return object_counts(entries_at(facts, sample(len(facts), MANY, self.config.seed, 11)))
+
+    def _of_background(self, notes: list[str]) -> Sequence[Question]:
+        """Ask what the base data teaches, the same in the whole run."""
+        if self.background is None:
+            return ()
+        if self.background.infused:
+            notes.append(f"{self.background.infused} background facts are left out: they are infused too")
+        notes += _left_out(BACKGROUND, self.background.sets)
+        if not self.background.questions:
+            notes.append("warning: no set of background facts can be asked")
+        return self.background.questions
+
+    def _of_run(self, at: float, notes: list[str]) -> list[Question]:
+        """Make the questions about what the run infuses and keeps back.
 
         Args:
             at: The point of the run, as a fraction.
@@ -82,20 +152,39 @@ class Asker:
         if len(self.told) and not infused.sets:
             self._refuse_none(infused, f"{where}.options", at, notes)
         notes += _left_out("infused", infused) + _left_out("control", control) + _left_out("known", known)
+        first = next(kind for kind in kinds if kind.name != TWO_HOP)  # which takes no sets
         series = [(kind, kind.name, infused) for kind in kinds]
         questions: list[Question] = []
-        for kind, name, sets in [*series, (kinds[0], CONTROL, control), (kinds[0], KNOWN, known)]:
-            questions += self._of_series(kind, name, sets, notes)
-        pairs = self._replaced(at)
-        maker = QuestionMaker(self.material.knowledge.facts, pairs.sets, self.material.book.of, seed)
-        for question in maker.ask(REPLACED, lambda templates: templates.held_out):
+        for kind, name, sets in [*series, (first, CONTROL, control), (first, KNOWN, known)]:
+            questions += self._of_series(kind, name, sets, at, notes)
+        for question in self._maker(self._replaced(at), at).ask(REPLACED, lambda templates: templates.held_out):
             if question.answer == 0:  # the other way round nobody asks
                 questions.append(question)
         return questions
 
-    def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, notes: list[str]) -> list[Question]:
-        maker = QuestionMaker(self.material.knowledge.facts, sets.sets, self.material.book.of, self.config.seed)
-        asked = [replace(question, series=series) for question in kind.questions(maker)]
+    def _maker(self, sets: OptionSets, at: float) -> QuestionMaker:
+        facts, told, holding, probes = self.material.knowledge.facts, self.told, None, self.config.retention.probes
+        if self.material.changing is not None:
+            told = self.periods.holding(told, at)
+            holding = self.periods.holding(np.arange(len(facts)), at)
+        return QuestionMaker(
+            facts, sets.sets, self.material.book.of, self.config.seed, told, holding, self._noun, probes.options,
+            probes.facts,
+        )  # fmt: skip
+
+    def _noun(self, relation: str) -> str:
+        return self.material.book.noun(relation)
+
+    def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, at: float, notes: list[str]) -> list[Question]:
+        asked = [replace(question, series=series) for question in kind.questions(self._maker(sets, at))]
+        if kind.name == TWO_HOP:
+            if not asked:
+                options = self.config.retention.probes.options
+                notes.append(
+                    f"warning: series {series}: nothing is asked: no {options} chains of told facts, of the same two "
+                    "relations, lead to distinct objects that no single fact tells"
+                )
+            return asked
         possible = sum(len(chosen.facts) for chosen in sets.sets)
         if len(asked) < possible:
             notes.append(

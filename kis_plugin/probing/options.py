@@ -8,7 +8,7 @@ exactly one of the ``k`` facts. What lies above ``1 / k`` is knowledge of subjec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from kis_plugin.codes import MANY, Codes, coded, sample
 from kis_plugin.knowledge import Fact
 from kis_plugin.seeded import IntArray, mix, permutation
 
-__all__ = ["OptionSet", "OptionSets", "groups_of", "option_sets"]
+__all__ = ["OptionSet", "OptionSets", "deal_groups", "evenly", "groups_of", "option_sets"]
 
 _DEALS = 16  # sets in which an object is true for two subjects are dealt anew, so often at most
 _SWAPS = 4  # of each place of a group with another group's
@@ -77,12 +77,19 @@ def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int
     groups, left_out = groups_of(codes.at(places), np.searchsorted(places, among), options, seed)
     relation_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     dealt = np.concatenate(groups)  # (sets, k)
-    wanted = min(limit // options, len(dealt))
-    # Evenly spaced picks from sets in order of relation: each relation gets its part, give or take one set.
-    first = mix(seed, len(dealt)) % max(len(dealt), 1)
-    picks = np.sort((np.arange(wanted) * len(dealt) // max(wanted, 1) + first) % max(len(dealt), 1))
+    picks = evenly(len(dealt), limit // options, seed)
     sets = zip(relation_of[picks].tolist(), places[dealt[picks]].tolist(), strict=True)
     return OptionSets(tuple(OptionSet(codes.relations[number], tuple(group)) for number, group in sets), left_out)
+
+
+def evenly(count: int, wanted: int, seed: int) -> IntArray:
+    """Return at most ``wanted`` of ``range(count)``, sorted, evenly spaced from a seeded first on.
+
+    Of sets in the order of their relations, each relation gets its part, give or take one set.
+    """
+    wanted = min(wanted, count)
+    first = mix(seed, count) % max(count, 1)
+    return np.sort((np.arange(wanted) * count // max(wanted, 1) + first) % max(count, 1))
 
 
 def groups_of(codes: Codes, among: IntArray, options: int, seed: int) -> tuple[list[IntArray], dict[str, str]]:
@@ -118,13 +125,37 @@ def _split(indices: IntArray, keys: IntArray, count: int) -> list[IntArray]:
 
 
 def _groups(codes: Codes, pool: IntArray, true: IntArray, options: int, seed: int) -> IntArray:
-    """Deal until nothing is left that fits: (groups, options)."""
+    def ambiguous(dealt: IntArray) -> npt.NDArray[np.bool_]:
+        return _ambiguous(codes.subject[dealt], codes.object[dealt], true, codes.names)
+
+    return deal_groups(codes.object, pool, options, seed, ambiguous)
+
+
+def deal_groups(
+    objects: IntArray,
+    pool: IntArray,
+    options: int,
+    seed: int,
+    ambiguous: Callable[[IntArray], npt.NDArray[np.bool_]],
+) -> IntArray:
+    """Deal what has objects into groups of distinct ones, until nothing is left that fits.
+
+    Args:
+        objects: The object of each thing.
+        pool: Indices of the things to deal, of ``options`` distinct objects or more.
+        options: Things of a group.
+        seed: Of the deals.
+        ambiguous: Returns which of some groups, (groups, options) of indices, may not be: (groups,).
+
+    Returns:
+        Indices, (groups, options).
+    """
     found: list[IntArray] = []
     for attempt in range(_DEALS):
-        dealt = pool[_deal(codes.object[pool], options, seed, attempt)]
+        dealt = pool[_deal(objects[pool], options, seed, attempt)]
         if not len(dealt):
             break
-        fair = dealt[~_ambiguous(codes.subject[dealt], codes.object[dealt], true, codes.names)]
+        fair = dealt[~ambiguous(dealt)]
         found.append(fair)
         pool = np.setdiff1d(pool, fair)
     return np.concatenate(found)

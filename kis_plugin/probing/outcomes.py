@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,14 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from kis_plugin import runlog
+from kis_plugin.probing.null import ceiling_of
 from kis_plugin.probing.probes import Question
-from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray
 
-__all__ = ["Outcomes", "rows_of_series", "series_records"]
+__all__ = ["LEAST", "Outcomes", "parts_of", "record_of", "rows_of_series", "series_records"]
+
+LEAST = 4
+"""A relation or domain of fewer questions in a series gets no record of its own."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,24 +56,61 @@ def rows_of_series(questions: Sequence[Question]) -> dict[str, IntArray]:
     return {name: np.array(places, dtype=np.int64) for name, places in rows.items()}
 
 
-def series_records(run: TrainingRun, step: int, outcomes: Outcomes) -> list[runlog.Retention]:
-    """Return a record of each series."""
-    return [_record(run, step, name, outcomes, rows) for name, rows in outcomes.series.items()]
+def series_records(step: int, tokens: int, outcomes: Outcomes, by: Sequence[str] = ()) -> list[runlog.Retention]:
+    """Return a record of each series, after ``step`` optimizer steps and ``tokens`` training tokens.
+
+    Args:
+        step: For the records.
+        tokens: For the records.
+        outcomes: What was asked and answered.
+        by: What to break series down by: ``relation``, ``domain``. The records of parts follow those of all series.
+    """
+    whole = [record_of(step, tokens, name, outcomes, rows) for name, rows in outcomes.series.items()]
+    return whole + [record_of(step, tokens, name, outcomes, rows) for name, rows in parts_of(outcomes, by)]
 
 
-def _record(run: TrainingRun, step: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:
+def parts_of(outcomes: Outcomes, by: Sequence[str]) -> Iterator[tuple[str, IntArray]]:
+    """Yield the parts of each series, as ``held_out/relation/P19``, with their rows.
+
+    A part of fewer than ``LEAST`` questions is left out, and one that is all of its series.
+    """
+    for series, rows in outcomes.series.items():
+        for key in by:
+            parts: dict[str, list[int]] = {}
+            for row in rows.tolist():
+                for name in _KEYS[key](outcomes.questions[row]):
+                    parts.setdefault(name, []).append(row)
+            for name in sorted(parts):
+                if LEAST <= len(parts[name]) < len(rows):
+                    yield f"{series}/{key}/{name}", np.array(parts[name], dtype=np.int64)
+
+
+_KEYS: dict[str, Callable[[Question], tuple[str, ...]]] = {
+    "relation": lambda question: (question.relation,) if question.relation else (),
+    "domain": lambda question: question.domains,
+}
+
+
+def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:
+    """Return the record of some questions, ``rows``, as those of a series."""
     correct = int(outcomes.correct[rows].sum())
     low, high = binomtest(correct, len(rows)).proportion_ci(0.95, method="wilson")
+    asked = [outcomes.questions[row] for row in rows.tolist()]
+    extra = {"chance": float(outcomes.chance[rows].mean()), "low": float(low), "high": float(high)}
+    floor = _mean(np.array([question.null for question in asked]))
+    extra |= {} if floor is None else {"floor": floor}
+    extra["ceiling"] = float(np.mean([ceiling_of(question) for question in asked]))
     return runlog.Retention(
         step=step,
-        tokens=run.tokens_at(step),
+        tokens=tokens,
         probe=series,
         accuracy=correct / len(rows),
         n=len(rows),
         correct=correct,
         margin=_mean(outcomes.margin[rows]),
+        bits_per_byte=_mean(outcomes.bits_per_byte[rows]),
         seconds=outcomes.seconds,
-        extra={"chance": float(outcomes.chance[rows].mean()), "low": float(low), "high": float(high)},
+        extra=extra,
     )
 
 

@@ -17,12 +17,14 @@ from kis_plugin.material import Material, load_material
 from kis_plugin.probing.asker import CONTROL, SEEN, Asker
 from kis_plugin.probing.budget import LEAST, Budget, stratified
 from kis_plugin.probing.known import keep_known
+from kis_plugin.probing.null import null_scores
 from kis_plugin.probing.outcomes import rows_of_series, series_records
-from kis_plugin.probing.probes import Question
+from kis_plugin.probing.probes import Question, by_series
 from kis_plugin.run import TrainingRun
 
 if TYPE_CHECKING:  # it imports torch
     from kis_plugin.probing.asked import Asked
+    from kis_plugin.probing.general import GeneralText
 
 __all__ = ["CONTROL", "LEAK", "SEEN", "Retention", "evaluation_steps", "questions_of"]
 
@@ -41,6 +43,7 @@ class Retention:
         self._asked: Asked | None = None
         self._part: Asked | None = None  # what the budget leaves of it
         self._budget: Budget | None = None
+        self._general: GeneralText | None = None
         self._asker: Asker | None = None
         self._phase = -1
         self._known: npt.NDArray[np.bool_] | None = None  # (infused facts,)
@@ -60,6 +63,7 @@ class Retention:
         known = material.infused[:0] if self._known is None else material.infused[self._known]
         self._asker = Asker(run.config, material, told, known)
         self._prepare(run, run.start_step)
+        self._general = _general_text(run)
         if probes := self._probes():
             counts = ", ".join(f"{count} {name}" for name, count in probes.items())
             options = run.config.retention.probes.options
@@ -70,8 +74,9 @@ class Retention:
 
     @hookimpl
     def kis_run_record(self, run: TrainingRun) -> Mapping[str, Any]:
-        """Say how many options a probe has and how many probes each series, at the beginning."""
-        return {"options": run.config.retention.probes.options, "probes": self._probes()}
+        """Say how many options a probe has, how many probes each series, and what the null scores on it."""
+        null = null_scores(by_series(self._asked.questions if self._asked else ()))
+        return {"options": run.config.retention.probes.options, "probes": self._probes(), "null": null}
 
     @hookimpl
     def kis_metrics(self, run: TrainingRun, records: Sequence[runlog.Record]) -> None:
@@ -81,16 +86,18 @@ class Retention:
 
     @hookimpl
     def kis_step_end(self, run: TrainingRun, step: int) -> None:
-        """Evaluate every series where an evaluation is due."""
+        """Evaluate every series, and general loss, where an evaluation is due."""
         if step not in self._steps:
             return
         self._prepare(run, step)
         if self._asked is None:
+            if loss := self._general_loss(run, step):
+                run.publish(loss)
             return
         asked = self._affordable(self._asked, run)
         outcomes = asked.answer(run.model, run.ranks)
-        records = series_records(run, step, outcomes)
-        run.publish(records)
+        records = series_records(step, run.tokens_at(step), outcomes, run.config.retention.by)
+        run.publish([*records, *self._general_loss(run, step)])
         run.tell_outcomes(step, outcomes)
         self._tell(run, asked.remarks)
         if step == run.steps:
@@ -104,6 +111,14 @@ class Retention:
     def kis_state(self) -> Mapping[str, Any]:
         """Keep what was spent: a resumed run asks no more than the unbroken one."""
         return {"evaluation": self._budget.state()} if self._budget else {}
+
+    def _general_loss(self, run: TrainingRun, step: int) -> list[runlog.Record]:
+        if self._general is None:
+            return []
+        loss = self._general.loss(run, step)
+        if loss is None:
+            self._tell(run, [f"warning: general loss is no number at step {step}"])
+        return [] if loss is None else [loss]
 
     def _affordable(self, whole: Asked, run: TrainingRun) -> Asked:
         """Return the part of the questions that may be asked now."""
@@ -184,6 +199,16 @@ def questions_of(config: Config, material: Material, notes: list[str]) -> list[Q
         KISError: No set of facts can be asked, or an unknown probe kind.
     """
     return Asker(config, material, material.infused, np.empty(0, dtype=np.int64)).questions(0.0, notes)
+
+
+def _general_text(run: TrainingRun) -> GeneralText | None:
+    """Return the text whose loss is measured, if the configuration names one."""
+    wanted = run.config.retention
+    if wanted.text is None:
+        return None
+    from kis_plugin.probing.general import GeneralText
+
+    return GeneralText(wanted.text, run.tokenizer, run.block, wanted.batch_tokens)
 
 
 def _too_dear(run: TrainingRun) -> str:

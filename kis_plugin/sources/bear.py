@@ -18,6 +18,7 @@ from kis_plugin.template_text import distinct, problems_of
 __all__ = ["BearSource"]
 
 METADATA = "metadata_relations.json"
+DOMAINS = "relation_info.json"  # beside the published folders
 
 
 class BearSource:
@@ -39,22 +40,24 @@ class BearSource:
             KISError: Everything wrong with the folder, each with file and line.
         """
         templates: dict[str, Templates] = {}
+        domains: dict[str, tuple[str, ...]] = {}
         facts = once_each(
-            lambda problems: _all_facts(path, templates, problems),
+            lambda problems: _all_facts(path, templates, domains, problems),
             FACT_RULES,
             Problems(path),
             lambda place: (f"{place[0]}:{place[1]}", f"in line {place[1]}"),
             ("no facts", "a file <relation>.jsonl with facts"),
         )
-        return Knowledge(facts=tuple(facts), templates=templates)
+        return Knowledge(facts=tuple(facts), templates=templates, domains=domains)
 
 
 def _all_facts(
-    path: Path, templates: dict[str, Templates], problems: Problems
+    path: Path, templates: dict[str, Templates], domains: dict[str, tuple[str, ...]], problems: Problems
 ) -> Iterator[tuple[tuple[Path, int], Fact]]:
-    """Yield the facts of all relations with their files and lines; ``templates`` gets those of the folder."""
-    metadata = _metadata(path / METADATA, problems)
+    """Yield the facts of all relations with their files and lines; ``templates`` and ``domains`` get the folder's."""
+    metadata = _json_object(path / METADATA, problems)
     templates |= {relation: _templates(path, relation, entry, problems) for relation, entry in metadata.items()}
+    domains |= _domains(path, problems)
     for file in sorted(path.glob("*.jsonl")):
         if file.stem in templates:
             yield from _facts(file, problems)
@@ -62,7 +65,20 @@ def _all_facts(
             problems.add(str(file), "facts of an unknown relation", f"one in {METADATA}", nearest(file.stem, metadata))
 
 
-def _metadata(path: Path, problems: Problems) -> dict[str, Any]:
+def _domains(folder: Path, problems: Problems) -> dict[str, tuple[str, ...]]:
+    """Return the domains of relations, by the file in or beside the folder; empty if there is none."""
+    path = next((place / DOMAINS for place in (folder, folder.resolve().parent) if (place / DOMAINS).is_file()), None)
+    domains = {}
+    for relation, entry in (_json_object(path, problems) if path else {}).items():
+        listed = entry.get("domains", []) if isinstance(entry, dict) else None
+        if isinstance(listed, list) and all(isinstance(name, str) and name.strip() for name in listed):
+            domains[relation] = tuple(dict.fromkeys(name.strip() for name in listed))
+        else:
+            problems.add(f"{path} {relation}", quoted(listed), '"domains", a list of names')
+    return domains
+
+
+def _json_object(path: Path, problems: Problems) -> dict[str, Any]:
     before = len(problems)
     text = "".join(line for _, line in lines(path, problems))
     if len(problems) > before:

@@ -63,7 +63,24 @@ def test_check_gives_the_same_as_json():
     assert "Land 0" in relation["trained"]
     assert relation["trained"] != relation["held_out"]
     assert sum(report["probes"].values()) > 0
+    assert report["null"] == dict.fromkeys(report["probes"], 0.0)  # each capital is told once: ties are wrong
     assert relation["held_out_statements"] == len(BuiltInTemplates().templates()["P36"].held_out)
+
+
+def test_check_tells_what_the_null_scores_and_reads_background_and_text():
+    lines = "".join(f"Person {n},P19,Town {min(n % 6, 4)}\n" for n in range(60))
+    Path("base.csv").write_text("subject,relation,object\n" + lines)
+    Path("text.txt").write_text("Held out.")
+    keys = "retention: {control: 8, background: base.csv, text: text.txt}\n"
+    Path("kis.yaml").write_text("knowledge: facts.csv\n" + keys)
+    outcome = kis("check", "kis.yaml")
+    assert outcome.exit_code == 0, outcome.stderr
+    told = " ".join(outcome.stdout.split())
+    assert "Knowing only how often each object is told answers 0.000 of held_out" in told
+    assert 0 < json.loads(kis("check", "kis.yaml", "--json").stdout)["null"]["background"] <= 0.25
+    Path("text.txt").write_text("")
+    refused = kis("check", "kis.yaml")
+    assert (refused.exit_code, "an empty document" in refused.stderr) == (2, True)
 
 
 def test_check_words_facts_as_the_rendering_does():

@@ -54,6 +54,22 @@ def test_facts_without_entity_ids_are_named_by_their_line(folder):
     assert read_knowledge(folder).facts[0].id == "P36:1"
 
 
+@pytest.mark.parametrize("place", ["bear", "."])
+def test_domains_come_from_the_file_in_or_beside_the_folder(folder, place):
+    assert read_knowledge(folder).domains == {}
+    info = {"P36": {"domains": ["Geographic", "Political"]}, "P50": {"domains": ["Arts"]}, "P9": {}}
+    Path(place, "relation_info.json").write_text(json.dumps(info))
+    assert read_knowledge(folder).domains == {"P36": ("Geographic", "Political"), "P50": ("Arts",), "P9": ()}
+
+
+def test_domains_that_are_none_are_said(folder):
+    (folder / "relation_info.json").write_text(json.dumps({"P36": {"domains": "Arts"}, "P50": 7}))
+    assert problems(folder) == [
+        "bear/relation_info.json P36: found 'Arts', expected \"domains\", a list of names",
+        'bear/relation_info.json P50: found null, expected "domains", a list of names',
+    ]
+
+
 def test_a_template_given_twice_is_kept_once(folder):
     metadata(folder, {"P36": ["The capital of [X] is [Y].", "[X]: [Y]", "The capital of [X] is [Y]"]})
     statements = read_knowledge(folder).templates["P36"].statements
@@ -135,5 +151,7 @@ def test_any_json_gives_facts_or_a_kis_error(folder, relations, records):
 def test_the_published_data_sets_are_read_whole(name, count, relations):
     """Counts of arXiv 2404.04113; BEAR-big lists one relation (P414) without facts and one entity without a label."""
     knowledge = read_knowledge(SHARED / name)
+    assert knowledge.domains["P6"] == ("Political", "Biographical", "Historical")
+    assert knowledge.relations.keys() <= knowledge.domains.keys()
     assert (len(knowledge.facts), len(knowledge.templates)) == (count, relations)
     assert len({fact.id for fact in knowledge.facts}) == count

@@ -55,7 +55,7 @@ def test_the_users_file_goes_before_what_came_with_the_facts_and_that_before_the
         "mine.yaml", "knowledge", "built_in", "built_in, generic",
     ]  # fmt: skip
     assert all_three.of("P36").statements[0] == "{subject} has its seat in {object}."
-    assert all_three.of("P17") == CAME
+    assert all_three.of("P17").statements == CAME.statements
 
 
 def test_a_template_set_is_selected_by_name():
@@ -73,6 +73,52 @@ def test_the_built_in_templates_have_three_statements_or_more():
         assert len(templates.statements) >= 3, relation
 
 
+def test_reversed_sentences_come_from_the_first_that_has_some_and_repeat_no_statement():
+    assert book().of("P36").asked_back == ("{object} is the capital of {subject}.",)
+    assert book().of("birthPlace").asked_back == ("{object} is the birth place of {subject}.",)
+    # Statements that are trained on are the last resort: what came with the facts is asked back by a built-in sentence.
+    assert book(templates={"P36": CAME}).of("P36").asked_back == ("{object} is the capital of {subject}.",)
+    told = Templates(("{object} is the capital of {subject}", "{subject} looks to {object}."))
+    assert book(templates={"P36": told}).of("P36").asked_back == told.trained
+    held_out = Templates(("{subject} looks to {object}.", "{object} governs {subject}."))
+    assert book(templates={"P36": held_out}).of("P36").asked_back == held_out.held_out
+    own = MINE.replace("P9999:", '  reversed: ["{object} is the seat of {subject}."]\nP9999:')
+    assert book(mine(own)).of("P36").asked_back == ("{object} is the seat of {subject}.",)
+
+
+def test_what_an_object_is_of_its_subject_is_told_by_a_noun_where_the_label_does_not():
+    assert [book().noun(name) for name in ("P36", "P421", "birthPlace")] == ["capital", "time zone", "birth place"]
+    assert book("built_in").noun("P421") == "time zone"
+    own = book(mine("P421: {label: clock}\nP36: {noun: seat}"))
+    assert [own.noun(name) for name in ("P36", "P421")] == ["seat", "clock"]
+    assert own.label("P36") == "capital"
+    assert problems("P36: {noun: '{x}'}") == ["mine.yaml:1 P36.noun: found '{x}', expected words without braces"]
+
+
+def test_reversed_sentences_are_no_part_of_the_fingerprint():
+    plain = book(mine()).fingerprint(["P36"])
+    own = MINE.replace("P9999:", '  reversed: ["{object} is the seat of {subject}."]\nP9999:')
+    assert book(mine(own)).fingerprint(["P36"]) == plain
+
+
+def test_what_is_wrong_with_reversed_sentences():
+    assert problems(
+        "P36:\n"
+        '  statements: ["{object} governs {subject}.", "{subject} looks to {object}."]\n'
+        "  reversed:\n"
+        '    - "{subject} looks up to {object}."\n'
+        '    - "{object} GOVERNS {subject}"\n'
+        '    - "{object} governs"\n'
+        "P37: {label: x, reversed: ['{object} is spoken in {subject}']}\n"
+    ) == [
+        "mine.yaml:4 P36: found '{subject} looks up to {object}.', expected a sentence with {object} before {subject}",
+        "mine.yaml:5 P36: found '{object} GOVERNS {subject}' again, expected another sentence than at mine.yaml:2 P36. "
+        "Case and punctuation do not count: held-out templates must be new to the model.",
+        "mine.yaml:6 P36: found {subject} 0 times in '{object} governs', expected it exactly once",
+        "mine.yaml:7 P37: found 0 statements, expected two or more. The first half is trained on, the rest held out.",
+    ]
+
+
 def test_generic_templates_tell_the_relation_in_words():
     generic = BuiltInTemplates().templates()["*"].statements[0]
     assert book().of("birthPlace").statements[0] == generic.replace("{relation}", "birth place")
@@ -82,7 +128,7 @@ def test_generic_templates_tell_the_relation_in_words():
 def test_a_generic_template_of_the_users_own_serves_what_nothing_else_does():
     own = '"*": {statements: ["{subject}: {relation}: {object}", "{relation} of {subject}: {object}"]}'
     found = book(mine(own), {"P36": CAME})
-    assert found.of("P36") == CAME
+    assert found.of("P36").statements == CAME.statements
     assert found.of("birthPlace").statements == (
         "{subject}: birth place: {object}",
         "birth place of {subject}: {object}",
@@ -97,6 +143,31 @@ def test_a_generic_template_of_the_users_own_serves_what_nothing_else_does():
 )  # fmt: skip
 def test_names_in_words(name, words):
     assert in_words(name) == words
+
+
+def test_what_a_relation_is_about_is_the_users_word_before_the_facts_and_that_before_the_built_in():
+    text = "P36: {domain: Power}\nP9999: {domain: [Colours, Tastes, Colours], label: favourite colour}\n"
+    knowledge = Knowledge((CAPITAL,), domains={"P36": ("Geographic",), "P19": ("Biographical", "Political")})
+    found = TemplateBook.load(mine(text), knowledge)
+    domains = {name: found.domains_of(name) for name in ("P36", "P9999", "P19", "P50", "P31", "birthPlace")}
+    assert domains == {
+        "P36": ("Power",), "P9999": ("Colours", "Tastes"), "P19": ("Biographical", "Political"), "P50": ("Work",),
+        "P31": (), "birthPlace": (),
+    }  # fmt: skip
+    assert found.origin("P36") == "built_in"  # a domain alone gives no sentences
+
+
+def test_a_domain_changes_no_fingerprint():
+    domain = mine(MINE.replace("  label: seat", "  domain: Power\n  label: seat"))
+    assert book(domain).fingerprint(["P36", "P9999"]) == book(mine()).fingerprint(["P36", "P9999"])
+    with_domains = TemplateBook.load(None, Knowledge((CAPITAL,), domains={"P36": ("Power",)}))
+    assert with_domains.fingerprint(["P36"]) == book().fingerprint(["P36"])
+
+
+def test_a_domain_is_text_in_one_line():
+    first, second = problems("P1: {domain: 7}\nP2: {domain: [Place, {a: b}]}\n")
+    assert first == "mine.yaml:1 P1.domain: found 7, expected text in one line, without control characters"
+    assert second.startswith("mine.yaml:2 P2.domain: found {'a': 'b'}, expected text in one line")
 
 
 def test_every_problem_of_a_file_is_said_at_once_with_its_line():
@@ -124,7 +195,8 @@ def test_every_problem_of_a_file_is_said_at_once_with_its_line():
         "Case and punctuation do not count: held-out templates must be new to the model.",
         "mine.yaml:7 P2.statments: found an unknown key, expected a known one. Did you mean 'statements'?",
         "mine.yaml:9 P3: found 1 statement, expected two or more. The first half is trained on, the rest held out.",
-        "mine.yaml:11 P4: found no statements, expected a mapping with label, statements, questions",
+        "mine.yaml:11 P4: found no statements, expected a mapping with label, noun, domain, statements, "
+        "questions, reversed",
         "mine.yaml:13 P5: found other braces in 'The {relation} of {subject} is {object}', expected no braces but "
         "{subject}, {object}. Only templates under '*' may use {relation}.",
         "mine.yaml:13 P5: found {object} 2 times in '{object} {subject} {object}', expected it exactly once",

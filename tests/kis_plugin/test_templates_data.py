@@ -28,6 +28,11 @@ P3373 P4552 P6886 P7937 P7959
 
 def of(relation: str) -> list[str]:
     """All templates of one relation, statements first."""
+    return [*forward(relation), *TEMPLATES[relation]["reversed"]]
+
+
+def forward(relation: str) -> list[str]:
+    """Those that ask for the object."""
     return [*TEMPLATES[relation]["statements"], *TEMPLATES[relation]["questions"]]
 
 
@@ -46,6 +51,14 @@ def test_many_relations_are_covered_and_those_of_bear_among_them():
     assert sorted(set(BEAR_RELATIONS) - set(RELATIONS)) == []
 
 
+def test_relations_have_a_domain_of_one_word_but_those_that_may_be_about_anything():
+    without = {relation for relation in RELATIONS if "domain" not in TEMPLATES[relation]}
+    assert without == {"P31", "P138", "P279", "P361", "P527", "P571", "P828", "P1366", "P1542"}
+    domains = {TEMPLATES[relation]["domain"] for relation in set(RELATIONS) - without}
+    assert all(re.fullmatch(r"[A-Z][a-z]+", domain) for domain in domains)
+    assert len(domains) <= 15
+
+
 def test_no_relation_is_written_twice():
     # YAML would silently keep the last of two equal keys.
     lines = (REPOSITORY / "kis_plugin/data/templates.yaml").read_text(encoding="utf-8").splitlines()
@@ -55,9 +68,10 @@ def test_no_relation_is_written_twice():
 
 @pytest.mark.parametrize("relation", [*RELATIONS, "*"])
 class TestRelation:
-    def test_has_a_label_four_statements_and_two_questions(self, relation):
+    def test_has_a_label_four_statements_two_questions_and_a_reversed_sentence(self, relation):
         entry = TEMPLATES[relation]
-        assert set(entry) == {"label", "statements", "questions"}
+        assert set(entry) - {"domain", "noun"} == {"label", "statements", "questions", "reversed"}
+        assert len(entry["reversed"]) >= 1
         assert entry["label"]
         assert len(entry["statements"]) >= 4
         assert len(entry["questions"]) >= 2
@@ -66,9 +80,9 @@ class TestRelation:
     def test_each_placeholder_stands_once_and_the_object_last(self, relation):
         allowed = {"{subject}", "{object}"} | ({"{relation}"} if relation == "*" else set())
         for template in of(relation):
-            placeholders = re.findall(r"\{.*?\}", template)
-            assert sorted(placeholders) == sorted(allowed), template
-            assert placeholders[-1] == "{object}", template
+            assert sorted(re.findall(r"\{.*?\}", template)) == sorted(allowed), template
+        for template in forward(relation):
+            assert template.rindex("{") == template.index("{object}"), template
             assert re.search(r"[\w:,?] \{object\}", template), template
 
     def test_statements_end_in_a_full_stop_and_questions_in_their_answer(self, relation):
@@ -77,6 +91,12 @@ class TestRelation:
             assert "?" not in statement
         for question in TEMPLATES[relation]["questions"]:
             assert re.search(r"\? \{object\}\.?$", question), question
+
+    def test_a_reversed_sentence_tells_the_object_first_and_ends_in_the_subject(self, relation):
+        for sentence in TEMPLATES[relation]["reversed"]:
+            assert sentence.startswith("{object} "), sentence
+            assert sentence.endswith(" {subject}."), sentence
+            assert not re.search(r"\b(an?) \{subject\}", sentence), sentence
 
     def test_is_typed_cleanly(self, relation):
         for template in of(relation):
@@ -98,6 +118,16 @@ def test_a_template_names_one_relation_only():
     for relation in RELATIONS:
         for template in of(relation):
             assert owner.setdefault(without_articles(template), relation) == relation, template
+
+
+def test_what_asks_across_two_facts_reads_as_a_noun():
+    for relation in RELATIONS:
+        label = TEMPLATES[relation]["label"]
+        noun = TEMPLATES[relation].get("noun", label)
+        assert not re.search(r"\b(of|by|on|in|to|with|after|from)$|^(has|is|in|on|part of|located|member)\b", noun), (
+            noun
+        )
+        assert noun != label or "noun" not in TEMPLATES[relation]
 
 
 def test_labels_name_one_relation_only():

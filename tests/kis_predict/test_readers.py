@@ -25,6 +25,33 @@ def test_retention_of_a_run_log_is_its_last_held_out_record(write_log):
     assert run.infused_share() == pytest.approx(8 * 50 * 20 / 2e8)
 
 
+def test_parts_of_a_series_and_other_series_are_not_taken_for_retention(write_log):
+    part = {**held_out(10, 0.99), "n": 7, "floor": 0.2, "ceiling": 1.0, "bits_per_byte": 1.5}
+    names = ("held_out/relation/P19", "held_out/domain/Place", "background")
+    others = [{**part, "probe": probe} for probe in names]
+    (run,) = RunLogReader().read(write_log("a", {**held_out(10, 0.6), "bits_per_byte": 2.5}, *others, END))
+    assert (run.retention, run.n, run.warnings) == (0.6, 500, ())
+
+
+def loss(split, value):
+    return {"type": "loss", "step": 10, "tokens": 100, "split": split, "loss": value}
+
+
+@pytest.mark.parametrize(
+    ("records", "taken"),
+    [
+        ([], None),
+        ([loss("general", 2.5)], 2.5),
+        ([loss("general", 3.5), loss("general", 2.5)], 2.5),
+        ([loss("eval", 3.0), loss("general", 2.5)], 3.0),
+        ([loss("general", 2.5), loss("val", 3.0)], 3.0),
+    ],
+)
+def test_loss_is_the_hosts_own_and_that_of_the_held_out_text_where_it_measured_none(write_log, records, taken):
+    (run,) = RunLogReader().read(write_log("a", held_out(10, 0.6), *records, END))
+    assert run.loss == taken
+
+
 def test_a_run_without_an_end_is_unfinished(write_log):
     (run,) = RunLogReader().read(write_log("a", held_out(5, 0.3)))
     assert run.status == "unfinished"

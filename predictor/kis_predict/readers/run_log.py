@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.runlog import LOG_NAME, EmptyLogError, read_run_log
+from kis_plugin.runlog import GENERAL, LOG_NAME, EmptyLogError, Loss, read_run_log
 from kis_predict.bounds import impossible
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.foreign import LeftOut, last_measured
@@ -53,7 +53,7 @@ class RunLogReader:
             share=_share(run.share, run.infused_tokens, run.tokens),
             seed=run.seed,
             schedule_hash=run.schedule_hash,
-            loss=log.loss[-1].loss if log.loss else None,
+            loss=_loss(log.loss),
             warnings=log.warnings + stale,
         )
         problems = [
@@ -62,6 +62,13 @@ class RunLogReader:
         if problems:
             raise KISError(problems)
         return [observed]
+
+
+def _loss(records: Sequence[Loss]) -> float | None:
+    """Return the last loss that the host measured; where it measured none, that of ``retention.text``."""
+    own = [record for record in records if record.split == GENERAL]
+    last = ([record for record in records if record.split != GENERAL] or own)[-1:]
+    return last[0].loss if last else None
 
 
 def _share(share: float | None, infused_tokens: int | None, tokens: int) -> float | None:

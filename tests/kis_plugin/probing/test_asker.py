@@ -26,6 +26,12 @@ class Book:
     def of(self, relation):
         return TEMPLATES
 
+    def domains_of(self, relation):
+        return ()
+
+    def noun(self, relation):
+        return relation
+
 
 def moving(count, at=0.5, towns=12):
     """People who live in one town, and move to the next at ``at``; every third stays."""
@@ -40,8 +46,8 @@ def moving(count, at=0.5, towns=12):
     return tuple(facts)
 
 
-def asker(facts, told=None, control=NONE, known=NONE, limit=1000):
-    config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit)))
+def asker(facts, told=None, control=NONE, known=NONE, limit=1000, kinds=("held_out",)):
+    config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit, templates=kinds)))
     told = np.setdiff1d(np.arange(len(facts)), control) if told is None else told
     return Asker(config, Material(Knowledge(facts), Book(), told, control), told, known)
 
@@ -154,6 +160,39 @@ def test_limits_hold_for_each_series():
     questions = asker(moving(300), limit=40).questions(0.9, [])
     for series in ("held_out", "seen", "replaced"):
         assert len(of_series(questions, series)) == 40
+
+
+def test_the_object_that_holds_is_asked_back_for_its_subject():
+    facts = moving(60)
+    asked = of_series(asker(facts, kinds=("held_out", "reversed")).questions(0.8, []), "reversed")
+    assert len(asked) == 60
+    for question in asked:
+        fact = facts[question.fact]
+        assert fact.until == 1
+        assert question.prefix.startswith(fact.object)
+        assert question.options[question.answer] == f"{fact.subject}."
+    assert len({question.options for question in asked}) == 15
+
+
+def test_two_hops_follow_what_holds():
+    facts = (*moving(60), *(Fact(f"Town{number}", "mayor", f"Mayor{number}") for number in range(12)))
+    asking = asker(facts, kinds=("two_hop", "held_out"))
+    for at, moved in ((0.2, 0), (0.9, 1)):
+        asked = of_series(asking.questions(at, []), "two_hop")
+        assert len(asked) == 60
+        for question in asked:
+            person = int(question.prefix.removeprefix("The mayor of the home of Person").removesuffix(" is "))
+            mayor = (person + moved * (person % 3 > 0)) % 12
+            assert question.options[question.answer] == f"Mayor{mayor}."
+
+
+def test_where_nothing_chains_a_note_says_so_and_controls_are_asked_all_the_same():
+    facts, notes = moving(90), []
+    control = np.array([index for index, fact in enumerate(facts) if int(fact.id.strip("ab")) < 24])
+    questions = asker(facts, control=control, kinds=("two_hop", "held_out")).questions(0.2, notes)
+    assert {question.series for question in questions} == {"held_out", "seen", "control"}
+    (note,) = [note for note in notes if "two_hop" in note]
+    assert note.startswith("warning: series two_hop: nothing is asked: no 4 chains of told facts")
 
 
 TENTHS = st.integers(0, 10).map(lambda tenth: tenth / 10)

@@ -27,6 +27,9 @@ class Book:
     def of(self, relation):
         return TEMPLATES
 
+    def domains_of(self, relation):
+        return ()
+
 
 def material_of(facts=FACTS):
     return Material(Knowledge(facts), Book(), np.arange(len(facts), dtype=np.int64), np.arange(0))

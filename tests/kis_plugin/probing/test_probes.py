@@ -1,14 +1,16 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.knowledge import Fact, Passage, Templates
-from kis_plugin.probing.options import OptionSet
+from kis_plugin.probing.options import OptionSet, option_sets
 from kis_plugin.probing.probes import BUILT_IN, PASSAGE, QuestionMaker, passage_facts, passage_templates
 from kis_plugin.sentences import render
 
+few = st.sampled_from
 KINDS = {kind.name: kind for kind in BUILT_IN}
 CITIES = ["Rome", "Oslo", "Lima", "Baku", "Bonn", "Cork", "Kyiv", "Riga"]
 FACTS = [Fact(f"Person {number}", "born in", city) for number, city in enumerate(CITIES)]
@@ -79,6 +81,60 @@ def test_facts_of_a_set_are_asked_alike():
     for start in (0, 4):
         asked = KINDS["held_out"].questions(maker())[start : start + 4]
         assert len({question.prefix == "" for question in asked}) == 1
+
+
+def test_the_reversed_kind_tells_the_object_and_asks_for_the_subject():
+    question = KINDS["reversed"].questions(maker())[1]
+    assert question.prefix == "Oslo is where "
+    assert question.options == tuple(f"Person {number} was born." for number in range(4))
+    assert (question.fact, question.answer, question.series, question.mates) == (1, 1, "reversed", (0, 1, 2, 3))
+    own = Templates(TEMPLATES.statements[:2], reversed=("In {object} was born {subject}.",))
+    assert sentences("reversed", templates=own)[0] == "In Rome was born Person 0."
+
+
+def test_a_trained_sentence_asks_back_only_where_there_is_no_other():
+    trained = Templates(("{object} saw {subject} first.", "{subject} was born in {object}."))
+    assert sentences("reversed", templates=trained)[0] == "Rome saw Person 0 first."
+    other = Templates(trained.statements, reversed=("{object} is home to {subject}.",))
+    assert sentences("reversed", templates=other)[0] == "Rome is home to Person 0."
+    assert sentences("reversed", templates=Templates(TEMPLATES.statements[:2])) == []
+
+
+@given(
+    st.lists(
+        st.builds(Fact, few(["Ann", "ann", "Bob", "Cid", "Dan"]), few(["P1", "P2"]), few(["x", "X", "y", "z", "w"])),
+        max_size=30,
+    ),
+    st.integers(2, 4),
+    st.integers(0, 99),
+)
+def test_subjects_of_a_set_are_distinct_and_none_is_true_for_anothers_object(facts, options, seed):
+    sets = option_sets(facts, np.arange(len(facts)), options, 10**6, seed).sets
+    true = {(fact.subject.casefold(), fact.relation, fact.object.casefold()) for fact in facts}
+    back = Templates(TEMPLATES.statements)
+    questions = KINDS["reversed"].questions(maker(back, sets, facts, seed))
+    assert len(questions) == options * len(sets)
+    for question in questions:
+        fact, mates = facts[question.fact], [facts[index] for index in question.mates]
+        assert len({mate.subject.casefold() for mate in mates}) == options
+        for place, mate in enumerate(mates):
+            right = (mate.subject.casefold(), fact.relation, fact.object.casefold()) in true
+            assert right == (place == question.answer)
+            assert question.prefix + question.options[place] == render(
+                "{object} is where {subject} was born.", mate, fact.object
+            )
+
+
+@given(
+    names=st.lists(st.text(min_size=1), min_size=4, max_size=4),
+    sentence=few(["{object}: {subject}", "«{object}»{subject}!"]),
+)
+def test_a_reversed_prefix_and_option_make_the_rendered_sentence_whatever_the_names(names, sentence):
+    facts = [Fact(names[0], "P1", names[1]), Fact(names[2], "P1", names[3])]
+    back = Templates(("{subject} {object}", "{subject}, {object}"), reversed=(sentence,))
+    for question in KINDS["reversed"].questions(maker(back, [OptionSet("P1", (0, 1))], facts)):
+        for text, other in zip(question.options, facts, strict=True):
+            assert question.prefix + text == render(sentence, other, facts[question.fact].object)
 
 
 WORDS = [f"word{number}" for number in range(60)]

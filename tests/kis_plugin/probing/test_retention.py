@@ -33,6 +33,9 @@ class Book:
     def of(self, relation):
         return TEMPLATES
 
+    def domains_of(self, relation):
+        return ()
+
 
 @pytest.fixture
 def material(monkeypatch):
@@ -91,7 +94,9 @@ def test_records_carry_chance_and_a_wilson_interval(material):
     asked.kis_step_end(run=run, step=0)
     seen = next(record for record in records if record.probe == "seen")
     # 100 of 100: Wilson's lower limit is n / (n + z^2)
-    assert seen.extra == {"chance": 0.25, "low": pytest.approx(100 / (100 + 1.959964**2), abs=1e-6), "high": 1.0}
+    low = pytest.approx(100 / (100 + 1.959964**2), abs=1e-6)
+    assert seen.extra == {"chance": 0.25, "low": low, "high": 1.0, "floor": seen.extra["floor"], "ceiling": 1.0}
+    assert 0 <= seen.extra["floor"] <= 0.25
     assert seen.seconds > 0
 
 
