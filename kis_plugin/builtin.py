@@ -64,9 +64,10 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 @hookimpl
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add the ways to ask about a fact."""
+    from kis_plugin.probing.answers import ANSWERED
     from kis_plugin.probing.probes import BUILT_IN
 
-    for kind in BUILT_IN:
+    for kind in (*BUILT_IN, *ANSWERED):
         register(kind)
 
 

@@ -35,6 +35,8 @@ class Question:
         series: The probe series it belongs to.
         relation: The relation asked about.
         mates: The facts asked with it, itself included: an option set stands and falls as one.
+        accepted: Where the model answers in words of its own: the object, as the one option begins, and its other
+            names; any of them is right.
     """
 
     fact: int
@@ -44,6 +46,12 @@ class Question:
     series: str
     relation: str = ""
     mates: tuple[int, ...] = ()
+    accepted: tuple[str, ...] = ()
+
+    @property
+    def decoded(self) -> bool:
+        """Whether the model answers in words of its own, and chooses among no options."""
+        return bool(self.accepted)
 
 
 @dataclass(frozen=True)
