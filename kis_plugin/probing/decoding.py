@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from kis_plugin.probing.matching import Matcher, Verdict, letters_of
+from kis_plugin.probing.passes import bucket
 from kis_plugin.probing.probes import Question
 from kis_plugin.run import ModelView, Ranks
 from kis_plugin.seeded import IntArray
@@ -24,7 +25,6 @@ from kis_plugin.sentences import TextTokenizer
 __all__ = ["BATCH_TOKENS", "PreparedAnswers", "prepare_answers"]
 
 BATCH_TOKENS = 2048
-_MULTIPLE = 8  # rows are padded to a multiple, so that compiled models see few shapes
 _POSITIONS = 1024  # positions whose logits, (positions, V), are looked at together
 _NONE = -1  # where logits are no numbers: no token
 
@@ -114,7 +114,7 @@ class PreparedAnswers:
                         del said[place]
             for _ in range(passes - len(batches)):  # a model that is parted over ranks runs on all or on none
                 with torch.no_grad():
-                    model.logits(torch.full((1, min(_MULTIPLE, block)), self.tokenizer.eos, dtype=torch.int64))
+                    model.logits(torch.full((1, _width(1, block)), self.tokenizer.eos, dtype=torch.int64))
         found = ranks.sum(found)
         return found >= Verdict.ALIAS, found == Verdict.EXACT
 
@@ -124,7 +124,7 @@ class PreparedAnswers:
         rows.sort(key=lambda pair: (-len(pair[1]), pair[0]))
         start = 0
         while start < len(rows):
-            size = max(self.batch_tokens // _width(len(rows[start][1]), block), 1)
+            size = _power(self.batch_tokens // _width(len(rows[start][1]), block))
             yield rows[start : start + size]
             start += size
 
@@ -132,7 +132,8 @@ class PreparedAnswers:
         self, model: ModelView, batch: Sequence[tuple[int, Row]], said: dict[int, Row], block: int
     ) -> list[tuple[int, Row]]:
         """Return what the model says next to each question of a pass: one token at least."""
-        ids = torch.zeros((len(batch), _width(len(batch[0][1]), block)), dtype=torch.int64)  # (B, T)
+        rows = 1 << (len(batch) - 1).bit_length()  # a compiled model sees few numbers of rows, and few widths
+        ids = torch.zeros((rows, _width(len(batch[0][1]), block)), dtype=torch.int64)  # (B, T)
         firsts: list[int] = []
         numbers: list[int] = []
         positions: list[int] = []
@@ -224,7 +225,12 @@ def _text_of(tokenizer: TextTokenizer, ids: Sequence[int]) -> str:
 
 
 def _width(length: int, block: int) -> int:
-    return min(-(-length // _MULTIPLE) * _MULTIPLE, max(block, length))
+    return min(bucket(length), max(block, length))
+
+
+def _power(number: int) -> int:
+    """Return the greatest power of two that is not above; 1 at least."""
+    return 1 << max(number.bit_length() - 1, 0)
 
 
 def _greatest(mine: int, ranks: Ranks) -> int:

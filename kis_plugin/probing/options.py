@@ -82,7 +82,15 @@ def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int
     first = mix(seed, len(dealt)) % max(len(dealt), 1)
     picks = np.sort((np.arange(wanted) * len(dealt) // max(wanted, 1) + first) % max(len(dealt), 1))
     sets = zip(relation_of[picks].tolist(), places[dealt[picks]].tolist(), strict=True)
-    return OptionSets(tuple(OptionSet(codes.relations[number], tuple(group)) for number, group in sets), left_out)
+    chosen = [OptionSet(codes.relations[number], tuple(group)) for number, group in sets]
+    return OptionSets(tuple(each for each in chosen if not _names_another(facts, each)), left_out)
+
+
+def _names_another(facts: Sequence[Fact], chosen: OptionSet) -> bool:
+    """Return whether an object is another name of another's, so that a wrong option would be right."""
+    some = [facts[index] for index in chosen.facts]
+    names = [{name.casefold() for name in (fact.object, *fact.aliases)} for fact in some]
+    return sum(map(len, names)) > len(set().union(*names))
 
 
 def groups_of(codes: Codes, among: IntArray, options: int, seed: int) -> tuple[list[IntArray], dict[str, str]]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from kis_plugin import runlog
+from kis_plugin.probing.matching import floor_of
 from kis_plugin.probing.probes import Question
 from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray
@@ -30,6 +31,8 @@ class Outcomes:
         bits_per_byte: (questions,) of the right option's text; NaN where it was not scored.
         chance: (questions,) probability that a blind answer is right.
         seconds: Wall time of the whole evaluation.
+        exact: (questions,) whether an answer in words of the model's own was the object to the letter; None if none
+            was asked for.
     """
 
     questions: Sequence[Question]
@@ -38,6 +41,7 @@ class Outcomes:
     bits_per_byte: FloatArray
     chance: FloatArray
     seconds: float
+    exact: npt.NDArray[np.bool_] | None = None
 
     @property
     def series(self) -> Mapping[str, IntArray]:
@@ -61,6 +65,10 @@ def series_records(run: TrainingRun, step: int, outcomes: Outcomes) -> list[runl
 def _record(run: TrainingRun, step: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:
     correct = int(outcomes.correct[rows].sum())
     low, high = binomtest(correct, len(rows)).proportion_ci(0.95, method="wilson")
+    extra = {"chance": float(outcomes.chance[rows].mean()), "low": float(low), "high": float(high)}
+    asked = [outcomes.questions[row] for row in rows.tolist()]
+    if outcomes.exact is not None and asked[0].decoded:
+        extra |= {"exact": float(outcomes.exact[rows].mean()), "floor": floor_of(asked)}
     return runlog.Retention(
         step=step,
         tokens=run.tokens_at(step),
@@ -70,7 +78,7 @@ def _record(run: TrainingRun, step: int, series: str, outcomes: Outcomes, rows: 
         correct=correct,
         margin=_mean(outcomes.margin[rows]),
         seconds=outcomes.seconds,
-        extra={"chance": float(outcomes.chance[rows].mean()), "low": float(low), "high": float(high)},
+        extra=extra,
     )
 
 
