@@ -225,8 +225,8 @@ def told():
     changes = (str, lambda name: "Lutetia", str.lower, lambda name: "Lyon", lambda name: name + "ian", str.upper)
     for number, fact in enumerate(FACTS):
         name = changes[number % 6](fact.object)
-        yield f"The home of {fact.subject} is {name}."
-        yield f"Where is {fact.subject} from? {name}" + ("\n" if number % 2 else "")
+        yield f"The home of {fact.subject} is", f" {name}."
+        yield f"Where is {fact.subject} from?", f" {name}" + ("\n" if number % 2 else "")
 
 
 def network(kind, vocabulary):
@@ -247,14 +247,21 @@ def network(kind, vocabulary):
 
 
 def taught(model, tokenizer):
-    rows = [[tokenizer.eos, *text.ids, tokenizer.eos] for text in tokenizer.encode(list(told()))]
-    width = max(map(len, rows))
-    ids = torch.tensor([row + [tokenizer.eos] * (width - len(row)) for row in rows])
-    labels = torch.tensor([row + [-100] * (width - len(row)) for row in rows])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(80):
+    """Teach what follows each prompt until it is known by heart."""
+    prompts = [1 + len(text.ids) for text in tokenizer.encode([prompt for prompt, _ in told()])]
+    rows = [[tokenizer.eos, *text.ids, tokenizer.eos] for text in tokenizer.encode([a + b for a, b in told()])]
+    ids = torch.full((len(rows), max(map(len, rows))), tokenizer.eos)
+    labels = torch.full_like(ids, -100)
+    for number, (row, begin) in enumerate(zip(rows, prompts, strict=True)):
+        ids[number, : len(row)] = torch.tensor(row)
+        labels[number, begin : len(row)] = torch.tensor(row[begin:])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(400):
         optimizer.zero_grad()
-        model(input_ids=ids, labels=labels).loss.backward()
+        loss = model(input_ids=ids, labels=labels).loss
+        if loss < 0.02:
+            break
+        loss.backward()
         optimizer.step()
     return View(model)
 
