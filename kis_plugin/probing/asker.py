@@ -167,7 +167,7 @@ class Asker:
         sets = option_sets(facts, np.arange(len(facts)), probes.options, probes.facts, mix(seed, 1))
         if not sets.sets:
             notes.append(
-                f"warning: nothing is asked: {len(facts)} passages have 20 words or more, and {probes.options} that "
+                f"warning: series {SEEN}: nothing is asked: {len(facts)} passages have 20 words or more, and {probes.options} that "
                 "go on differently are needed. To measure retention give longer passages, or facts as triples."
             )
             return []
