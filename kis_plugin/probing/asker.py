@@ -167,8 +167,9 @@ class Asker:
         sets = option_sets(facts, np.arange(len(facts)), probes.options, probes.facts, mix(seed, 1))
         if not sets.sets:
             notes.append(
-                f"warning: series {SEEN}: nothing is asked: {len(facts)} passages have 20 words or more, and {probes.options} that "
-                "go on differently are needed. To measure retention give longer passages, or facts as triples."
+                f"warning: series {SEEN}: nothing is asked: {len(facts)} passages have 20 words or more, and "
+                f"{probes.options} that go on differently are needed. To measure retention give longer passages, "
+                "questions of your own (retention.qa), or facts as triples."
             )
             return []
         maker = QuestionMaker(facts, sets.sets, passage_templates, seed)
