@@ -64,10 +64,11 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 @hookimpl
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add the ways to ask about a fact."""
+    from kis_plugin.probing.answers import ANSWERED
     from kis_plugin.probing.probes import BUILT_IN
     from kis_plugin.probing.two_hop import TwoHopProbe
 
-    for kind in (*BUILT_IN, TwoHopProbe()):
+    for kind in (*BUILT_IN, TwoHopProbe(), *ANSWERED):
         register(kind)
 
 

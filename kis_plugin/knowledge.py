@@ -25,6 +25,8 @@ class Fact(NamedTuple):
     start: float = 0.0
     """Fraction of the run from which on it holds: all its exposures lie between ``start`` and ``until``."""
     until: float = 1.0
+    aliases: tuple[str, ...] = ()
+    """Other names of the object: an answer in words of the model's own may give any of them."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from kis_plugin.probing.decoding import prepare_answers
 from kis_plugin.probing.outcomes import Outcomes
 from kis_plugin.probing.probes import Question
 from kis_plugin.probing.scoring import BATCH_TOKENS, Scorer, prepare, unwatched
@@ -35,8 +36,8 @@ class Asked:
         notes: list[str],
         batch_tokens: int | None = None,
     ) -> None:
-        prepared = prepare(questions, tokenizer)
-        lengths = zip(questions, prepared.lengths, strict=True)
+        ready = _Ready(questions, tokenizer, batch_tokens or BATCH_TOKENS)
+        lengths = zip(questions, ready.lengths, strict=True)
         long = {(question.source, question.fact) for question, length in lengths if length > block}
         if long:
             told = [{(question.source, fact) for fact in question.mates} for question in questions]
@@ -45,15 +46,18 @@ class Asked:
             notes.append(
                 f"warning: {len(mates)} facts are not asked: sentences of their option sets are longer than a row"
             )
-            prepared = prepare(questions, tokenizer)
+            ready = _Ready(questions, tokenizer, batch_tokens or BATCH_TOKENS)
         self.questions = tuple(questions)
-        self._prepared, self._scorer = prepared, Scorer(prepared, batch_tokens or BATCH_TOKENS, block)
+        self._block, self._ready = block, ready
+        self._scorer = Scorer(ready.options, batch_tokens or BATCH_TOKENS, block)
+        if lost := int((~ready.answers.spelled).sum()):
+            notes.append(f"warning: {lost} answers can never be right: the tokenizer has no tokens for their words")
 
     @property
     def remarks(self) -> list[str]:
         """What is worth telling about how the questions are asked, once they were."""
         shapes = self._scorer.shapes
-        lines = [f"an evaluation takes {sum(shapes.values())} passes of {len(shapes)} shapes"]
+        lines = [f"an evaluation takes {sum(shapes.values())} passes of {len(shapes)} shapes"] if shapes else []
         if self._scorer.without_trees:
             lines.append(f"probes are scored row by row, which is slower: {self._scorer.without_trees}")
         return lines
@@ -69,14 +73,45 @@ class Asked:
             watch: Told after every pass which part of the work is done.
         """
         start = perf_counter()
+        count, ready = len(self.questions), self._ready
+        correct, exact = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+        margin, bits, chance = np.full(count, np.nan), np.full(count, np.nan), np.zeros(count)
         with model.evaluating():
-            scores = self._scorer.score(model, ranks, watch)
-        right = scores.logprobs[np.arange(len(self.questions)), scores.answers]
+            if len(ready.chosen):
+                share = len(ready.chosen) / count
+                scores = self._scorer.score(model, ranks, lambda part: watch(part * share))
+                correct[ready.chosen], margin[ready.chosen] = scores.correct, scores.margin
+                right = scores.logprobs[np.arange(len(ready.chosen)), scores.answers]
+                bits[ready.chosen] = -right / np.log(2) / np.maximum(ready.options.bytes, 1)
+                chance[ready.chosen] = 1 / ready.options.counts
+            if len(ready.decoded):
+                found = ready.answers.answer(model, ranks or Ranks(), self._block)
+                correct[ready.decoded], exact[ready.decoded] = found
+                watch(1.0)
         return Outcomes(
             questions=self.questions,
-            correct=scores.correct,
-            margin=scores.margin,
-            bits_per_byte=-right / np.log(2) / np.maximum(self._prepared.bytes, 1),
-            chance=1 / self._prepared.counts,
+            correct=correct,
+            margin=margin,
+            bits_per_byte=bits,
+            chance=chance,
             seconds=perf_counter() - start,
+            exact=exact if len(ready.decoded) else None,
         )
+
+
+class _Ready:
+    """Questions as the model is shown them, those with options and those that it answers in words of its own apart.
+
+    Attributes:
+        chosen: Places of the questions with options.
+        decoded: Places of the others.
+        lengths: (questions,) tokens of each question's longest sentence, EOS before it included.
+    """
+
+    def __init__(self, questions: Sequence[Question], tokenizer: TextTokenizer, batch_tokens: int) -> None:
+        decoded = np.array([question.decoded for question in questions], dtype=np.bool_)
+        self.chosen, self.decoded = np.flatnonzero(~decoded), np.flatnonzero(decoded)
+        self.options = prepare([questions[place] for place in self.chosen.tolist()], tokenizer)
+        self.answers = prepare_answers([questions[place] for place in self.decoded.tolist()], tokenizer, batch_tokens)
+        self.lengths = np.empty(len(questions), dtype=np.int64)
+        self.lengths[self.chosen], self.lengths[self.decoded] = self.options.lengths, self.answers.lengths

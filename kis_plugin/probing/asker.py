@@ -12,25 +12,29 @@ from kis_plugin.codes import MANY, coded, sample
 from kis_plugin.config import Config
 from kis_plugin.contracts import ProbeKind
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.knowledge import Fact
+from kis_plugin.knowledge import Fact, Passage
 from kis_plugin.material import Material, entries_at
 from kis_plugin.periods import Periods
 from kis_plugin.plugins import find
 from kis_plugin.probing.background import BACKGROUND, Background, load_background
 from kis_plugin.probing.null import Counts, above_chance, object_counts, right_counts, subject_counts, with_null
 from kis_plugin.probing.options import OptionSet, OptionSets, option_sets
+from kis_plugin.probing.own_questions import QA, own_questions
 from kis_plugin.probing.probes import Question, QuestionMaker, by_series, passage_facts, passage_templates
 from kis_plugin.probing.replaced import replaced
+from kis_plugin.probing.spans import span_facts, span_templates
 from kis_plugin.probing.two_hop import TWO_HOP
 from kis_plugin.seeded import IntArray, mix, permutation
+from kis_plugin.sources.qa import UserQuestion, read_qa
 
-__all__ = ["CONTROL", "HELD_OUT", "KNOWN", "REPLACED", "SEEN", "Asker"]
+__all__ = ["CLOZE", "CONTROL", "HELD_OUT", "KNOWN", "REPLACED", "SEEN", "Asker"]
 
 HELD_OUT = "held_out"
 SEEN = "seen"
 CONTROL = "control"
 KNOWN = "known"
 REPLACED = "replaced"
+CLOZE = "cloze"
 
 _SPARE = 8  # times as many facts are looked at as may be asked, where there are many
 
@@ -65,6 +69,12 @@ class Asker:
         """Return the facts that the questions of a series are about: ``Question.fact`` is an index into them."""
         background = self.background if series == BACKGROUND else None
         return self.material.knowledge.facts if background is None else background.facts
+
+    @cached_property
+    def own(self) -> tuple[UserQuestion, ...]:
+        """The user's own questions."""
+        path = self.config.retention.qa
+        return () if path is None else read_qa(path)
 
     def questions(self, at: float, notes: list[str]) -> list[Question]:
         """Make the questions of all series, each with what it is about and what the null scores on it.
@@ -132,13 +142,18 @@ class Asker:
             The questions; no fact is in two option sets of one series.
 
         Raises:
-            KISError: No set of facts can be asked, though they hold in the whole run; or an unknown probe kind.
+            KISError: No set of facts can be asked, though they hold in the whole run; an unknown probe kind; or
+                everything wrong with the file of the user's own questions.
         """
         probes, seed = self.config.retention.probes, self.config.seed
         where = f"{self.config.path or 'config'} retention.probes"
         kinds = [find("probes", name, f"{where}.templates") for name in dict.fromkeys((*probes.templates, SEEN))]
         if not self.material.knowledge.facts:
-            return self._about_passages(kinds[-1], notes)
+            told = [self._about_passages(kinds[-1], notes)]
+            if CLOZE in probes.templates:
+                told.append(self._about_spans(notes))
+            told.append(self._own(HELD_OUT, notes))
+            return _beside(told)
         if HELD_OUT not in probes.templates:
             notes.append(
                 f"warning: {where}.templates has no {HELD_OUT}: the run measures no retention, and kis-predict will "
@@ -160,7 +175,11 @@ class Asker:
         for question in self._maker(self._replaced(at), at).ask(REPLACED, lambda templates: templates.held_out):
             if question.answer == 0:  # the other way round nobody asks
                 questions.append(question)
-        return questions
+        return questions + _shifted(self._own(QA, notes), len(self.material.knowledge.facts))
+
+    def _own(self, series: str, notes: list[str]) -> list[Question]:
+        probes = self.config.retention.probes
+        return own_questions(self.own, series, probes.options, probes.facts, self.config.seed, notes)
 
     def _maker(self, sets: OptionSets, at: float) -> QuestionMaker:
         facts, told, holding, probes = self.material.knowledge.facts, self.told, None, self.config.retention.probes
@@ -232,25 +251,57 @@ class Asker:
     def _about_passages(self, seen: ProbeKind, notes: list[str]) -> list[Question]:
         """Ask how passages go on; documents hold no other wording to ask by."""
         probes, seed = self.config.retention.probes, self.config.seed
+        facts = passage_facts(self._some_passages())
+        sets = option_sets(facts, np.arange(len(facts)), probes.options, probes.facts, mix(seed, 1))
+        if not sets.sets:
+            notes.append(
+                f"warning: series {SEEN}: nothing is asked: {len(facts)} passages have 20 words or more, and "
+                f"{probes.options} that go on differently are needed. To measure retention give longer passages, "
+                "questions of your own (retention.qa), or facts as triples."
+            )
+            return []
+        maker = QuestionMaker(facts, sets.sets, passage_templates, seed)
+        if not self.own:
+            notes.append(
+                "warning: documents are asked by their own wording (series seen), which shows no collapse. Retention "
+                "proper needs facts, or questions of your own: give triples, or retention.qa."
+            )
+        return [replace(question, series=SEEN) for question in seen.questions(maker)]
+
+    def _about_spans(self, notes: list[str]) -> list[Question]:
+        """Ask for names, numbers and years in sentences of passages, by the sentence alone."""
+        probes, seed = self.config.retention.probes, self.config.seed
+        facts = span_facts(self._some_passages(), 2 * probes.facts, mix(seed, 7))
+        sets = option_sets(facts, np.arange(len(facts)), probes.options, probes.facts, mix(seed, 8))
+        if not sets.sets:
+            notes.append(f"warning: series {CLOZE}: no {probes.options} names, numbers or years of different passages")
+        return QuestionMaker(facts, sets.sets, span_templates, seed).ask(CLOZE, lambda templates: templates.statements)
+
+    def _some_passages(self) -> list[Passage]:
+        """Draw told passages to ask about, twice as many as are wanted: some cannot be asked."""
+        probes, seed = self.config.retention.probes, self.config.seed
         told, passages = self.material.passages_told, self.material.knowledge.passages
         if len(told) <= MANY:
             drawn = told[np.sort(permutation(len(told), seed, 3)[: 2 * probes.facts])]
         else:
             drawn = told[sample(len(told), 2 * probes.facts, seed, 3)]
-        facts = passage_facts([passages[index] for index in drawn.tolist()])
-        sets = option_sets(facts, np.arange(len(facts)), probes.options, probes.facts, mix(seed, 1))
-        if not sets.sets:
-            notes.append(
-                f"warning: nothing is asked: {len(facts)} passages have 20 words or more, and {probes.options} that "
-                "go on differently are needed. To measure retention give longer passages, or facts as triples."
-            )
-            return []
-        maker = QuestionMaker(facts, sets.sets, passage_templates, seed)
-        notes.append(
-            "warning: documents are asked by their own wording (series seen), which shows no collapse. Retention "
-            "proper needs facts: give triples."
-        )
-        return [replace(question, series=SEEN) for question in seen.questions(maker)]
+        return [passages[index] for index in drawn.tolist()]
+
+
+def _shifted(questions: list[Question], by: int) -> list[Question]:
+    """Number the facts of questions from ``by`` on, so that they are none of those asked beside them."""
+    return [
+        replace(question, fact=question.fact + by, mates=tuple(mate + by for mate in question.mates))
+        for question in questions
+    ]
+
+
+def _beside(lists: list[list[Question]]) -> list[Question]:
+    """Join questions that number their facts each from 0 on."""
+    joined: list[Question] = []
+    for questions in lists:
+        joined += _shifted(questions, 1 + max((question.fact for question in joined), default=-1))
+    return joined
 
 
 def _left_out(kind: str, sets: OptionSets) -> list[str]:

@@ -79,7 +79,15 @@ def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int
     dealt = np.concatenate(groups)  # (sets, k)
     picks = evenly(len(dealt), limit // options, seed)
     sets = zip(relation_of[picks].tolist(), places[dealt[picks]].tolist(), strict=True)
-    return OptionSets(tuple(OptionSet(codes.relations[number], tuple(group)) for number, group in sets), left_out)
+    chosen = [OptionSet(codes.relations[number], tuple(group)) for number, group in sets]
+    return OptionSets(tuple(each for each in chosen if not _names_another(facts, each)), left_out)
+
+
+def _names_another(facts: Sequence[Fact], chosen: OptionSet) -> bool:
+    """Return whether an object is another name of another's, so that a wrong option would be right."""
+    some = [facts[index] for index in chosen.facts]
+    names = [{name.casefold() for name in (fact.object, *fact.aliases)} for fact in some]
+    return sum(map(len, names)) > len(set().union(*names))
 
 
 def evenly(count: int, wanted: int, seed: int) -> IntArray:

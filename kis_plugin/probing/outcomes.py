@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from kis_plugin import runlog
+from kis_plugin.probing.matching import floor_of
 from kis_plugin.probing.null import ceiling_of
 from kis_plugin.probing.probes import Question
 from kis_plugin.seeded import IntArray
@@ -33,6 +34,8 @@ class Outcomes:
         bits_per_byte: (questions,) of the right option's text; NaN where it was not scored.
         chance: (questions,) probability that a blind answer is right.
         seconds: Wall time of the whole evaluation.
+        exact: (questions,) whether an answer in words of the model's own was the object to the letter; None if none
+            was asked for.
     """
 
     questions: Sequence[Question]
@@ -41,6 +44,7 @@ class Outcomes:
     bits_per_byte: FloatArray
     chance: FloatArray
     seconds: float
+    exact: npt.NDArray[np.bool_] | None = None
 
     @property
     def series(self) -> Mapping[str, IntArray]:
@@ -97,9 +101,11 @@ def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: Int
     low, high = binomtest(correct, len(rows)).proportion_ci(0.95, method="wilson")
     asked = [outcomes.questions[row] for row in rows.tolist()]
     extra = {"chance": float(outcomes.chance[rows].mean()), "low": float(low), "high": float(high)}
-    floor = _mean(np.array([question.null for question in asked]))
+    floor = floor_of(asked) if asked[0].decoded else _mean(np.array([question.null for question in asked]))
     extra |= {} if floor is None else {"floor": floor}
     extra["ceiling"] = float(np.mean([ceiling_of(question) for question in asked]))
+    if outcomes.exact is not None and asked[0].decoded:
+        extra["exact"] = float(outcomes.exact[rows].mean())
     return runlog.Retention(
         step=step,
         tokens=tokens,

@@ -45,6 +45,8 @@ class Question:
         domains: What the relation is about; the run fills it in.
         null: What ``kis_plugin.probing.null`` scores on it; NaN where that is not known. The run fills it in.
         asks: What the options begin with: ``object``, or ``subject`` where the object is told.
+        accepted: Where the model answers in words of its own: the object, as the one option begins, and its other
+            names; any of them is right.
     """
 
     fact: int
@@ -58,6 +60,12 @@ class Question:
     domains: tuple[str, ...] = ()
     null: float = nan
     asks: str = "object"
+    accepted: tuple[str, ...] = ()
+
+    @property
+    def decoded(self) -> bool:
+        """Whether the model answers in words of its own, and chooses among no options."""
+        return bool(self.accepted)
 
 
 @dataclass(frozen=True)

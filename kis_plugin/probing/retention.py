@@ -67,7 +67,8 @@ class Retention:
         if probes := self._probes():
             counts = ", ".join(f"{count} {name}" for name, count in probes.items())
             options = run.config.retention.probes.options
-            self._tell(run, [f"asking {counts} probes of {options} options at {len(self._steps)} points of the run"])
+            asked = f"asking {counts} probes, those with options of {options}"
+            self._tell(run, [f"{asked}, at {len(self._steps)} points of the run"])
             if run.config.retention.max_cost is not None:
                 least = min(LEAST / next(iter(probes.values())), 1.0)
                 self._budget = Budget(run.config.retention.max_cost, least, (resumed or {}).get("evaluation"))
@@ -223,10 +224,15 @@ def _too_dear(run: TrainingRun) -> str:
 def _leaks(records: Sequence[runlog.Retention]) -> list[str]:
     """Say which controls the model knows better than it could."""
     return [
-        f"warning: control facts are answered at {record.accuracy:.3f}, above chance ({record.extra['chance']:.3f}), "
+        f"warning: control facts are answered at {record.accuracy:.3f}, above chance ({_blind(record):.3f}), "
         "though none was infused: the base data tells them, their names give them away, or infused text holds them. "
         "Retention is inflated alike."
         for record in records
         if record.probe == CONTROL
-        and binomtest(record.correct or 0, record.n, record.extra["chance"], alternative="greater").pvalue < LEAK
+        and binomtest(record.correct or 0, record.n, _blind(record), alternative="greater").pvalue < LEAK
     ]
+
+
+def _blind(record: runlog.Retention) -> float:
+    """Return what a series scores without any knowledge of subjects: chance, or the floor of answers in free words."""
+    return float(record.extra.get("floor", record.extra["chance"]))

@@ -11,6 +11,7 @@ from typing import Any
 
 from kis_plugin.knowledge import Fact
 from kis_plugin.plain_text import ONE_LINE, is_one_line
+from kis_plugin.sources.name_lists import name_list
 from kis_plugin.sources.once import Rule
 from kis_plugin.sources.periods import FROM, PERIOD, UNTIL, given, period
 from kis_plugin.sources.text_files import Problems, quoted, record_id
@@ -24,7 +25,8 @@ NAMES = {
     "object": ("objectLabel", "obj_label", "object"),
 }
 REPLACED_BY = "replaced_by"
-OPTIONAL = ("id", *PERIOD, REPLACED_BY)
+ALIASES = ("obj_aliases", "aliases")
+OPTIONAL = ("id", *PERIOD, REPLACED_BY, *ALIASES)
 WIKIDATA_PROPERTY = "http://www.wikidata.org/prop/direct/"
 
 _triple = attrgetter("subject", "relation", "object")
@@ -43,6 +45,7 @@ class _Shape:
     subject: str
     relation: str
     object: str
+    aliases: str
     changes: bool
 
 
@@ -73,16 +76,17 @@ class FactRecords:
         relation = self._value(line, record, shape.relation)
         obj = self._value(line, record, shape.object)
         name = record_id(record, f"{self._path}:{line}", self._problems) if "id" in record else ""
+        aliases = self._aliases(line, record, shape.aliases) if shape.aliases else ()
         if len(self._problems) > before:
             return ()
         relation = intern(relation.removeprefix(WIKIDATA_PROPERTY) or relation)
         name = name or f"{relation}:{line}"
         if shape.changes:
-            return self._changing(line, record, Fact(subject, relation, obj, name))
-        return (Fact(subject, relation, obj, name),)
+            return self._changing(line, record, Fact(subject, relation, obj, name, aliases=aliases))
+        return (Fact(subject, relation, obj, name, 0.0, 1.0, aliases),)
 
     def _changing(self, line: int, record: Mapping[str, Any], fact: Fact) -> tuple[Fact, ...]:
-        """Return the fact with its part of the run, and the one that follows it."""
+        """Return the fact with its part of the run, and the one that follows it, whose object has other names."""
         where = f"{self._path}:{line}"
         before = len(self._problems)
         start, until = period(record, where, self._problems, self._table)
@@ -95,7 +99,7 @@ class FactRecords:
                 self._problems.add(f"{where} {REPLACED_BY}", found, expected)
         if len(self._problems) > before:
             return ()
-        old = Fact(fact.subject, fact.relation, fact.object, fact.id, start, until)
+        old = fact._replace(start=start, until=until)
         if newer is None:
             return (old,)
         return old, Fact(fact.subject, fact.relation, newer, f"{fact.id}:new", until, 1.0)
@@ -103,8 +107,12 @@ class FactRecords:
     def _shape(self, names: tuple[str, ...]) -> _Shape:
         parts = {part: next((name for name in known if name in names), part) for part, known in NAMES.items()}
         changes = not {FROM, UNTIL, REPLACED_BY}.isdisjoint(names)
-        shape = self._shapes[names] = _Shape(**parts, changes=changes)
+        aliases = next((name for name in ALIASES if name in names), "")
+        shape = self._shapes[names] = _Shape(**parts, aliases=aliases, changes=changes)
         return shape
+
+    def _aliases(self, line: int, record: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        return name_list(record, key, f"{self._path}:{line}", self._problems, self._table)
 
     def _value(self, line: int, record: Mapping[str, Any], key: str) -> str:
         value = record.get(key)

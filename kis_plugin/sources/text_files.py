@@ -13,9 +13,10 @@ from typing import IO, Any
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.plain_text import is_unicode
 
-__all__ = ["Problems", "first_record", "kind_of", "lines", "quoted", "record_id", "records"]
+__all__ = ["JSONL", "Problems", "first_record", "kind_of", "lines", "quoted", "record_id", "records"]
 
 COMPRESSED = (".gz", ".xz")
+JSONL = (".jsonl", ".ndjson")
 SHOWN = 20
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 

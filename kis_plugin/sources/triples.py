@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from kis_plugin.knowledge import Fact, Knowledge
 from kis_plugin.sources.fact_records import FACT_RULES, NAMES, OPTIONAL, FactRecords
 from kis_plugin.sources.once import once_each
-from kis_plugin.sources.text_files import Problems, first_record, kind_of, lines, records
+from kis_plugin.sources.table_rows import DELIMITERS, table_rows
+from kis_plugin.sources.text_files import JSONL, Problems, first_record, kind_of, records
 
 __all__ = ["TripleSource"]
 
-JSONL = (".jsonl", ".ndjson")
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 COLUMNS = {name.lower(): name for names in NAMES.values() for name in names} | {name: name for name in OPTIONAL}
 _PARTS = COLUMNS.keys() - set(OPTIONAL)
 
@@ -63,44 +61,6 @@ def _facts(path: Path, problems: Problems) -> Iterator[tuple[int, Fact]]:
     """Yield each fact with its line."""
     table = kind_of(path) in DELIMITERS
     read = FactRecords(path, problems, table).facts
-    for line, record in _rows(path, problems) if table else records(path, problems):
+    for line, record in table_rows(path, problems, COLUMNS, NAMES) if table else records(path, problems):
         for fact in read(line, record):
             yield line, fact
-
-
-def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a table with their lines, each as a record."""
-    # Strict: a quote out of place is an error. Lenient, csv would drop it from the value without a word.
-    reader = csv.reader((line for _, line in lines(path, problems)), delimiter=DELIMITERS[kind_of(path)], strict=True)
-    columns: list[str] = []
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            hint = 'A value with a quote in it is written """like"" this".' if "expected after" in str(error) else ""
-            problems.add(f"{path}:{line}", f"a row that is no {kind_of(path)[1:].upper()} ({error})", "a row", hint)
-            return
-        if row is None:
-            return
-        if not columns:
-            columns = [COLUMNS.get(name.strip().lower(), name.strip()) for name in row]
-            if not _has_all(columns, path, line, problems):
-                return
-        elif len(row) not in (0, len(columns)):
-            problems.add(f"{path}:{line}", f"{len(row)} columns", f"{len(columns)}, as the first row has")
-        elif row:
-            yield line, dict(zip(columns, row, strict=True))
-
-
-def _has_all(columns: list[str], path: Path, line: int, problems: Problems) -> bool:
-    before = len(problems)
-    shown = ", ".join(map(repr, columns[:8]))
-    hint = "Values are parted by commas in .csv, by tabs in .tsv." if len(columns) == 1 else ""
-    for part, names in NAMES.items():
-        if not set(names) & set(columns):
-            expected = f"the column {part!r} in the first row"
-            problems.add(f"{path}:{line} {part}", f"only the columns {shown}", expected, hint)
-    for name in sorted({name for name in columns if name in COLUMNS.values() and columns.count(name) > 1}):
-        problems.add(f"{path}:{line} {name}", "the column more than once", "it once")
-    return len(problems) == before

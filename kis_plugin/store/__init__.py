@@ -24,7 +24,7 @@ __all__ = ["LARGE", "Loaded", "Watch", "load_knowledge", "unwatched"]
 LARGE = 1 << 24
 """Bytes of knowledge from which on it goes through the cache; compressed ones count eightfold."""
 
-_VERSION = 1  # of what the built-in sources and the columns make of a file
+_VERSION = 2  # of what the built-in sources and the columns make of a file
 _READ = 1 << 22  # bytes hashed at a time
 _SETTLED = 2_000_000_000  # ns after which a file of the same size and time is taken to be the same
 

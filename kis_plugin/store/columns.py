@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from kis_plugin.cache import Writer
 from kis_plugin.knowledge import Fact, Knowledge, Passage
+from kis_plugin.store.aliases import alias_columns
 
 __all__ = ["fingerprint", "write_knowledge"]
 
@@ -58,8 +59,10 @@ class _Columns:
         self._count += len(entries)
         self._end += len(joined)
 
-    def _put(self, name: str, piece: npt.NDArray[Any]) -> None:
-        self._digests.setdefault(name, hashlib.sha256()).update(piece.data)
+    def _put(self, name: str, piece: npt.NDArray[Any], sparse: bool = False) -> None:
+        """Take a piece of a column; a sparse one is no part of the hash while it is empty."""
+        if len(piece) or not sparse:
+            self._digests.setdefault(name, hashlib.sha256()).update(piece.data)
         self._append(f"{self._prefix}_{name}", piece)
 
     def digest(self) -> str:
@@ -73,6 +76,7 @@ class _FactColumns(_Columns):
     def __init__(self, append: Append) -> None:
         self.relations: Counter[str] = Counter()
         self._numbers: dict[str, int] = {}
+        self._alias_bytes = 0
         super().__init__(append, "fact", ("subject", "object", "id"))
 
     def add(self, entries: Sequence[Fact]) -> None:
@@ -81,6 +85,9 @@ class _FactColumns(_Columns):
         numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in names]
         self.relations.update(names)
         self._put("relation", np.array(numbers, dtype=np.int32))
+        for name, piece in alias_columns(entries, self._count, self._alias_bytes).items():
+            self._put(name, piece, sparse=True)
+            self._alias_bytes += len(piece) if name == "alias_text" else 0
         super().add(entries)
 
     def digest(self) -> str:

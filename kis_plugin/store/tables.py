@@ -13,6 +13,7 @@ from kis_plugin.cache import Prepared, Writer, prepared
 from kis_plugin.codes import Codes, write_codes
 from kis_plugin.knowledge import Fact, Passage
 from kis_plugin.seeded import IntArray
+from kis_plugin.store.aliases import MappedAliases
 from kis_plugin.store.mapped_columns import MappedColumns
 
 __all__ = ["FactTable", "Part", "PassageTable", "Table"]
@@ -117,6 +118,7 @@ class FactTable(Table[Fact]):
 
     def __init__(self, found: Prepared, folder: Path | None) -> None:
         self._columns = MappedColumns(found.arrays, "fact", 3)
+        self._aliases = MappedAliases(found.arrays)
         self._relation = found.arrays["fact_relation"]
         self.relations: Mapping[str, int] = found.meta["relations"]
         self._names = list(self.relations)
@@ -128,7 +130,7 @@ class FactTable(Table[Fact]):
         """Return the fact at ``place``."""
         subject, obj, name = self._columns.entry(place)
         relation = self._names[self._relation.item(place)]
-        return Fact(subject, relation, obj, name, *self._columns.period(place))
+        return Fact(subject, relation, obj, name, *self._columns.period(place), self._aliases.of(place))
 
     def at(self, places: IntArray) -> list[Fact]:
         """Return the facts at ``places``."""
@@ -136,7 +138,9 @@ class FactTable(Table[Fact]):
         subjects, objects, ids = self._columns.texts(places, 3)
         facts = [Fact(*parts) for parts in zip(subjects, names, objects, ids, strict=True)]
         for index, start, until in self._columns.periods(places):
-            facts[index] = Fact(subjects[index], names[index], objects[index], ids[index], start, until)
+            facts[index] = facts[index]._replace(start=start, until=until)
+        for index, aliases in self._aliases.among(places):
+            facts[index] = facts[index]._replace(aliases=aliases)
         return facts
 
     def codes(self) -> Codes:

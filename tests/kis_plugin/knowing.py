@@ -3,6 +3,7 @@
 import re
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from kis_plugin.sentences import Encoded
@@ -26,6 +27,14 @@ class Words:
             )
             for found in pieces
         ]
+
+    def decode(self, ids):
+        words = ["", *self.ids]
+        return "".join(words[token] if token < len(words) else "?" for token in ids)
+
+    def breaks(self):
+        words = ["", *self.ids]
+        return np.array([word == "." for word in words]), np.array([word[:1].isspace() for word in words])
 
 
 class Knowing:

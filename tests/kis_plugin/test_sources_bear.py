@@ -70,6 +70,11 @@ def test_domains_that_are_none_are_said(folder):
     ]
 
 
+def test_other_names_of_an_object_are_read_where_the_folder_has_them(folder):
+    facts(folder, "P36", {**ROME, "obj_aliases": ["Roma"]}, {**ROME, "sub_id": "Q1", "sub_label": "Lazio"})
+    assert [fact.aliases for fact in read_knowledge(folder).facts] == [("Roma",), ()]
+
+
 def test_a_template_given_twice_is_kept_once(folder):
     metadata(folder, {"P36": ["The capital of [X] is [Y].", "[X]: [Y]", "The capital of [X] is [Y]"]})
     statements = read_knowledge(folder).templates["P36"].statements

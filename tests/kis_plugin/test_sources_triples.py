@@ -66,6 +66,34 @@ def test_names_of_bear_and_of_the_wikidata_query_service_are_taken():
     assert read_knowledge(write("q.csv", query)).facts == (Fact("Italy", "P36", "Rome", "P36:2"),)
 
 
+def test_other_names_of_the_object_are_a_list_or_parted_in_a_column():
+    lines = jsonl({**ROME, "aliases": ["Roma", " Urbs ", "Roma"]}, OSLO, {**OSLO, "subject": "N", "aliases": None})
+    facts = read_knowledge(write("f.jsonl", lines)).facts
+    assert [fact.aliases for fact in facts] == [("Roma", "Urbs"), (), ()]
+    table = "subject,relation,object,Aliases\nItaly,P36,Rome,Roma | Urbs\nNorway,P36,Oslo,\n"
+    assert [fact.aliases for fact in read_knowledge(write("f.csv", table)).facts] == [("Roma", "Urbs"), ()]
+
+
+def test_other_names_belong_to_the_object_that_is_replaced():
+    line = jsonl({**ROME, "aliases": ["Roma"], "until": 0.5, "replaced_by": "Milan"})
+    old, new = read_knowledge(write("f.jsonl", line)).facts
+    assert (old.object, old.aliases, old.until) == ("Rome", ("Roma",), 0.5)
+    assert (new.object, new.aliases, new.start) == ("Milan", (), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "said"),
+    [
+        ("Roma", "found 'Roma', expected a list of text"),
+        (["Roma", 7], "found ['Roma', 7], expected a list of text"),
+        (["Roma", " "], "found an empty name, expected text"),
+        (["a\nb"], "found 'a\\nb', expected text in one line, without control characters"),
+    ],
+)
+def test_other_names_that_are_none(aliases, said):
+    assert problems("f.jsonl", jsonl({**ROME, "aliases": aliases})) == [f"f.jsonl:1 aliases: {said}"]
+
+
 def test_white_space_around_values_does_not_count():
     assert read_knowledge(write("f.csv", "subject, relation,object\n Italy,P36 ,Rome \n")).facts[0].object == "Rome"
 

@@ -26,8 +26,9 @@ from kis_plugin.store.tables import FactTable, Part, PassageTable
 words = st.text(st.characters(codec="utf-8"), max_size=8)
 ends = st.sampled_from([(0.0, 1.0), (0.0, 0.5), (0.25, 1.0)])
 facts = st.builds(
-    lambda s, r, o, i, period: Fact(s, r, o, i, *period), words, st.sampled_from(["P1", "é", ""]), words, words, ends
-)
+    lambda s, r, o, i, period, others: Fact(s, r, o, i, *period, tuple(others)),
+    words, st.sampled_from(["P1", "é", ""]), words, words, ends, st.lists(words, max_size=2),
+)  # fmt: skip
 passages = st.builds(lambda text, name, period: Passage(text, name, *period), words, words, ends)
 entries = st.lists(facts | passages, max_size=30)
 
@@ -64,6 +65,26 @@ def test_what_is_stored_is_what_was_given(tmp_path_factory, found, batch):
 @given(st.lists(facts, min_size=1), st.lists(facts, min_size=1))
 def test_other_facts_have_another_fingerprint(some, others):
     assert (fingerprint(Knowledge(tuple(some))) == fingerprint(Knowledge(tuple(others)))) == (some == others)
+
+
+def test_knowledge_without_other_names_has_the_fingerprint_that_it_always_had():
+    facts = (
+        Fact("Italy", "P36", "Rome", "a"),
+        Fact("Norway", "P36", "Oslo", "b", 0.0, 0.5),
+        Fact("Ada", "born", "London", "c"),
+    )
+    assert fingerprint(Knowledge(facts)) == "9ae17b04ce16f123b22af62814440b367f3d6b7072297a6534c041447e55c980"
+    both = Knowledge(facts, (Passage("Some text.", "d"),))
+    assert fingerprint(both) == "bb8fe09b6a1caea81da859040ce0cbf67d840c6adec9787255b263edb04c6d3a"
+    named = Knowledge((facts[0]._replace(aliases=("Roma",)), *facts[1:]))
+    assert fingerprint(named) != fingerprint(Knowledge(facts))
+
+
+def test_facts_without_other_names_keep_empty_columns_for_them(tmp_path):
+    made = prepared(tmp_path, "k", {}, lambda writer: write_knowledge(writer, many(100), lambda count: None))
+    assert {name: len(made.arrays[f"fact_{name}"]) for name in ("aliased", "alias_ends", "alias_text")} == {
+        "aliased": 0, "alias_ends": 0, "alias_text": 0,
+    }  # fmt: skip
 
 
 def many(count):

@@ -100,6 +100,41 @@ def test_records_carry_chance_and_a_wilson_interval(material):
     assert seen.seconds > 0
 
 
+def test_answers_in_free_words_are_series_with_their_floor(material):
+    run, said, records = run_with(ProbesConfig(facts=40, templates=("held_out", "cloze", "answer")))
+    infused = [FACTS[index] for index in material.infused]
+    run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in infused if int(fact.id) % 2)
+    run.model.learn(render(TEMPLATES.questions[0], fact).lower() + "\n" for fact in infused)
+    asked = plugin(run)
+    asked.kis_step_end(run=run, step=10)
+    found = {record.probe: record for record in records}
+    assert list(found) == ["held_out", "cloze", "answer", "seen", "control"]
+    odd = [q for q in asked._asked.questions if q.series == "cloze" and int(FACTS[q.fact].id) % 2]
+    cloze = found["cloze"]
+    # The sentence that tells the object first is not asked: every fact is, by the other one.
+    assert (cloze.n, cloze.correct, cloze.extra["exact"], cloze.extra["chance"]) == (40, len(odd), len(odd) / 40, 0.0)
+    assert 0 < len(odd) < 40
+    most = max(sum(q.accepted == other.accepted for q in odd) for other in odd)
+    assert most / 40 <= cloze.extra["floor"] < 0.2
+    assert cloze.margin is None
+    assert cloze.extra["low"] < cloze.accuracy < cloze.extra["high"]
+    assert found["answer"].correct == 0  # it knows the questions in small letters only
+    assert "exact" not in found["held_out"].extra
+    assert any("40 cloze, 40 answer" in line for line in said)
+
+
+def test_controls_that_are_asked_freely_leak_above_their_floor(material):
+    run, said, records = run_with(ProbesConfig(facts=40, templates=("cloze", "held_out")))
+    run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in FACTS[::20])
+    asked = plugin(run)
+    asked.kis_step_end(run=run, step=10)
+    control = next(record for record in records if record.probe == "control")
+    assert not any("control facts" in line for line in said)
+    run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in FACTS)
+    asked.kis_step_end(run=run, step=10)
+    assert any(f"above chance ({control.extra['floor']:.3f})" in line for line in said)
+
+
 def test_the_model_is_asked_in_evaluation_mode_at_the_points_of_the_run_only(material):
     run, _, records = run_with()
     asked = plugin(run)
@@ -209,6 +244,29 @@ def test_documents_are_asked_how_they_go_on(monkeypatch):
     asked.kis_step_end(run=run, step=0)
     assert [(record.probe, record.n, record.accuracy) for record in records] == [("seen", 20, 1.0)]
     assert any("Retention proper needs" in line for line in said)
+
+
+def test_questions_of_ones_own_are_series_beside_those_of_facts(material, tmp_path):
+    path = tmp_path / "qa.csv"
+    path.write_text("question,answer\n" + "".join(f"Who made engine {n}?,Firm{n}\n" for n in range(12)))
+    run, _, records = run_with(ProbesConfig(facts=40))
+    run = replace(run, config=replace(run.config, retention=replace(run.config.retention, qa=path)))
+    run.model.learn(f"Who made engine {n}? Firm{n}\n" for n in range(0, 12, 2))
+    asked = plugin(run)
+    asked.kis_step_end(run=run, step=10)
+    found = {record.probe: record for record in records}
+    assert list(found) == ["held_out", "seen", "control", "qa", "qa_answer"]
+    assert (found["qa"].n, found["qa"].correct, found["qa"].extra["chance"]) == (12, 6, 0.25)
+    assert (found["qa_answer"].n, found["qa_answer"].correct, found["qa_answer"].extra["floor"]) == (12, 6, 1 / 12)
+
+
+def test_questions_of_ones_own_that_are_wrong_stop_the_run_at_its_start(material, tmp_path):
+    path = tmp_path / "qa.csv"
+    path.write_text("question,answer\nWho?,\n")
+    run, _, _ = run_with(ProbesConfig(facts=40))
+    run = replace(run, config=replace(run.config, retention=replace(run.config.retention, qa=path)))
+    with pytest.raises(KISError, match=r"qa\.csv:2 answer: found an empty value"):
+        plugin(run)
 
 
 def test_documents_of_short_passages_are_infused_and_not_asked(monkeypatch):
