@@ -20,6 +20,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.items import refuse_passages_without_object
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import load_material
+from kis_plugin.probing.counts import read_run_counts
 from kis_plugin.probing.retention import questions_of
 from kis_plugin.sentences import render
 from kis_plugin.sources import source_for
@@ -107,6 +108,7 @@ def check_config(path: Path) -> CheckReport:
         refuse_passages_without_object(config, material)
     notes = [str(warning.message) for warning in caught]
     questions = questions_of(config, material, notes)
+    read_run_counts(config, material)
     knowledge, book = material.knowledge, material.book
     renderer: Renderer = chosen("renderers", config.infusion.rendering, f"{path} infusion.rendering")
     codes = coded(knowledge.facts)

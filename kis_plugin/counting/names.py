@@ -74,7 +74,7 @@ def names_of(facts: Iterable[Fact]) -> Names:
     owner = np.repeat(np.arange(len(entities)), [len(names) for names in entities])
     order = np.argsort(pattern, kind="stable")
     codes, pair_of = np.unique(subject * len(entities) + obj, return_inverse=True)
-    first, second = np.divmod(codes, max(len(entities), 1))
+    first, second = codes // max(len(entities), 1), codes % max(len(entities), 1)
     degree = np.bincount(np.concatenate([first, second]), minlength=len(entities))
     swap = degree[first] > degree[second]
     driver, follower = np.where(swap, second, first), np.where(swap, first, second)

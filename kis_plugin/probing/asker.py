@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from kis_plugin.codes import MANY, coded, sample
 from kis_plugin.config import Config
 from kis_plugin.contracts import ProbeKind
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.knowledge import Fact
 from kis_plugin.material import Material
 from kis_plugin.periods import Periods
 from kis_plugin.plugins import find
@@ -50,6 +52,10 @@ class Asker:
     def periods(self) -> Periods:
         """Which facts hold when."""
         return Periods(self.material.changing)
+
+    def facts_of(self, series: str) -> Sequence[Fact]:
+        """Return the facts that the questions of a series are about: ``Question.fact`` is an index into them."""
+        return self.material.knowledge.facts
 
     def questions(self, at: float, notes: list[str]) -> list[Question]:
         """Make the questions of all series.

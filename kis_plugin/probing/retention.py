@@ -15,8 +15,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.material import Material, load_material
 from kis_plugin.probing.asker import CONTROL, SEEN, Asker
+from kis_plugin.probing.counts import Counted, counted_tokens, read_run_counts
 from kis_plugin.probing.known import keep_known
-from kis_plugin.probing.outcomes import rows_of_series, series_records
+from kis_plugin.probing.outcomes import Outcomes, rows_of_series, series_records
 from kis_plugin.probing.probes import Question
 from kis_plugin.run import TrainingRun
 
@@ -41,6 +42,7 @@ class Retention:
         self._asker: Asker | None = None
         self._phase = -1
         self._known: npt.NDArray[np.bool_] | None = None  # (infused facts,)
+        self._counted: Counted | None = None
         self._said: set[str] = set()  # notes that the user has had
 
     @hookimpl(trylast=True)  # what is told has been settled by then
@@ -56,6 +58,8 @@ class Retention:
             self._known = ~np.isin(material.infused, told, assume_unique=True)
         known = material.infused[:0] if self._known is None else material.infused[self._known]
         self._asker = Asker(run.config, material, told, known)
+        if (base := read_run_counts(run.config, material)) is not None:
+            self._counted = Counted(base, self._asker.facts_of, counted_tokens(base.about, run.tokenizer))
         self._prepare(run, run.start_step)
         if probes := self._probes():
             counts = ", ".join(f"{count} {name}" for name, count in probes.items())
@@ -82,11 +86,25 @@ class Retention:
         if self._asked is None:
             return
         outcomes = self._asked.answer(run.model, run.ranks)
-        records = series_records(run, step, outcomes)
+        records = series_records(step, run.tokens_at(step), outcomes)
+        records = self._with_counts(run, step, outcomes, records)
         run.publish(records)
         run.tell_outcomes(step, outcomes)
         if step == run.steps:
             self._tell(run, _leaks(records))
+
+    def _with_counts(
+        self, run: TrainingRun, step: int, outcomes: Outcomes, records: list[runlog.Retention]
+    ) -> list[runlog.Retention]:
+        """Add accuracy by count, and at the end of the run how efficiently facts were learnt."""
+        if self._counted is None:
+            return records
+        tokens = run.tokens_at(step)
+        if step == run.steps:
+            shown = run.shown()  # every rank must ask
+            if run.rank == 0:
+                records = self._counted.fitted(records, outcomes, tokens, shown)
+        return records + self._counted.records(step, tokens, outcomes)
 
     def _prepare(self, run: TrainingRun, step: int) -> None:
         """Make the questions of the phase that ``step`` lies in, if it is another one than before."""
