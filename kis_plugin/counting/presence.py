@@ -98,7 +98,7 @@ class Presence:
         lines = flat(text, self._window) if self._open is None and not goes_on else self._continued(text)
         self._lines += lines
         self._waiting += sum(map(len, lines))
-        if goes_on or self._waiting >= self._batch:
+        if lines and (goes_on or self._open is not None or self._waiting >= self._batch):
             self._search(goes_on)
         if part.ends:
             self._told = False
@@ -135,8 +135,9 @@ class Presence:
         if goes_on:
             last = len(firsts) * names.entities
             self._open, keys = keys[keys >= last] - last, keys[keys < last]
-            self._tail = text[-self._matcher.longest - 1 :]
-            self._context = int(len(self._tail) < len(text))
+            line = text.rfind("\n") + 1
+            begin = max(line, len(text) - self._matcher.longest - 1)
+            self._tail, self._context = text[begin:], int(begin > line)
         else:
             self._open, self._tail, self._context = None, "", 0
         self._size += Size(windows=len(firsts) + (not goes_on))

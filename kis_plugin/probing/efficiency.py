@@ -167,13 +167,7 @@ class _Likelihood:
         """
         parameters, bounds, starts = _box(name, value)
         found = [
-            minimize(
-                lambda box: self._loss(parameters(box)),
-                start,
-                method="L-BFGS-B",
-                bounds=bounds,
-                options=_STRICT,
-            )
+            minimize(self._loss, start, args=(parameters,), method="L-BFGS-B", bounds=bounds, options=_STRICT)
             for start in starts
         ]
         least = min(found, key=lambda result: float(result.fun))
@@ -194,8 +188,8 @@ class _Likelihood:
             return low, float(brentq(above, at, top, xtol=1e-4))
         return low, None if name == "alpha" else top
 
-    def _loss(self, parameters: tuple[float, float, float]) -> float:
-        L0, x0, alpha = parameters
+    def _loss(self, box: FloatArray, parameters: _Parameters) -> float:
+        L0, x0, alpha = parameters(box)
         error = np.clip(L0 + x0 * np.exp(-alpha * self.log1p), _TINY, 1 - _TINY)
         return float(-(self.right @ np.log1p(-error)) - self.wrong @ np.log(error))
 
