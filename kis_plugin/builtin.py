@@ -76,10 +76,11 @@ def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
 def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     """Add the commands of ``kis``."""
     from kis_plugin.commands import check, plugins
+    from kis_plugin.counting.command import count
     from kis_plugin.inspect_command import inspect
     from kis_plugin.prepare import prepare
 
-    for command in (check, inspect, plugins, prepare):
+    for command in (check, count, inspect, plugins, prepare):
         register(command)
 
 

@@ -20,6 +20,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.items import refuse_passages_without_object
 from kis_plugin.knowledge import Fact
 from kis_plugin.material import load_material
+from kis_plugin.probing.counts import read_run_counts
 from kis_plugin.probing.general_text import documents
 from kis_plugin.probing.null import null_scores
 from kis_plugin.probing.probes import by_series
@@ -114,6 +115,7 @@ def check_config(path: Path) -> CheckReport:
     questions = questions_of(config, material, notes)
     if config.retention.text is not None:
         next(documents(config.retention.text))
+    read_run_counts(config, material)
     knowledge, book = material.knowledge, material.book
     renderer: Renderer = chosen("renderers", config.infusion.rendering, f"{path} infusion.rendering")
     codes = coded(knowledge.facts)

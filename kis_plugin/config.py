@@ -137,8 +137,12 @@ class Config:
     """The file this came from; None for one made in code."""
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, to_be_made: str = "") -> Config:
     """Read ``kis.yaml``.
+
+    Args:
+        path: The file.
+        to_be_made: A key of ``retention`` whose file is about to be made: it is left aside.
 
     Raises:
         KISError: Everything wrong with it, each with its line and key.
@@ -148,6 +152,9 @@ def load_config(path: Path) -> Config:
         raise KISError(
             Problem(str(path), "an empty file", "at least the key knowledge", "Write knowledge: facts.jsonl")
         )
+    retention = node.value.get("retention") if isinstance(node.value, dict) else None
+    if retention is not None and isinstance(retention.value, dict):
+        retention.value.pop(to_be_made, None)
     return _config(node, path.parent, path)
 
 

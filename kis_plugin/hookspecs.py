@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from kis_plugin.probing.outcomes import Outcomes
-    from kis_plugin.run import Infuser, TrainingRun
+    from kis_plugin.run import Infuser, Shown, TrainingRun
     from kis_plugin.runlog import Record
 
 PROJECT = "kis"
@@ -157,6 +157,12 @@ def kis_metrics(run: TrainingRun, records: Sequence[Record]) -> None:
 @hookspec
 def kis_exposures(run: TrainingRun) -> npt.NDArray[np.int64] | None:
     """Return this rank's exposures so far, (facts,), since the start or the last resume."""
+    return None
+
+
+@hookspec(firstresult=True)
+def kis_shown(run: TrainingRun, exposures: npt.NDArray[np.int64]) -> Shown | None:
+    """Return what ``exposures``, (items,) over all ranks so far, are of each fact, and in tokens. Rank 0 only."""
     return None
 
 

@@ -19,7 +19,7 @@ from kis_plugin.material import Material, load_material
 from kis_plugin.placement import Inline, InRows, Placement
 from kis_plugin.plan import InfusionPlan
 from kis_plugin.probing.known import decide_known, known_state
-from kis_plugin.run import TrainingRun
+from kis_plugin.run import Shown, TrainingRun
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import TextTokenizer
 from kis_plugin.tally import Tally
@@ -152,6 +152,14 @@ class Infusion:
     def kis_exposures(self) -> IntArray:
         """Exposures per item on this rank."""
         return self.tally.exposures
+
+    @hookimpl
+    def kis_shown(self, exposures: IntArray) -> Shown:
+        """Say how often each fact was told so far. Tokens are those of the plan, in the part of it that was shown."""
+        of_entries = np.zeros(len(self._material.knowledge), dtype=np.int64)
+        np.add.at(of_entries, self.plan.items.entry, exposures)
+        part = exposures.sum() / max(self.plan.counts.sum(), 1)
+        return Shown(of_entries[: len(self._material.knowledge.facts)], round(float(part) * self.plan.infused_tokens))
 
     @hookimpl
     def kis_state(self) -> Mapping[str, Any]:

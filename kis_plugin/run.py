@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from kis_plugin.probing.outcomes import Outcomes
 
-__all__ = ["Infuser", "ModelView", "Piece", "Placed", "Ranks", "TrainingRun", "TreeView"]
+__all__ = ["Infuser", "ModelView", "Piece", "Placed", "Ranks", "Shown", "TrainingRun", "TreeView"]
 
 
 def _to_stderr(line: str) -> None:
@@ -38,6 +38,10 @@ def _unheard(step: int, outcomes: Outcomes) -> None:
 
 def _untold() -> None:
     """Know nothing of facts: what a run does before its session starts."""
+
+
+def _unshown() -> None:
+    """Know nothing of what was infused: what a run does before its session starts."""
 
 
 def _alone(array: IntArray) -> IntArray:
@@ -144,6 +148,19 @@ class Ranks:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What was infused so far, over all ranks and from the beginning of the run.
+
+    Attributes:
+        exposures: (facts,) of each fact of the knowledge.
+        tokens: Infused tokens.
+    """
+
+    exposures: IntArray
+    tokens: int
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """One run as its host describes it before the first step.
 
@@ -176,6 +193,9 @@ class TrainingRun:
     told: Callable[[], IntArray | None] = _untold
     """Returns the places in the knowledge's facts of those that the run tells, once the run has started; set by the
     session."""
+    shown: Callable[[], Shown | None] = _unshown
+    """Returns what was infused so far; every rank calls it, and rank 0 is told, or None if counts from before a resume
+    are lost. Set by the session."""
     tell_outcomes: Callable[[int, Outcomes], None] = _unheard
     """Takes what came of the evaluation at a step to whoever acts on it; set by the session."""
     sum_over_ranks: Callable[[IntArray], IntArray] = _alone

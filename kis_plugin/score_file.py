@@ -11,11 +11,8 @@ rank long texts first. ``loss * bytes / tokens`` is the mean token loss.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -24,13 +21,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.entry_file import EntryFile, entry_key, entry_name
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact, Passage
 
-__all__ = ["Score", "Scores", "entry_key", "entry_name", "read_scores", "scored_ids", "write_scores"]
+__all__ = [
+    "Score",
+    "Scores",
+    "entry_key",
+    "entry_name",
+    "read_gaps",
+    "read_scores",
+    "refuse_other_file",
+    "write_scores",
+]
 
-SCHEMA = 1
 UNIT = "nats per byte"
+_FILE = EntryFile(
+    one="score",
+    schema=1,
+    of="fact and passage",
+    make="kis score kis.yaml --small MODEL --large MODEL -o FILE makes them.",
+    command="kis score",
+)
 
 
 @dataclass(frozen=True)
@@ -74,43 +87,17 @@ class Scores:
     gaps: npt.NDArray[np.float64]
 
 
-def entry_key(entry: Fact | Passage) -> int:
-    """Return 64 bits that change with the entry's id or what it says."""
-    parts = (entry.id, entry.text) if isinstance(entry, Passage) else (
-        entry.id, entry.subject, entry.relation, entry.object,
-    )  # fmt: skip
-    text = "".join(f"{len(part)}:{part}" for part in parts)
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-
-
-def entry_name(entry: Fact | Passage) -> str:
-    """Return what errors call an entry."""
-    return f"passage {entry.id!r}" if isinstance(entry, Passage) else f"fact {entry.id!r}"
-
-
 def refuse_other_file(path: Path) -> None:
-    """Refuse to write over what is no file of scores: a slip of the keyboard must not cost the facts.
+    """Refuse to write over what is no file of scores.
 
     Raises:
-        KISError: There is something else.
+        KISError: There is something else, or no folder to write to.
     """
-    if not path.exists():
-        return
-    expected = "a new file, or an older file of scores"
-    if not path.is_file():
-        raise KISError(Problem("--output", f"{path}: no regular file", expected))
-    with path.open("rb") as file:
-        first = file.readline(1 << 16)
-    try:
-        record = json.loads(first)
-    except ValueError:
-        record = None
-    if first and not (isinstance(record, dict) and record.get("type") == "scores"):
-        raise KISError(Problem("--output", f"{path}: a file that holds something else", expected))
+    _FILE.refuse_other(path)
 
 
 def write_scores(path: Path, about: Mapping[str, Any], scores: Iterable[Score]) -> None:
-    """Write a file under a temporary name and rename it: there is all of it, or nothing.
+    """Write a file, all of it or nothing.
 
     Args:
         path: The file; an older one is replaced.
@@ -120,20 +107,7 @@ def write_scores(path: Path, about: Mapping[str, Any], scores: Iterable[Score]) 
     Raises:
         KISError: The file cannot be written, or a loss is no number.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            first = {"type": "scores", "schema": SCHEMA, "unit": UNIT, **about}
-            file.write(json.dumps(first, ensure_ascii=False) + "\n")
-            for score in scores:
-                file.write(json.dumps(_line(score), ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise KISError(Problem(str(path), str(error), "a file that can be written")) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    _FILE.write(path, {"unit": UNIT, **about}, (_line(score) for score in scores))
 
 
 def read_scores(path: Path) -> Scores:
@@ -144,57 +118,33 @@ def read_scores(path: Path) -> Scores:
     """
     keys, gaps = array("Q"), array("d")
     about: Mapping[str, Any] = {}
-    for number, line in lines_of(path):
+    for where, line in _FILE.lines(path):
         if not about:
-            about = _about(line, f"{path}:{number}")
+            about = _about(line, where)
             continue
         try:
             key, gap = int(line["key"], 16), float(line["gap"])
         except (KeyError, TypeError, ValueError) as error:
-            raise KISError(Problem(f"{path}:{number}", "no score", "a line with key and gap", _AGAIN)) from error
+            raise KISError(Problem(where, "no score", "a line with key and gap", _FILE.again)) from error
         if not isfinite(gap) or key >> 64:
-            raise KISError(Problem(f"{path}:{number}", f"gap {gap}, key {line['key']}", "a finite gap", _AGAIN))
+            raise KISError(Problem(where, f"gap {gap}, key {line['key']}", "a finite gap", _FILE.again))
         keys.append(key)
         gaps.append(gap)
     if not about:
-        raise KISError(Problem(str(path), "an empty file", "scores", _AGAIN))
+        raise KISError(Problem(str(path), "an empty file", "scores", _FILE.again))
     found = np.frombuffer(keys, dtype=np.uint64)
-    order = np.argsort(found, kind="stable")
-    found = found[order]
-    if len(found) and (found[1:] == found[:-1]).any():
-        raise KISError(Problem(str(path), "an entry that is scored twice", "each scored once", _AGAIN))
-    return Scores(about, found, np.frombuffer(gaps, dtype=np.float64)[order])
+    order = _FILE.order_of(path, found)
+    return Scores(about, found[order], np.frombuffer(gaps, dtype=np.float64)[order])
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the number and the object of each line.
+def read_gaps(path: Path, entries: Sequence[Fact] | Sequence[Passage], where: str) -> npt.NDArray[np.float64]:
+    """Return the gap of every entry, nats per byte: (entries,).
 
     Raises:
-        KISError: The file cannot be read, or a line is no JSON object.
+        KISError: No such file, what is wrong with it, or entries without a score, named for the key ``where``.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                value = json.loads(line)
-                if not isinstance(value, dict):
-                    raise KISError(Problem(f"{path}:{number}", repr(line[:40]), "a JSON object", _AGAIN))
-                yield number, value
-    except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise KISError(Problem(str(path), reason, "the scores of the knowledge", _MAKE)) from error
-    except ValueError as error:  # of JSON or of UTF-8
-        raise KISError(
-            Problem(str(path), f"a line that is no JSON: {error}", "what kis score writes", _AGAIN)
-        ) from error
-
-
-def scored_ids(path: Path, wanted: Set[str]) -> set[str]:
-    """Return which of the ids ``wanted`` the file scores, whatever their entries said then."""
-    return {line["id"] for _, line in lines_of(path) if line.get("id") in wanted}
-
-
-_MAKE = "kis score kis.yaml --small MODEL --large MODEL -o FILE makes them."
-_AGAIN = "Make the file anew with kis score."
+    scores = read_scores(path)
+    return scores.gaps[_FILE.places(path, scores.keys, entries, where)]
 
 
 def _line(score: Score) -> dict[str, Any]:
@@ -207,7 +157,7 @@ def _line(score: Score) -> dict[str, Any]:
 
 
 def _about(line: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    if line.get("type") != "scores" or line.get("schema") != SCHEMA or line.get("unit") != UNIT:
+    if line.get("type") != _FILE.type or line.get("schema") != _FILE.schema or line.get("unit") != UNIT:
         found = f"{line.get('type')!r}, schema {line.get('schema')!r}, unit {line.get('unit')!r}"
-        raise KISError(Problem(where, found, f"'scores', schema {SCHEMA}, unit {UNIT!r}", _AGAIN))
+        raise KISError(Problem(where, found, f"'scores', schema {_FILE.schema}, unit {UNIT!r}", _FILE.again))
     return line

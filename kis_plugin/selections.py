@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge import Fact, Passage
-from kis_plugin.score_file import entry_key, entry_name, read_scores, scored_ids
+from kis_plugin.score_file import read_gaps
 from kis_plugin.seeded import IntArray, hashes
 
 __all__ = ["Difference", "Everything"]
 
 _TIES = 21  # part of the key of the hash that breaks ties
-_NAMED = 20  # entries without a score that an error names
 
 
 class Everything:
@@ -71,7 +69,7 @@ class Difference:
         if not len(entries):
             return np.empty(0, dtype=np.int64)
         count = self._count(len(entries))
-        gaps = _gaps(entries, Path(self.scores), where)
+        gaps = read_gaps(Path(self.scores), entries, where)
         order = np.lexsort((hashes(len(entries), seed, _TIES), -gaps))
         return np.sort(order[:count]).astype(np.int64)
 
@@ -81,30 +79,3 @@ class Difference:
             found = f"{self.keep:g}, which is {count} of {entries:,}"
             raise KISError(Problem("infusion.selection.keep", found, f"1 to {entries:,} of them, or a part"))
         return count
-
-
-def _gaps(entries: Sequence[Fact] | Sequence[Passage], path: Path, where: str) -> npt.NDArray[np.float64]:
-    """Return the gap of every entry, nats per byte: (entries,)."""
-    scores = read_scores(path)
-    keys = np.fromiter((entry_key(entry) for entry in entries), dtype=np.uint64, count=len(entries))
-    places = np.minimum(np.searchsorted(scores.keys, keys), max(len(scores.keys) - 1, 0))
-    missing = np.flatnonzero(scores.keys[places] != keys) if len(scores.keys) else np.arange(len(keys))
-    if len(missing):
-        raise KISError(_missing(entries, missing, path, where))
-    return scores.gaps[places]
-
-
-def _missing(entries: Sequence[Fact] | Sequence[Passage], missing: IntArray, path: Path, where: str) -> list[Problem]:
-    """Say of which entries there is no score, and of which there is one for what they said before."""
-    some = [entries[place] for place in missing[:_NAMED].tolist()]
-    scored = scored_ids(path, {entry.id for entry in some})
-    hint = f"{len(missing):,} of {len(entries):,} are like that. Make the scores anew: kis score kis.yaml ..."
-    return [
-        Problem(
-            f"{where}: {path}",
-            f"{'a score of another content' if entry.id in scored else 'no score'} for {entry_name(entry)}",
-            "a score of each fact and passage as it is now",
-            hint if number == 0 else "",
-        )
-        for number, entry in enumerate(some)
-    ]

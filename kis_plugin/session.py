@@ -13,7 +13,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.logfile import saved_exposures
 from kis_plugin.plugins import add, new_manager, plugin_manager
 from kis_plugin.probing.outcomes import Outcomes
-from kis_plugin.run import Infuser, TrainingRun
+from kis_plugin.run import Infuser, Shown, TrainingRun
 from kis_plugin.runlog import LOG_NAME, End, Loss, Record, Run
 from kis_plugin.seeded import IntArray
 
@@ -45,7 +45,9 @@ class Session:
                     "The rows before it were not infused. To infuse from here on, load its weights into a new run.",
                 )
             )
-        self.run = replace(run, publish=self.publish, told=self._told, tell_outcomes=self._tell_outcomes)
+        self.run = replace(
+            run, publish=self.publish, told=self._told, shown=self._shown, tell_outcomes=self._tell_outcomes
+        )
         self._manager = new_manager()
         for number, plugin in enumerate([*self._built(), *host]):
             name = f"{number} {type(plugin).__module__}.{type(plugin).__qualname__}"
@@ -116,6 +118,13 @@ class Session:
     def _told(self) -> IntArray | None:
         told: IntArray | None = self._hook.kis_told(run=self.run)
         return told
+
+    def _shown(self) -> Shown | None:
+        exposures = self.exposures()
+        if self.run.rank or (self.run.start_step and self._before is None):
+            return None
+        shown: Shown | None = self._hook.kis_shown(run=self.run, exposures=exposures)
+        return shown
 
     def _tell_outcomes(self, step: int, outcomes: Outcomes) -> None:
         self._hook.kis_outcomes(run=self.run, step=step, outcomes=outcomes)

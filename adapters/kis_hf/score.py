@@ -42,8 +42,6 @@ def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> i
     Raises:
         KISError: Bad configuration or knowledge, no such model, or a file that cannot be written.
     """
-    if not output.absolute().parent.is_dir():
-        raise KISError(Problem("--output", f"{output}: no such folder", "a file in a folder that is there"))
     refuse_other_file(output)
     config = load_config(path)
     config = replace(config, infusion=replace(config.infusion, selection=Choice("all")))

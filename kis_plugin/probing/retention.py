@@ -16,9 +16,10 @@ from kis_plugin.hookspecs import hookimpl
 from kis_plugin.material import Material, load_material
 from kis_plugin.probing.asker import CONTROL, SEEN, Asker
 from kis_plugin.probing.budget import LEAST, Budget, stratified
+from kis_plugin.probing.counts import Counted, counted_tokens, read_run_counts
 from kis_plugin.probing.known import keep_known
 from kis_plugin.probing.null import null_scores
-from kis_plugin.probing.outcomes import rows_of_series, series_records
+from kis_plugin.probing.outcomes import Outcomes, rows_of_series, series_records
 from kis_plugin.probing.probes import Question, by_series
 from kis_plugin.run import TrainingRun
 
@@ -47,6 +48,7 @@ class Retention:
         self._asker: Asker | None = None
         self._phase = -1
         self._known: npt.NDArray[np.bool_] | None = None  # (infused facts,)
+        self._counted: Counted | None = None
         self._said: set[str] = set()  # notes that the user has had
 
     @hookimpl(trylast=True)  # what is told has been settled by then
@@ -62,6 +64,8 @@ class Retention:
             self._known = ~np.isin(material.infused, told, assume_unique=True)
         known = material.infused[:0] if self._known is None else material.infused[self._known]
         self._asker = Asker(run.config, material, told, known)
+        if (base := read_run_counts(run.config, material)) is not None:
+            self._counted = Counted(base, self._asker.facts_of, counted_tokens(base.about, run.tokenizer))
         self._prepare(run, run.start_step)
         self._general = _general_text(run)
         if probes := self._probes():
@@ -98,6 +102,7 @@ class Retention:
         asked = self._affordable(self._asked, run)
         outcomes = asked.answer(run.model, run.ranks)
         records = series_records(step, run.tokens_at(step), outcomes, run.config.retention.by)
+        records = self._with_counts(run, step, outcomes, records)
         run.publish([*records, *self._general_loss(run, step)])
         run.tell_outcomes(step, outcomes)
         self._tell(run, asked.remarks)
@@ -136,6 +141,19 @@ class Retention:
                 run, [f"{len(some)} of {len(whole.questions)} probes fit retention.max_cost, the same from now on"]
             )
         return self._part or whole
+
+    def _with_counts(
+        self, run: TrainingRun, step: int, outcomes: Outcomes, records: list[runlog.Retention]
+    ) -> list[runlog.Retention]:
+        """Add accuracy by count, and at the end of the run how efficiently facts were learnt."""
+        if self._counted is None:
+            return records
+        tokens = run.tokens_at(step)
+        if step == run.steps:
+            shown = run.shown()  # every rank must ask
+            if run.rank == 0:
+                records = self._counted.fitted(records, outcomes, tokens, shown)
+        return records + self._counted.records(step, tokens, outcomes)
 
     def _prepare(self, run: TrainingRun, step: int) -> None:
         """Make the questions of the phase that ``step`` lies in, if it is another one than before."""

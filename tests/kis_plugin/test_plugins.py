@@ -86,7 +86,7 @@ def test_everything_of_the_example_is_listed_with_its_distribution(example):
         ("selections", "first"),
         ("probes", "reversed_order"),
         ("laws", "same_for_all"),
-        ("commands", "count"),
+        ("commands", "tally-facts"),
         ("run_plugins", "StepTable"),
     ]
 
@@ -146,9 +146,9 @@ def test_options_of_the_example_are_checked_as_those_of_built_ins(example, here)
 def test_a_command_of_the_example_is_one_of_kis(example, here):
     (here / "facts.ini").write_text(FACTS)
     shown = CliRunner().invoke(main, ["--help"])
-    assert "count    Count the facts of KNOWLEDGE." in shown.stdout
-    assert CliRunner().invoke(main, ["count", "facts.ini"]).stdout == "8\n"
-    refused = CliRunner().invoke(main, ["count", "facts.inn"])
+    assert re.search(r"tally-facts +Count the facts of KNOWLEDGE\.", shown.stdout)
+    assert CliRunner().invoke(main, ["tally-facts", "facts.ini"]).stdout == "8\n"
+    refused = CliRunner().invoke(main, ["tally-facts", "facts.inn"])
     assert (refused.exit_code, refused.stderr[:15]) == (2, "kis: facts.inn:")
 
 
@@ -232,7 +232,7 @@ def test_the_example_is_found_where_pip_installs_it(here):
     )
     names = {item["name"] for item in json.loads(listed.stdout) if item["distribution"] == "kis-example 1.0"}
     assert names == {
-        "ini", "telegraph", "early", "quiz", "first", "reversed_order", "same_for_all", "count", "StepTable",
+        "ini", "telegraph", "early", "quiz", "first", "reversed_order", "same_for_all", "tally-facts", "StepTable",
     }  # fmt: skip
 
 

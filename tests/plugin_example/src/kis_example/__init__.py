@@ -1,6 +1,6 @@
 """A plugin from another distribution, with something of each kind that KIS takes, log readers left out."""
 
-from kis_example.commands import count
+from kis_example.commands import tally_facts
 from kis_example.laws import FloorLaw
 from kis_example.metrics import StepTable
 from kis_example.probes import reversed_order
@@ -49,7 +49,7 @@ def kis_register_laws(register):
 
 @hookimpl
 def kis_register_commands(register):
-    register(count)
+    register(tally_facts)
 
 
 @hookimpl

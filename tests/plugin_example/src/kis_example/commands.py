@@ -1,4 +1,4 @@
-"""``kis count``: how many facts a file holds."""
+"""``kis tally-facts``: how many facts a file holds."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import click
 
 @click.command()
 @click.argument("knowledge", type=click.Path(path_type=Path))
-def count(knowledge):
+def tally_facts(knowledge):
     """Count the facts of KNOWLEDGE."""
     from kis_plugin.sources import read_knowledge
 

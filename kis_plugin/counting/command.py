@@ -1,0 +1,65 @@
+"""``kis count``: how often the base text tells each fact already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kis_plugin.terminal import AS_JSON, refusal_as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["count"]
+
+
+@click.command()
+@click.argument("knowledge", type=click.Path(path_type=Path))
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The file of counts to write.")
+@click.option(
+    "--window",
+    type=click.Choice(["sentence", "paragraph", "document"]),
+    default="sentence",
+    show_default=True,
+    help="What both names must stand in together.",
+)
+@click.option("--workers", type=click.IntRange(1), metavar="COUNT", help="Processes; by default one a core.")
+@AS_JSON
+def count(
+    knowledge: Path, texts: tuple[Path, ...], output: Path, window: str, workers: int | None, as_json: bool
+) -> None:
+    """Count how often the base text tells each fact.
+
+    KNOWLEDGE is a file or folder of facts, or a kis.yaml; TEXT files and folders of .txt (form feeds part documents)
+    or .jsonl (with "text"), also .gz or .xz. Needs kis-plugin[count].
+    """
+    from kis_plugin.counting.count import count_facts
+    from kis_plugin.counting.pool import cores
+
+    with refusal_as_json(as_json), _progress() as watch:
+        report = count_facts(knowledge, texts, output, window, workers or cores(), watch)
+    if as_json:
+        click.echo(json.dumps({"status": "ok", **vars(report)}, indent=2))
+        return
+    click.echo(f"{report.documents:,} documents, {report.bytes:,} bytes of text.")
+    told = f"{report.told:,} of {report.facts:,} facts are told"
+    click.echo(f"{told}: subject and object stand in one {report.window} at least once.")
+    click.echo(f"Written to {report.output}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of bytes on stderr. It is drawn when told, by no thread: workers are forked beside it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("counting"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
+        task = progress.add_task("counting", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total, refresh=True)

@@ -1,0 +1,114 @@
+"""Counts the facts of a knowledge, and those of a run's background, in the base text: from files to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kis_plugin.cache import cache_folder
+from kis_plugin.config import load_config
+from kis_plugin.count_file import COUNTS, write_counts
+from kis_plugin.counting.names import names_of
+from kis_plugin.counting.pool import Counted, count_pieces
+from kis_plugin.counting.texts import pieces_of, text_files
+from kis_plugin.entry_file import entry_key
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.knowledge import Fact
+from kis_plugin.store import Loaded, load_knowledge
+
+__all__ = ["CountReport", "count_facts"]
+
+
+@dataclass(frozen=True)
+class CountReport:
+    """What was counted.
+
+    Attributes:
+        output: The file.
+        facts: How many were counted.
+        told: Facts whose subject and object stand in one window, at least once.
+        window: What counts as one occurrence.
+        documents: Of the text.
+        windows: Of the text.
+        bytes: Of the text, as UTF-8.
+    """
+
+    output: str
+    facts: int
+    told: int
+    window: str
+    documents: int
+    windows: int
+    bytes: int
+
+
+def count_facts(
+    knowledge: Path, texts: Sequence[Path], output: Path, window: str, workers: int, watch: Callable[[int, int], None]
+) -> CountReport:
+    """Count in how many windows of the base text each fact's subject, object and both are found.
+
+    Args:
+        knowledge: Facts, or a ``kis.yaml``: then those of its ``retention.background`` too.
+        texts: Files and folders of text.
+        output: The file to write.
+        window: One of ``kis_plugin.counting.windows.WINDOWS``.
+        workers: Processes.
+        watch: Told of progress: bytes of the files read, and of how many.
+
+    Raises:
+        KISError: Anything wrong with the knowledge, the text or the output; then nothing is written.
+    """
+    COUNTS.refuse_other(output)
+    files = text_files(texts)
+    if output.resolve() in {file.resolve() for file in files}:
+        raise KISError(Problem("--output", f"{output}, which is counted too", "a file that is no base text"))
+    pieces = pieces_of(files)
+    total = sum(piece.stop - piece.start for piece in pieces)
+    loaded = _loaded(knowledge)
+    names = names_of(_facts(loaded))
+    if not len(names.subject):
+        raise KISError(Problem(str(knowledge), "no facts", "facts: documents have no subject and object"))
+    counted = count_pieces(names, pieces, window, workers, lambda done: watch(done, total))
+    about = {
+        "knowledge": [part.fingerprint for part in loaded],
+        "facts": len(names.subject),
+        "names": len(names.patterns),
+        "window": window,
+        "texts": [str(path) for path in texts],
+        "files": len(files),
+        **asdict(counted.size),
+        "sample": list(counted.sample),
+    }
+    write_counts(output, about, _facts(loaded), counted.subject, counted.object, counted.both)
+    return _report(output, window, counted)
+
+
+def _loaded(path: Path) -> list[Loaded]:
+    """Return the knowledge, and the background if a configuration names one."""
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return [load_knowledge(path, cache_folder(None))]
+    config = load_config(path, to_be_made="counts")
+    paths = (config.knowledge, config.retention.background)
+    return [load_knowledge(one, cache_folder(config.cache)) for one in paths if one is not None]
+
+
+def _facts(loaded: Sequence[Loaded]) -> Iterable[Fact]:
+    """Yield all facts, those of the background that the knowledge has as well only once."""
+    if len(loaded) == 1:
+        return loaded[0].knowledge.facts
+    keys = {entry_key(fact) for fact in loaded[0].knowledge.facts}
+    return chain(loaded[0].knowledge.facts, _others(loaded[1].knowledge.facts, keys))
+
+
+def _others(facts: Iterable[Fact], keys: set[int]) -> Iterator[Fact]:
+    return (fact for fact in facts if entry_key(fact) not in keys)
+
+
+def _report(output: Path, window: str, counted: Counted) -> CountReport:
+    size: dict[str, Any] = asdict(counted.size)
+    return CountReport(str(output), len(counted.both), int(np.count_nonzero(counted.both)), window, **size)

@@ -1,0 +1,114 @@
+"""The names of facts as numbers: what is searched for, and which pairs of names are a fact's.
+
+An *entity* is one or more names that mean the same: a subject, or an object with its aliases. Facts with the same
+subject and object share one *pair*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.counting.windows import one_line
+from kis_plugin.knowledge import Fact
+from kis_plugin.seeded import IntArray
+
+__all__ = ["Names", "expanded", "names_of"]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What is looked for.
+
+    Lists of lists are kept end to end: those of number i lie between bounds i and i + 1.
+
+    Attributes:
+        patterns: The names, each once, white space as single spaces.
+        entity_bounds: (patterns + 1,) into ``entity``.
+        entity: The entities that have each pattern as a name.
+        entities: How many entities there are.
+        pair_bounds: (entities + 1,) into ``pair``.
+        pair: The pairs that are looked up where an entity is found. Each pair hangs on the one of its two entities
+            that is in fewer pairs, so no entity brings more than about the square root of twice the pairs.
+        other: (pairs,) for each of ``pair`` its other entity.
+        subject: (facts,) entities.
+        object: (facts,) entities.
+        pair_of: (facts,) pairs.
+    """
+
+    patterns: tuple[str, ...]
+    entity_bounds: IntArray
+    entity: IntArray
+    entities: int
+    pair_bounds: IntArray
+    pair: IntArray
+    other: IntArray
+    subject: IntArray
+    object: IntArray
+    pair_of: IntArray
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are."""
+        return len(self.pair)
+
+
+def names_of(facts: Iterable[Fact]) -> Names:
+    """Number the names of facts, in the order in which they appear."""
+    patterns: dict[str, int] = {}
+    entities: dict[tuple[int, ...], int] = {}
+
+    def entity(names: Iterable[str]) -> int:
+        numbers = {patterns.setdefault(name, len(patterns)) for name in map(one_line, names) if name}
+        return entities.setdefault(tuple(sorted(numbers)), len(entities))
+
+    ends: list[int] = []
+    for fact in facts:
+        aliases: tuple[str, ...] = getattr(fact, "aliases", ())
+        ends += (entity((fact.subject,)), entity((fact.object, *aliases)))
+    subject, obj = np.array(ends, dtype=np.int64).reshape(-1, 2).T
+    pattern = np.fromiter((number for names in entities for number in names), dtype=np.int64)
+    owner = np.repeat(np.arange(len(entities)), [len(names) for names in entities])
+    order = np.argsort(pattern, kind="stable")
+    codes, pair_of = np.unique(subject * len(entities) + obj, return_inverse=True)
+    first, second = codes // max(len(entities), 1), codes % max(len(entities), 1)
+    degree = np.bincount(np.concatenate([first, second]), minlength=len(entities))
+    swap = degree[first] > degree[second]
+    driver, follower = np.where(swap, second, first), np.where(swap, first, second)
+    by_driver = np.argsort(driver, kind="stable")
+    return Names(
+        patterns=tuple(patterns),
+        entity_bounds=_bounds(pattern, len(patterns)),
+        entity=owner[order],
+        entities=len(entities),
+        pair_bounds=_bounds(driver, len(entities)),
+        pair=by_driver,
+        other=follower[by_driver],
+        subject=subject,
+        object=obj,
+        pair_of=pair_of.ravel(),
+    )
+
+
+def expanded(bounds: IntArray, numbers: IntArray) -> tuple[IntArray, IntArray]:
+    """Open lists that are kept end to end.
+
+    Args:
+        bounds: Where the list of each number begins, and the last one ends.
+        numbers: (n,) whose lists are wanted.
+
+    Returns:
+        For each element of those lists the place of its number, in range(n), and its own place.
+    """
+    sizes = bounds[numbers + 1] - bounds[numbers]
+    which: IntArray = np.repeat(np.arange(len(numbers)), sizes)
+    skipped = np.cumsum(sizes) - sizes - bounds[numbers]
+    return which, np.arange(len(which)) - skipped[which]
+
+
+def _bounds(numbers: npt.NDArray[np.integer], count: int) -> IntArray:
+    """Return where the elements of each number begin when sorted by it: (count + 1,)."""
+    return np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=count))]).astype(np.int64)
