@@ -11,7 +11,6 @@ from scipy.stats import binomtest
 
 from kis_plugin import runlog
 from kis_plugin.probing.probes import Question
-from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray
 
 __all__ = ["Outcomes", "rows_of_series", "series_records"]
@@ -53,17 +52,17 @@ def rows_of_series(questions: Sequence[Question]) -> dict[str, IntArray]:
     return {name: np.array(places, dtype=np.int64) for name, places in rows.items()}
 
 
-def series_records(run: TrainingRun, step: int, outcomes: Outcomes) -> list[runlog.Retention]:
-    """Return a record of each series."""
-    return [_record(run, step, name, outcomes, rows) for name, rows in outcomes.series.items()]
+def series_records(step: int, tokens: int, outcomes: Outcomes) -> list[runlog.Retention]:
+    """Return a record of each series, after ``step`` optimizer steps and ``tokens`` training tokens."""
+    return [_record(step, tokens, name, outcomes, rows) for name, rows in outcomes.series.items()]
 
 
-def _record(run: TrainingRun, step: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:
+def _record(step: int, tokens: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:
     correct = int(outcomes.correct[rows].sum())
     low, high = binomtest(correct, len(rows)).proportion_ci(0.95, method="wilson")
     return runlog.Retention(
         step=step,
-        tokens=run.tokens_at(step),
+        tokens=tokens,
         probe=series,
         accuracy=correct / len(rows),
         n=len(rows),

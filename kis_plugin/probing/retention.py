@@ -89,7 +89,7 @@ class Retention:
             return
         asked = self._affordable(self._asked, run)
         outcomes = asked.answer(run.model, run.ranks)
-        records = series_records(run, step, outcomes)
+        records = series_records(step, run.tokens_at(step), outcomes)
         run.publish(records)
         run.tell_outcomes(step, outcomes)
         self._tell(run, asked.remarks)
