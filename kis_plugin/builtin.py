@@ -64,9 +64,10 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 @hookimpl
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add the ways to ask about a fact."""
+    from kis_plugin.probing.answer_space import AnswerSpaceProbe
     from kis_plugin.probing.probes import BUILT_IN
 
-    for kind in BUILT_IN:
+    for kind in (*BUILT_IN, AnswerSpaceProbe()):
         register(kind)
 
 
@@ -76,8 +77,9 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     from kis_plugin.commands import check, plugins
     from kis_plugin.inspect_command import inspect
     from kis_plugin.prepare import prepare
+    from kis_plugin.probe_command import probe
 
-    for command in (check, inspect, plugins, prepare):
+    for command in (check, inspect, plugins, prepare, probe):
         register(command)
 
 

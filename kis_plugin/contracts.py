@@ -118,7 +118,11 @@ class Selection(Protocol):
 
 @runtime_checkable
 class ProbeKind(Protocol):
-    """Makes the questions of one series, selected by ``retention.probes.templates: [<name>]``."""
+    """Makes the questions of one series, selected by ``retention.probes.templates: [<name>]``.
+
+    One that asks ``maker.among`` instead of the balanced sets of ``maker.sets`` has an attribute ``balanced`` that is
+    false. Several series of one kind are called ``<name>/<what tells them apart>``.
+    """
 
     name: str
 

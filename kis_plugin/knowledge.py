@@ -68,11 +68,13 @@ class Knowledge:
         facts: Triples, in file order: a tuple, or a ``kis_plugin.store.tables.FactTable`` where they are many.
         passages: Documents, in file order.
         templates: Templates that came with the facts (a BEAR-style folder has them), by relation.
+        answer_spaces: The closed answer spaces that came with them, by relation.
     """
 
     facts: Sequence[Fact] = ()
     passages: Sequence[Passage] = ()
     templates: Mapping[str, Templates] = field(default_factory=dict)
+    answer_spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of facts, passages included."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kis_plugin.contracts import ModelLoader
 from kis_plugin.errors import KISError, Problem
@@ -56,6 +57,26 @@ class LoadedModel:
     params_non_embedding: int
     bos: int | None
     about: Mapping[str, str]
+
+    def beginning_with_bos(self) -> TextTokenizer:
+        """Return the tokenizer, its BOS in the place of the token that stands before each sentence.
+
+        Raises:
+            KISError: It has none.
+        """
+        if self.bos is None:
+            raise KISError(Problem("--begin", "bos, with a tokenizer that has none", "eos"))
+        return _Beginning(self.tokenizer, self.bos)
+
+
+class _Beginning:
+    """A tokenizer with another token before each text."""
+
+    def __init__(self, tokenizer: TextTokenizer, eos: int) -> None:
+        self._tokenizer, self.eos = tokenizer, eos
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
 
 
 def load_model(model: str, options: LoadOptions) -> LoadedModel:

@@ -13,7 +13,7 @@ from kis_plugin import runlog
 from kis_plugin.probing.probes import Question
 from kis_plugin.seeded import IntArray
 
-__all__ = ["Outcomes", "rows_of_series", "series_records"]
+__all__ = ["Outcomes", "record_of", "rows_of_series", "series_records"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -54,10 +54,11 @@ def rows_of_series(questions: Sequence[Question]) -> dict[str, IntArray]:
 
 def series_records(step: int, tokens: int, outcomes: Outcomes) -> list[runlog.Retention]:
     """Return a record of each series, after ``step`` optimizer steps and ``tokens`` training tokens."""
-    return [_record(step, tokens, name, outcomes, rows) for name, rows in outcomes.series.items()]
+    return [record_of(step, tokens, name, outcomes, rows) for name, rows in outcomes.series.items()]
 
 
-def _record(step: int, tokens: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:
+def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:
+    """Return the record of some questions, ``rows``, as those of a series."""
     correct = int(outcomes.correct[rows].sum())
     low, high = binomtest(correct, len(rows)).proportion_ci(0.95, method="wilson")
     return runlog.Retention(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
+
+import numpy as np
 
 from kis_plugin.knowledge import Fact, Passage, Templates
 from kis_plugin.probing.options import OptionSet
-from kis_plugin.seeded import mix
+from kis_plugin.seeded import IntArray, mix
 from kis_plugin.sentences import render
 
 __all__ = ["BUILT_IN", "PASSAGE", "Question", "QuestionMaker", "TemplateProbe", "passage_facts", "passage_templates"]
@@ -55,12 +57,18 @@ class QuestionMaker:
         sets: The facts to ask, with their options.
         templates_of: The templates of a relation.
         seed: For choices of a probe kind's own.
+        among: Indices of the facts to ask for a kind that needs no option sets, sorted.
+        answer_spaces: The closed answer spaces that came with the knowledge, by relation.
+        notes: Takes what the user should know of, one line each.
     """
 
     facts: Sequence[Fact]
     sets: Sequence[OptionSet]
     templates_of: Callable[[str], Templates]
     seed: int
+    among: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    answer_spaces: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def ask(self, series: str, choice: Callable[[Templates], Sequence[str]]) -> list[Question]:
         """Ask every fact once.

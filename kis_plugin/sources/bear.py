@@ -10,6 +10,7 @@ from typing import Any
 
 from kis_plugin.errors import nearest
 from kis_plugin.knowledge import Fact, Knowledge, Templates
+from kis_plugin.plain_text import ONE_LINE, is_one_line
 from kis_plugin.sources.fact_records import FACT_RULES, FactRecords
 from kis_plugin.sources.once import once_each
 from kis_plugin.sources.text_files import Problems, lines, quoted, records
@@ -39,22 +40,26 @@ class BearSource:
             KISError: Everything wrong with the folder, each with file and line.
         """
         templates: dict[str, Templates] = {}
+        spaces: dict[str, tuple[str, ...]] = {}
         facts = once_each(
-            lambda problems: _all_facts(path, templates, problems),
+            lambda problems: _all_facts(path, templates, spaces, problems),
             FACT_RULES,
             Problems(path),
             lambda place: (f"{place[0]}:{place[1]}", f"in line {place[1]}"),
             ("no facts", "a file <relation>.jsonl with facts"),
         )
-        return Knowledge(facts=tuple(facts), templates=templates)
+        return Knowledge(facts=tuple(facts), templates=templates, answer_spaces=spaces)
 
 
 def _all_facts(
-    path: Path, templates: dict[str, Templates], problems: Problems
+    path: Path, templates: dict[str, Templates], spaces: dict[str, tuple[str, ...]], problems: Problems
 ) -> Iterator[tuple[tuple[Path, int], Fact]]:
-    """Yield the facts of all relations with their files and lines; ``templates`` gets those of the folder."""
+    """Yield the facts of all relations with their files and lines; ``templates`` and ``spaces`` get the folder's."""
     metadata = _metadata(path / METADATA, problems)
     templates |= {relation: _templates(path, relation, entry, problems) for relation, entry in metadata.items()}
+    for relation, entry in metadata.items():
+        if answers := _answers(path, relation, entry, problems):
+            spaces[relation] = answers
     for file in sorted(path.glob("*.jsonl")):
         if file.stem in templates:
             yield from _facts(file, problems)
@@ -93,6 +98,18 @@ def _templates(folder: Path, relation: str, entry: Any, problems: Problems) -> T
     for problem in problems_of(found, where):
         problems.add(problem.where, problem.found, problem.expected, "Here [X] stands for {subject}, [Y] for {object}.")
     return found
+
+
+def _answers(folder: Path, relation: str, entry: Any, problems: Problems) -> tuple[str, ...]:
+    """Return the relation's closed answer space, in its order; empty where there is none."""
+    listed = entry.get("answer_space_labels") if isinstance(entry, dict) else None
+    if listed is None:
+        return ()
+    if not isinstance(listed, list) or not all(isinstance(answer, str) and is_one_line(answer) for answer in listed):
+        where = f"{folder / METADATA} {relation}"
+        problems.add(where, quoted(listed), f'"answer_space_labels", a list of text, each {ONE_LINE}')
+        return ()
+    return tuple(dict.fromkeys(answer.strip() for answer in listed if answer.strip()))
 
 
 def _facts(file: Path, problems: Problems) -> Iterator[tuple[tuple[Path, int], Fact]]:
