@@ -122,7 +122,7 @@ def probe(
         if output:
             _write(output, [report.as_json()], indent=2)
         if answers:
-            _write(answers, answer_lines(prober, outcomes))
+            _write(answers, answer_lines(outcomes))
     for warning in report.warnings:
         click.echo(f"kis: note: {warning}", err=True)
     if as_json:

@@ -32,7 +32,7 @@ class _Known:
     true: Mapping[tuple[str, str], set[str]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class AnswerSpaceProbe:
     """Asks by each statement of the relation in a series of its own: ``answer_space/0``, ``/1`` and so on.
 

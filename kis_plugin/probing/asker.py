@@ -100,16 +100,8 @@ class Asker:
         return questions
 
     def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, notes: list[str]) -> list[Question]:
-        knowledge = self.material.knowledge
-        maker = QuestionMaker(
-            knowledge.facts,
-            sets.sets,
-            self.material.book.of,
-            self.config.seed,
-            sets.among,
-            knowledge.answer_spaces,
-            notes,
-        )
+        known, templates_of, seed = self.material.knowledge, self.material.book.of, self.config.seed
+        maker = QuestionMaker(known.facts, sets.sets, templates_of, seed, sets.among, known.answer_spaces, notes)
         asked = [replace(question, series=_named(question, kind, series)) for question in kind.questions(maker)]
         possible = sum(len(chosen.facts) for chosen in sets.sets)
         if len(asked) < possible and _balanced(kind):

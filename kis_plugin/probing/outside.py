@@ -132,7 +132,7 @@ def prober_of_knowledge(
         KISError: A key that is wrong, bad knowledge, or nothing can be asked.
     """
     given = {name: value for name, value in keys.items() if value is not None}
-    top = {name: given.pop(name) for name in ("templates", "seed") if name in given}
+    top: dict[str, Any] = {name: given.pop(name) for name in ("templates", "seed") if name in given}
     asked: dict[str, Any] = {"templates": list(probes), "facts": facts or 1}
     if "options" in given:
         asked["options"] = given.pop("options")
@@ -140,10 +140,8 @@ def prober_of_knowledge(
     config = config_from({"knowledge": knowledge, **top, "retention": retention}, "kis probe")
     material, notes = _material(config)
     if facts is None:
-        most = max(len(material.knowledge), 1)
-        config = replace(
-            config, retention=replace(config.retention, probes=replace(config.retention.probes, facts=most))
-        )
+        everything = replace(config.retention.probes, facts=max(len(material.knowledge), 1))
+        config = replace(config, retention=replace(config.retention, probes=everything))
     asker = Asker(config, material, material.infused, material.infused[:0], in_run=False)
     return Prober(config, material, asker.questions(1.0, notes), notes)
 
@@ -165,14 +163,12 @@ def report_of(name: str, model: LoadedModel, prober: Prober, outcomes: Outcomes)
     )
 
 
-def answer_lines(prober: Prober, outcomes: Outcomes) -> Iterator[dict[str, Any]]:
+def answer_lines(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
     """Yield what was asked and answered, question by question, as JSON values."""
-    entries = prober.material.knowledge.facts
     for place, question in enumerate(outcomes.questions):
         yield {
             "series": question.series,
             "relation": question.relation,
-            "fact": entries[question.fact].id if len(entries) else "",
             "prefix": question.prefix,
             "right": question.options[question.answer],
             "options": len(question.options),

@@ -10,7 +10,7 @@ from typing import Any
 
 from kis_plugin.errors import nearest
 from kis_plugin.knowledge import Fact, Knowledge, Templates
-from kis_plugin.plain_text import ONE_LINE, is_one_line
+from kis_plugin.plain_text import is_one_line
 from kis_plugin.sources.fact_records import FACT_RULES, FactRecords
 from kis_plugin.sources.once import once_each
 from kis_plugin.sources.text_files import Problems, lines, quoted, records
@@ -107,7 +107,7 @@ def _answers(folder: Path, relation: str, entry: Any, problems: Problems) -> tup
         return ()
     if not isinstance(listed, list) or not all(isinstance(answer, str) and is_one_line(answer) for answer in listed):
         where = f"{folder / METADATA} {relation}"
-        problems.add(where, quoted(listed), f'"answer_space_labels", a list of text, each {ONE_LINE}')
+        problems.add(where, quoted(listed), '"answer_space_labels", a list of text, each in one line')
         return ()
     return tuple(dict.fromkeys(answer.strip() for answer in listed if answer.strip()))
 
