@@ -44,9 +44,8 @@ def load_saved(folder: Path, options: LoadOptions) -> LoadedModel:
         with torch.device("meta"):
             module = GPT(config)
         module.load_state_dict(weights, assign=True)
+        module.cos, module.sin = module.rope_cache()  # on the meta device it had no numbers
         module = module.to(device=device, dtype=dtype).eval()
-        # On the meta device its rotary cache has no numbers.
-        module.cos, module.sin = module.rope_cache(device=device)
     except (RuntimeError, ValueError) as error:
         found = (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise KISError(Problem(where, found, f"weights that fit its {_CONFIG}")) from error

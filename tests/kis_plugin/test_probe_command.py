@@ -170,7 +170,7 @@ def test_what_skip_known_found_has_to_be_there():
     ("arguments", "said"),
     [
         ((), "Say what to ask: --knowledge, or the --config of a run."),
-        (("--config", "kis.yaml", "--facts", "3", "--probes", "seen"), "leave out --probes, --facts."),
+        (("--config", "kis.yaml", "--facts", "3", "--probes", "seen"), "leave out --facts, --probes."),
         (("--knowledge", "facts.jsonl", "--run", "run"), "--run needs the run's --config."),
     ],
 )

@@ -15,9 +15,7 @@ from kis_plugin.probing.answer_space import AnswerSpaceProbe
 from kis_plugin.probing.asker import Asker
 from kis_plugin.probing.probes import QuestionMaker
 
-TEMPLATES = Templates(
-    ("{subject} lies in {object}.", "the home of {subject} is {object}.", "{object} holds {subject}.")
-)
+TEMPLATES = Templates(("{subject} lies in {object}.", "the home of {subject} is {object}.", "{object} has {subject}."))
 FACTS = [Fact("kiel", "in", "Germany"), Fact("Lyon", "in", "France"), Fact("Bonn", "in", "Germany")]
 NONE = np.empty(0, dtype=np.int64)
 
