@@ -117,13 +117,14 @@ def probe(
         if begin == "bos":
             loaded = replace(loaded, tokenizer=loaded.beginning_with_bos())
         with _progress() as progress:
-            outcomes = prober.ask(loaded, lambda total: _shown_by(progress, total))
+            task = progress.add_task("asking", total=1.0)
+            outcomes = prober.ask(loaded, lambda part: progress.update(task, completed=part))
         report = report_of(model, loaded, prober, outcomes)
         if output:
             _write(output, [report.as_json()], indent=2)
         if answers:
             _write(answers, answer_lines(outcomes))
-    for warning in report.warnings:
+    for warning in (*report.warnings, *prober.remarks):
         click.echo(f"kis: note: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
@@ -195,13 +196,7 @@ def _write(path: Path, values: Iterable[Mapping[str, Any]], indent: int | None =
 
 def _progress() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
-
-
-def _shown_by(progress: Any, total: int) -> Callable[[int], None]:
-    """Return what moves a bar on."""
-    task = progress.add_task("asking", total=total)
-    return lambda answered: progress.advance(task, answered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,31 +36,36 @@ class Prober:
         material: The knowledge.
         questions: All of them.
         notes: What the user should know of, one line each; takes more when the questions are tokenized.
+        remarks: Takes how they were asked, one line each.
     """
 
     config: Config
     material: Material
     questions: Sequence[Question]
     notes: list[str]
+    remarks: list[str] = field(default_factory=list)
 
-    def ask(self, model: LoadedModel, begin: Callable[[int], Callable[[int], None]]) -> Outcomes:
+    def ask(self, model: LoadedModel, watch: Callable[[float], None]) -> Outcomes:
         """Ask them.
 
         Args:
             model: Put into evaluation mode meanwhile.
-            begin: Told how many questions there are; returns what is told of those answered, a number each time.
+            watch: Told time and again which part of the work is done.
 
         Raises:
             KISError: No question fits into what the model sees at once.
         """
         from kis_plugin.probing.asked import Asked
 
-        asked = Asked(self.questions, model.tokenizer, model.block, self.notes)
+        batch_tokens = self.config.retention.batch_tokens
+        asked = Asked(self.questions, model.tokenizer, model.block, self.notes, batch_tokens)
         if not asked.questions:
             found = "no sentence that the model can take" if self.questions else "nothing to ask"
             expected = f"questions of at most {model.block} tokens"
             raise KISError(Problem(str(self.config.knowledge), found, expected, " ".join(self.notes)))
-        return asked.answer(model.view, watch=begin(len(asked.questions)))
+        outcomes = asked.answer(model.view, watch=watch)
+        self.remarks.extend(asked.remarks)
+        return outcomes
 
 
 @dataclass(frozen=True)
