@@ -64,11 +64,12 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 @hookimpl
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add the ways to ask about a fact."""
+    from kis_plugin.probing.answer_space import AnswerSpaceProbe
     from kis_plugin.probing.answers import ANSWERED
     from kis_plugin.probing.probes import BUILT_IN
     from kis_plugin.probing.two_hop import TwoHopProbe
 
-    for kind in (*BUILT_IN, TwoHopProbe(), *ANSWERED):
+    for kind in (*BUILT_IN, AnswerSpaceProbe(), TwoHopProbe(), *ANSWERED):
         register(kind)
 
 
@@ -79,8 +80,9 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     from kis_plugin.counting.command import count
     from kis_plugin.inspect_command import inspect
     from kis_plugin.prepare import prepare
+    from kis_plugin.probe_command import probe
 
-    for command in (check, count, inspect, plugins, prepare):
+    for command in (check, count, inspect, plugins, prepare, probe):
         register(command)
 
 

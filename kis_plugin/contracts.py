@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from kis_plugin.models import LoadedModel, LoadOptions
     from kis_plugin.probing.probes import Question, QuestionMaker
     from kis_plugin.template_book import TemplateBook
 
 __all__ = [
-    "Law", "LogReader", "ProbeKind", "Rendered", "Renderer", "RunPlugin", "Schedule", "Selection", "Source",
-    "TemplateSet",
+    "Law", "LogReader", "ModelLoader", "ProbeKind", "Rendered", "Renderer", "RunPlugin", "Schedule", "Selection",
+    "Source", "TemplateSet",
 ]  # fmt: skip
 
 
@@ -117,12 +118,33 @@ class Selection(Protocol):
 
 @runtime_checkable
 class ProbeKind(Protocol):
-    """Makes the questions of one series, selected by ``retention.probes.templates: [<name>]``."""
+    """Makes the questions of one series, selected by ``retention.probes.templates: [<name>]``.
+
+    One that asks ``maker.among`` instead of the balanced sets of ``maker.sets`` has an attribute ``balanced`` that is
+    false. Several series of one kind are called ``<name>/<what tells them apart>``.
+    """
 
     name: str
 
     def questions(self, maker: QuestionMaker) -> Sequence[Question]:
         """Return the questions about the facts that ``maker`` holds."""
+
+
+@runtime_checkable
+class ModelLoader(Protocol):
+    """Loads one kind of saved model, for ``kis probe``. The first loader that claims a model loads it."""
+
+    name: str
+
+    def claims(self, model: str) -> bool:
+        """Return whether this loader loads ``model``, a path or a name, from its looks: nothing is imported for it."""
+
+    def load(self, model: str, options: LoadOptions) -> LoadedModel:
+        """Load model and tokenizer.
+
+        Raises:
+            KISError: What is wrong with either, or with an option; or the extra that is not installed.
+        """
 
 
 @runtime_checkable

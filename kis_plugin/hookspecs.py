@@ -27,6 +27,7 @@ import pluggy
 from kis_plugin.contracts import (
     Law,
     LogReader,
+    ModelLoader,
     ProbeKind,
     Renderer,
     RunPlugin,
@@ -81,6 +82,11 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 @hookspec
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add probe kinds: call ``register(kind)`` for each."""
+
+
+@hookspec
+def kis_register_model_loaders(register: Callable[[ModelLoader], None]) -> None:
+    """Add ways to load a saved model for ``kis probe``: call ``register(loader)`` for each."""
 
 
 @hookspec

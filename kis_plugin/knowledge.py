@@ -82,12 +82,14 @@ class Knowledge:
         passages: Documents, in file order.
         templates: Templates that came with the facts (a BEAR-style folder has them), by relation.
         domains: What relations are about, by relation, where it came with the facts.
+        answer_spaces: The closed answer spaces that came with them, by relation.
     """
 
     facts: Sequence[Fact] = ()
     passages: Sequence[Passage] = ()
     templates: Mapping[str, Templates] = field(default_factory=dict)
     domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    answer_spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of facts, passages included."""

@@ -1,17 +1,24 @@
-"""``kis score``: how likely two models find each fact and passage, for the selection ``difference``."""
+"""What ``kis_hf`` adds to ``kis``: the command ``score``, and saved models of ``transformers`` for ``kis probe``."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 
+if TYPE_CHECKING:
+    from kis_plugin.contracts import ModelLoader
+    from kis_plugin.models import LoadedModel, LoadOptions
+
 __all__ = ["score"]
 
+_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)  # on the hub
 
 HELP = """Score the knowledge of CONFIG under a small and a large model.
 
@@ -22,6 +29,34 @@ much likelier the large model finds it. Then tell the configuration to keep the 
 infusion:
   selection: {name: difference, scores: scores.jsonl, keep: 0.5}
 """
+
+
+class SavedTransformer:
+    """A folder that ``save_pretrained`` or the Trainer wrote, or a name on the Hugging Face hub."""
+
+    name = "transformers"
+
+    def claims(self, model: str) -> bool:
+        """Return whether ``model`` is such a folder, or a name that no path has."""
+        path = Path(model)
+        return (path / "config.json").is_file() or (_NAME.fullmatch(model) is not None and not path.exists())
+
+    def load(self, model: str, options: LoadOptions) -> LoadedModel:
+        """Load it.
+
+        Raises:
+            KISError: It cannot be loaded; or torch or transformers is not installed.
+        """
+        _need_extra(f"model {model}")
+        from kis_hf.saved import load_saved
+
+        return load_saved(model, options)
+
+
+@hookimpl
+def kis_register_model_loaders(register: Callable[[ModelLoader], None]) -> None:
+    """Add saved models of transformers."""
+    register(SavedTransformer())
 
 
 @hookimpl
@@ -56,16 +91,25 @@ def score(
     batch_tokens: int,
 ) -> None:
     """Score the knowledge of CONFIG."""
-    from kis_hf import need_extra
-
-    try:
-        need_extra()
-    except ImportError as error:
-        found, _, hint = str(error).partition(". ")
-        raise KISError(Problem("kis score", found, "torch and transformers", hint)) from error
+    _need_extra("kis score")
     from kis_hf.loss import Reader
     from kis_hf.score import score_knowledge
 
     readers = [Reader(name, tokenizer, device, dtype, block, batch_tokens) for name in (small, large)]
     count = score_knowledge(config, readers[0], readers[1], output)
     click.echo(f"kis: {count:,} scores in {output}", err=True)
+
+
+def _need_extra(where: str) -> None:
+    """Refuse to go on without torch and transformers.
+
+    Raises:
+        KISError: Says which extra brings them.
+    """
+    from kis_hf import need_extra
+
+    try:
+        need_extra()
+    except ImportError as error:
+        found, _, hint = str(error).partition(". ")
+        raise KISError(Problem(where, found, "torch and transformers", hint)) from error

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from kis_hf.saved import load_causal
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.models import LoadOptions
 from kis_plugin.seeded import IntArray
 
 __all__ = ["Losses", "Reader"]
 
-_BLOCK = 1024  # as the instances of MiniPLM
 _POSITIONS = 1024  # positions whose logits, (positions, V), are taken to float32 at a time
 
 
@@ -59,22 +59,8 @@ class Reader:
         Raises:
             KISError: There is no such model or tokenizer, or no such device or dtype.
         """
-        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype, None)
-        if not isinstance(dtype, (str, torch.dtype)):
-            raise KISError(Problem("--dtype", repr(self.dtype), "auto, float32, bfloat16 or float16"))
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.tokenizer or self.name)
-            model: Any = AutoModelForCausalLM.from_pretrained(self.name, dtype=dtype)
-            model = model.to(device).eval()
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            hint = "If its tokenizer is missing, name one with --tokenizer." if self.tokenizer is None else ""
-            raise KISError(Problem(f"model {self.name}", reason, "a causal language model", hint)) from error
-        most = getattr(model.config, "max_position_embeddings", None) or _BLOCK
-        block = self.block or min(most, _BLOCK)
-        if block > most:
-            raise KISError(Problem("--block", f"{block}", f"at most the {most} tokens that {self.name} takes"))
+        options = LoadOptions(self.tokenizer, self.device, self.dtype, self.block)
+        model, tokenizer, block = load_causal(self.name, options)
         return LoadedReader(model, tokenizer, block, self.batch_tokens, self.name)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,22 +14,29 @@ __all__ = ["LitModelView", "parameter_counts"]
 
 
 class LitModelView:
-    """The module that Fabric set up, without ``torch.compile``: probes come in many shapes, each a compilation.
+    """A module of LitGPT, without ``torch.compile``: probes come in many shapes, each a compilation.
 
     Args:
-        fabric: Knows device and precision.
-        model: What ``fabric.setup`` returned.
+        module: LitGPT's own.
+        device: Where it is.
+        autocast: Returns the context that it runs in.
     """
 
-    def __init__(self, fabric: Any, model: Any) -> None:
-        self._fabric = fabric
+    def __init__(
+        self, module: nn.Module, device: torch.device, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    ) -> None:
+        self._module, self._device, self._autocast = module, device, autocast
+
+    @classmethod
+    def of(cls, fabric: Any, model: Any) -> LitModelView:
+        """Return the view of what ``fabric.setup`` returned; ``fabric`` knows device and precision."""
         forward = model._forward_module
-        self._module: nn.Module = getattr(forward, "_orig_mod", forward)
+        return cls(getattr(forward, "_orig_mod", forward), fabric.device, fabric.autocast)
 
     def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
         """Return next-token logits."""
-        with self._fabric.autocast():
-            logits: torch.Tensor = self._module(input_ids.to(self._fabric.device))
+        with self._autocast():
+            logits: torch.Tensor = self._module(input_ids.to(self._device))
         return logits
 
     def tree_logits(
@@ -40,9 +47,9 @@ class LitModelView:
         ``GPT.forward`` takes a mask only together with a cache, so its layers are called here as it calls them.
         """
         gpt: Any = self._module
-        config, device = gpt.config, self._fabric.device
+        config, device = gpt.config, self._device
         positions = positions.to(device)
-        with self._fabric.autocast():
+        with self._autocast():
             x = gpt.transformer.wte(input_ids.to(device))  # (B, T, C)
             if config.scale_embeddings:
                 x = x * torch.tensor(config.n_embd**0.5, dtype=x.dtype)
@@ -66,7 +73,7 @@ class LitModelView:
     def evaluating(self) -> Iterator[None]:
         """Leave every module's mode and the random state as they were: training must not notice the probes."""
         modes = [(module, module.training) for module in self._module.modules()]
-        device = self._fabric.device
+        device = self._device
         self._module.eval()
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

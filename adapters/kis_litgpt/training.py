@@ -68,7 +68,7 @@ class Training:
         run = TrainingRun(
             config=config,
             tokenizer=self._tokenizer,
-            model=LitModelView(fabric, host.model),
+            model=LitModelView.of(fabric, host.model),
             framework="litgpt",
             run_id=run_id,
             folder=config.run_log / run_id,

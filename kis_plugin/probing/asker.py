@@ -48,12 +48,14 @@ class Asker:
         material: Facts or passages, and which of them are controls.
         told: Places in the knowledge's facts of those that the run tells, sorted.
         known: Those that it found known before, sorted.
+        in_run: A run always asks ``SEEN`` too, and measures retention by ``HELD_OUT``.
     """
 
     config: Config
     material: Material
     told: IntArray
     known: IntArray
+    in_run: bool = True
 
     @cached_property
     def periods(self) -> Periods:
@@ -147,14 +149,15 @@ class Asker:
         """
         probes, seed = self.config.retention.probes, self.config.seed
         where = f"{self.config.path or 'config'} retention.probes"
-        kinds = [find("probes", name, f"{where}.templates") for name in dict.fromkeys((*probes.templates, SEEN))]
+        names = dict.fromkeys((*probes.templates, SEEN) if self.in_run else probes.templates)
+        kinds = [find("probes", name, f"{where}.templates") for name in names]
         if not self.material.knowledge.facts:
-            told = [self._about_passages(kinds[-1], notes)]
+            told = [self._about_passages(find("probes", SEEN, where), notes)]
             if CLOZE in probes.templates:
                 told.append(self._about_spans(notes))
             told.append(self._own(HELD_OUT, notes))
             return _beside(told)
-        if HELD_OUT not in probes.templates:
+        if self.in_run and HELD_OUT not in probes.templates:
             notes.append(
                 f"warning: {where}.templates has no {HELD_OUT}: the run measures no retention, and kis-predict will "
                 "leave it out"
@@ -164,15 +167,17 @@ class Asker:
         still = self.periods.holding(self.material.control, 0.0)
         control = self._sets(still, len(still), mix(seed, 2), None)
         known = self._sets(self.known, probes.facts, mix(seed, 4), at)
-        if len(self.told) and not infused.sets:
-            self._refuse_none(infused, f"{where}.options", at, notes)
-        notes += _left_out("infused", infused) + _left_out("control", control) + _left_out("known", known)
-        first = next(kind for kind in kinds if kind.name != TWO_HOP)  # which takes no sets
+        balanced = [kind for kind in kinds if _balanced(kind)]
+        if balanced:
+            if len(self.told) and not infused.sets:
+                self._refuse_none(infused, f"{where}.options", at, notes)
+            notes += _left_out("infused", infused) + _left_out("control", control) + _left_out("known", known)
+        first = (balanced or kinds)[0]
         series = [(kind, kind.name, infused) for kind in kinds]
         questions: list[Question] = []
         for kind, name, sets in [*series, (first, CONTROL, control), (first, KNOWN, known)]:
             questions += self._of_series(kind, name, sets, at, notes)
-        for question in self._maker(self._replaced(at), at).ask(REPLACED, lambda templates: templates.held_out):
+        for question in self._maker(self._replaced(at), at, notes).ask(REPLACED, lambda templates: templates.held_out):
             if question.answer == 0:  # the other way round nobody asks
                 questions.append(question)
         return questions + _shifted(self._own(QA, notes), len(self.material.knowledge.facts))
@@ -181,21 +186,32 @@ class Asker:
         probes = self.config.retention.probes
         return own_questions(self.own, series, probes.options, probes.facts, self.config.seed, notes)
 
-    def _maker(self, sets: OptionSets, at: float) -> QuestionMaker:
-        facts, told, holding, probes = self.material.knowledge.facts, self.told, None, self.config.retention.probes
+    def _maker(self, sets: OptionSets, at: float, notes: list[str]) -> QuestionMaker:
+        known, told, holding, probes = self.material.knowledge, self.told, None, self.config.retention.probes
         if self.material.changing is not None:
             told = self.periods.holding(told, at)
-            holding = self.periods.holding(np.arange(len(facts)), at)
+            holding = self.periods.holding(np.arange(len(known.facts)), at)
         return QuestionMaker(
-            facts, sets.sets, self.material.book.of, self.config.seed, told, holding, self._noun, probes.options,
-            probes.facts,
-        )  # fmt: skip
+            facts=known.facts,
+            sets=sets.sets,
+            templates_of=self.material.book.of,
+            seed=self.config.seed,
+            told=told,
+            holding=holding,
+            noun_of=self._noun,
+            options=probes.options,
+            limit=probes.facts,
+            among=sets.among,
+            answer_spaces=known.answer_spaces,
+            notes=notes,
+        )
 
     def _noun(self, relation: str) -> str:
         return self.material.book.noun(relation)
 
     def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, at: float, notes: list[str]) -> list[Question]:
-        asked = [replace(question, series=series) for question in kind.questions(self._maker(sets, at))]
+        found = kind.questions(self._maker(sets, at, notes))
+        asked = [replace(question, series=_named(question, kind, series)) for question in found]
         if kind.name == TWO_HOP:
             if not asked:
                 options = self.config.retention.probes.options
@@ -205,7 +221,7 @@ class Asker:
                 )
             return asked
         possible = sum(len(chosen.facts) for chosen in sets.sets)
-        if len(asked) < possible:
+        if len(asked) < possible and _balanced(kind):
             notes.append(
                 f"warning: series {series}: {possible - len(asked)} of {possible} facts have no sentence for it"
             )
@@ -215,8 +231,9 @@ class Asker:
         """Form option sets whose wrong options are wrong at fraction ``at`` of the run; None: at all times."""
         facts, options = self.material.knowledge.facts, self.config.retention.probes.options
         if at is None or self.material.changing is None:
-            return option_sets(facts, among, options, limit, seed)
+            return replace(option_sets(facts, among, options, limit, seed), among=_some(among, limit, seed))
         among = self.periods.holding(among, at)
+        asked = _some(among, limit, seed)
         if len(facts) > MANY:
             among = among[sample(len(among), _SPARE * limit, seed)]
         # All that holds then of the subjects asked about, and nothing else.
@@ -226,7 +243,7 @@ class Asker:
         some = [facts[index] for index in universe.tolist()]
         found = option_sets(some, np.searchsorted(universe, among), options, limit, seed)
         sets = [OptionSet(chosen.relation, tuple(universe[list(chosen.facts)].tolist())) for chosen in found.sets]
-        return OptionSets(tuple(sets), found.left_out)
+        return OptionSets(tuple(sets), found.left_out, asked)
 
     def _replaced(self, at: float) -> OptionSets:
         """Return pairs of a fact that holds and the one that it replaced."""
@@ -302,6 +319,22 @@ def _beside(lists: list[list[Question]]) -> list[Question]:
     for questions in lists:
         joined += _shifted(questions, 1 + max((question.fact for question in joined), default=-1))
     return joined
+
+
+def _balanced(kind: ProbeKind) -> bool:
+    """Return whether a kind asks by option sets."""
+    return getattr(kind, "balanced", True)
+
+
+def _named(question: Question, kind: ProbeKind, series: str) -> str:
+    """Return the name of a question's series, if that of its kind is ``series``: what tells several apart stays."""
+    several = question.series.startswith(f"{kind.name}/")
+    return question.series.replace(kind.name, series, 1) if several else series
+
+
+def _some(among: IntArray, limit: int, seed: int) -> IntArray:
+    """Return the facts that a kind without option sets asks, evenly spread."""
+    return among[sample(len(among), limit, seed, 7)]
 
 
 def _left_out(kind: str, sets: OptionSets) -> list[str]:

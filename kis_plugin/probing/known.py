@@ -27,7 +27,7 @@ from kis_plugin.probing.probes import Question, QuestionMaker
 from kis_plugin.run import TrainingRun
 from kis_plugin.seeded import IntArray, mix
 
-__all__ = ["BoolArray", "decide_known", "keep_known", "known_facts", "known_state", "saved_known"]
+__all__ = ["BoolArray", "decide_known", "keep_known", "known_facts", "known_in", "known_state", "saved_known"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -204,6 +204,13 @@ def keep_known(folder: Path, mask: BoolArray) -> None:
         partial.replace(folder / FILE_NAME)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def known_in(folder: Path, facts: int) -> BoolArray | None:
+    """Return what ``keep_known`` kept in a run's folder, (facts,); None if there is none of so many facts."""
+    found = _load(folder / FILE_NAME, facts)
+    mask: BoolArray = found[1:] > 0
+    return mask if found[0] else None
 
 
 def _load(path: Path, facts: int) -> IntArray:

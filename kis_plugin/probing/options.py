@@ -9,7 +9,7 @@ exactly one of the ``k`` facts. What lies above ``1 / k`` is knowledge of subjec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -45,10 +45,12 @@ class OptionSets:
     Attributes:
         sets: In order of their relations' names; no fact is in two of them.
         left_out: Relations of which no set can be formed, with the reason.
+        among: Indices of facts that may be asked without a set, sorted.
     """
 
     sets: tuple[OptionSet, ...]
     left_out: Mapping[str, str]
+    among: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int, seed: int) -> OptionSets:

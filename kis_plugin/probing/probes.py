@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from math import nan
+
+import numpy as np
 
 from kis_plugin.knowledge import Fact, Passage, Templates
 from kis_plugin.probing.options import OptionSet
@@ -82,6 +84,9 @@ class QuestionMaker:
         noun_of: Returns what the object of a relation is of its subject, in words: the capital.
         options: Options of a question, for kinds that choose facts of their own.
         limit: How many questions such a kind makes at most.
+        among: Indices of the facts to ask for a kind that needs no option sets, sorted.
+        answer_spaces: The closed answer spaces that came with the knowledge, by relation.
+        notes: Takes what the user should know of, one line each.
     """
 
     facts: Sequence[Fact]
@@ -93,6 +98,9 @@ class QuestionMaker:
     noun_of: Callable[[str], str] = str
     options: int = 4
     limit: int = 1000
+    among: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    answer_spaces: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def ask(self, series: str, choice: Callable[[Templates], Sequence[str]]) -> list[Question]:
         """Ask every fact once.

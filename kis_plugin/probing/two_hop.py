@@ -49,6 +49,8 @@ class TwoHopProbe:
     """
 
     name = TWO_HOP
+    balanced = False
+    """It makes option sets of its own."""
 
     def questions(self, maker: QuestionMaker) -> list[Question]:
         """Return the questions of balanced sets of chains, both of whose facts are told; none if nothing is told."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from kis_plugin.errors import nearest
 from kis_plugin.knowledge import Fact, Knowledge, Templates
+from kis_plugin.plain_text import is_one_line
 from kis_plugin.sources.fact_records import FACT_RULES, FactRecords
 from kis_plugin.sources.once import once_each
 from kis_plugin.sources.text_files import Problems, lines, quoted, records
@@ -41,23 +42,31 @@ class BearSource:
         """
         templates: dict[str, Templates] = {}
         domains: dict[str, tuple[str, ...]] = {}
+        spaces: dict[str, tuple[str, ...]] = {}
         facts = once_each(
-            lambda problems: _all_facts(path, templates, domains, problems),
+            lambda problems: _all_facts(path, templates, domains, spaces, problems),
             FACT_RULES,
             Problems(path),
             lambda place: (f"{place[0]}:{place[1]}", f"in line {place[1]}"),
             ("no facts", "a file <relation>.jsonl with facts"),
         )
-        return Knowledge(facts=tuple(facts), templates=templates, domains=domains)
+        return Knowledge(facts=tuple(facts), templates=templates, domains=domains, answer_spaces=spaces)
 
 
 def _all_facts(
-    path: Path, templates: dict[str, Templates], domains: dict[str, tuple[str, ...]], problems: Problems
+    path: Path,
+    templates: dict[str, Templates],
+    domains: dict[str, tuple[str, ...]],
+    spaces: dict[str, tuple[str, ...]],
+    problems: Problems,
 ) -> Iterator[tuple[tuple[Path, int], Fact]]:
-    """Yield the facts of all relations with their files and lines; ``templates`` and ``domains`` get the folder's."""
+    """Yield the facts of all relations with their files and lines; the mappings get what the folder says of each."""
     metadata = _json_object(path / METADATA, problems)
     templates |= {relation: _templates(path, relation, entry, problems) for relation, entry in metadata.items()}
     domains |= _domains(path, problems)
+    for relation, entry in metadata.items():
+        if answers := _answers(path, relation, entry, problems):
+            spaces[relation] = answers
     for file in sorted(path.glob("*.jsonl")):
         if file.stem in templates:
             yield from _facts(file, problems)
@@ -109,6 +118,18 @@ def _templates(folder: Path, relation: str, entry: Any, problems: Problems) -> T
     for problem in problems_of(found, where):
         problems.add(problem.where, problem.found, problem.expected, "Here [X] stands for {subject}, [Y] for {object}.")
     return found
+
+
+def _answers(folder: Path, relation: str, entry: Any, problems: Problems) -> tuple[str, ...]:
+    """Return the relation's closed answer space, in its order; empty where there is none."""
+    listed = entry.get("answer_space_labels") if isinstance(entry, dict) else None
+    if listed is None:
+        return ()
+    if not isinstance(listed, list) or not all(isinstance(answer, str) and is_one_line(answer) for answer in listed):
+        where = f"{folder / METADATA} {relation}"
+        problems.add(where, quoted(listed), '"answer_space_labels", a list of text, each in one line')
+        return ()
+    return tuple(dict.fromkeys(answer.strip() for answer in listed if answer.strip()))
 
 
 def _facts(file: Path, problems: Problems) -> Iterator[tuple[tuple[Path, int], Fact]]:

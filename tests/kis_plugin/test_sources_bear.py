@@ -81,6 +81,24 @@ def test_a_template_given_twice_is_kept_once(folder):
     assert statements == ("The capital of {subject} is {object}.", "{subject}: {object}")
 
 
+def test_closed_answer_spaces_come_with_the_facts_in_their_order(folder):
+    entries = {
+        "P36": {
+            "templates": ["[X] has capital [Y].", "[X]: [Y]"],
+            "answer_space_labels": ["Rome", " Oslo", "", "Rome"],
+        },
+        "P6": {"templates": ["[X] is led by [Y].", "[Y] leads [X]"]},
+    }
+    (folder / "metadata_relations.json").write_text(json.dumps(entries))
+    assert read_knowledge(folder).answer_spaces == {"P36": ("Rome", "Oslo")}
+    entries["P36"]["answer_space_labels"] = ["Rome", 1]
+    (folder / "metadata_relations.json").write_text(json.dumps(entries))
+    assert problems(folder) == [
+        """bear/metadata_relations.json P36: found ['Rome', 1], expected "answer_space_labels", a list of text, """
+        "each in one line"
+    ]
+
+
 def test_an_entity_without_a_label_is_left_out_with_a_warning(folder):
     facts(folder, "P36", ROME, {**ROME, "sub_id": "Q1", "sub_label": ""})
     with pytest.warns(UserWarning, match=r"P36\.jsonl:2: left out 1 fact about entities without a label"):

@@ -1,0 +1,64 @@
+"""A model of ``transformers`` from where it was saved, with its tokenizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from kis_hf.model import HFModelView, parameter_counts
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.identity import versions
+from kis_plugin.models import LoadedModel, LoadOptions, block_of
+from kis_plugin.sentences import HFTokenizer
+
+__all__ = ["load_causal", "load_saved"]
+
+
+def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
+    """Load a causal language model.
+
+    Args:
+        name: A folder or a name on the Hub.
+        options: How.
+
+    Returns:
+        The model in evaluation mode, its tokenizer, and the tokens that it is to see at once.
+
+    Raises:
+        KISError: There is no such model or tokenizer, or no such device or dtype, or a block it does not take.
+    """
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = options.dtype if options.dtype == "auto" else getattr(torch, options.dtype, None)
+    if not isinstance(dtype, (str, torch.dtype)):
+        raise KISError(Problem("--dtype", repr(options.dtype), "auto, float32, bfloat16 or float16"))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(options.tokenizer or name)
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        model = model.to(device).eval()
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        hint = "If its tokenizer is missing, name one with --tokenizer." if options.tokenizer is None else ""
+        raise KISError(Problem(f"model {name}", reason, "a causal language model", hint)) from error
+    return model, tokenizer, block_of(name, options.block, getattr(model.config, "max_position_embeddings", None))
+
+
+def load_saved(name: str, options: LoadOptions) -> LoadedModel:
+    """Load a causal language model to be asked.
+
+    Raises:
+        KISError: As ``load_causal``; a tokenizer without EOS, or a slow one.
+    """
+    model, tokenizer, block = load_causal(name, options)
+    total, non_embedding = parameter_counts(model)
+    about = {"loader": "transformers", "device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
+    return LoadedModel(
+        view=HFModelView(model),
+        tokenizer=HFTokenizer(tokenizer),
+        block=block,
+        params=total,
+        params_non_embedding=non_embedding,
+        bos=tokenizer.bos_token_id,
+        about=about | versions("torch", "transformers"),
+    )

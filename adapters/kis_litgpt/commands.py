@@ -1,0 +1,53 @@
+"""What ``kis_litgpt`` adds to ``kis``: checkpoints of LitGPT for ``kis probe``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from kis_plugin.contracts import ModelLoader
+    from kis_plugin.models import LoadedModel, LoadOptions
+
+__all__ = ["LitCheckpoint"]
+
+WEIGHTS = "lit_model.pth"
+
+
+class LitCheckpoint:
+    """A checkpoint folder of LitGPT, with lit_model.pth, model_config.yaml and a tokenizer; or the file in it."""
+
+    name = "litgpt"
+
+    def claims(self, model: str) -> bool:
+        """Return whether ``model`` is such a folder, or its lit_model.pth."""
+        path = Path(model)
+        return path.name == WEIGHTS or (path / WEIGHTS).exists()
+
+    def load(self, model: str, options: LoadOptions) -> LoadedModel:
+        """Load it.
+
+        Raises:
+            KISError: It cannot be loaded; or torch or litgpt is not installed.
+        """
+        from kis_litgpt import need_extra
+
+        try:
+            need_extra()
+        except ImportError as error:
+            found, _, hint = str(error).partition(". ")
+            raise KISError(Problem(f"model {model}", found, "torch and litgpt", hint)) from error
+        from kis_litgpt.saved import load_saved
+
+        path = Path(model)
+        return load_saved(path.parent if path.name == WEIGHTS else path, options)
+
+
+@hookimpl
+def kis_register_model_loaders(register: Callable[[ModelLoader], None]) -> None:
+    """Add checkpoints of LitGPT."""
+    register(LitCheckpoint())
