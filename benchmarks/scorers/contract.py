@@ -59,6 +59,7 @@ class Watch:
         setattr(owner, method, self)
 
     def __call__(self, *args: Any, **keys: Any) -> Any:
+        """Call the method."""
         start = perf_counter()
         try:
             return self._inner(*args, **keys)

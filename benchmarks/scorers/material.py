@@ -1,4 +1,4 @@
-"""The model and the questions of the contest: made here, so that nothing has to be fetched and every length is known."""
+"""The model and the questions of the contest, made here: nothing is fetched, and every length is known."""
 
 from __future__ import annotations
 

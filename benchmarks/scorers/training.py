@@ -22,7 +22,7 @@ EOS = "<|endoftext|>"
 VOCABULARY = 8192
 BLOCK, BATCH = 256, 8  # tokens a row, rows a step
 EVERY = 0.1
-PROBES = {"facts": 1000, "options": 4}  # asked as held_out and as seen; 200 controls beside them
+PROBES = {"facts": 1000, "options": 4}  # asked as held_out and as seen; up to 200 controls beside them
 WARM = 3  # steps that are not counted
 
 
@@ -99,7 +99,7 @@ def _tokenizer() -> Any:
 def _run(infused: bool, steps: int, device: str, rows: Any, tokenizer: Any, folder: Path) -> RunTimes:
     """Train once."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
+    from transformers import GPT2Config, GPT2LMHeadModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     from kis_hf import KnowledgeInfusion
 
@@ -117,7 +117,9 @@ def _run(infused: bool, steps: int, device: str, rows: Any, tokenizer: Any, fold
         on_train_begin = on_epoch_begin = on_step_end = _mark
 
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_positions=BLOCK, n_embd=256, n_layer=4, n_head=4))
+    sizes = {"vocab_size": VOCABULARY, "n_positions": BLOCK, "n_embd": 256, "n_layer": 4, "n_head": 4}
+    eos = tokenizer.eos_token_id
+    model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=eos, eos_token_id=eos))
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=BATCH,
@@ -131,7 +133,9 @@ def _run(infused: bool, steps: int, device: str, rows: Any, tokenizer: Any, fold
     data = [{"input_ids": row, "labels": row} for row in torch.from_numpy(rows)]
     marks, said = Marks(), _config(folder)
     callbacks = [*([KnowledgeInfusion(said, tokenizer=tokenizer)] if infused else []), marks]
-    Trainer(model=model, args=arguments, train_dataset=data, callbacks=callbacks).train()  # type: ignore[arg-type]
+    trainer = Trainer(model=model, args=arguments, train_dataset=data, callbacks=callbacks)  # type: ignore[arg-type]
+    trainer.remove_callback(PrinterCallback)  # type: ignore[no-untyped-call]
+    trainer.train()
     return _times(marks.times, steps, infused, folder)
 
 
