@@ -31,7 +31,8 @@ from rich.table import Column, Table
 
 from benchmarks.scorers import SCORERS
 from benchmarks.scorers.contest import Contest, Figures, figures, hold, installed
-from benchmarks.scorers.material import KINDS, Case, make_items, make_model, make_tokenizer
+from benchmarks.scorers.material import KINDS, OPTIONS, Case, make_items, make_model, make_tokenizer
+from benchmarks.scorers.training import LEAST
 from benchmarks.scorers.training import measure as measure_training
 
 PARTS = ("scoring", "trainer")
@@ -71,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=3, help="of runs of the Trainer")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     args = parser.parse_args(argv)
+    if args.steps < LEAST:
+        parser.error(f"--steps: at least {LEAST}")
+    if args.items < OPTIONS or args.items % OPTIONS:
+        parser.error(f"--items: a multiple of {OPTIONS}, the size of a balanced set")
     console = Console(width=150, highlight=False, markup=False)
     found: dict[str, Any] = {"python": platform.python_version()}
     agree = True

@@ -15,7 +15,7 @@ import numpy as np
 
 from kis_plugin.probing.retention import evaluation_steps
 
-__all__ = ["PROBES", "RunTimes", "measure"]
+__all__ = ["LEAST", "PROBES", "RunTimes", "measure", "parted"]
 
 DATA = Path(__file__).parent.parent.parent / "examples" / "data"
 EOS = "<|endoftext|>"
@@ -24,6 +24,7 @@ BLOCK, BATCH = 256, 8  # tokens a row, rows a step
 EVERY = 0.1
 PROBES = {"facts": 1000, "options": 4}  # asked as held_out and as seen; up to 200 controls beside them
 WARM = 3  # steps that are not counted
+LEAST = 20  # steps of a run: fewer leave none between evaluations
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ def _run(infused: bool, steps: int, device: str, rows: Any, tokenizer: Any, fold
     trainer = Trainer(model=model, args=arguments, train_dataset=data, callbacks=callbacks)  # type: ignore[arg-type]
     trainer.remove_callback(PrinterCallback)  # type: ignore[no-untyped-call]
     trainer.train()
-    return _times(marks.times, steps, infused, folder)
+    if not infused:
+        return parted(marks.times, frozenset(), 0)
+    return parted(marks.times, evaluation_steps(EVERY, steps), _questions(folder))
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -149,16 +152,20 @@ def _config(folder: Path) -> dict[str, Any]:
     }
 
 
-def _times(marks: Sequence[float], steps: int, infused: bool, folder: Path) -> RunTimes:
-    """Part the time between marks into steps and evaluations."""
+def parted(marks: Sequence[float], due: frozenset[int], questions: int) -> RunTimes:
+    """Part a run's time into steps and evaluations.
+
+    Args:
+        marks: When training began, when its first step could, and when each step had ended, its evaluation included.
+        due: The steps that end with an evaluation; 0 for the one before the first.
+        questions: Asked each time.
+    """
     begin, ready, *ends = marks
-    assert len(ends) == steps
     took = dict(enumerate((after - before for before, after in pairwise([ready, *ends])), start=1))
-    due = evaluation_steps(EVERY, steps) if infused else frozenset()
     plain = tuple(seconds for step, seconds in took.items() if step not in due and step > WARM)
     usual = statistics.median(plain)
-    evaluations = (ready - begin, *(took[step] - usual for step in sorted(due) if step))
-    return RunTimes(plain, evaluations if infused else (), _questions(folder) if infused else 0, ends[-1] - begin)
+    evaluations = tuple(took[step] - usual if step else ready - begin for step in sorted(due))
+    return RunTimes(plain, evaluations, questions, ends[-1] - begin)
 
 
 def _questions(folder: Path) -> int:

@@ -15,7 +15,7 @@ from benchmarks.scorers import SCORERS
 from benchmarks.scorers.contest import Turns, figures, installed
 from benchmarks.scorers.contract import Item
 from benchmarks.scorers.material import KINDS, Case, make_items, make_tokenizer
-from benchmarks.scorers.training import _times
+from benchmarks.scorers.training import parted
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,21 @@ def test_ratios_are_medians_over_pairs_of_turns():
     assert peer.added == pytest.approx(200 / 1e6)
 
 
-def test_the_time_of_an_evaluation_is_what_its_step_took_longer(tmp_path):
-    marks = [0.0, 7.0, *(7.0 + step + 3.0 * (step == 10) for step in range(1, 11))]
-    plain = _times(marks, 10, False, tmp_path)
-    assert plain.step == pytest.approx(1.0)
-    assert plain.evaluations == ()
+def test_the_time_of_an_evaluation_is_what_its_step_took_longer():
+    ends = np.cumsum([1.0 + 4.0 * (step == 1) + 3.0 * (step in (5, 10)) for step in range(1, 11)])  # the first one slow
+    times = parted([10.0, 17.0, *(17.0 + ends)], frozenset({0, 5, 10}), 40)
+    assert times.step == pytest.approx(1.0)
+    assert times.evaluations == pytest.approx((7.0, 3.0, 3.0))
+    assert times.share == pytest.approx(13.0 / 27.0)
+    assert parted([10.0, 10.5, *(10.5 + ends)], frozenset(), 0).share == 0
+
+
+@pytest.mark.parametrize("wrong", [["--items", "30"], ["--steps", "10"]])
+def test_what_cannot_be_measured_is_refused(wrong, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(wrong)
+    assert ended.value.code == 2
+    assert f"{wrong[0]}: a" in capsys.readouterr().err
 
 
 def test_a_peer_that_is_not_installed_is_none():
