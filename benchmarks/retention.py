@@ -104,6 +104,8 @@ def _scoring(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             print(f"scoring: {case.kind}, prefixes of {case.prefix} tokens", file=sys.stderr, flush=True)
             items = make_items(case, tokenizer, words)
             results[case] = figures(hold(contest, scorers, items, folder), items)
+            speeds = ", ".join(f"{name} {one.whole:,.0f}" for name, one in results[case].items())
+            print(f"  items/s: {speeds}", file=sys.stderr, flush=True)
     console.print(SCORING.format(items=args.items, threads=args.threads, device=args.device, repeats=args.repeats))
     console.print(_table(results, gpu=args.device != "cpu"))
     off = {(case, name) for case, by in results.items() for name, one in by.items() if not one.difference <= AGREE}
