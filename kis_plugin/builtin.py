@@ -88,11 +88,13 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
 
 @hookimpl
 def kis_register_run_plugins(register: Callable[[Callable[[TrainingRun], RunPlugin]], None]) -> None:
-    """Add infusion, retention and the run log to every run."""
+    """Add infusion, retention, its guard and the run log to every run."""
     from kis_plugin.infusion import Infusion
     from kis_plugin.logfile import LogFile
+    from kis_plugin.probing.guard import Guard
     from kis_plugin.probing.retention import Retention
 
     register(Infusion)
     register(Retention)
+    register(Guard)
     register(LogFile)

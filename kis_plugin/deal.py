@@ -90,6 +90,8 @@ class Wordings:
 class Deal:
     """The slots of some items.
 
+    Rounds are numbered in the order of their slots.
+
     Args:
         wordings: Of all items.
         members: The numbers of the items dealt here, sorted.
@@ -99,6 +101,10 @@ class Deal:
         in_order: Every round tells the items in the same order.
         key: Seed, and the number of this deal.
         cache: Where packings are kept; None for in memory.
+
+    Attributes:
+        rounds: How many there are, that of the extra exposures among them.
+        extra_round: Its number; None if there are no extra exposures.
     """
 
     def __init__(
@@ -124,6 +130,9 @@ class Deal:
         before = mix(*key, 3) % (exposures.rounds + 1)
         self._extra_first = self._slots_before(before)
         self._extra = sizes[self._kinds] if len(exposures.extra) else 0
+        self.key = key
+        self.rounds = exposures.rounds + bool(self._extra)
+        self.extra_round = before if self._extra else None
         self.slots = self._slots_before(exposures.rounds) + self._extra
         self._orders: OrderedDict[int, IntArray] = OrderedDict()
         self._state = mix(*key, 5)
@@ -137,6 +146,26 @@ class Deal:
         bundle = packing.bundle(int(self._order(turn, len(packing))[place]) if len(packing) > 1 else place)
         first = mixed_in(self._state, slot) % len(bundle)  # so that a text is not always as far into its row
         return np.concatenate((bundle[first:], bundle[:first])) if first else bundle
+
+    def round_of(self, slot: int) -> int:
+        """Return which of the deal's rounds a slot belongs to, the extra one counted where it stands."""
+        turn, kind, _ = self._place_of(slot)
+        if self.extra_round is None:
+            return turn
+        return self.extra_round if kind == self._kinds else turn + (turn >= self.extra_round)
+
+    def first_of(self, number: int) -> int:
+        """Return the first slot of a round."""
+        if self.extra_round is None or number <= self.extra_round:
+            return self._slots_before(number)
+        return self._slots_before(number - 1) + self._extra
+
+    def told_in(self, number: int) -> Whole:
+        """Return the text numbers of a whole round."""
+        if number == self.extra_round:
+            return self._packings[self._kinds].texts
+        turn = number - (self.extra_round is not None and number > self.extra_round)
+        return self._packings[turn % self._kinds].texts
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the remembered orders: a loader's workers make their own."""

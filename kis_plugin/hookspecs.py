@@ -12,6 +12,7 @@ The training loop with the events in their places::
             kis_batch(run, input_ids)        # what the model is really shown, in training mode
         kis_step_end(run, step)              # retention evaluates here (and at step 0, before the loop)
             kis_outcomes(run, step, outcomes)  # what was asked and answered; the guard acts on it
+                kis_ease(run, step, keep)      # if anyone called run.ease(keep): less is told from here on
             kis_metrics(run, records)        # to the run log, the host's own log, anywhere
         kis_save(run, step, exposures)       # beside each checkpoint of the host
     kis_run_end(run, status, step, exposures)
@@ -153,6 +154,11 @@ def kis_step_end(run: TrainingRun, step: int) -> None:
 @hookspec
 def kis_outcomes(run: TrainingRun, step: int, outcomes: Outcomes) -> None:
     """Note what came of an evaluation, question by question; the same on every rank."""
+
+
+@hookspec
+def kis_ease(run: TrainingRun, step: int, keep: float) -> None:
+    """Infuse only ``keep`` of what is left after ``step``, from rows on that no rank has drawn yet; 0: nothing more."""
 
 
 @hookspec

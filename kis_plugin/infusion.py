@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kis_plugin.choices import chosen
 from kis_plugin.config import AMOUNTS, Config
+from kis_plugin.easing import Easing, Easings
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 from kis_plugin.items import Items, load_items
@@ -76,6 +77,8 @@ class Infusion:
     def __init__(self, run: TrainingRun) -> None:
         self._material = load_material(run.config)
         self._known: npt.NDArray[np.bool_] | None = None
+        self._eased: list[dict[str, Any]] = []
+        self._drawn = 0
 
     @hookimpl
     def kis_run_start(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
@@ -83,6 +86,10 @@ class Infusion:
         self._known = decide_known(run, self._material, resumed)
         self.plan = plan_items(run.config, run.tokenizer, run.rows, run.block, self._known)
         self.tally = Tally(self.plan)
+        self._eased = list(resumed.get("eased", [])) if resumed else []
+        before = [Easing(one["row"], one["keep"]) for one in self._eased]
+        self._drawn = run.rows * run.start_step // max(run.steps, 1)
+        self.plan.easings = Easings(before, max([self._drawn, *(easing.row for easing in before)]))
         if resumed is None:
             return
         before, now = resumed["plan"], self.plan.fingerprint()
@@ -141,7 +148,18 @@ class Infusion:
     @hookimpl
     def kis_rows_drawn(self, rows: Sequence[int]) -> None:
         """Expect the infused ones among ``rows``."""
+        self._drawn = max(self._drawn, max(rows, default=-1) + 1)
         self.tally.expect(rows)
+
+    @hookimpl
+    def kis_ease(self, run: TrainingRun, step: int, keep: float) -> None:
+        """Tell less from the first row on that no rank has drawn."""
+        assert self.plan.easings is not None
+        row = min(self.plan.easings.add(keep, run.ranks.greatest, self._drawn), run.rows)
+        self._eased.append({"step": step, "row": row, "keep": keep})
+        if run.rank == 0:
+            told = f"{keep:g} of what was left is infused" if keep else "nothing is infused"
+            run.narrate(f"kis: from row {row:,} of {run.rows:,} on {told}.")
 
     @hookimpl
     def kis_batch(self, input_ids: npt.NDArray[np.int64]) -> None:
@@ -165,18 +183,24 @@ class Infusion:
     def kis_state(self) -> Mapping[str, Any]:
         """Keep the fingerprint for a resume."""
         known = {} if self._known is None else known_state(self._known)
-        return {"plan": dict(self.plan.fingerprint()), "schedule_hash": self.plan.schedule_hash, **known}
+        return {
+            "plan": dict(self.plan.fingerprint()),
+            "schedule_hash": self.plan.schedule_hash,
+            "eased": self._eased,
+            **known,
+        }
 
     @hookimpl
     def kis_end_record(self, run: TrainingRun, exposures: IntArray) -> Mapping[str, Any]:
         """Report exposures achieved, as counted from what the model was given, beside those asked for."""
-        asked = self.plan.counts
+        asked, due = self.plan.counts, self.plan.eased_counts
         told = np.flatnonzero(asked) if asked.any() else np.arange(len(asked))
         whole = self._all_counted(run)
         return {
             "achieved_frequency": _summary(exposures[told]),
             "requested_frequency": _summary(asked[told]),
-            **({"miscounted": int((exposures != asked).sum())} if whole else {}),
+            **({} if np.array_equal(due, asked) else {"eased": self._eased, "eased_frequency": _summary(due[told])}),
+            **({"miscounted": int((exposures != due).sum())} if whole else {}),
         }
 
     def _all_counted(self, run: TrainingRun) -> bool:
@@ -188,7 +212,7 @@ class Infusion:
     def kis_run_end(self, run: TrainingRun, status: str, exposures: IntArray) -> None:
         """Say so if a whole run did not show what was planned: something between loader and model changed the rows."""
         counted = self._all_counted(run)
-        planned = self.plan.counts
+        planned = self.plan.eased_counts
         if run.rank == 0 and status == "completed" and counted and not np.array_equal(exposures, planned):
             wrong = np.flatnonzero(exposures != planned)
             run.narrate(

@@ -24,6 +24,7 @@ from kis_plugin.amount import Exposures, exposures
 from kis_plugin.config import AMOUNTS, InfusionConfig
 from kis_plugin.contracts import Schedule
 from kis_plugin.deal import Deal, Wordings
+from kis_plugin.easing import Easings, Kept, eased
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.items import Items
 from kis_plugin.mapped import release
@@ -63,6 +64,7 @@ class InfusionPlan:
         tokens_per_round: Tokens it takes to show everything once that is not known already, the mean over wordings.
         infused_tokens: Tokens of all exposures, their EOS included.
         slots: Rows that are infused.
+        easings: Where less is told than planned; None: nowhere, for ever.
 
     Raises:
         KISError: The amount needs more rows than there are.
@@ -110,6 +112,8 @@ class InfusionPlan:
                     raise self._too_much(dense) from None
                 most *= 2
         self.slots = sum(deal.slots for deal in self._deals)
+        self.easings: Easings | None = None
+        self._kept: list[list[Kept]] = []  # of each easing that this process has met, what is left of each deal
         self._told = 0  # rows, by this process
 
     def __len__(self) -> int:
@@ -118,20 +122,41 @@ class InfusionPlan:
 
     @property
     def counts(self) -> IntArray:
-        """Exposures of each item in the whole run: (items,)."""
+        """Exposures of each item in the whole run, as asked for: (items,)."""
         counts = np.zeros(len(self.items), dtype=np.int64)
         for members, size, shown in self._groups:
             counts[members] = shown.counts(size)
         return counts
 
+    @property
+    def eased_counts(self) -> IntArray:
+        """Exposures of each item in the whole run, less what easings take away: (items,)."""
+        counts = self.counts
+        self._meet_easings()
+        for number, deal in enumerate(self._deals if self._kept else ()):
+            kept = [of_deals[number] for of_deals in self._kept]
+            for turn in range(deal.round_of(kept[0].first) if kept[0].first < deal.slots else deal.rounds, deal.rounds):
+                start, stop = deal.first_of(turn), deal.first_of(turn + 1)
+                cut = min((one.first for one in kept if not one.rounds[turn]), default=stop)
+                if cut <= start:
+                    counts[deal.told_in(turn) % len(self)] -= 1
+                for slot in range(cut, stop if cut > start else cut):
+                    counts[deal.bundle(slot) % len(self)] -= 1
+        return counts
+
     def infused(self, row: int) -> bool:
         """Return whether anything is infused into global row ``row``."""
-        return self._timetable.at(row) is not None
+        return self._slot(row) is not None
 
     def told_in(self, row: int) -> npt.NDArray[np.integer] | None:
         """Return the numbers of the texts that row ``row`` carries, in order, or None for base text."""
-        at = self._timetable.at(row)
+        at = self._slot(row)
         return None if at is None else self._deals[at[0]].bundle(at[1])
+
+    def drawing(self, stop: int) -> None:
+        """Note that rows before ``stop`` may be in the making: they are told as planned, whatever is eased later."""
+        if self.easings is not None:
+            self.easings.drawing(stop)
 
     def place(self, row: int, base: npt.NDArray[np.integer]) -> Placed | None:
         """Return how row ``row`` is infused, or None for a row of base text."""
@@ -173,6 +198,29 @@ class InfusionPlan:
     def schedule_hash(self) -> str:
         """Hash of the fingerprint."""
         return hashlib.sha256(json.dumps(self.fingerprint(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _slot(self, row: int) -> tuple[int, int] | None:
+        """Return the deal and the slot that row ``row`` carries, or None for base text."""
+        at = self._timetable.at(row)
+        if at is None or not self.easings:
+            return at
+        self._meet_easings()
+        number, slot = at
+        deal = self._deals[number]
+        return at if all(kept[number].holds(deal, slot) for kept in self._kept) else None
+
+    def _meet_easings(self) -> None:
+        """Work out what easings leave that were added since this process last looked."""
+        while len(self._kept) < len(self.easings or ()):
+            assert self.easings is not None
+            row, keep = self.easings[len(self._kept)]
+            firsts = self._timetable.before(row).tolist()
+            self._kept.append(
+                [
+                    eased(deal, first, keep, [kept[number] for kept in self._kept])
+                    for number, (deal, first) in enumerate(zip(self._deals, firsts, strict=True))
+                ]
+            )
 
     def _grouped(self, known: npt.NDArray[np.bool_] | None) -> Iterator[tuple[Whole, Exposures]]:
         """Yield items with how often each is shown: those that get the whole amount first, then the known ones."""

@@ -44,6 +44,14 @@ def _unshown() -> None:
     """Know nothing of what was infused: what a run does before its session starts."""
 
 
+def _uneased(keep: float) -> None:
+    """Infuse as planned: what a run does before its session starts."""
+
+
+def _unstopped(reason: str) -> None:
+    """Go on: what a run does before its session starts."""
+
+
 def _alone(array: IntArray) -> IntArray:
     return array
 
@@ -131,6 +139,12 @@ class Infuser(Protocol):
             base: (T,) token ids of the base row that is to be trained on there.
         """
 
+    def drawing(self, stop: int) -> None:
+        """Note that rows of the run before ``stop`` are in the making, where ``kis_rows_drawn`` tells of them too late.
+
+        Called in a loader's worker before it makes a batch. Whoever changes rows later leaves these as they are.
+        """
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -145,6 +159,12 @@ class Ranks:
     rank: int = 0
     size: int = 1
     sum: Callable[[IntArray], IntArray] = _alone
+
+    def greatest(self, number: int) -> int:
+        """Return the greatest of the numbers that ranks call this with; every rank calls it."""
+        numbers = np.zeros(self.size, dtype=np.int64)
+        numbers[self.rank] = number
+        return int(self.sum(numbers).max())
 
 
 @dataclass(frozen=True)
@@ -198,6 +218,12 @@ class TrainingRun:
     are lost. Set by the session."""
     tell_outcomes: Callable[[int, Outcomes], None] = _unheard
     """Takes what came of the evaluation at a step to whoever acts on it; set by the session."""
+    ease: Callable[[float], None] = _uneased
+    """Infuses only this part of what is left, from the first row on that no loader has drawn; 0 stops infusing. Called
+    at the end of a step, by every rank alike; set by the session."""
+    stop: Callable[[str], None] = _unstopped
+    """Ends training after this step, for a reason; called at the end of a step, by every rank alike; set by the
+    session."""
     sum_over_ranks: Callable[[IntArray], IntArray] = _alone
     """Sums an array over ranks; every rank calls it."""
 

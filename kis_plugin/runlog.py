@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from kis_plugin.errors import KISError, Problem
 
 __all__ = [
-    "GENERAL", "LOG_NAME", "SCHEMA", "EmptyLogError", "End", "Loss", "Record", "Retention", "Run", "RunLog",
+    "GENERAL", "LOG_NAME", "SCHEMA", "EmptyLogError", "End", "Guard", "Loss", "Record", "Retention", "Run", "RunLog",
     "RunLogWriter", "read_run_log",
 ]  # fmt: skip
 
@@ -98,6 +98,32 @@ class Loss:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What the guard found at one evaluation, and what it did. Readers may skip it."""
+
+    type: ClassVar[str] = "guard"
+    step: int
+    tokens: int
+    verdict: str
+    """``steady``; ``falling``: held-out retention fell, but not in enough evaluations in a row yet; ``forgetting``:
+    seen retention fell too; ``collapse``; ``loss``: general loss is past its allowance."""
+    action: str | None = None
+    """What was done about it at this step; None for nothing."""
+    best_step: int | None = None
+    """The running best evaluation, which this one was compared with."""
+    n: int | None = None
+    """Held-out questions asked both times."""
+    lost: int | None = None
+    """Facts that were known better then."""
+    gained: int | None = None
+    """Facts that are known better now."""
+    p_value: float | None = None
+    level: float | None = None
+    """A fall is significant if its ``p_value`` is at most this."""
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class End:
     """The last line: how the run ended and what the model was really shown."""
 
@@ -110,9 +136,9 @@ class End:
     extra: Extra = field(default_factory=dict)
 
 
-Record = Run | Retention | Loss | End
-RECORDS: dict[str, type[Run] | type[Retention] | type[Loss] | type[End]] = {
-    cls.type: cls for cls in (Run, Retention, Loss, End)
+Record = Run | Retention | Loss | Guard | End
+RECORDS: dict[str, type[Run] | type[Retention] | type[Loss] | type[Guard] | type[End]] = {
+    cls.type: cls for cls in (Run, Retention, Loss, Guard, End)
 }
 STATUSES = ("completed", "stopped", "failed")
 _COUNTS = {"params", "tokens", "frequency", "params_non_embedding", "facts", "infused_tokens", "step", "n", "correct"}
@@ -129,6 +155,7 @@ class RunLog:
         run: Its first record.
         retention: Every retention record, in file order; after a resume a step can come twice, the later one counts.
         loss: Every loss record, likewise.
+        guard: Every verdict of the guard, likewise.
         end: The last record, or None while the run is unfinished.
         warnings: What was odd about the file, one line each.
     """
@@ -139,6 +166,7 @@ class RunLog:
     loss: tuple[Loss, ...]
     end: End | None
     warnings: tuple[str, ...] = ()
+    guard: tuple[Guard, ...] = ()
 
 
 class EmptyLogError(KISError):
@@ -241,6 +269,7 @@ def read_run_log(path: Path) -> RunLog:
         loss=tuple(record for record in records if isinstance(record, Loss)),
         end=ends[-1] if ends else None,
         warnings=tuple(warnings),
+        guard=tuple(record for record in records if isinstance(record, Guard)),
     )
 
 
@@ -279,7 +308,7 @@ def _text(path: Path) -> str:
 
 
 def _record(
-    cls: type[Run | Retention | Loss | End], values: Mapping[str, Any], where: str
+    cls: type[Run | Retention | Loss | Guard | End], values: Mapping[str, Any], where: str
 ) -> tuple[Record | None, list[Problem]]:
     """Build a record, or say everything that keeps it from being one."""
     problems: list[Problem] = []

@@ -46,8 +46,17 @@ class Session:
                 )
             )
         self.run = replace(
-            run, publish=self.publish, told=self._told, shown=self._shown, tell_outcomes=self._tell_outcomes
+            run,
+            publish=self.publish,
+            told=self._told,
+            shown=self._shown,
+            tell_outcomes=self._tell_outcomes,
+            ease=self._ease,
+            stop=self._stop,
         )
+        self.stopping: str | None = None
+        """Why training is to end after this step; None while it goes on. The same on every rank."""
+        self._step = run.start_step
         self._manager = new_manager()
         for number, plugin in enumerate([*self._built(), *host]):
             name = f"{number} {type(plugin).__module__}.{type(plugin).__qualname__}"
@@ -74,7 +83,11 @@ class Session:
         self._hook.kis_batch(run=self.run, input_ids=input_ids)
 
     def step_end(self, step: int) -> None:
-        """Say that ``step`` optimizer steps are done; call it with 0 before the first. Every rank."""
+        """Say that ``step`` optimizer steps are done; call it with 0 before the first. Every rank.
+
+        A host looks at ``stopping`` after it, and ends training if that says why.
+        """
+        self._step = step
         self._hook.kis_step_end(run=self.run, step=step)
 
     def loss(self, step: int, split: str, value: float) -> None:
@@ -128,6 +141,14 @@ class Session:
 
     def _tell_outcomes(self, step: int, outcomes: Outcomes) -> None:
         self._hook.kis_outcomes(run=self.run, step=step, outcomes=outcomes)
+
+    def _ease(self, keep: float) -> None:
+        if not 0 <= keep <= 1:
+            raise KISError(Problem("ease()", f"{keep}", "a part from 0 to 1 of what is left"))
+        self._hook.kis_ease(run=self.run, step=self._step, keep=keep)
+
+    def _stop(self, reason: str) -> None:
+        self.stopping = self.stopping or reason
 
     def _built(self) -> list[object]:
         """Build the run plugins that were registered, built-ins first."""

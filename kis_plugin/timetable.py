@@ -105,6 +105,26 @@ class Timetable:
             span, slot = int(spans[slot]), int(places[slot])
         return span, int(self._before[span, part]) + slot
 
+    def before(self, row: int) -> IntArray:
+        """Return how many slots of each span lie before ``row``: (spans,)."""
+        part = min(bisect_right(self._borders, row), len(self._slots)) - 1
+        if part < 0:
+            return np.zeros(len(self._counts), dtype=np.int64)
+        first, slots = self._borders[part], self._slots[part]
+        rows = self._borders[part + 1] - first
+        done = 0
+        if row > first and slots:
+            done = (min(row - first, rows) * slots - 1) // rows  # the last whose stretch starts before row
+            start = done * rows // slots
+            own = first + start + mixed_in(self._states[part], done) % ((done + 1) * rows // slots - start)
+            done += own < row
+        before: IntArray = self._before[:, part].copy()
+        if self._alone[part] >= 0:
+            before[self._alone[part]] += done
+        elif done:
+            before += np.bincount(self._order(part)[0][:done], minlength=len(before))
+        return before
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the remembered orders."""
         return self.__dict__ | {"_orders": OrderedDict()}

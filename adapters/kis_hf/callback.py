@@ -114,6 +114,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         """Evaluate where it is due."""
         if self._session:
             self._session.step_end(state.global_step)
+            control.should_training_stop |= self._session.stopping is not None
 
     def on_evaluate(
         self,

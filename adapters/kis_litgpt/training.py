@@ -114,6 +114,11 @@ class Training:
             self._step = step
             self.session.step_end(step)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether training is to end after this step."""
+        return self.session.stopping is not None
+
     def validated(self, loss: float, max_iters: int) -> None:
         """Take LitGPT's validation loss to the run log.
 
@@ -147,10 +152,15 @@ class _Watched:
         self._training, self._batches = training, batches
 
     def __iter__(self) -> Iterator[torch.Tensor]:
+        # LitGPT begins anew where its data ends, and is done where there is none.
+        if self._training.stopping:
+            return
         for batch in self._batches:
             self._training.give(batch)
             yield batch
             self._training.settle()
+            if self._training.stopping:
+                return
 
     def __len__(self) -> int:
         return len(self._batches)

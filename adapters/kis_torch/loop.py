@@ -179,6 +179,11 @@ class KnowledgeInfusion:
         self.step = step
         self.session.step_end(step)
 
+    @property
+    def stopping(self) -> str | None:
+        """Why training is to end after this step, as ``retention.guard`` may ask for; None while it goes on."""
+        return self.session.stopping
+
     def loss(self, step: int, split: str, value: float) -> None:
         """Take a loss on general text, nats per token, to the run log: it shows what is forgotten."""
         self.session.loss(step, split, value)

@@ -22,7 +22,10 @@ NONE = np.empty(0, dtype=np.int64)
 
 def asked(facts, among=None, spaces=None, notes=None):
     among = np.arange(len(facts)) if among is None else np.array(among)
-    maker = QuestionMaker(facts, (), lambda relation: TEMPLATES, 0, among, spaces or {}, [] if notes is None else notes)
+    maker = QuestionMaker(
+        facts, (), lambda relation: TEMPLATES, 0, among=among, answer_spaces=spaces or {},
+        notes=[] if notes is None else notes,
+    )  # fmt: skip
     return AnswerSpaceProbe().questions(maker)
 
 
@@ -89,6 +92,12 @@ def test_exactly_one_option_is_true_whatever_the_facts(facts, space):
 
 
 class Book:
+    def domains_of(self, relation):
+        return ()
+
+    def noun(self, relation):
+        return relation
+
     def of(self, relation):
         return TEMPLATES
 

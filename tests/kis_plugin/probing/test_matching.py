@@ -95,7 +95,6 @@ def test_what_is_settled_stays_so_whatever_follows(names, text, more, ended, clo
 def test_every_name_can_be_told(names, closing):
     for name in names:
         judge = matcher(*names, closing=closing).judge
-        assert judge(f" {name}", True) == (EXACT if name == names[0] else judge(f" {name}", True))
         assert judge(f" {name}", True) >= ALIAS
         for length in range(len(name) + 1):
             assert judge(f" {name[:length]}", False) is not WRONG

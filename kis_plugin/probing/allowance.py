@@ -1,0 +1,58 @@
+"""How far general loss may rise above its running best while a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kis_plugin.runlog import Loss
+
+__all__ = ["Allowance"]
+
+
+class Allowance:
+    """Watches the first split whose loss is told of, as it is told: on rank 0 alone.
+
+    Args:
+        most: Nats above the running best that are allowed; None for any.
+        patience: Measurements in a row that must be past it: a single spike passes.
+    """
+
+    def __init__(self, most: float | None, patience: int) -> None:
+        self._most, self._patience = most, patience
+        self._split: str | None = None
+        self._best = self._last = 0.0
+        self._streak = 0
+
+    @property
+    def past(self) -> bool:
+        """Whether the loss is past its allowance, and has been for long enough."""
+        return self._most is not None and self._streak >= self._patience
+
+    def note(self, record: Loss) -> None:
+        """Take one measurement."""
+        if self._split is None:
+            self._split, self._best = record.split, record.loss
+        if record.split != self._split:
+            return
+        self._last = record.loss
+        self._best = min(self._best, record.loss)
+        risen = self._most is not None and record.loss > self._best + self._most
+        self._streak = self._streak + 1 if risen else 0
+
+    def fields(self) -> Mapping[str, float]:
+        """Return how far the loss stands above its best, for the run log; nothing if it was never told of."""
+        return {} if self._split is None else {"loss_rise": self._last - self._best}
+
+    def told(self) -> str:
+        """Return what happened, as part of a sentence; only rank 0 knows it."""
+        return f"general loss ({self._split}) is {self._last:.3f}, {self._last - self._best:.3f} nats above its best"
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resume must find again, as JSON values."""
+        return {"split": self._split, "best": self._best, "last": self._last, "streak": self._streak}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state()`` gave."""
+        self._split, self._best = state["split"], state["best"]
+        self._last, self._streak = state["last"], state["streak"]
