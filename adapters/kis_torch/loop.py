@@ -104,7 +104,7 @@ class KnowledgeInfusion:
             self.session.step_end(0)
 
     def loader(self, dataset: Any, sampler: Any = None, shuffle: bool = True, **keys: Any) -> Iterator[Any]:
-        """Yield the batches that are left of the run, pass after pass.
+        """Yield the batches that are left of the run, pass after pass, or up to where ``stopping`` is told.
 
         Args:
             dataset: Map-style or iterable.
@@ -122,7 +122,7 @@ class KnowledgeInfusion:
             for batch in loader:
                 yield batch
                 left -= 1
-                if not left:
+                if not left or self.stopping:
                     return
 
     def dataset(self, base: Any) -> InfusedDataset | InfusedIterableDataset:

@@ -131,6 +131,7 @@ def _too_much(run: ObservedRun) -> bool:
 
 
 _SCREENS: tuple[tuple[str, Callable[[ObservedRun], bool]], ...] = (
+    ("were eased by their guard, and so are no runs at their frequency", lambda run: run.status == "eased"),
     ("did not complete", lambda run: run.status != "completed"),
     ("carry no held-out retention", lambda run: run.retention is None),
     ("are uninfused (frequency 0)", lambda run: run.frequency == 0),

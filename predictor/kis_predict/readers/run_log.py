@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.runlog import GENERAL, LOG_NAME, EmptyLogError, Loss, read_run_log
+from kis_plugin.runlog import GENERAL, LOG_NAME, EmptyLogError, End, Loss, read_run_log
 from kis_predict.bounds import impossible
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.foreign import LeftOut, last_measured
@@ -45,7 +45,7 @@ class RunLogReader:
             tokens=run.tokens,
             frequency=float(run.frequency),
             retention=float(held_out[-1].accuracy) if held_out else None,
-            status=log.end.status if log.end else "unfinished",
+            status=_status(log.end),
             n=held_out[-1].n if held_out else None,
             chance=1 / run.options if run.options else None,
             facts=run.facts,
@@ -62,6 +62,13 @@ class RunLogReader:
         if problems:
             raise KISError(problems)
         return [observed]
+
+
+def _status(end: End | None) -> str:
+    """Return how the run ended: one whose infusion was eased on the way is no run at its frequency."""
+    if end is None:
+        return "unfinished"
+    return "eased" if end.status == "completed" and end.extra.get("eased") else end.status
 
 
 def _loss(records: Sequence[Loss]) -> float | None:
