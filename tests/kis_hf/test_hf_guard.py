@@ -1,0 +1,49 @@
+"""What the guard asks for, in a Trainer: training ends after the step, or nothing more is infused; counts stay exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from transformers import TrainerCallback
+from world import kis, make_tokenizer, shown, trainer_for, write_facts
+
+from kis_hf import KnowledgeInfusion
+from kis_plugin.runlog import read_run_log
+
+
+class AtStep(TrainerCallback):
+    """Asks the run for something after a step, as the guard does, before KIS hears of the step's end."""
+
+    def __init__(self, step, ask):
+        self.step, self.ask = step, ask
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            self.ask(KnowledgeInfusion._latest._session.run)
+
+
+def trained(folder, ask, **keys):
+    write_facts(folder)
+    config, tokenizer = kis(folder, frequency=6), make_tokenizer()
+    trainer = trainer_for(folder, config, rows=160, tokenizer=tokenizer, max_steps=40, **keys)
+    trainer.callback_handler.callbacks.insert(0, AtStep(20, ask))
+    trainer.train()
+    (log,) = [read_run_log(path) for path in (folder / "runs").glob("*/kis.jsonl")]
+    return trainer, shown(trainer.seen, config, tokenizer), log
+
+
+def test_training_ends_after_the_step(tmp_path):
+    trainer, _, log = trained(tmp_path, lambda run: run.stop("enough"))
+    assert trainer.state.global_step == 20
+    assert (log.end.status, log.end.step) == ("stopped", 20)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_nothing_more_is_infused_and_what_was_shown_is_what_is_counted(tmp_path, workers):
+    trainer, counts, log = trained(tmp_path, lambda run: run.ease(0.0), dataloader_num_workers=workers)
+    assert trainer.state.global_step == 40
+    found = np.array(list(counts.values()))
+    assert 1 <= found.min() <= found.max() < 6
+    assert log.end.achieved_frequency == {"min": found.min(), "max": found.max(), "mean": pytest.approx(found.mean())}
+    assert log.end.extra["eased"][0]["keep"] == 0.0
+    assert log.end.status == "completed"
