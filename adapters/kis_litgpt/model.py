@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from litgpt import GPT, Config
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 __all__ = ["LitModelView", "parameter_counts"]
 
@@ -46,7 +47,7 @@ class LitModelView:
 
         ``GPT.forward`` takes a mask only together with a cache, so its layers are called here as it calls them.
         """
-        gpt: Any = self._module
+        gpt: Any = self._gpt
         config, device = gpt.config, self._device
         positions = positions.to(device)
         with self._autocast():
@@ -66,8 +67,17 @@ class LitModelView:
 
     def refuses_trees(self, longest: int) -> str:
         """Name what a trial on short rows would not show: layers with a window make a mask of their own."""
-        window = getattr(getattr(self._module, "config", None), "sliding_window_size", None)
+        if not isinstance(self._gpt, GPT):
+            return f"a {type(self._gpt).__name__} stands around it"
+        window = self._gpt.config.sliding_window_size
         return f"it sees {window} tokens back only" if window else ""
+
+    @property
+    def _gpt(self) -> nn.Module:
+        """The model inside of DistributedDataParallel, of which every rank holds all."""
+        inner = self._module.module if isinstance(self._module, DistributedDataParallel) else self._module
+        found: nn.Module = getattr(inner, "_orig_mod", inner)
+        return found
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What the guard asks for, in a Trainer: training ends after the step, or nothing more is infused; counts stay exact."""
+"""What the guard asks for, in a Trainer: training ends, or nothing more is infused; counts stay exact."""
 
 from __future__ import annotations
 
