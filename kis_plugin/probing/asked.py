@@ -9,8 +9,9 @@ import numpy as np
 
 from kis_plugin.probing.decoding import prepare_answers
 from kis_plugin.probing.outcomes import Outcomes
+from kis_plugin.probing.passes import BATCH_TOKENS
 from kis_plugin.probing.probes import Question
-from kis_plugin.probing.scoring import BATCH_TOKENS, Scorer, prepare, unwatched
+from kis_plugin.probing.scoring import Scorer, prepare, unwatched
 from kis_plugin.run import ModelView, Ranks
 from kis_plugin.sentences import TextTokenizer
 

@@ -23,7 +23,6 @@ from kis_plugin.probing.own_questions import QA, own_questions
 from kis_plugin.probing.probes import Question, QuestionMaker, by_series, passage_facts, passage_templates
 from kis_plugin.probing.replaced import replaced
 from kis_plugin.probing.spans import span_facts, span_templates
-from kis_plugin.probing.two_hop import TWO_HOP
 from kis_plugin.seeded import IntArray, mix, permutation
 from kis_plugin.sources.qa import UserQuestion, read_qa
 
@@ -175,7 +174,8 @@ class Asker:
         first = (balanced or kinds)[0]
         series = [(kind, kind.name, infused) for kind in kinds]
         questions: list[Question] = []
-        for kind, name, sets in [*series, (first, CONTROL, control), (first, KNOWN, known)]:
+        series += [(first, name, sets) for name, sets in ((CONTROL, control), (KNOWN, known)) if len(sets.among)]
+        for kind, name, sets in series:
             questions += self._of_series(kind, name, sets, at, notes)
         for question in self._maker(self._replaced(at), at, notes).ask(REPLACED, lambda templates: templates.held_out):
             if question.answer == 0:  # the other way round nobody asks
@@ -212,14 +212,6 @@ class Asker:
     def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, at: float, notes: list[str]) -> list[Question]:
         found = kind.questions(self._maker(sets, at, notes))
         asked = [replace(question, series=_named(question, kind, series)) for question in found]
-        if kind.name == TWO_HOP:
-            if not asked:
-                options = self.config.retention.probes.options
-                notes.append(
-                    f"warning: series {series}: nothing is asked: no {options} chains of told facts, of the same two "
-                    "relations, lead to distinct objects that no single fact tells"
-                )
-            return asked
         possible = sum(len(chosen.facts) for chosen in sets.sets)
         if len(asked) < possible and _balanced(kind):
             notes.append(

@@ -16,16 +16,14 @@ import numpy.typing as npt
 import torch
 
 from kis_plugin.probing.matching import Matcher, Verdict, letters_of
-from kis_plugin.probing.passes import bucket
+from kis_plugin.probing.passes import BATCH_TOKENS, POSITIONS, bucket
 from kis_plugin.probing.probes import Question
 from kis_plugin.run import ModelView, Ranks
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import TextTokenizer
 
-__all__ = ["BATCH_TOKENS", "PreparedAnswers", "prepare_answers"]
+__all__ = ["PreparedAnswers", "prepare_answers"]
 
-BATCH_TOKENS = 2048
-_POSITIONS = 1024  # positions whose logits, (positions, V), are looked at together
 _NONE = -1  # where logits are no numbers: no token
 
 BoolArray = npt.NDArray[np.bool_]
@@ -103,7 +101,7 @@ class PreparedAnswers:
         said: dict[int, Row] = dict.fromkeys(self.order[ranks.rank :: ranks.size].tolist(), ())
         while True:
             batches = list(self._batches(said, block))
-            passes = _greatest(len(batches), ranks)
+            passes = ranks.greatest(len(batches))
             if not passes:
                 break
             for batch in batches:
@@ -233,18 +231,11 @@ def _power(number: int) -> int:
     return 1 << max(number.bit_length() - 1, 0)
 
 
-def _greatest(mine: int, ranks: Ranks) -> int:
-    """Return the greatest number of all ranks; ranks can only be summed."""
-    numbers = np.zeros(ranks.size, dtype=np.int64)
-    numbers[ranks.rank] = mine
-    return int(ranks.sum(numbers).max())
-
-
 def _likeliest(logits: torch.Tensor, rows: Sequence[int], positions: Sequence[int]) -> list[int]:
     """Return the first of the likeliest tokens at some places of (B, T, V) logits; ``_NONE`` where they are NaN."""
     found: list[int] = []
-    for at in range(0, len(rows), _POSITIONS):
-        row, position = (torch.tensor(part[at : at + _POSITIONS], device=logits.device) for part in (rows, positions))
+    for at in range(0, len(rows), POSITIONS):
+        row, position = (torch.tensor(part[at : at + POSITIONS], device=logits.device) for part in (rows, positions))
         value, token = logits[row, position].max(dim=-1)  # (places,) each
         found += token.masked_fill(value.isnan(), _NONE).tolist()
     return found

@@ -8,8 +8,8 @@ import numpy as np
 
 from kis_plugin.probing.general_text import opening
 from kis_plugin.probing.lines import RowLines
-from kis_plugin.probing.passes import Passes
-from kis_plugin.probing.scoring import BATCH_TOKENS, unwatched
+from kis_plugin.probing.passes import BATCH_TOKENS, Passes
+from kis_plugin.probing.scoring import unwatched
 from kis_plugin.run import TrainingRun
 from kis_plugin.runlog import GENERAL, Loss
 from kis_plugin.seeded import IntArray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,9 +158,7 @@ def report_of(name: str, model: LoadedModel, prober: Prober, outcomes: Outcomes)
         params=model.params,
         params_non_embedding=model.params_non_embedding,
         knowledge=str(prober.config.knowledge),
-        series=tuple(
-            _figures(record, outcomes, outcomes.series[record.probe]) for record in series_records(0, 0, outcomes)
-        ),
+        series=tuple(_figures(record) for record in series_records(0, 0, outcomes)),
         relations=tuple(_of_relations(outcomes)),
         warnings=tuple(note.removeprefix("warning: ") for note in prober.notes),
         about=model.about,
@@ -196,16 +194,14 @@ def _of_relations(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
         names = np.array([outcomes.questions[row].relation for row in rows.tolist()])
         for relation in dict.fromkeys(names.tolist()):
             some = rows[names == relation]
-            figures = _figures(record_of(0, 0, series, outcomes, some), outcomes, some)
+            figures = _figures(record_of(0, 0, series, outcomes, some))
             yield {"probe": series, "relation": relation, **figures}
 
 
-def _figures(record: Retention, outcomes: Outcomes, rows: Iterable[int]) -> dict[str, Any]:
+def _figures(record: Retention) -> dict[str, Any]:
     """Return what a record says of its series."""
     values = asdict(record)
     values |= values.pop("extra")
-    bits = outcomes.bits_per_byte[np.fromiter(rows, dtype=np.int64)]
-    values.setdefault("bits_per_byte", _finite(np.mean(bits)))
     return {key: value for key, value in values.items() if key not in _OF_RUN}
 
 

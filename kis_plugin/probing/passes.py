@@ -15,11 +15,14 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.run import ModelView, Ranks
 from kis_plugin.seeded import IntArray
 
-__all__ = ["Lines", "Pass", "Passes", "bucket", "gathered", "plan_passes"]
+__all__ = ["BATCH_TOKENS", "POSITIONS", "Lines", "Pass", "Passes", "bucket", "gathered", "plan_passes"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_POSITIONS = 1024  # positions whose logits, (positions, V), are taken to float32 at a time
+BATCH_TOKENS = 2048
+"""Tokens of one pass, padding included, where nobody says otherwise."""
+POSITIONS = 1024
+"""Positions whose logits, (positions, V), are looked at together: in float32 they take twice the room."""
 
 
 class Lines(Protocol):
@@ -156,8 +159,8 @@ class Passes:
         with torch.no_grad():
             logits = self._lines.logits(model, lines, width, last)  # (B, last, V)
             flat = logits.flatten(0, 1)  # (B * last, V)
-            starts = range(0, len(flat), _POSITIONS)
-            normal = torch.cat([flat[at : at + _POSITIONS].float().logsumexp(dim=1) for at in starts])  # (B * last,)
+            starts = range(0, len(flat), POSITIONS)
+            normal = torch.cat([flat[at : at + POSITIONS].float().logsumexp(dim=1) for at in starts])  # (B * last,)
             spans = [slice(self._starts[line], self._starts[line + 1]) for line in part]
             scored = np.concatenate([np.arange(span.start, span.stop) for span in spans])
             columns = np.concatenate([self._lines.columns(span, width, last) for span in spans])

@@ -11,16 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.probing.lines import RowLines, TreeLines, why_no_trees
-from kis_plugin.probing.passes import Passes
+from kis_plugin.probing.passes import BATCH_TOKENS, Passes
 from kis_plugin.probing.probes import Question
 from kis_plugin.probing.trees import Row, fold
 from kis_plugin.run import ModelView, Ranks
 from kis_plugin.seeded import IntArray
 from kis_plugin.sentences import Encoded, TextTokenizer
 
-__all__ = ["BATCH_TOKENS", "PreparedQuestions", "Scorer", "Scores", "prepare", "score", "unwatched"]
-
-BATCH_TOKENS = 2048
+__all__ = ["PreparedQuestions", "Scorer", "Scores", "prepare", "score", "unwatched"]
 
 FloatArray = npt.NDArray[np.float64]
 

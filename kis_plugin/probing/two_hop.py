@@ -61,6 +61,11 @@ class TwoHopProbe:
         questions: list[Question] = []
         for first, second in sets:
             questions += _questions(maker, first.tolist(), second.tolist(), len(maker.facts) + len(questions))
+        if not questions:
+            maker.notes.append(
+                f"warning: series {self.name}: nothing is asked: no {maker.options} chains of told facts, of the same "
+                "two relations, lead to distinct objects that no single fact tells"
+            )
         return questions
 
 
