@@ -19,7 +19,6 @@ LEAST = 100
 """Questions of a series are not cut to fewer: an accuracy of fewer says nothing."""
 _SPARE = 0.9  # of what may be spent is planned with, so that a slow evaluation later needs no cut
 _ROUNDING = 1e-3  # no reason to ask other facts than before
-_UNIT = 10**6  # parts agreed over ranks are whole millionths
 
 
 class Budget:
@@ -58,8 +57,8 @@ class Budget:
             allowed = self._max_cost * self._trained - self._asked
             if self.part * self._whole > allowed * (1 + _ROUNDING):
                 self.part = min(self.part, max(_SPARE * allowed / self._whole, self._least))
-        agreed = ranks.sum(np.array([round(self.part * _UNIT) if ranks.rank == 0 else 0], dtype=np.int64))
-        self.part = int(agreed[0]) / _UNIT
+        mine = np.array([self.part if ranks.rank == 0 else 0.0])  # whose bits are all 0
+        self.part = float(ranks.sum(mine.view(np.int64)).view(np.float64)[0])
         return self.part
 
     def end(self) -> None:
