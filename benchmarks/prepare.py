@@ -29,6 +29,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._byte_level import trained
+
 DATA = Path(__file__).parent.parent / "examples" / "data"
 VOCABULARY, EOS = 32768, "<|endoftext|>"
 BLOCK, ROWS = 1024, 1 << 30
@@ -36,20 +38,8 @@ BLOCK, ROWS = 1024, 1 << 30
 
 def make_tokenizer(path: Path) -> None:
     """Train a tokenizer like GPT-2's and write its ``tokenizer.json``."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[EOS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
     with lzma.open(DATA / "text.txt.xz", "rt", encoding="utf-8") as file:
-        tokenizer.train_from_iterator(file, trainer)
-    tokenizer.save(str(path))
+        trained(file, VOCABULARY, EOS).save(str(path))
 
 
 def make_facts(path: Path, count: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._byte_level import trained
 from benchmarks.scorers.contract import Item
 
 __all__ = ["KINDS", "Case", "make_items", "make_model", "make_tokenizer"]
@@ -54,20 +55,11 @@ def make_tokenizer() -> tuple[Any, list[str]]:
     Its post-processor puts EOS before a text: the context of infused sentences. KIS's path leaves it out and puts EOS
     there by itself; peers ask for special tokens.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
     words = made_words(WORDS)
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[EOS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([f"{word} {word}" for word in words], trainer)
+    tokenizer = trained([f"{word} {word}" for word in words], VOCABULARY, EOS)
     single = [word for word in words if len(tokenizer.encode(f"{word} {word}").ids) == 2]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{EOS} $A", special_tokens=[(EOS, tokenizer.token_to_id(EOS))]

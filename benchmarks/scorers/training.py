@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._byte_level import trained
 from kis_plugin.probing.retention import evaluation_steps
 
 __all__ = ["LEAST", "PROBES", "RunTimes", "measure", "parted"]
@@ -80,20 +81,10 @@ def measure(steps: int, pairs: int, device: str, folder: Path) -> list[tuple[Run
 
 
 def _tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[EOS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
     with lzma.open(DATA / "text.txt.xz", "rt", encoding="utf-8") as file:
-        tokenizer.train_from_iterator((line for line, _ in zip(file, range(20_000), strict=False)), trainer)
+        tokenizer = trained((line for line, _ in zip(file, range(20_000), strict=False)), VOCABULARY, EOS)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=EOS)
 
 
