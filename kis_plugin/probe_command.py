@@ -49,8 +49,6 @@ _ASKED = (
     click.option("--templates", metavar="NAME", help="Sentences: a YAML file, or a set that a plugin brought."),
     click.option("--qa", type=FILE, metavar="FILE", help="Questions and answers of your own."),
     click.option("--background", type=FILE, metavar="FILE", help="Facts that the base data teaches."),
-    click.option("--text", type=FILE, metavar="FILE", help="Held-out general text."),
-    click.option("--counts", type=FILE, metavar="FILE", help="What kis count wrote."),
     click.option("--seed", type=click.IntRange(0), help="Chooses among equals. Default: 0."),
 )
 _SHOWN = (

@@ -117,6 +117,9 @@ def prober_of_config(config: Config, run: Path | None = None) -> Prober:
             hint = "Which facts were told was settled before the first step, and is kept beside the run log."
             raise KISError(Problem("--run", found, "the run's folder: the configuration has skip_known", hint))
         told, known = told[~mask], told[mask]
+    left = [f"retention.{key}" for key in ("text", "counts") if getattr(config.retention, key) is not None]
+    if left:
+        notes.append(f"{' and '.join(left)}: a run measures by it, kis probe does not")
     questions = Asker(config, material, told, known).questions(1.0, notes)
     return Prober(config, material, questions, notes)
 

@@ -1,5 +1,6 @@
 """Questions across two facts: what chains, what is a fair wrong option, and what is left out."""
 
+import json
 from itertools import permutations
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from kis_plugin.codes import coded
 from kis_plugin.knowledge import Fact, Templates
 from kis_plugin.probing import two_hop
+from kis_plugin.probing.outside import prober_of_knowledge
 from kis_plugin.probing.probes import QuestionMaker
 from kis_plugin.probing.two_hop import TwoHopProbe, chains_of, chains_to_ask
 
@@ -151,3 +153,11 @@ def test_of_many_chains_a_sample_is_looked_at(monkeypatch, many):
     assert all(
         facts[one].object == facts[other].subject for one, other in zip(chains.first, chains.second, strict=True)
     )
+
+
+def test_outside_of_a_run_it_is_asked_once_and_of_no_controls(tmp_path):
+    lines = [{"subject": f"Person{n}", "relation": "P19", "object": f"Town{n}"} for n in range(12)]
+    lines += [{"subject": f"Town{n}", "relation": "P17", "object": f"Land{n % 6}"} for n in range(12)]
+    (tmp_path / "facts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    prober = prober_of_knowledge(tmp_path / "facts.jsonl", ["two_hop"])
+    assert {question.series for question in prober.questions} == {"two_hop"}
