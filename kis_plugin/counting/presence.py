@@ -137,7 +137,8 @@ class Presence:
             self._open, keys = keys[keys >= last] - last, keys[keys < last]
             line = text.rfind("\n") + 1
             begin = max(line, len(text) - self._matcher.longest - 1)
-            self._tail, self._context = text[begin:], int(begin > line)
+            # A tail that nothing was added to begins with its context still.
+            self._tail, self._context = text[begin:], int(begin > line or self._context > begin)
         else:
             self._open, self._tail, self._context = None, "", 0
         self._size += Size(windows=len(firsts) + (not goes_on))
