@@ -29,7 +29,7 @@ class Wrong(Exception):  # noqa: N818 (a message from a check to ``check``, neve
         super().__init__(expected)
 
 
-def check(node: Node, schema: Schema, problems: list[Problem], key: str = "") -> dict[str, Any]:
+def check(node: Node, schema: Schema, problems: list[Problem], key: str = "", file: str = "kis.yaml") -> dict[str, Any]:
     """Return the checked values of a mapping, and add to ``problems`` all that is wrong.
 
     Args:
@@ -37,6 +37,7 @@ def check(node: Node, schema: Schema, problems: list[Problem], key: str = "") ->
         schema: A check for each key, or another schema for a mapping below it.
         problems: Where problems go, with ``file:line`` and dotted key.
         key: The dotted key of ``node`` itself; empty for the whole file.
+        file: What errors call a file of this kind.
 
     Returns:
         The values that passed, by key; mappings within as dicts. Keys that were left out are left out.
@@ -50,10 +51,10 @@ def check(node: Node, schema: Schema, problems: list[Problem], key: str = "") ->
         dotted = f"{key}.{name}" if key else name
         rule = schema.get(name)
         if rule is None:
-            expected = f"a key of {key}" if key else "a key of kis.yaml"
+            expected = f"a key of {key or file}"
             problems.append(Problem(_at(child.key_where, dotted), "an unknown key", expected, nearest(name, schema)))
         elif isinstance(rule, Mapping):
-            values[name] = check(child, rule, problems, dotted)
+            values[name] = check(child, rule, problems, dotted, file)
         else:
             try:
                 values[name] = rule(child.plain())

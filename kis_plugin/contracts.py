@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from kis_plugin.models import LoadedModel, LoadOptions
     from kis_plugin.probing.probes import Question, QuestionMaker
+    from kis_plugin.sweep_run import SweepRun
     from kis_plugin.template_book import TemplateBook
 
 __all__ = [
-    "Law", "LogReader", "ModelLoader", "ProbeKind", "Rendered", "Renderer", "RunPlugin", "Schedule", "Selection",
-    "Source", "TemplateSet",
+    "Framework", "Law", "LogReader", "ModelLoader", "ProbeKind", "Rendered", "Renderer", "RunPlugin", "Schedule",
+    "Selection", "Source", "TemplateSet",
 ]  # fmt: skip
 
 
@@ -145,6 +146,23 @@ class ModelLoader(Protocol):
         Raises:
             KISError: What is wrong with either, or with an option; or the extra that is not installed.
         """
+
+
+@runtime_checkable
+class Framework(Protocol):
+    """Trains the runs of ``kis sweep``, each in a process of its own; selected by ``--framework <name>``."""
+
+    name: str
+
+    def train(self, run: SweepRun) -> None:
+        """Train a run to its end, from its last checkpoint where ``run.work`` holds one.
+
+        Raises:
+            KISError: What is wrong with the run's configuration; or the extra that is not installed.
+        """
+
+    def seconds_per_step(self, run: SweepRun) -> float:
+        """Time a few steps of a run on this machine, and leave nothing behind."""
 
 
 @runtime_checkable

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from kis_plugin.contracts import (
+    Framework,
     Law,
     LogReader,
     ModelLoader,
@@ -88,6 +89,11 @@ def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
 @hookspec
 def kis_register_model_loaders(register: Callable[[ModelLoader], None]) -> None:
     """Add ways to load a saved model for ``kis probe``: call ``register(loader)`` for each."""
+
+
+@hookspec
+def kis_register_frameworks(register: Callable[[Framework], None]) -> None:
+    """Add ways to train the runs of ``kis sweep``: call ``register(framework)`` for each."""
 
 
 @hookspec

@@ -20,11 +20,11 @@ __all__ = ["ENTRY_POINTS", "defined_in", "find", "plugin_manager", "registered"]
 ENTRY_POINTS = "kis_plugin"
 
 # Each registers itself through the hooks of hookspecs.py; modules import their heavy libraries when they are used.
-BUILT_IN = ("kis_plugin.builtin", "kis_predict.builtin", "kis_litgpt.commands", "kis_hf.commands")
+BUILT_IN = ("kis_plugin.builtin", "kis_predict.builtin", "kis_sweep.builtin", "kis_litgpt.commands", "kis_hf.commands")
 
 KINDS = (
-    "sources", "templates", "schedules", "renderers", "selections", "probes", "model_loaders", "log_readers", "laws",
-    "commands",
+    "sources", "templates", "schedules", "renderers", "selections", "probes", "model_loaders", "frameworks",
+    "log_readers", "laws", "commands",
 )  # fmt: skip
 
 

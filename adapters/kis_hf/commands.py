@@ -1,4 +1,4 @@
-"""What ``kis_hf`` adds to ``kis``: the command ``score``, and saved models of ``transformers`` for ``kis probe``."""
+"""What ``kis_hf`` adds to ``kis``: the command ``score``, saved models for ``kis probe``, runs for ``kis sweep``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from kis_plugin.contracts import ModelLoader
+    from kis_plugin.contracts import Framework, ModelLoader
     from kis_plugin.models import LoadedModel, LoadOptions
+    from kis_plugin.sweep_run import SweepRun
 
 __all__ = ["score"]
 
@@ -51,6 +52,36 @@ class SavedTransformer:
         from kis_hf.saved import load_saved
 
         return load_saved(model, options)
+
+
+class WithTrainer:
+    """Trains the runs of a sweep with the Trainer of ``transformers``."""
+
+    name = "hf"
+
+    def train(self, run: SweepRun) -> None:
+        """Train one.
+
+        Raises:
+            KISError: What is wrong with its configuration; or torch or transformers is not installed.
+        """
+        _need_extra("kis sweep --framework hf")
+        from kis_hf.sweep_training import train
+
+        train(run)
+
+    def seconds_per_step(self, run: SweepRun) -> float:
+        """Time a few steps."""
+        _need_extra("kis sweep --framework hf")
+        from kis_hf.sweep_training import seconds_per_step
+
+        return seconds_per_step(run)
+
+
+@hookimpl
+def kis_register_frameworks(register: Callable[[Framework], None]) -> None:
+    """Add the Trainer."""
+    register(WithTrainer())
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""What ``kis_litgpt`` adds to ``kis``: checkpoints of LitGPT for ``kis probe``."""
+"""What ``kis_litgpt`` adds to ``kis``: checkpoints of LitGPT for ``kis probe``, and runs for ``kis sweep``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from kis_plugin.contracts import ModelLoader
+    from kis_plugin.contracts import Framework, ModelLoader
     from kis_plugin.models import LoadedModel, LoadOptions
+    from kis_plugin.sweep_run import SweepRun
 
 __all__ = ["LitCheckpoint"]
 
@@ -34,20 +35,59 @@ class LitCheckpoint:
         Raises:
             KISError: It cannot be loaded; or torch or litgpt is not installed.
         """
-        from kis_litgpt import need_extra
-
-        try:
-            need_extra()
-        except ImportError as error:
-            found, _, hint = str(error).partition(". ")
-            raise KISError(Problem(f"model {model}", found, "torch and litgpt", hint)) from error
+        _need_extra(f"model {model}")
         from kis_litgpt.saved import load_saved
 
         path = Path(model)
         return load_saved(path.parent if path.name == WEIGHTS else path, options)
 
 
+class WithLitGPT:
+    """Trains the runs of a sweep with LitGPT."""
+
+    name = "litgpt"
+
+    def train(self, run: SweepRun) -> None:
+        """Train one.
+
+        Raises:
+            KISError: What is wrong with its configuration; or torch or litgpt is not installed.
+        """
+        _need_extra("kis sweep --framework litgpt")
+        from kis_litgpt.sweep_training import train
+
+        train(run)
+
+    def seconds_per_step(self, run: SweepRun) -> float:
+        """Time a few steps."""
+        _need_extra("kis sweep --framework litgpt")
+        from kis_litgpt.sweep_training import seconds_per_step
+
+        return seconds_per_step(run)
+
+
+@hookimpl
+def kis_register_frameworks(register: Callable[[Framework], None]) -> None:
+    """Add LitGPT."""
+    register(WithLitGPT())
+
+
 @hookimpl
 def kis_register_model_loaders(register: Callable[[ModelLoader], None]) -> None:
     """Add checkpoints of LitGPT."""
     register(LitCheckpoint())
+
+
+def _need_extra(where: str) -> None:
+    """Refuse to go on without torch and litgpt.
+
+    Raises:
+        KISError: Says which extra brings them.
+    """
+    from kis_litgpt import need_extra
+
+    try:
+        need_extra()
+    except ImportError as error:
+        found, _, hint = str(error).partition(". ")
+        raise KISError(Problem(where, found, "torch and litgpt", hint)) from error

@@ -18,6 +18,7 @@ from kis_predict.report import (
     law_text,
     size_heads,
     size_row,
+    width_of,
 )
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _next(answer: Prediction) -> str:
     if not answer.next_runs:
         return ""
     rows = [
-        (short(run.params), short(run.tokens), short(run.frequency), f"{run.flops:.2g}", f"{run.width:.0%} as wide")
+        (short(run.params), short(run.tokens), short(run.frequency), f"{run.flops:.2g}", width_of(run))
         for run in answer.next_runs
     ]
     return _section("Runs that would narrow it most", _table(("N", "D", "F", "FLOPs", "interval then"), rows))

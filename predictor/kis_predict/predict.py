@@ -22,6 +22,7 @@ from kis_predict.question import Question
 from kis_predict.sizes import SizeEstimate, estimate_sizes
 from kis_predict.sweep import MOST_SHARE, build_sweep
 from kis_predict.target import budget, exposures_or_share, facts_assumed, infused_tokens
+from kis_predict.wanted import wanted_runs
 
 __all__ = ["Question", "predict"]
 
@@ -45,6 +46,7 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
         return Prediction(
             "insufficient", Target(question.params, question.tokens), question.confidence, sizes,
             sweep.assumptions, tuple(warnings), missing=tuple(missing),
+            next_runs=wanted_runs(sweep, sizes, question.next_runs),
         )  # fmt: skip
     tokens, rule = budget(question, sweep)
     where = Sizes(

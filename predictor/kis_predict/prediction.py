@@ -118,7 +118,7 @@ class NextRun:
         frequency: F.
         flops: Its cost, 6ND (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
         width: Expected width of the target's interval, on the log scale, after this run and those before it in the
-            list, as a part of the present one.
+            list, as a part of the present one; infinite while the evidence gives no interval.
     """
 
     params: int

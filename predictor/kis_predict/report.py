@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from kis_predict.amounts import round_down, short
-from kis_predict.prediction import Amount, AxisReport, Forgetting, LawReport, Prediction, Recommendation
+from kis_predict.prediction import Amount, AxisReport, Forgetting, LawReport, NextRun, Prediction, Recommendation
 from kis_predict.sizes import SizeEstimate
 
 __all__ = [
     "axis_text", "fold", "forgetting_text", "holdout_text", "law_text", "print_report", "print_warnings", "size_heads",
-    "size_row",
+    "size_row", "width_of",
 ]  # fmt: skip
 
 
@@ -185,10 +185,13 @@ def _next(answer: Prediction, console: Console) -> None:
     for head in ("N", "D", "F", "FLOPs", "interval then"):
         table.add_column(head, justify="right", no_wrap=True)
     for run in answer.next_runs:
-        table.add_row(
-            short(run.params), short(run.tokens), short(run.frequency), f"{run.flops:.2g}", f"{run.width:.0%} as wide"
-        )
+        table.add_row(short(run.params), short(run.tokens), short(run.frequency), f"{run.flops:.2g}", width_of(run))
     console.print(Padding(table, (0, 0, 1, 1)))
+
+
+def width_of(run: NextRun) -> str:
+    """Return how wide the target's interval would be after a run, beside the present one."""
+    return "not known yet" if math.isinf(run.width) else f"{run.width:.0%} as wide"
 
 
 def _recommended(told: Recommendation) -> str:

@@ -1,0 +1,148 @@
+"""Trains one run of a sweep with the Trainer: a Llama of the run's shape, by its recipe, with the KIS callback."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from kis_hf.callback import KnowledgeInfusion
+from kis_plugin.mapped import open_mapped
+from kis_plugin.sweep_run import Shape, SweepRun
+
+__all__ = ["PackedRows", "build_model", "seconds_per_step", "train"]
+
+_EVALUATIONS = 4
+_EVALUATION_TOKENS = 1 << 16
+_TIMED = 8  # steps
+
+
+class PackedRows(Dataset[dict[str, Any]]):
+    """Tokens end to end as rows of one length; more rows than the text has are read from its beginning again.
+
+    Args:
+        path: A ``.npy`` of tokens, (tokens,).
+        block: Tokens of a row.
+        rows: How many there are to be; by default those of the text.
+    """
+
+    def __init__(self, path: Path, block: int, rows: int | None = None) -> None:
+        tokens = open_mapped(str(path))
+        self._rows = tokens[: len(tokens) // block * block].reshape(-1, block)  # (rows, T)
+        self._count = len(self._rows) if rows is None else rows
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one row, which is its own labels."""
+        row = torch.from_numpy(np.asarray(self._rows[index % len(self._rows)]).astype(np.int64))  # (T,)
+        return {"input_ids": row, "labels": row}
+
+
+def build_model(shape: Shape, block: int, seed: int, eos: int | None = None) -> Any:
+    """Return a Llama of a shape, with random weights."""
+    set_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=shape.vocabulary,
+            hidden_size=shape.width,
+            intermediate_size=shape.feed_forward,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            max_position_embeddings=block,
+            tie_word_embeddings=shape.tied,
+            bos_token_id=None,
+            eos_token_id=eos,
+        )
+    )
+
+
+def train(run: SweepRun) -> None:
+    """Train a run to its end, from its last checkpoint if it has one.
+
+    Raises:
+        KISError: Anything wrong with the run's configuration.
+    """
+    recipe, checkpoints = run.recipe, run.work / "checkpoints"
+    tokenizer = AutoTokenizer.from_pretrained(str(run.tokenizer))
+    trainer = Trainer(
+        model=build_model(run.shape, recipe.block, recipe.seed, tokenizer.eos_token_id),
+        args=_arguments(run, checkpoints),
+        train_dataset=PackedRows(run.rows, recipe.block, recipe.steps * recipe.batch),
+        eval_dataset=PackedRows(run.held_out_rows, recipe.block, _evaluation_rows(run)),
+        callbacks=[KnowledgeInfusion(run.config, tokenizer=tokenizer)],
+    )
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
+    if last is None:
+        shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
+    trainer.train(resume_from_checkpoint=last)
+    if recipe.keep_model:
+        trainer.save_model(str(run.work / "model"))
+        shutil.copytree(run.tokenizer, run.work / "model", dirs_exist_ok=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def seconds_per_step(run: SweepRun) -> float:
+    """Return how long a step takes on this machine, with nothing beside it: the median of a few, on one core of it."""
+    torch.set_num_threads(1)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = build_model(run.shape, run.recipe.block, run.recipe.seed).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate)
+    data = PackedRows(run.rows, run.recipe.block, run.recipe.batch)
+    ids = torch.stack([data[row]["input_ids"] for row in range(len(data))]).to(device)  # (batch, T)
+    times = []
+    for _ in range(_TIMED):
+        started = time.perf_counter()
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=run.recipe.precision == "bf16"):
+            loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        float(loss)  # waits for a GPU
+        times.append(time.perf_counter() - started)
+    return float(np.median(times[_TIMED // 4 :]))
+
+
+def _evaluation_rows(run: SweepRun) -> int:
+    tokens = min(len(open_mapped(str(run.held_out_rows))), _EVALUATION_TOKENS)
+    return max(tokens // run.recipe.block, 1)
+
+
+def _arguments(run: SweepRun, checkpoints: Path) -> TrainingArguments:
+    recipe = run.recipe
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=recipe.batch,
+        per_device_eval_batch_size=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": recipe.least_rate},
+        warmup_steps=max(round(recipe.warmup * recipe.steps), 1),
+        weight_decay=recipe.weight_decay,
+        adam_beta2=0.95,
+        max_grad_norm=recipe.clip,
+        bf16=recipe.precision == "bf16",
+        torch_compile=recipe.compile,
+        eval_strategy="steps",
+        eval_steps=math.ceil(recipe.steps / _EVALUATIONS),
+        save_strategy="steps",
+        save_steps=math.ceil(recipe.steps / recipe.saves),
+        save_total_limit=1,
+        logging_steps=max(recipe.steps // 20, 1),
+        report_to="none",
+        disable_tqdm=True,
+        seed=recipe.seed,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,19 @@
+"""What sweeps register, through the same hooks as any plugin. Imports wait until a hook is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kis_plugin.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def kis_register_commands(register: Callable[[click.Command], None]) -> None:
+    """Add ``kis sweep``."""
+    from kis_sweep.command import sweep
+
+    register(sweep)

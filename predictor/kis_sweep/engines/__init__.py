@@ -1,0 +1,17 @@
+"""Who runs the runs: this machine, a Ray cluster, or SLURM. Each hands back a run's exit code as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from kis_plugin.sweep_run import SweepRun
+from kis_sweep.engines.local import on_this_machine
+from kis_sweep.engines.on_ray import on_ray
+from kis_sweep.engines.on_slurm import on_slurm
+from kis_sweep.engines.places import Places
+
+__all__ = ["ENGINES", "Engine", "Places"]
+
+Engine = Callable[[Sequence[SweepRun], Places], Iterator[tuple[SweepRun, int]]]
+
+ENGINES: Mapping[str, Engine] = {"local": on_this_machine, "ray": on_ray, "slurm": on_slurm}

@@ -1,0 +1,52 @@
+"""Runs on this machine, as many at a time as it has places; several may share a GPU."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from kis_plugin.sweep_run import SweepRun
+from kis_sweep.engines.places import Places
+from kis_sweep.trial import try_run
+
+__all__ = ["on_this_machine"]
+
+
+def on_this_machine(runs: Sequence[SweepRun], places: Places) -> Iterator[tuple[SweepRun, int]]:
+    """Run them on this machine, each in a process of its own. If this is interrupted, so are they."""
+    free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+    slots = places.slots()
+    for slot in slots:
+        free.put(slot)
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    stopping = threading.Event()
+
+    def one(run: SweepRun) -> int:
+        if stopping.is_set():
+            return -signal.SIGTERM
+        slot = free.get()
+        try:
+            return try_run(run, places.environment | slot, lambda process: processes.__setitem__(run.name, process))
+        finally:
+            processes.pop(run.name, None)
+            free.put(slot)
+
+    with ThreadPoolExecutor(len(slots)) as pool:
+        waiting = {pool.submit(one, run): run for run in runs}
+        try:
+            yield from _as_they_end(waiting)
+        finally:
+            stopping.set()
+            for process in list(processes.values()):
+                process.terminate()
+
+
+def _as_they_end(waiting: dict[Future[int], SweepRun]) -> Iterator[tuple[SweepRun, int]]:
+    while waiting:
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield waiting.pop(future), future.result()

@@ -1,0 +1,226 @@
+"""From a grid to runs: shapes, token budgets, what fits beside general text, and one configuration for each run."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kis_plugin.config import Config, load_config
+from kis_plugin.config_sense import CHOICES, RETENTION_PATHS, is_file_name
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.infusion import plan_items
+from kis_plugin.sentences import TextTokenizer
+from kis_plugin.sweep_run import Recipe, SweepRun, write_sweep_run
+from kis_plugin.yaml_file import read_yaml
+from kis_predict.amounts import short
+from kis_predict.sweep import MOST_SHARE
+from kis_sweep.grid import Cell
+from kis_sweep.shapes import shape_of
+
+__all__ = [
+    "Base", "Training", "name_of", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "write_run",
+]  # fmt: skip
+
+_FEWEST_STEPS = 500
+_MOST_BATCH = 1 << 19  # tokens
+
+
+@dataclass(frozen=True)
+class Training:
+    """What all runs of a sweep have in common.
+
+    Attributes:
+        framework: What trains them.
+        tokens_per_param: D / N.
+        block: Tokens of a row.
+        batch: Rows of a step.
+        vocabulary: Tokens of the tokenizer.
+        rate: Learning rate times the model's width.
+        precision: One of ``kis_plugin.sweep_run.PRECISIONS``.
+        compile: Whether models are compiled.
+        saves: Checkpoints of a run.
+        keep_models: Whether trained models are kept.
+    """
+
+    framework: str
+    tokens_per_param: float
+    block: int
+    batch: int
+    vocabulary: int
+    rate: float
+    precision: str
+    compile: bool
+    saves: int
+    keep_models: bool
+
+
+@dataclass(frozen=True)
+class Base:
+    """The configuration of KIS that all runs share but for amount, seed and place of the log.
+
+    Attributes:
+        values: As written, paths within as absolute ones.
+        config: The same, read.
+    """
+
+    values: Mapping[str, Any]
+    config: Config
+
+    @classmethod
+    def read(cls, path: Path) -> Base:
+        """Read ``kis.yaml``.
+
+        Raises:
+            KISError: Anything wrong with it.
+        """
+        path = path.resolve()
+        config = load_config(path)
+        values = read_yaml(path, "a configuration of KIS").plain()
+        values["knowledge"] = config.knowledge
+        if is_file_name(config.templates or ""):
+            values["templates"] = Path(str(config.templates))
+        if config.cache:
+            values["cache"] = config.cache
+        infusion, retention = values.setdefault("infusion", {}), values.setdefault("retention", {})
+        for key in CHOICES.keys() & infusion.keys():
+            choice = getattr(config.infusion, key)
+            infusion[key] = {"name": choice.name, **choice.options}
+        retention |= {key: getattr(config.retention, key) for key in RETENTION_PATHS if retention.get(key)}
+        return cls(values, config)
+
+    def shared(self, place: Path) -> str:
+        """Return the ``kis.yaml`` that all runs share, as it will lie in ``place``."""
+        return yaml.safe_dump(_relative(self.values, place), sort_keys=False, allow_unicode=True)
+
+    def text(self, run: SweepRun, place: Path) -> str:
+        """Return the ``kis.yaml`` of a run that will lie in ``place``; paths are relative to it."""
+        infusion = {key: value for key, value in self.values["infusion"].items() if key not in ("share", "tokens")}
+        values = dict(self.values) | {
+            "infusion": infusion | {"frequency": run.frequency},
+            "run_log": Path(os.path.normpath(place / ".." / ".." / "runs" / run.name)),
+            "seed": run.recipe.seed,
+        }
+        return yaml.safe_dump(_relative(values, place), sort_keys=False, allow_unicode=True)
+
+
+def _relative(value: Any, place: Path) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _relative(item, place) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_relative(item, place) for item in value]
+    return os.path.relpath(value, place) if isinstance(value, Path) else value
+
+
+def rows_of_a_step(least_params: int, tokens_per_param: float, block: int, batch_tokens: int | None) -> int:
+    """Return the rows of a step: by default a power of 2, so that the smallest model takes 500 steps or more.
+
+    Raises:
+        KISError: ``batch_tokens`` is no whole number of rows.
+    """
+    if batch_tokens is None:
+        most = min(least_params * tokens_per_param / _FEWEST_STEPS, _MOST_BATCH) / block
+        return 1 << math.floor(math.log2(max(most, 1)))
+    if batch_tokens % block:
+        raise KISError(Problem("--batch-tokens", f"{batch_tokens:,}", f"a multiple of --block, {block:,}"))
+    return batch_tokens // block
+
+
+def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[SweepRun]:
+    """Return a run for each cell.
+
+    Raises:
+        KISError: A size for which there is no shape; a budget of less than a step; two sizes with one shape.
+    """
+    shapes = {size: shape_of(size, training.vocabulary) for size in sorted({cell.size for cell in cells})}
+    problems = [
+        Problem("--sizes", f"{short(one)} and {short(other)}", "sizes that are different shapes")
+        for one, other in zip([*shapes], [*shapes][1:], strict=False)
+        if shapes[one] == shapes[other]
+    ]
+    if problems:
+        raise KISError(problems)
+    runs = []
+    for cell in cells:
+        shape = shapes[cell.size]
+        steps = round(shape.params * training.tokens_per_param / (training.batch * training.block))
+        if steps < training.saves:
+            found = f"{short(shape.params * training.tokens_per_param)} for N={short(shape.params)}, {steps} steps"
+            raise KISError(Problem("--tokens-per-param", found, f"at least {training.saves} steps"))
+        recipe = Recipe(
+            steps=steps,
+            batch=training.batch,
+            block=training.block,
+            learning_rate=training.rate / shape.width,
+            least_rate=0.1,
+            warmup=0.05,
+            weight_decay=0.1,
+            clip=1.0,
+            precision=training.precision,
+            compile=training.compile,
+            saves=training.saves,
+            keep_model=training.keep_models,
+            seed=cell.seed,
+        )
+        run = SweepRun(sweep, "", training.framework, cell.frequency, shape, recipe)
+        runs.append(replace(run, name=name_of(run)))
+    return runs
+
+
+def name_of(run: SweepRun) -> str:
+    """Return a run's name: the same for the same cell."""
+    shape = run.shape
+    size = f"N{short(shape.params)}-L{shape.layers}-d{shape.width}"
+    return f"{size}-D{short(run.recipe.tokens)}-F{run.frequency:g}-seed{run.recipe.seed}"
+
+
+def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, block: int) -> float:
+    """Return the tokens that one exposure of every fact takes, meaned over their wordings.
+
+    Args:
+        base: The configuration.
+        tokenizer: The sweep's.
+        rows: Of a run; it must have room for one exposure.
+        block: Tokens of a row.
+
+    Raises:
+        KISError: Whatever would end a run before its first step.
+    """
+
+    def tokens(frequency: int) -> tuple[int, float]:
+        infusion = replace(base.config.infusion, frequency=float(frequency), share=None, tokens=None)
+        plan = plan_items(replace(base.config, infusion=infusion), tokenizer, rows, block)
+        return plan.items.wordings, plan.infused_tokens / frequency
+
+    wordings, one = tokens(1)
+    try:
+        return tokens(wordings)[1]
+    except KISError:  # no room for one of each wording: then the first will do
+        return one
+
+
+def too_much(runs: Sequence[SweepRun], exposure: float) -> list[SweepRun]:
+    """Return the runs whose share would be above what the predictor uses: hardly any general text would be left.
+
+    Args:
+        runs: All of them.
+        exposure: Tokens of one exposure of every fact.
+    """
+    return [run for run in runs if run.frequency * exposure / run.recipe.tokens > MOST_SHARE]
+
+
+def write_run(run: SweepRun, base: Base, place: Path) -> None:
+    """Write the two files of a run.
+
+    Args:
+        run: The run; its ``sweep`` is where the files are written.
+        base: The configuration it shares.
+        place: The folder of the sweep as it will be called.
+    """
+    write_sweep_run(run)
+    run.config.write_text(base.text(run, place / "configs" / run.name), encoding="utf-8")

@@ -1,0 +1,221 @@
+"""``kis sweep plan`` and ``next``: makes the folder of a sweep whole or not at all, and adds runs to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kis_plugin.counting.texts import text_files
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.plugins import find
+from kis_plugin.sweep_run import SweepRun
+from kis_plugin.tokenizers import load_tokenizer
+from kis_predict.amounts import short
+from kis_sweep.folder import SETTINGS, read_settings, runs_of
+from kis_sweep.grid import Cell
+from kis_sweep.material import Watch, encode_text, held_out_of, train_tokenizer
+from kis_sweep.plan import Base, Training, runs_for, tokens_of_an_exposure, too_much, write_run
+
+__all__ = ["Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
+
+_HELD_OUT = 0.01
+_LEAST_HELD_OUT = 64  # rows
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a sweep was planned with; kept in ``sweep.yaml``.
+
+    Attributes:
+        training: What all runs have in common.
+        grid: All cells of the full grid that leave room for general text, as size, frequency and seed.
+        exposure: Tokens of one exposure of every fact.
+        text_tokens: Tokens of the base text; a run that takes more reads it again.
+        held_out_tokens: Tokens of general text that no run trains on.
+        seconds: Of a step on the machine that planned, by size; empty where none was timed.
+    """
+
+    training: Training
+    grid: tuple[Cell, ...]
+    exposure: float
+    text_tokens: int
+    held_out_tokens: int
+    seconds: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What was planned: the runs to start with, the full grid's, and what was left out."""
+
+    settings: Settings
+    runs: tuple[SweepRun, ...]
+    grid: tuple[SweepRun, ...]
+    left_out: tuple[SweepRun, ...]
+    """Of the grid as it was asked for: their share is above what the predictor uses."""
+
+
+def plan_sweep(
+    output: Path,
+    config: Path | Mapping[str, Any],
+    texts: Sequence[Path],
+    held_out: Sequence[Path],
+    tokenizer: str | None,
+    cells: Sequence[Cell],
+    first: Callable[[Cell], bool],
+    training: Training,
+    timed: bool,
+    watch: Watch,
+) -> Planned:
+    """Plan a sweep into a folder that is not there yet.
+
+    Args:
+        output: The folder.
+        config: The ``kis.yaml`` that all runs share, or its values.
+        texts: Base text, files and folders.
+        held_out: General text that is not trained on; else the last hundredth of the base text is kept for it.
+        tokenizer: A folder or a name; else one is trained on the text.
+        cells: The full grid.
+        first: Whether a cell is among the runs to begin with.
+        training: What all runs have in common; its vocabulary counts where a tokenizer is trained.
+        timed: Whether a few steps of each size are timed.
+        watch: Told of progress.
+
+    Raises:
+        KISError: Anything wrong with the options; then nothing is left behind.
+    """
+    output = output.resolve()
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        hint = "kis sweep next adds runs to a sweep."
+        raise KISError(Problem(f"--output {output}", "something there already", "a folder that is new or empty", hint))
+    if not output.parent.is_dir():
+        raise KISError(Problem(f"--output {output}", f"no folder {output.parent}", "a folder that is there"))
+    framework = find("frameworks", training.framework, "--framework")
+    text_files([*texts, *held_out])
+    part = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    try:
+        part.chmod(0o755)
+        base = _base(config, part, output)
+        training = _tokenizer(part, tokenizer, texts, training, watch)
+        encoder = load_tokenizer(str(part / "data" / "tokenizer"))
+        rows, general = part / "data" / "text.npy", part / "data" / "held_out.npy"
+        tokens = encode_text(texts, encoder, rows, watch)
+        if held_out:
+            others = encode_text(held_out, encoder, general, watch)
+        else:
+            tokens, others = held_out_of(rows, general, _HELD_OUT, _LEAST_HELD_OUT * training.block)
+        runs = runs_for(part, cells, training)
+        largest = max(runs, key=lambda run: run.recipe.tokens)
+        exposure = tokens_of_an_exposure(base, encoder, largest.recipe.steps * training.batch, training.block)
+        out = {run.name for run in too_much(runs, exposure)}
+        of = {run.name: cell for run, cell in zip(runs, cells, strict=True)}
+        grid = [run for run in runs if run.name not in out]
+        chosen = [run for run in grid if first(of[run.name])]
+        if not chosen:
+            expected = "frequencies that leave a tenth for general text, in the largest size at least"
+            raise KISError(Problem("--frequency", "none that does", expected, "Take fewer facts or more tokens."))
+        seconds = _timed(framework, chosen, watch) if timed else {}
+        settings = Settings(training, tuple(of[run.name] for run in grid), exposure, tokens, others, seconds)
+        for run in chosen:
+            write_run(run, base, output)
+        _write_settings(part, settings)
+        os.sync()
+        if output.exists():
+            output.rmdir()
+        part.rename(output)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    there = lambda some: tuple(replace(run, sweep=output) for run in some)  # noqa: E731
+    return Planned(settings, there(chosen), there(grid), there([run for run in runs if run.name in out]))
+
+
+def settings_of(sweep: Path) -> Settings:
+    """Return what a sweep was planned with.
+
+    Raises:
+        KISError: No sweep, or settings that were changed to what is none.
+    """
+    values = read_settings(sweep)
+    try:
+        return Settings(
+            Training(**values["training"]),
+            tuple(Cell(*cell) for cell in values["grid"]),
+            **{key: values[key] for key in ("exposure", "text_tokens", "held_out_tokens", "seconds")},
+        )
+    except (KeyError, TypeError) as error:
+        raise KISError(Problem(str(sweep / SETTINGS), f"{error}", "what kis sweep plan wrote")) from error
+
+
+def add_runs(sweep: Path, cells: Sequence[Cell]) -> tuple[SweepRun, ...]:
+    """Add runs to a sweep; those that it has already, and those with too great a share, are left out.
+
+    Raises:
+        KISError: Anything wrong with the sweep.
+    """
+    sweep = sweep.resolve()
+    settings, base = settings_of(sweep), Base.read(sweep / "kis.yaml")
+    have = {run.name for run in runs_of(sweep)}
+    runs = runs_for(sweep, cells, settings.training)
+    out = {run.name for run in too_much(runs, settings.exposure)}
+    new = tuple({run.name: run for run in runs if run.name not in have | out}.values())
+    for run in new:
+        write_run(run, base, sweep)
+    return new
+
+
+def _base(config: Path | Mapping[str, Any], part: Path, output: Path) -> Base:
+    """Write the shared ``kis.yaml`` into the folder and read it."""
+    if isinstance(config, Path):
+        base = Base.read(config)
+    else:
+        draft = part / "draft.yaml"
+        draft.write_text(yaml.safe_dump({key: str(value) for key, value in config.items()}), encoding="utf-8")
+        base = Base.read(draft)
+        draft.unlink()
+    (part / "kis.yaml").write_text(base.shared(output), encoding="utf-8")
+    return base
+
+
+def _tokenizer(part: Path, name: str | None, texts: Sequence[Path], training: Training, watch: Watch) -> Training:
+    """Put the tokenizer into the folder; return the training with its vocabulary."""
+    folder = part / "data" / "tokenizer"
+    folder.mkdir(parents=True)
+    if name is None:
+        train_tokenizer(texts, training.vocabulary, folder, watch)
+        return training
+    load_tokenizer(name)  # says what is wrong with it
+    tokenizers: Any = import_module("transformers").AutoTokenizer
+    tokenizer = tokenizers.from_pretrained(name)
+    tokenizer.save_pretrained(str(folder))
+    return replace(training, vocabulary=len(tokenizer))
+
+
+def _timed(framework: Any, runs: Sequence[SweepRun], watch: Watch) -> dict[int, float]:
+    """Return the seconds of a step for each size among the runs."""
+    by_size = {run.shape.params: run for run in runs}
+    seconds = {}
+    for number, (params, run) in enumerate(by_size.items()):
+        watch(f"timing a step of N={short(params)}", number, len(by_size))
+        seconds[params] = framework.seconds_per_step(run)
+    watch("timing steps", len(by_size), len(by_size))
+    return seconds
+
+
+def _write_settings(sweep: Path, settings: Settings) -> None:
+    values = {
+        "training": asdict(settings.training),
+        "exposure": settings.exposure,
+        "text_tokens": settings.text_tokens,
+        "held_out_tokens": settings.held_out_tokens,
+        "seconds": dict(settings.seconds),
+        "grid": [[cell.size, cell.frequency, cell.seed] for cell in settings.grid],
+    }
+    (sweep / SETTINGS).write_text(yaml.safe_dump(values, sort_keys=False, default_flow_style=None), encoding="utf-8")

@@ -1,0 +1,84 @@
+"""The next wave of an adaptive sweep: what the predictor asks for, as runs of this sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kis_plugin.plugins import registered
+from kis_plugin.sweep_run import SweepRun
+from kis_predict.gather import gather
+from kis_predict.predict import Question, predict
+from kis_predict.prediction import NextRun, Prediction
+from kis_sweep.folder import runs_of, states_of
+from kis_sweep.grid import Cell
+from kis_sweep.plan import runs_for
+from kis_sweep.planning import Settings, add_runs, settings_of
+
+__all__ = ["Wave", "next_runs_of"]
+
+
+@dataclass(frozen=True)
+class Wave:
+    """What was asked for, and what the sweep then costs.
+
+    Attributes:
+        answer: The predictor's, from the runs that are finished.
+        added: New runs.
+        flops: Of all runs of the sweep, the new ones too.
+        grid_flops: Of the full grid that was planned.
+    """
+
+    answer: Prediction
+    added: tuple[SweepRun, ...]
+    flops: float
+    grid_flops: float
+
+
+def next_runs_of(sweep: Path, target: int, count: int, dry_run: bool) -> Wave:
+    """Add the runs that would help most to predict a size.
+
+    Args:
+        sweep: The folder.
+        target: N of the large model.
+        count: How many runs at most.
+        dry_run: Only say which.
+
+    Raises:
+        KISError: Anything wrong with the sweep or its logs.
+    """
+    settings, runs = settings_of(sweep), runs_of(sweep)
+    places = [str(state.log.path) for state in states_of(runs) if state.log and state.state == "finished"]
+    found = gather(places, registered("log_readers")).runs if places else ()
+    answer = predict(found, Question(params=target, next_runs=count), registered("laws"))
+    cells = _cells(answer.next_runs, runs, settings)
+    if dry_run:
+        have = {run.name for run in runs}
+        added = tuple(run for run in runs_for(sweep, cells, settings.training) if run.name not in have)
+    else:
+        added = add_runs(sweep, cells)
+    grid = runs_for(sweep, settings.grid, settings.training)
+    return Wave(answer, added, sum(run.flops for run in (*runs, *added)), sum(run.flops for run in grid))
+
+
+def _cells(wanted: Sequence[NextRun], runs: Sequence[SweepRun], settings: Settings) -> list[Cell]:
+    """Return wanted runs as cells: whole exposures; a cell that is there already gets the next seed."""
+    asked = {run.shape.params: cell.size for cell, run in _shapes(settings, runs)}
+    taken = {(run.shape.params, run.frequency, run.recipe.seed) for run in runs}
+    cells = []
+    for one in wanted:
+        frequency, seed = float(max(round(one.frequency), 1)), 0
+        while (one.params, frequency, seed) in taken:
+            seed += 1
+        taken.add((one.params, frequency, seed))
+        cells.append(Cell(asked.get(one.params, one.params), frequency, seed))
+    return cells
+
+
+def _shapes(settings: Settings, runs: Sequence[SweepRun]) -> list[tuple[Cell, SweepRun]]:
+    """Return a cell of each size with a run of its shape, so that a shape's own N leads back to what was asked for."""
+    cells = [Cell(size, 1.0, 0) for size in sorted({cell.size for cell in settings.grid})]
+    known = list(zip(cells, runs_for(runs[0].sweep, cells, settings.training), strict=True)) if runs else []
+    others = [(Cell(run.shape.params, 1.0, 0), run) for run in runs]
+    return [*others, *known]  # what was asked for counts before a shape's own size
