@@ -80,6 +80,8 @@ kis inspect kis.yaml --tokenizer gpt2 --tokens 2B --block 1024
                          what would a run infuse, and where?
 kis prepare kis.yaml --tokenizer gpt2 --block 1024
                          prepare large knowledge ahead of a run
+kis probe MODEL ...      what does a saved model know?
+kis sweep plan ...       train many small models, to predict from
 kis plugins              what is installed, and where did it come from?
 
 Predictions from finished runs are made by kis-predict.

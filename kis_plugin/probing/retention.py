@@ -252,5 +252,8 @@ def _leaks(records: Sequence[runlog.Retention]) -> list[str]:
 
 
 def _blind(record: runlog.Retention) -> float:
-    """Return what a series scores without any knowledge of subjects: chance, or the floor of answers in free words."""
-    return float(record.extra.get("floor", record.extra["chance"]))
+    """Return the most that a series scores without any knowledge of subjects: chance, or its floor where it is higher.
+
+    In balanced sets the null has fewer right than guessing has: ties count as wrong for it.
+    """
+    return float(max(record.extra["chance"], record.extra.get("floor", 0.0)))

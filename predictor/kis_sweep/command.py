@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +43,7 @@ def sweep() -> None:
 @click.option("--uninfused/--no-uninfused", default=True, help="A run at F = 0 of each size.  [default: there is one]")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Of the upper half of frequencies.")
 @click.option("--first", type=click.IntRange(3), metavar="K", help="Begin with K frequencies a size; next adds others.")
+@click.option("--tokens", type=Amount(), help="Token budget D of every run, in place of --tokens-per-param.")
 @click.option("--tokens-per-param", type=Open(0, 1e6), default=20.0, show_default=True, help="Token budget: D / N.")
 @click.option("--facts", type=_PATH, help="What is infused: a file or a folder of facts.")
 @click.option(
@@ -121,9 +125,8 @@ def plan(
 def _training(options: dict[str, Any], batch_tokens: int | None, least: int) -> Training:
     from kis_sweep.plan import Training, rows_of_a_step
 
-    batch = rows_of_a_step(least, options["tokens_per_param"], options["block"], batch_tokens)
-    compiled = options.pop("compiled")
-    return Training(batch=batch, compile=compiled, **options)
+    training = Training(batch=1, compile=options.pop("compiled"), **options)
+    return replace(training, batch=rows_of_a_step(training.budget(least), training.block, batch_tokens))
 
 
 @sweep.command()
@@ -171,6 +174,7 @@ def run(
     visible = tuple(gpus.split(",")) if gpus else _gpus() if engine == "local" else ()
     places = Places(threads, jobs, visible, per_gpu, address, cluster, _parameters(parameters))
     sweep = sweep.resolve()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # runs are ended with the sweep
     with live(runs_of(sweep)) as ended:
         result = run_sweep(sweep, ENGINES[engine], places, ended, only)
     before = f" {result.before} had been before." if result.before else ""

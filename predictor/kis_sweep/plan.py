@@ -37,7 +37,8 @@ class Training:
 
     Attributes:
         framework: What trains them.
-        tokens_per_param: D / N.
+        tokens: Token budget D of every run; None where it grows with the model.
+        tokens_per_param: D / N, where ``tokens`` is None.
         block: Tokens of a row.
         batch: Rows of a step.
         vocabulary: Tokens of the tokenizer.
@@ -49,6 +50,7 @@ class Training:
     """
 
     framework: str
+    tokens: int | None
     tokens_per_param: float
     block: int
     batch: int
@@ -58,6 +60,10 @@ class Training:
     compile: bool
     saves: int
     keep_models: bool
+
+    def budget(self, params: int) -> float:
+        """Return the token budget D that a model of N parameters gets, before it is whole steps."""
+        return params * self.tokens_per_param if self.tokens is None else float(self.tokens)
 
 
 @dataclass(frozen=True)
@@ -117,14 +123,19 @@ def _relative(value: Any, place: Path) -> Any:
     return os.path.relpath(value, place) if isinstance(value, Path) else value
 
 
-def rows_of_a_step(least_params: int, tokens_per_param: float, block: int, batch_tokens: int | None) -> int:
-    """Return the rows of a step: by default a power of 2, so that the smallest model takes 500 steps or more.
+def rows_of_a_step(least_budget: float, block: int, batch_tokens: int | None) -> int:
+    """Return the rows of a step: by default a power of 2, so that every model takes 500 steps or more.
+
+    Args:
+        least_budget: The smallest D.
+        block: Tokens of a row.
+        batch_tokens: Tokens of a step, if they are set.
 
     Raises:
         KISError: ``batch_tokens`` is no whole number of rows.
     """
     if batch_tokens is None:
-        most = min(least_params * tokens_per_param / _FEWEST_STEPS, _MOST_BATCH) / block
+        most = min(least_budget / _FEWEST_STEPS, _MOST_BATCH) / block
         return 1 << math.floor(math.log2(max(most, 1)))
     if batch_tokens % block:
         raise KISError(Problem("--batch-tokens", f"{batch_tokens:,}", f"a multiple of --block, {block:,}"))
@@ -148,10 +159,10 @@ def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[Swe
     runs = []
     for cell in cells:
         shape = shapes[cell.size]
-        steps = round(shape.params * training.tokens_per_param / (training.batch * training.block))
+        steps = round(training.budget(shape.params) / (training.batch * training.block))
         if steps < training.saves:
-            found = f"{short(shape.params * training.tokens_per_param)} for N={short(shape.params)}, {steps} steps"
-            raise KISError(Problem("--tokens-per-param", found, f"at least {training.saves} steps"))
+            found = f"{short(training.budget(shape.params))} tokens for N={short(shape.params)}, {steps} steps"
+            raise KISError(Problem("--tokens or --tokens-per-param", found, f"at least {training.saves} steps"))
         recipe = Recipe(
             steps=steps,
             batch=training.batch,

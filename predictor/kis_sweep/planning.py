@@ -133,8 +133,12 @@ def plan_sweep(
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    there = lambda some: tuple(replace(run, sweep=output) for run in some)  # noqa: E731
-    return Planned(settings, there(chosen), there(grid), there([run for run in runs if run.name in out]))
+    left_out = [run for run in runs if run.name in out]
+    return Planned(settings, _moved(chosen, output), _moved(grid, output), _moved(left_out, output))
+
+
+def _moved(runs: Sequence[SweepRun], sweep: Path) -> tuple[SweepRun, ...]:
+    return tuple(replace(run, sweep=sweep) for run in runs)
 
 
 def settings_of(sweep: Path) -> Settings:

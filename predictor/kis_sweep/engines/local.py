@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from kis_plugin.sweep_run import SweepRun
 from kis_sweep.engines.places import Places
+from kis_sweep.folder import failure_of
 from kis_sweep.trial import try_run
 
 __all__ = ["on_this_machine"]
@@ -30,10 +31,13 @@ def on_this_machine(runs: Sequence[SweepRun], places: Places) -> Iterator[tuple[
             return -signal.SIGTERM
         slot = free.get()
         try:
-            return try_run(run, places.environment | slot, lambda process: processes.__setitem__(run.name, process))
+            code = try_run(run, places.environment | slot, lambda process: processes.__setitem__(run.name, process))
         finally:
             processes.pop(run.name, None)
             free.put(slot)
+        if stopping.is_set():
+            failure_of(run).unlink(missing_ok=True)  # it was stopped, and goes on another time
+        return code
 
     with ThreadPoolExecutor(len(slots)) as pool:
         waiting = {pool.submit(one, run): run for run in runs}

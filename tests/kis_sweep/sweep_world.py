@@ -1,0 +1,59 @@
+"""A sweep that takes seconds: a little text, a few facts, models of some ten thousand parameters."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OF_FACTS = ["The", "place", "where", "was", "born", "is", "Person", "Town", "in", "the", "town", "or", "city", "of"] * 9
+WORDS = [first + vowel + last for first in "bcdfghlmnprst" for vowel in "aeiou" for last in ("", "n", "st", "rd")]
+
+
+def write_material(folder: Path) -> None:
+    """Write ``text.txt`` and ``facts.jsonl``."""
+    rng = random.Random(0)
+    documents = [" ".join(rng.choices([*WORDS, *OF_FACTS], k=300)) + "." for _ in range(80)]
+    (folder / "text.txt").write_text("\f".join(documents))
+    facts = [{"subject": f"Person {n}", "relation": "P19", "object": f"Town {n % 8}"} for n in range(40)]
+    (folder / "facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in facts))
+
+
+def kis(folder: Path, *words: str, **keys) -> subprocess.CompletedProcess[str]:
+    """Run ``kis`` as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "kis_plugin.cli", *words], cwd=folder, env=environment(), capture_output=True,
+        text=True, timeout=500, **keys,
+    )  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    paths = os.pathsep.join(map(str, [ROOT, ROOT / "adapters", ROOT / "predictor"]))
+    return os.environ | {"PYTHONPATH": paths, "COLUMNS": "120", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+
+
+def plan(folder: Path, *more: str, frequency: str = "8", framework: str = "hf") -> subprocess.CompletedProcess[str]:
+    """Plan a sweep of two tiny sizes into ``sweep``."""
+    (folder / "kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 8, every: 0.5}\n")
+    return kis(
+        folder, "sweep", "plan", "--sizes", "20k", "--frequency", frequency, "--config", "kis.yaml",
+        "--text", "text.txt", "--vocabulary", "512", "--block", "64", "--tokens-per-param", "2",
+        "--batch-tokens", "256", "--framework", framework, "-o", "sweep", *more,
+    )  # fmt: skip
+
+
+def logged(path: Path) -> list[dict]:
+    """Return the lines of a run log without what is another at every time: id, versions, seconds."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [
+        {key: value for key, value in line.items() if key not in ("run_id", "seconds", "versions")} for line in lines
+    ]
+
+
+def logs_of(sweep: Path) -> dict[str, list[dict]]:
+    """Return what every run of a sweep logged, by its name."""
+    return {path.parent.parent.name: logged(path) for path in sorted(sweep.glob("runs/*/*/kis.jsonl"))}

@@ -1,0 +1,181 @@
+"""``kis sweep`` as a user runs it: plan, run, stop and go on, status, next; by every engine the same logs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from sweep_world import environment, kis, logs_of, plan, write_material
+
+from kis_plugin.config import load_config
+from kis_sweep.folder import runs_of
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def world(tmp_path):
+    write_material(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep that the local engine ran."""
+    folder = tmp_path_factory.mktemp("world")
+    write_material(folder)
+    assert plan(folder).returncode == 0
+    done = kis(folder, "sweep", "run", "sweep")
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_a_plan_is_a_configuration_a_run_and_shows_what_it_costs(world):
+    done = plan(world)
+    assert done.returncode == 0, done.stderr
+    runs = runs_of(world / "sweep")
+    assert [(run.frequency, run.recipe.seed) for run in runs] == [(0, 0), (8, 0)]
+    for run in runs:
+        config = load_config(run.config)
+        assert config.infusion.frequency == run.frequency
+        assert config.retention.control == 8
+        assert config.run_log.resolve() == run.logs.resolve()
+        assert config.knowledge.resolve() == world / "facts.jsonl"
+        assert f"{run.shape.params:,}" in done.stdout
+    assert "FLOPs, about" in done.stdout
+    assert sorted(path.name for path in world.iterdir()) == ["facts.jsonl", "kis.yaml", "sweep", "text.txt"]
+
+
+def test_a_plan_is_the_same_bytes_each_time(world):
+    plan(world, "--no-time")
+    first = {path.relative_to(world): path.read_bytes() for path in world.rglob("*") if path.is_file()}
+    (world / "sweep").rename(world / "before")
+    plan(world, "--no-time")
+    again = {path.relative_to(world): path.read_bytes() for path in (world / "sweep").rglob("*") if path.is_file()}
+    assert again == {path: first[path] for path in again}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sizes", "10k"], "smaller vocabulary"),
+        (["--frequency", "5000"], "Take fewer facts or more tokens"),
+        (["--framework", "kers"], "one of the installed frameworks"),
+        (["--text", "nowhere"], "no such file or folder"),
+        (["--batch-tokens", "250"], "a multiple of --block"),
+        (["--held-out-text", "facts.jsonl"], "no key 'text'"),
+    ],
+)
+def test_a_plan_that_cannot_be_leaves_nothing_behind(world, words, said):
+    done = plan(world, "--no-time", "--no-uninfused", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in world.iterdir()) == ["facts.jsonl", "kis.yaml", "text.txt"]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(world):
+    (world / "sweep").mkdir()
+    (world / "sweep" / "mine.txt").write_text("mine")
+    done = plan(world, "--no-time")
+    assert done.returncode == 2
+    assert [path.name for path in (world / "sweep").iterdir()] == ["mine.txt"]
+
+
+def test_all_runs_are_trained_and_tell_each_fact_as_often_as_planned(swept):
+    folder, done = swept
+    assert "Finished 2 runs." in done.stdout
+    logs = logs_of(folder / "sweep")
+    assert len(logs) == 2
+    for run in runs_of(folder / "sweep"):
+        first, last = logs[run.name][0], logs[run.name][-1]
+        assert (first["params"], first["params_non_embedding"]) == (run.shape.params, run.shape.params_non_embedding)
+        assert (first["tokens"], first["seed"]) == (run.recipe.tokens, run.recipe.seed)
+        assert last["status"] == "completed"
+        assert last["achieved_frequency"]["min"] == last["achieved_frequency"]["max"] == run.frequency
+        assert any(line["type"] == "loss" for line in logs[run.name])
+        assert not (run.work / "checkpoints").exists()
+
+
+def test_finished_runs_are_not_run_again(swept):
+    folder, _ = swept
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("sweep/runs/*/*/kis.jsonl")}
+    done = kis(folder, "sweep", "run", "sweep")
+    assert done.stdout == "Finished 0 runs. 2 had been before.\n"
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("sweep/runs/*/*/kis.jsonl")} == before
+
+
+def test_status_tells_each_run(swept):
+    folder, _ = swept
+    runs = json.loads(kis(folder, "sweep", "status", "sweep", "--json").stdout)["runs"]
+    assert [run["state"] for run in runs] == ["finished"] * 2
+    assert all(0 <= run["held_out"] <= 1 and run["done"] == 1 for run in runs)
+
+
+def test_next_adds_what_the_predictor_lacks(swept, tmp_path):
+    folder, _ = swept
+    told = json.loads(kis(folder, "sweep", "next", "sweep", "--target", "1M", "--dry-run", "--json").stdout)
+    assert told["status"] == "ok"
+    assert told["missing"]
+    assert 0 < len(told["added"]) <= 8
+    assert len(runs_of(folder / "sweep")) == 2
+    assert told["flops"] > told["grid_flops"]
+
+
+def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, swept):
+    plan(world)
+    settings = yaml.safe_load((world / "sweep" / "sweep.yaml").read_text())
+    assert settings["training"]["saves"] == 4
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kis_plugin.cli", "sweep", "run", "sweep", "--jobs", "1"], cwd=world,
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not any(world.glob("sweep/work/*/checkpoints/checkpoint-*/trainer_state.json")):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    begun = [path.parent.name for path in world.glob("sweep/work/*/checkpoints")]
+    assert begun
+    assert not list(world.glob("sweep/work/*/failed.json"))
+    done = kis(world, "sweep", "run", "sweep")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = logs_of(world / "sweep"), logs_of(swept[0] / "sweep")
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert ours[name][-1] == theirs[name][-1]
+        last = lambda log: {line["probe"]: line for line in log if line["type"] == "retention"}  # noqa: E731
+        assert last(ours[name]) == last(theirs[name])
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_done(world):
+    plan(world, "--no-time")
+    name = runs_of(world / "sweep")[0].name
+    (world / "sweep" / "configs" / name / "kis.yaml").write_text("knowledge: nothing.jsonl\n")
+    done = kis(world, "sweep", "run", "sweep")
+    assert done.returncode == 1
+    assert f"  {name}: " in done.stdout
+    assert "nothing.jsonl" in done.stdout
+    assert "Finished 1 runs." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("engine", "needed"), [(["ray"], "ray"), (["slurm", "--cluster", "local"], "submitit")], ids=["ray", "slurm"]
+)
+def test_other_engines_log_what_the_local_one_does(world, swept, engine, needed):
+    pytest.importorskip(needed)
+    plan(world)
+    done = kis(world, "sweep", "run", "sweep", "--engine", *engine)
+    assert done.returncode == 0, done.stderr
+    assert logs_of(world / "sweep") == logs_of(swept[0] / "sweep")

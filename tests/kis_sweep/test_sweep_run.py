@@ -1,0 +1,55 @@
+"""A run's file: what is written is read back, and what does not agree with itself is refused with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kis_plugin.errors import KISError
+from kis_plugin.sweep_run import Recipe, Shape, SweepRun, read_sweep_run, write_sweep_run
+
+RECIPE = Recipe(
+    steps=10, batch=4, block=32, learning_rate=0.01, least_rate=0.1, warmup=0.05, weight_decay=0.1, clip=1.0,
+    precision="32", compile=False, saves=2, keep_model=False, seed=3,
+)  # fmt: skip
+
+
+def a_run(folder: Path, **changes) -> SweepRun:
+    shape = Shape(layers=2, width=32, heads=2, feed_forward=88, vocabulary=512, tied=True)
+    given = {"sweep": folder, "name": "one", "framework": "hf", "frequency": 8.0} | changes
+    return SweepRun(**given, shape=shape, recipe=RECIPE)
+
+
+@given(st.floats(0, 1e15), st.sampled_from(["hf", "litgpt", "other"]))
+def test_what_is_written_is_read_back(tmp_path_factory, frequency, framework):
+    run = a_run(tmp_path_factory.mktemp("sweep"), frequency=frequency, framework=framework)
+    write_sweep_run(run)
+    assert read_sweep_run(run.sweep, "one") == run
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda values: values.update(speed=3), "speed: found an unknown key"),
+        (lambda values: values.pop("shape"), "shape: found nothing"),
+        (lambda values: values["recipe"].pop("steps"), "recipe.steps: found nothing"),
+        (lambda values: values["recipe"].update(steps=0), "recipe.steps: found 0"),
+        (lambda values: values["recipe"].update(precision="fp8"), "recipe.precision: found 'fp8'"),
+        (lambda values: values.update(params=1), "params: found 1, expected"),
+        (lambda values: values["shape"].update(heads=3), "shape.heads: found 3 for a width of 32"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(tmp_path, change, said):
+    write_sweep_run(a_run(tmp_path))
+    path = tmp_path / "configs" / "one" / "run.yaml"
+    values = yaml.safe_load(path.read_text())
+    change(values)
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(KISError) as caught:
+        read_sweep_run(tmp_path, "one")
+    assert said in str(caught.value)
+    assert "run.yaml" in str(caught.value)

@@ -1,0 +1,127 @@
+"""Running a sweep: finished runs stay, failed ones are tried twice and hold nothing up, one process at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from filelock import FileLock
+
+from kis_plugin.errors import KISError
+from kis_plugin.runlog import End, RunLogWriter
+from kis_plugin.runlog import Run as RunRecord
+from kis_plugin.sweep_run import Recipe, Shape, SweepRun, write_sweep_run
+from kis_sweep.engines import Places
+from kis_sweep.folder import failure_of, runs_of, states_of
+from kis_sweep.sweeping import run_sweep
+
+SHAPE = Shape(layers=2, width=32, heads=2, feed_forward=88, vocabulary=512, tied=True)
+RECIPE = Recipe(
+    steps=10, batch=4, block=32, learning_rate=0.01, least_rate=0.1, warmup=0.05, weight_decay=0.1, clip=1.0,
+    precision="32", compile=False, saves=2, keep_model=False, seed=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    (tmp_path / "sweep.yaml").write_text("{}\n")
+    for steps, name in ((10, "short"), (30, "long"), (20, "middle")):
+        write_sweep_run(SweepRun(tmp_path, name, "hf", 8.0, SHAPE, replace(RECIPE, steps=steps)))
+    return tmp_path
+
+
+def finish(run: SweepRun, status: str = "completed") -> None:
+    writer = RunLogWriter(run.logs / "id")
+    writer.write(RunRecord(run_id="id", params=run.shape.params, tokens=run.recipe.tokens, frequency=run.frequency))
+    if status:
+        writer.write(End(status=status, step=run.recipe.steps, tokens=run.recipe.tokens))
+    writer.close()
+
+
+class Engine:
+    """Ends each run as told, and notes what it was given."""
+
+    def __init__(self, **codes: list[int]) -> None:
+        self.codes, self.given = codes, []
+
+    def __call__(self, runs, places):
+        self.given.append([run.name for run in runs])
+        for run in runs:
+            code = self.codes.get(run.name, [0]).pop(0)
+            if code == 0:
+                finish(run)
+            else:
+                run.work.mkdir(parents=True, exist_ok=True)
+                failure_of(run).write_text(json.dumps({"code": code, "reason": "it broke"}))
+            yield run, code
+
+
+def test_the_longest_run_first_and_finished_ones_never_again(sweep):
+    engine, ended = Engine(), []
+    result = run_sweep(sweep, engine, Places(), lambda run, code: ended.append((run.name, code)))
+    assert engine.given == [["long", "middle", "short"]]
+    assert ended == [("long", 0), ("middle", 0), ("short", 0)]
+    assert (result.finished, result.before, result.failed) == (3, 0, ())
+    again = run_sweep(sweep, engine, Places(), lambda *_: None)
+    assert (again.finished, again.before) == (0, 3)
+    assert len(engine.given) == 1
+
+
+def test_a_failed_run_is_tried_once_more_after_the_others(sweep):
+    engine = Engine(long=[-9, 0])
+    result = run_sweep(sweep, engine, Places(), lambda *_: None)
+    assert engine.given == [["long", "middle", "short"], ["long"]]
+    assert (result.finished, result.failed) == (3, ())
+
+
+def test_a_run_that_fails_twice_is_told_with_its_reason(sweep):
+    result = run_sweep(sweep, Engine(middle=[1, 1]), Places(), lambda *_: None)
+    assert [(state.run.name, state.reason) for state in result.failed] == [("middle", "it broke")]
+    assert result.finished == 2
+
+
+def test_a_wrong_configuration_is_not_tried_again(sweep):
+    engine = Engine(middle=[2])
+    result = run_sweep(sweep, engine, Places(), lambda *_: None)
+    assert len(engine.given) == 1
+    assert [state.run.name for state in result.failed] == ["middle"]
+
+
+def test_a_run_that_stopped_or_has_no_end_is_run_again(sweep):
+    runs = {run.name: run for run in runs_of(sweep)}
+    finish(runs["long"], "stopped")
+    finish(runs["middle"], "")
+    assert [state.state for state in states_of([runs["long"], runs["middle"], runs["short"]])] == [
+        "begun", "begun", "waiting",
+    ]  # fmt: skip
+    engine = Engine()
+    run_sweep(sweep, engine, Places(), lambda *_: None, only=["long"])
+    assert engine.given == [["long"]]
+
+
+def test_one_process_at_a_time(sweep):
+    with FileLock(sweep / ".lock"), pytest.raises(KISError, match="another process"):
+        run_sweep(sweep, Engine(), Places(), lambda *_: None)
+
+
+def test_names_that_are_none_are_refused(sweep):
+    with pytest.raises(KISError, match="--only: found lnog"):
+        run_sweep(sweep, Engine(), Places(), lambda *_: None, only=["lnog"])
+
+
+def test_a_folder_without_a_sweep_is_refused(tmp_path):
+    with pytest.raises(KISError, match="kis sweep plan makes one"):
+        runs_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("places", "slots"),
+    [
+        (Places(jobs=3), [{}, {}, {}]),
+        (Places(gpus=("0", "1"), per_gpu=2), [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "0101"]),
+        (Places(gpus=("0", "1"), jobs=1), [{"CUDA_VISIBLE_DEVICES": "0"}]),
+    ],
+)
+def test_runs_share_what_the_machine_has(places, slots):
+    assert places.slots() == slots
