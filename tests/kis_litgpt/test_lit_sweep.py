@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from litgpt import GPT
+from litgpt import GPT, Config
 
 from kis_litgpt.model import parameter_counts
 from kis_litgpt.sweep_training import config_of
@@ -26,7 +26,7 @@ from sweep_world import environment, kis, logs_of, plan, write_material
 def test_parameters_are_those_that_litgpt_counts(params, vocabulary):
     shape = shape_of(params, vocabulary)
     with torch.device("meta"):
-        model = GPT(config_of(shape, 64))
+        model = GPT(Config(**config_of(shape, 64)))
     if shape.tied:
         model.lm_head.weight = model.transformer.wte.weight
     assert sum(parameter.numel() for parameter in model.parameters()) == shape.params
