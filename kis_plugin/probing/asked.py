@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import numpy as np
 
-from kis_plugin.probing.decoding import prepare_answers
+from kis_plugin.probing.decoding import Decoder
 from kis_plugin.probing.outcomes import Outcomes
 from kis_plugin.probing.passes import BATCH_TOKENS
 from kis_plugin.probing.probes import Question
+from kis_plugin.probing.prompts import prepare_answers
 from kis_plugin.probing.scoring import Scorer, prepare, unwatched
 from kis_plugin.run import ModelView, Ranks
 from kis_plugin.sentences import TextTokenizer
@@ -37,7 +39,7 @@ class Asked:
         notes: list[str],
         batch_tokens: int | None = None,
     ) -> None:
-        ready = _Ready(questions, tokenizer, batch_tokens or BATCH_TOKENS)
+        ready = _Ready(questions, tokenizer)
         lengths = zip(questions, ready.lengths, strict=True)
         long = {(question.source, question.fact) for question, length in lengths if length > block}
         if long:
@@ -47,21 +49,22 @@ class Asked:
             notes.append(
                 f"warning: {len(mates)} facts are not asked: sentences of their option sets are longer than a row"
             )
-            ready = _Ready(questions, tokenizer, batch_tokens or BATCH_TOKENS)
+            ready = _Ready(questions, tokenizer)
         self.questions = tuple(questions)
-        self._block, self._ready = block, ready
+        self._ready = ready
         self._scorer = Scorer(ready.options, batch_tokens or BATCH_TOKENS, block)
+        self._decoder = Decoder(ready.answers, block, batch_tokens or BATCH_TOKENS)
         if lost := int((~ready.answers.spelled).sum()):
             notes.append(f"warning: {lost} answers can never be right: the tokenizer has no tokens for their words")
 
     @property
     def remarks(self) -> list[str]:
         """What is worth telling about how the questions are asked, once they were."""
-        shapes = self._scorer.shapes
-        lines = [f"an evaluation takes {sum(shapes.values())} passes of {len(shapes)} shapes"] if shapes else []
-        if self._scorer.without_trees:
-            lines.append(f"probes are scored row by row, which is slower: {self._scorer.without_trees}")
-        return lines
+        shapes = Counter(self._scorer.shapes) + Counter(self._decoder.shapes)
+        more = ", and others where answers leave their drafts" if self._decoder.shapes else ""
+        lines = [f"an evaluation takes {shapes.total()} passes of {len(shapes)} shapes{more}"] if shapes else []
+        why = dict.fromkeys(asking.without_trees for asking in (self._scorer, self._decoder) if asking.without_trees)
+        return lines + [f"probes are scored row by row, which is slower: {reason}" for reason in why]
 
     def answer(
         self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[float], None] = unwatched
@@ -86,7 +89,7 @@ class Asked:
                 bits[ready.chosen] = -right / np.log(2) / np.maximum(ready.options.bytes, 1)
                 chance[ready.chosen] = 1 / ready.options.counts
             if len(ready.decoded):
-                found = ready.answers.answer(model, ranks or Ranks(), self._block)
+                found = self._decoder.answer(model, ranks)
                 correct[ready.decoded], exact[ready.decoded] = found
                 watch(1.0)
         return Outcomes(
@@ -109,10 +112,10 @@ class _Ready:
         lengths: (questions,) tokens of each question's longest sentence, EOS before it included.
     """
 
-    def __init__(self, questions: Sequence[Question], tokenizer: TextTokenizer, batch_tokens: int) -> None:
+    def __init__(self, questions: Sequence[Question], tokenizer: TextTokenizer) -> None:
         decoded = np.array([question.decoded for question in questions], dtype=np.bool_)
         self.chosen, self.decoded = np.flatnonzero(~decoded), np.flatnonzero(decoded)
         self.options = prepare([questions[place] for place in self.chosen.tolist()], tokenizer)
-        self.answers = prepare_answers([questions[place] for place in self.decoded.tolist()], tokenizer, batch_tokens)
+        self.answers = prepare_answers([questions[place] for place in self.decoded.tolist()], tokenizer)
         self.lengths = np.empty(len(questions), dtype=np.int64)
         self.lengths[self.chosen], self.lengths[self.decoded] = self.options.lengths, self.answers.lengths

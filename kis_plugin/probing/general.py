@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kis_plugin.probing.general_text import opening
+from kis_plugin.probing.general_text import excerpts
 from kis_plugin.probing.lines import RowLines
 from kis_plugin.probing.passes import BATCH_TOKENS, Passes
 from kis_plugin.probing.scoring import unwatched
@@ -18,13 +18,13 @@ from kis_plugin.sentences import TextTokenizer
 __all__ = ["ROWS", "GeneralText"]
 
 ROWS = 64
-"""Rows that are scored at most: the first of the text."""
+"""Rows that are scored at most."""
 
 
 class GeneralText:
-    """The beginning of some text in rows, as a run trains on them: documents, EOS before each and after the last.
+    """Rows of some text, as a run trains on them: documents, EOS before each and after the last.
 
-    Every token after the first EOS is scored once, in the row whose tokens stand before it; EOS too.
+    Every token of a row but the first is scored given those before it, EOS too. No token is scored twice.
 
     Args:
         path: The text.
@@ -41,12 +41,14 @@ class GeneralText:
     """
 
     def __init__(self, path: Path, tokenizer: TextTokenizer, block: int, batch_tokens: int | None = None) -> None:
-        ids, self.bytes = opening(path, tokenizer, ROWS * block + 1)
-        self.tokens: IntArray = ids[1:]
-        starts = range(0, len(self.tokens), block)
-        rows = [tuple(ids[start : min(start + block, len(self.tokens))].tolist()) for start in starts]
-        at = np.arange(len(self.tokens), dtype=np.int64)
-        self._passes = Passes(RowLines(rows, at // block, at % block, self.tokens), batch_tokens or BATCH_TOKENS, block)
+        rows = excerpts(path, tokenizer, ROWS, block)
+        self.bytes = sum(row.bytes for row in rows)
+        self.tokens: IntArray = np.concatenate([row.ids[1:] for row in rows])
+        lengths = [len(row.ids) - 1 for row in rows]
+        number = np.repeat(np.arange(len(rows)), lengths)
+        position = np.concatenate([np.arange(length) for length in lengths])
+        lines = RowLines([tuple(row.ids[:-1].tolist()) for row in rows], number, position, self.tokens)
+        self._passes = Passes(lines, batch_tokens or BATCH_TOKENS, block)
 
     def loss(self, run: TrainingRun, step: int) -> Loss | None:
         """Score all rows; every rank must call this, and all get the same.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kis_plugin.probing.trees import Row, TokenTrees, fold
-from kis_plugin.run import ModelView, TreeView
+from kis_plugin.run import ModelView, Ranks, TreeView
 from kis_plugin.seeded import IntArray
 
 __all__ = ["RowLines", "TreeLines", "why_no_trees"]
@@ -89,16 +89,23 @@ class TreeLines:
         return last + self._place[scored]
 
 
-def why_no_trees(model: ModelView, lines: RowLines) -> str:
+def why_no_trees(model: ModelView, lines: RowLines, ranks: Ranks) -> str:
     """Try whether a model scores trees as it scores rows, on the shortest of some rows.
 
     Args:
         model: In evaluation mode.
-        lines: What it is to score.
+        lines: What it is to score, longest row first.
+        ranks: Every rank calls this, and all find trees right or none.
 
     Returns:
         What is wrong with trees in this model; empty where nothing is.
     """
+    found = _wrong(model, lines)
+    anywhere = ranks.sum(np.array([bool(found)], dtype=np.int64))[0]
+    return found or ("another process found them wrong" if anywhere else "")
+
+
+def _wrong(model: ModelView, lines: RowLines) -> str:
     if len(lines.rows) < 2:
         return "there is nothing to share"
     if not isinstance(model, TreeView):

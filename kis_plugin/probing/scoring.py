@@ -154,9 +154,8 @@ class Scorer:
         """
         ranks, rows = ranks or Ranks(), self._prepared.row_lines
         if not self.without_trees:
-            found = why_no_trees(model, rows) if self._trees else "they were not asked for"
-            if ranks.sum(np.array([bool(found)], dtype=np.int64))[0]:
-                self.without_trees = found or "another process found them wrong"
+            self.without_trees = why_no_trees(model, rows, ranks) if self._trees else "they were not asked for"
+            if self.without_trees:
                 self._passes = Passes(rows, self._batch_tokens, self._block)
         if self._passes is None:
             self._passes = Passes(self._prepared.tree_lines(self._block), self._batch_tokens)

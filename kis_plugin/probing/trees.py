@@ -61,7 +61,7 @@ def fold(rows: Sequence[Row], row: IntArray, position: IntArray, most: int | Non
     """Fold rows into trees.
 
     Args:
-        rows: Token ids, all different.
+        rows: Token ids; a row may begin another one, or be the same.
         row: (scored,) whose row each scored token is in, sorted.
         position: (scored,) the position in it whose logits predict the token.
         most: Nodes that a tree has at most, unless a single row is longer; None for the width that costs least.

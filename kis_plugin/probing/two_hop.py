@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.codes import MANY, Codes, coded, sample
+from kis_plugin.knowledge import Fact
+from kis_plugin.material import entries_at
 from kis_plugin.probing.options import deal_groups, evenly
+from kis_plugin.probing.other_names import OtherNames, other_names
 from kis_plugin.probing.probes import Question, QuestionMaker
 from kis_plugin.seeded import IntArray, mix
 
@@ -56,8 +59,7 @@ class TwoHopProbe:
         """Return the questions of balanced sets of chains, both of whose facts are told; none if nothing is told."""
         if maker.told is None:
             return []
-        codes = coded(maker.facts)
-        sets = chains_to_ask(codes, maker.told, maker.holding, maker.options, maker.limit, maker.seed)
+        sets = chains_to_ask(maker.facts, maker.told, maker.holding, maker.options, maker.limit, maker.seed)
         questions: list[Question] = []
         for first, second in sets:
             questions += _questions(maker, first.tolist(), second.tolist(), len(maker.facts) + len(questions))
@@ -82,12 +84,14 @@ def _questions(maker: QuestionMaker, first: list[int], second: list[int], number
 
 
 def chains_to_ask(
-    codes: Codes, told: IntArray, holding: IntArray | None, options: int, limit: int, seed: int
+    facts: Sequence[Fact], told: IntArray, holding: IntArray | None, options: int, limit: int, seed: int
 ) -> list[tuple[IntArray, IntArray]]:
     """Form balanced sets of chains of two relations, no object of one true for the subject of another.
 
+    A chain goes by one name of its middle. What is true goes by aliases too, and an alias is no object beside its own.
+
     Args:
-        codes: All facts.
+        facts: All facts.
         told: Places of those that chains are made of.
         holding: Places of those that make a wrong option true; None for all.
         options: Chains of a set.
@@ -97,7 +101,12 @@ def chains_to_ask(
     Returns:
         The first and the second facts of each set, (options,) each.
     """
+    codes = coded(facts)
     chains = chains_of(codes, told, seed)
+    names = _names_around(facts, codes, chains)
+    if names is not None:
+        chains = chains.at(np.flatnonzero(~names.doubtful[codes.object[chains.first]]))
+        codes = names.merged(codes)
     truth = _Truth(codes, np.arange(len(codes.subject)) if holding is None else holding, chains)
     chains = chains.at(np.flatnonzero(truth.askable(chains)))
     pair = np.asarray(codes.relation[chains.first], dtype=np.int64) * len(codes.relations)
@@ -115,11 +124,17 @@ def chains_to_ask(
     return [(chains.first[one], chains.second[one]) for one in groups[evenly(len(groups), limit // options, seed)]]
 
 
-def chains_of(codes: Codes, told: IntArray, seed: int) -> Chains:
-    """Chain told facts, each pair of ends once; of more than ``MANY`` chains an even sample.
+def _names_around(facts: Sequence[Fact], codes: Codes, chains: Chains) -> OtherNames | None:
+    """Return what aliases say; of very many facts, those about the subjects and the middles of chains."""
+    places = np.arange(len(codes.subject))
+    if len(places) > MANY:
+        about = np.concatenate([codes.subject[chains.first], codes.object[chains.first]])
+        places = np.flatnonzero(codes.mask(about)[codes.subject])
+    return other_names(codes, places.tolist(), entries_at(facts, places))
 
-    Left out are circles, which hold their answer: the country of the capital of Italy.
-    """
+
+def chains_of(codes: Codes, told: IntArray, seed: int) -> Chains:
+    """Chain told facts, each pair of ends once; of more than ``MANY`` chains an even sample."""
     subject, obj = codes.subject, codes.object
     begins = told[codes.mask(subject[told])[obj[told]]]
     begins = begins[sample(len(begins), MANY, seed, _SEED, 1)]
@@ -130,8 +145,6 @@ def chains_of(codes: Codes, told: IntArray, seed: int) -> Chains:
     picks = sample(int(counts.sum()), MANY, seed, _SEED, 2)
     which = np.searchsorted(until, picks, side="right")
     chains = Chains(begins[which], ends[first[which] + picks - (until - counts)[which]])
-    start, middle, end = subject[chains.first], obj[chains.first], obj[chains.second]
-    chains = chains.at(np.flatnonzero((start != middle) & (middle != end) & (start != end)))
     columns = (codes.relation[chains.first], codes.relation[chains.second], subject[chains.first], obj[chains.second])
     _, once = np.unique(np.stack(columns), axis=1, return_index=True)
     return chains.at(np.sort(once))
@@ -160,12 +173,15 @@ class _Truth:
             self._onward[relation] = np.unique(onward.subject[some] * codes.names + onward.object[some])
 
     def askable(self, chains: Chains) -> BoolArray:
-        """Return of which chains no single fact joins the ends, and whose first fact has few like it: (chains,)."""
+        """Return which chains are no circles, join what no single fact joins, and begin as few others do: (chains,)."""
         subject = np.asarray(self._codes.subject[chains.first], dtype=np.int64)
+        middle = np.asarray(self._codes.object[chains.first], dtype=np.int64)
         obj = np.asarray(self._codes.object[chains.second], dtype=np.int64)
+        # A circle holds its answer: the country of the capital of Italy.
+        apart = (subject != middle) & (middle != obj) & (subject != obj)
         _, ways = _found(self._ways, self._codes.relation[chains.first] * self._codes.names + subject)
-        few: BoolArray = ways <= _WAYS
-        return few & ~_is_in(subject * self._codes.names + obj, self._direct)
+        askable: BoolArray = apart & (ways <= _WAYS)
+        return askable & ~_is_in(subject * self._codes.names + obj, self._direct)
 
     def shared(self, chains: Chains, relation: int, groups: IntArray) -> BoolArray:
         """Return for each group of chains whether an object is true for another's subject, by whatever middle.

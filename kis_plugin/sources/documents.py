@@ -19,6 +19,7 @@ _RULES: tuple[Rule[Passage], ...] = (
     Rule("document", attrgetter("text"), attrgetter("text")),
     Rule("id", attrgetter("id"), attrgetter("id"), " id"),
 )
+_NOTHING = ("no documents", "at least one")
 
 
 class DocumentSource:
@@ -42,6 +43,20 @@ class DocumentSource:
         """
         return Knowledge(passages=tuple(self.stream(path)))
 
+    def every(self, path: Path) -> Iterator[Passage]:
+        """Yield the passages one by one, also what is there twice.
+
+        Raises:
+            KISError: Everything else that is wrong with the files, each with its line, after the last passage.
+        """
+        problems, count = Problems(path), 0
+        for _, passage in _passages(path, problems):
+            count += 1
+            yield passage
+        if not count and not len(problems):
+            problems.add(str(path), *_NOTHING)
+        problems.raise_any()
+
     def stream(self, path: Path) -> Iterator[Passage]:
         """Yield the passages one by one.
 
@@ -53,7 +68,7 @@ class DocumentSource:
             _RULES,
             Problems(path),
             lambda place: (f"{place[0]}:{place[1]}", f"at {place[0]}:{place[1]}"),
-            ("no documents", "at least one"),
+            _NOTHING,
         )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from world import make_tokenizer
 
 from kis_plugin.knowledge import Fact, Templates
+from kis_plugin.probing.answers import ANSWERED
 from kis_plugin.probing.asked import Asked
 from kis_plugin.probing.options import option_sets
 from kis_plugin.probing.probes import BUILT_IN, QuestionMaker
@@ -35,11 +38,46 @@ def make_view_model() -> LlamaForCausalLM:
     return model
 
 
+def teach(logits: Callable[[torch.Tensor], torch.Tensor], parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Teach a model what follows each question: the answer, it in other letters, a wrong one, a word that goes on."""
+    changes: Sequence[Callable[[str], str]] = (str, str.lower, lambda name: "Town9", lambda name: name + "ship")
+    tokenizer = make_tokenizer()
+    prompts = [tokenizer(f"Where was {fact.subject} born?")["input_ids"] for fact in FACTS]
+    said = [tokenizer(f" {changes[n // 8 % 4](fact.object)}.")["input_ids"] for n, fact in enumerate(FACTS)]
+    rows = [[0, *prompt, *answer, 0] for prompt, answer in zip(prompts, said, strict=True)]
+    ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.int64)
+    targets = torch.full_like(ids, -100)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row)
+        targets[number, len(prompts[number]) + 1 : len(row)] = ids[number, len(prompts[number]) + 1 : len(row)]
+    optimizer = torch.optim.AdamW(parameters, lr=5e-3)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(logits(ids)[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+        if loss < 0.05:
+            break
+        loss.backward()
+        optimizer.step()
+
+
+def make_taught_model() -> LlamaForCausalLM:
+    model = make_view_model()
+    teach(lambda ids: model(input_ids=ids).logits, model.parameters())
+    return model
+
+
 def make_questions():
+    return [question for kind in BUILT_IN for question in kind.questions(_maker())]
+
+
+def make_free_questions():
+    return [question for kind in ANSWERED for question in kind.questions(_maker())]
+
+
+def _maker() -> QuestionMaker:
     sets = option_sets(FACTS, np.arange(len(FACTS)), 4, 1000, 0).sets
-    maker = QuestionMaker(FACTS, sets, lambda relation: TEMPLATES, 0)
-    return [question for kind in BUILT_IN if kind.name != "cloze" for question in kind.questions(maker)]
+    return QuestionMaker(FACTS, sets, lambda relation: TEMPLATES, 0)
 
 
 def make_asked(batch_tokens: int = 256) -> Asked:
-    return Asked(make_questions(), HFTokenizer(make_tokenizer()), 64, [], batch_tokens)
+    return Asked([*make_questions(), *make_free_questions()], HFTokenizer(make_tokenizer()), 64, [], batch_tokens)

@@ -31,9 +31,10 @@ def main() -> None:
     folder, seen, workers, stop, resume, rows, data, keys = sys.argv[1:]
     torch.set_num_threads(1)
     callbacks = [StopAt(int(stop))] if int(stop) else []
+    given = json.loads(keys)
     trainer = trainer_for(
         Path(folder),
-        kis(Path(folder), frequency=6),
+        kis(Path(folder), frequency=6, retention=given.pop("retention", {})),
         rows=int(rows),
         callbacks=callbacks,
         data=DATA[data],
@@ -43,7 +44,7 @@ def main() -> None:
         save_strategy="steps",
         save_steps=1000,
         ddp_backend="gloo",
-        **{"max_steps": -1, **json.loads(keys)},
+        **{"max_steps": -1, **given},
     )
     assert trainer.args.world_size == 2
     trainer.train(resume_from_checkpoint=bool(int(resume)))

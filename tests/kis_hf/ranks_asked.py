@@ -1,4 +1,7 @@
-"""One rank of a gloo process group, started by torchrun: asks a model, whole and in shards, and prints the scores."""
+"""One rank of a gloo process group, started by torchrun: ranks_asked.py WEIGHTS.
+
+Asks a model, whole and in shards, and prints the scores and which answers were right.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +34,25 @@ def main() -> None:
         distributed.all_reduce(whole)
         return np.asarray(whole.numpy())
 
-    model = make_view_model()
+    def make():
+        made = make_view_model()
+        made.load_state_dict(torch.load(sys.argv[1], weights_only=True))
+        return made
+
+    model = make()
     policy = ModuleWrapPolicy({type(model.model.layers[0])})
     models = {
         "whole": model,
-        "fsdp2": fully_shard(make_view_model(), mesh=init_device_mesh("cpu", (size,))),
+        "fsdp2": fully_shard(make(), mesh=init_device_mesh("cpu", (size,))),
         "fsdp1": FullyShardedDataParallel(
-            make_view_model(), device_id=torch.device("cpu"), use_orig_params=True, auto_wrap_policy=policy
+            make(), device_id=torch.device("cpu"), use_orig_params=True, auto_wrap_policy=policy
         ),
     }
     for name, shown in models.items():
         view = HFModelView(shown)
         outcomes = make_asked().answer(view, Ranks(rank, size, summed))
-        found = {"margin": outcomes.margin.tolist(), "correct": outcomes.correct.tolist(), "together": view.together}
+        found = {name: getattr(outcomes, name).tolist() for name in ("margin", "correct", "exact")}
+        found["together"] = view.together
         sys.stdout.write(f"{json.dumps({'rank': rank, 'model': name, **found})}\n")
     sys.stdout.flush()
     distributed.barrier()

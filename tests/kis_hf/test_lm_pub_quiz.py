@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import torch
-from bear_world import RECORDED, write_folder, write_model
+from bear_world import MODELS, RECORDED, RELATIONS, write_folder, write_model
+from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kis_hf.model import HFModelView
+from kis_plugin.cli import main
 from kis_plugin.probing.answer_space import AnswerSpaceProbe
 from kis_plugin.probing.probes import QuestionMaker
 from kis_plugin.probing.scoring import prepare
@@ -42,3 +45,39 @@ def test_every_answer_is_scored_as_lm_pub_quiz_scores_it(tmp_path):
         mine = scores.logprobs[place, : len(question.options)]
         np.testing.assert_allclose(mine - mine[0], expected - expected[0], atol=1e-3)
         assert scores.correct[place] == (max(one["scores"], key=one["scores"].get) == one["object"])
+
+
+def answered(tmp_path, begins, begin):
+    """What ``kis probe`` writes of a model whose documents begin with some token: each answer by its whole sentence."""
+    folder, model = write_folder(tmp_path / "bear"), write_model(tmp_path / "model", begins)
+    arguments = ["--probes", "answer_space", "--begin", begin, "--device", "cpu", "--answers", tmp_path / "a.jsonl"]
+    done = CliRunner().invoke(main, ["probe", "--model", *map(str, [model, "--knowledge", folder, *arguments])])
+    assert done.exit_code == 0, done.stderr
+    lines = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())
+    return {(line["series"], (line["prefix"] + line["right"]).lower()): line for line in lines}
+
+
+def recorded(answers):
+    """What lm-pub-quiz found, likewise: whether the right answer is the likeliest, and by how much (nats)."""
+    found = {}
+    for one in json.loads(RECORDED.read_text())["answers"][answers]:
+        sentence = RELATIONS[one["relation"]][one["template"]].replace("[X]", one["subject"])
+        others = [score for name, score in one["scores"].items() if name != one["object"]]
+        margin = one["scores"][one["object"]] - max(others)
+        found[f"answer_space/{one['template']}", sentence.replace("[Y]", one["object"]).lower()] = margin
+    return found
+
+
+@pytest.mark.parametrize(("answers", "begin"), [("eos first", "eos"), ("bos first", "bos")])
+def test_kis_probe_finds_what_it_found_by_the_token_that_the_model_begins_with(tmp_path, answers, begin):
+    expected, found = recorded(answers), answered(tmp_path, MODELS[answers], begin)
+    assert found.keys() == expected.keys()
+    assert len(found) == 39
+    for key, margin in expected.items():
+        assert found[key]["margin"] == pytest.approx(margin, abs=1e-3)
+        assert found[key]["correct"] == (margin > 0)
+
+
+def test_another_token_first_gives_other_answers(tmp_path):
+    expected, found = recorded("bos first"), answered(tmp_path, MODELS["bos first"], "eos")
+    assert np.median([abs(found[key]["margin"] - margin) for key, margin in expected.items()]) > 0.01

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from world import controls_shown, kis, make_tokenizer, shown, write_facts
 
 from kis_plugin.runlog import read_run_log
@@ -90,18 +91,24 @@ def test_sharded_models_are_counted_whole():
 
 
 @pytest.mark.slow
-def test_two_ranks_get_the_answers_of_one_process_from_whole_and_from_sharded_models():
-    from asking import make_asked, make_view_model
+def test_two_ranks_get_the_answers_of_one_process_from_whole_and_from_sharded_models(tmp_path):
+    from asking import make_asked, make_taught_model
 
     from kis_hf.model import HFModelView
 
-    alone = make_asked().answer(HFModelView(make_view_model()))
-    lines = [json.loads(line) for line in two_ranks("ranks_asked.py").splitlines() if line.startswith("{")]
+    model = make_taught_model()
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    alone = make_asked().answer(HFModelView(model))
+    free = [question.decoded for question in alone.questions]
+    assert 4 <= alone.exact[free].sum() < alone.correct[free].sum() < sum(free)
+    printed = two_ranks("ranks_asked.py", str(tmp_path / "weights.pt")).splitlines()
+    lines = [json.loads(line) for line in printed if line.startswith("{")]
     assert sorted((line["model"], line["rank"]) for line in lines) == [
         (model, rank) for model in ("fsdp1", "fsdp2", "whole") for rank in (0, 1)
     ]
     for line in lines:
         assert line["together"] == (line["model"] != "whole")
         assert line["correct"] == alone.correct.tolist()
-        exact = 0 if line["model"] == "whole" else 1e-5
+        assert line["exact"] == alone.exact.tolist()
+        exact = 0 if line["model"] == "whole" else 1e-4
         np.testing.assert_allclose(line["margin"], alone.margin, atol=exact)

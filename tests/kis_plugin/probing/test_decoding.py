@@ -10,16 +10,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_greedy import both, plain
 from plain_world import Letters
 from small_tokenizers import KINDS, hugging_face
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from kis_plugin.knowledge import Fact, Templates
 from kis_plugin.probing.answers import ANSWERED
-from kis_plugin.probing.decoding import prepare_answers
+from kis_plugin.probing.asked import Asked
+from kis_plugin.probing.decoding import Decoder
 from kis_plugin.probing.matching import Verdict
 from kis_plugin.probing.options import OptionSet
 from kis_plugin.probing.probes import Question, QuestionMaker
+from kis_plugin.probing.prompts import prepare_answers
 from kis_plugin.run import Ranks
 from kis_plugin.sentences import HFTokenizer
 
@@ -41,24 +44,9 @@ class View:
         return nullcontext()
 
 
-def plain(prepared, view, place, block=BLOCK):
-    """One question alone, one token at a time, without a draft; judged once, when all is said."""
-    prompt, eos = prepared.prompts[place], prepared.tokenizer.eos
-    said, ended = [], False
-    for _ in range(min(prompt.limit, block - len(prompt.row) + 1)):
-        with torch.no_grad():
-            logits = view.logits(torch.tensor([[*prompt.row, *said]]))[0, -1]
-        token = int(logits.argmax())
-        if token == eos or logits.isnan().any() or token >= prepared.tokens:
-            ended = token == eos and not logits.isnan().any()
-            break
-        said.append(token)
-    verdict = prompt.matcher.judge(prepared.text_of(tuple(said)), ended)
-    return Verdict.WRONG if verdict is Verdict.OPEN else verdict
-
-
-def both(verdicts):
-    return [verdict >= Verdict.ALIAS for verdict in verdicts], [verdict is Verdict.EXACT for verdict in verdicts]
+def answers(prepared, model, ranks=ALONE, block=BLOCK, **keys):
+    """What drafted decoding finds: whether each answer is a name, and whether it is the object to the letter."""
+    return [found.tolist() for found in Decoder(prepared, block, **keys).answer(model, ranks)]
 
 
 # --- a model that says what it is told to, by letters --------------------------------------------------------------
@@ -100,9 +88,9 @@ NAMED = st.lists(
 def test_whatever_is_said_it_is_judged_as_if_it_had_been_said_letter_by_letter(pairs, closing, batch_tokens):
     questions = [asked(*names, prompt=f"{n} is ", closing=closing) for n, (names, _) in enumerate(pairs)]
     model = Speaker({f"{n} is": speech for n, (_, speech) in enumerate(pairs)})
-    prepared = prepare_answers(questions, Letters(), batch_tokens)
-    alias, exact = prepared.answer(model, ALONE, BLOCK)
-    assert (alias.tolist(), exact.tolist()) == both([plain(prepared, model, place) for place in range(len(pairs))])
+    prepared = prepare_answers(questions, Letters())
+    expected = both([plain(prepared, model, place, BLOCK) for place in range(len(pairs))])
+    assert answers(prepared, model, batch_tokens=batch_tokens) == list(expected)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +108,7 @@ def test_whatever_is_said_it_is_judged_as_if_it_had_been_said_letter_by_letter(p
 def test_most_answers_are_settled_by_one_pass(said, passes, alias, exact):
     prepared = prepare_answers([asked("Rome", "Urbs Aeterna")], Letters())
     model = Speaker({"x is": said})
-    assert [found.tolist() for found in prepared.answer(model, ALONE, BLOCK)] == [[alias], [exact]]
+    assert answers(prepared, model) == [[alias], [exact]]
     assert len(model.shapes) == passes
 
 
@@ -128,15 +116,16 @@ def test_an_answer_is_cut_where_the_row_ends():
     prepared = prepare_answers([asked("Rome")], Letters())
     assert prepared.lengths.tolist() == [1 + len("x is Rome.")]
     model = Speaker({"x is": " Rome. It"})
-    assert prepared.answer(model, ALONE, len(" x is Rome."))[0].tolist() == [True]
-    assert prepared.answer(Speaker({"x is": " rome.  "}), ALONE, len(" x is Rome."))[0].tolist() == [True]
-    assert prepared.answer(Speaker({"x is": "  rome. "}), ALONE, len(" x is Rome."))[0].tolist() == [False]
+    block = len(" x is Rome.")
+    assert answers(prepared, model, block=block)[0] == [True]
+    assert answers(prepared, Speaker({"x is": " rome.  "}), block=block)[0] == [True]
+    assert answers(prepared, Speaker({"x is": "  rome. "}), block=block)[0] == [False]
     assert all(width <= len(" x is Rome.") for _, width in model.shapes)
 
 
 def test_a_model_that_goes_on_for_ever_is_stopped():
     model = Speaker({"x is": " " * 200})
-    assert prepare_answers([asked("Rome")], Letters()).answer(model, ALONE, 500)[0].tolist() == [False]
+    assert answers(prepare_answers([asked("Rome")], Letters()), model, block=500)[0] == [False]
     assert len(model.shapes) <= 2 * len(" Rome.") + 8
 
 
@@ -146,7 +135,7 @@ def test_logits_that_are_no_numbers_say_nothing():
             return super().logits(input_ids) * float("nan")
 
     prepared = prepare_answers([asked("Rome")], Letters())
-    assert [found.tolist() for found in prepared.answer(Diverged({}), ALONE, BLOCK)] == [[False], [False]]
+    assert answers(prepared, Diverged({})) == [[False], [False]]
 
 
 def test_a_token_that_only_pads_the_vocabulary_says_nothing():
@@ -156,24 +145,38 @@ def test_a_token_that_only_pads_the_vocabulary_says_nothing():
             logits[:, :, 129] = 2.0
             return logits
 
-    assert prepare_answers([asked("Rome")], Letters()).answer(Padding({}), ALONE, BLOCK)[0].tolist() == [False]
+    assert answers(prepare_answers([asked("Rome")], Letters()), Padding({}))[0] == [False]
 
 
 def test_nothing_asked_is_nothing_answered():
-    alias, exact = prepare_answers([], Letters()).answer(Speaker({}), ALONE, BLOCK)
-    assert len(alias) == len(exact) == 0
+    assert answers(prepare_answers([], Letters()), Speaker({})) == [[], []]
+
+
+def test_the_passes_that_every_evaluation_takes_are_told_with_those_of_scoring():
+    free = [asked("Rome", prompt="x is "), asked("Oslo", prompt="y is ")]
+    options = [Question(n, "z is ", ("Rome.", "Oslo."), n, "held_out", mates=(0, 1)) for n in (0, 1)]
+    model = Speaker({"x is": " Rome. ", "y is": " oslo. "})
+    model.evaluating = nullcontext
+    together = Asked([*free, *options], Letters(), BLOCK, [])
+    together.answer(model)
+    assert model.shapes[:2] == [(2, 16), (2, 16)]  # options, then what is answered freely
+    assert len(model.shapes) > 2  # oslo is no draft
+    assert together.remarks == [
+        "an evaluation takes 2 passes of 1 shapes, and others where answers leave their drafts",
+        "probes are scored row by row, which is slower: there is no way to give it positions and a mask",
+    ]
 
 
 # --- ranks ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [2, 3, 7])
-def test_ranks_share_the_questions_and_make_as_many_passes_each(size):
+def test_ranks_share_the_passes_and_make_as_many_passes_each(size):
     names = [("Rome", "Urbs"), ("Oslo",), ("Lima",), ("Bonn",), ("Kyiv",)]
     said = [" Urbs. ", " Oslo. ", " lima. ", " Rome. ", " K"]
     questions = [asked(*accepted, prompt=f"{n} is ") for n, accepted in enumerate(names)]
     speeches = {f"{n} is": speech for n, speech in enumerate(said)}
-    expected = [one.tolist() for one in prepare_answers(questions, Letters()).answer(Speaker(speeches), ALONE, BLOCK)]
+    expected = answers(prepare_answers(questions, Letters()), Speaker(speeches))
     assert expected == [[True, True, True, False, False], [False, True, False, False, False]]
     barrier, parts, found, models = threading.Barrier(size), [None] * size, [None] * size, []
 
@@ -188,8 +191,8 @@ def test_ranks_share_the_questions_and_make_as_many_passes_each(size):
         return total
 
     def work(rank):
-        prepared = prepare_answers(questions, Letters(), batch_tokens=8)
-        found[rank] = prepared.answer(models[rank], Ranks(rank, size, summing(rank)), BLOCK)
+        prepared = prepare_answers(questions, Letters())
+        found[rank] = answers(prepared, models[rank], Ranks(rank, size, summing(rank)), batch_tokens=8)
 
     models += [Speaker(speeches) for _ in range(size)]
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(size)]
@@ -197,7 +200,7 @@ def test_ranks_share_the_questions_and_make_as_many_passes_each(size):
         thread.start()
     for thread in threads:
         thread.join()
-    assert all([one.tolist() for one in answers] == expected for answers in found)
+    assert found == [expected] * size
     assert len({len(model.shapes) for model in models}) == 1
 
 
@@ -278,12 +281,12 @@ def test_it_is_what_plain_decoding_says(trained):
     prepared = prepare_answers(questions_of("cloze", "answer"), tokenizer)
     assert len(prepared.prompts) == 32
     view.shapes.clear()
-    expected = both([plain(prepared, view, place) for place in range(32)])
+    expected = both([plain(prepared, view, place, BLOCK) for place in range(32)])
     one_by_one = len(view.shapes)
     view.shapes.clear()
-    alias, exact = prepared.answer(view, ALONE, BLOCK)
-    assert (alias.tolist(), exact.tolist()) == expected
-    assert 4 <= exact.sum() < alias.sum() < 30
+    alias, exact = answers(prepared, view)
+    assert (alias, exact) == expected
+    assert 4 <= sum(exact) < sum(alias) < 30
     assert 10 * len(view.shapes) < one_by_one
 
 
@@ -301,8 +304,7 @@ def test_it_is_what_transformers_generates(trained):
         ended = tokenizer.eos in said
         text = prepared.text_of(tuple(said[: said.index(tokenizer.eos)] if ended else said))
         verdicts.append(max(prompt.matcher.judge(text, ended), Verdict.WRONG))
-    alias, exact = prepared.answer(view, ALONE, BLOCK)
-    assert (alias.tolist(), exact.tolist()) == both(verdicts)
+    assert answers(prepared, view) == list(both(verdicts))
 
 
 @pytest.mark.parametrize("spelling", KINDS)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import lzma
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from plain_world import Letters, make_run, people, write_facts
 from kis_plugin.errors import KISError
 from kis_plugin.probing import general, general_text
 from kis_plugin.probing.general import GeneralText
-from kis_plugin.probing.general_text import documents, opening
+from kis_plugin.probing.general_text import documents, excerpts
 from kis_plugin.run import TrainingRun
 from kis_plugin.session import Session
 
@@ -71,40 +72,91 @@ def test_every_token_is_scored_once_given_those_before_it_in_its_row(here):
 
 
 def test_bytes_are_those_of_the_text_that_is_scored(here):
-    Path("text.txt").write_text("é" * 40)
+    Path("text.txt").write_text("aé€𝄞" * 10)
 
     class Accents(Letters):
         def encode(self, texts):
-            return super().encode([text.replace("é", "e") for text in texts])
+            return super().encode(["e" * len(text) for text in texts])
 
-    ids, size = opening(Path("text.txt"), Accents(), 11)
-    assert (len(ids), size) == (11, 20)  # ten letters of two bytes behind EOS
-
-
-def test_no_more_than_the_first_rows_are_scored(here, monkeypatch):
-    monkeypatch.setattr(general, "ROWS", 3)
-    Path("text.jsonl").write_text("".join(json.dumps({"text": f"line {n} of many"}) + "\n" for n in range(500)))
-    model = Bigrams()
-    text = GeneralText(Path("text.jsonl"), Letters(), BLOCK)
-    assert len(text.tokens) == 3 * BLOCK
-    assert text.loss(run_with(model), 0).extra["tokens_scored"] == 3 * BLOCK
-    again = GeneralText(Path("text.jsonl"), Letters(), BLOCK)
-    assert again.tokens.tolist() == text.tokens.tolist()
+    first, *rest = excerpts(Path("text.txt"), Accents(), 9, 8)
+    assert [len(row.ids) for row in (first, *rest)] == [9, 9, 9, 9, 9, 2]  # the last token is EOS
+    assert [row.bytes for row in (first, *rest)] == [20, 20, 20, 20, 20, 0]
 
 
-def test_of_a_long_document_only_the_beginning_is_tokenized(here, monkeypatch):
-    monkeypatch.setattr(general_text, "_CHARACTERS", 2)
-    Path("text.txt").write_text("abcde" * 10_000)
-    longest = []
+def numbered(count):
+    """A text in which every word says where it stands, in documents of ten words."""
+    words = [f"{n:06}" for n in range(count)]
+    text = "".join(json.dumps({"text": " ".join(words[n : n + 10])}) + "\n" for n in range(0, count, 10))
+    Path("text.jsonl").write_text(text)
+    return Path("text.jsonl")
+
+
+def words_of(row):
+    return [int(word) for word in Letters().decode(row.ids.tolist()).split() if len(word) == 6]
+
+
+@pytest.mark.parametrize("count", [30, 200, 1500, 40_000])  # all of it; of all tokens; of all windows; of some
+def test_rows_are_evenly_spread_over_the_whole_text_and_share_nothing(here, count):
+    rows = excerpts(numbered(count), Letters(), 8, 40)
+    again = excerpts(Path("text.jsonl"), Letters(), 8, 40)
+    assert [row.ids.tolist() for row in again] == [row.ids.tolist() for row in rows]
+    found = [words_of(row) for row in rows]
+    assert len(rows) == min(8, -(-count * 7 // 40))
+    assert all(len(row.ids) == 41 for row in rows[:-1])
+    assert all(one[-1] < other[0] for one, other in pairwise(found))
+    firsts = np.array([words[0] for words in found])
+    assert np.diff([firsts[-1] - count, *firsts]).max() <= 2 * max(count / 8, 6)
+
+
+def test_rows_of_a_long_document_begin_between_words(here):
+    Path("text.txt").write_text(" ".join(f"{n:06}" for n in range(20_000)))
+    begins = ["".join(map(chr, row.ids[:8])) for row in excerpts(Path("text.txt"), Letters(), 8, 40)]
+    assert len(set(begins)) == 8
+    assert all(text[1:7].isdigit() and text[0] in "\0 " and text[7] == " " for text in begins)
+
+
+def test_a_long_text_is_neither_kept_nor_tokenized_as_a_whole(here, monkeypatch):
+    lengths = []
 
     class Watched(Letters):
         def encode(self, texts):
-            longest.extend(map(len, texts))
+            lengths.extend(map(len, texts))
             return super().encode(texts)
 
-    ids, _ = opening(Path("text.txt"), Watched(), 33)
-    assert "".join(map(chr, ids[1:])) == ("abcde" * 10)[:32]
-    assert max(longest) <= 2 * 32
+    monkeypatch.setattr(general_text, "documents", lambda path: (f"{n:04} " * 2000 for n in range(2000)))
+    tracemalloc.start()
+    rows = excerpts(Path("text.txt"), Watched(), 4, 64)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [len(row.ids) for row in rows] == [65] * 4
+    assert most < 2_000_000  # of 20 MB
+    assert sum(lengths) <= 4 * 16 * 64
+
+
+def test_no_more_than_some_rows_are_scored(here, monkeypatch):
+    monkeypatch.setattr(general, "ROWS", 3)
+    text = GeneralText(numbered(2000), Letters(), BLOCK)
+    assert len(text.tokens) == 3 * BLOCK
+    assert text.loss(run_with(Bigrams()), 0).extra["tokens_scored"] == 3 * BLOCK
+
+
+def test_a_document_may_be_there_twice_and_what_is_wrong_far_behind_is_said(here):
+    path = numbered(2000)
+    path.write_text(path.read_text() + path.read_text())
+    assert len(excerpts(path, Letters(), 4, 16)) == 4
+    path.write_text(path.read_text() + "{}\n")
+    with pytest.raises(KISError, match=r"text.jsonl:401 text: found only the keys"):
+        excerpts(path, Letters(), 4, 16)
+
+
+def test_text_without_a_token_is_refused(here):
+    class Nothing(Letters):
+        def encode(self, texts):
+            return super().encode([""] * len(texts))
+
+    Path("text.txt").write_text("words")
+    with pytest.raises(KISError, match=r"retention.text: found no token in text.txt"):
+        excerpts(Path("text.txt"), Nothing(), 4, 16)
 
 
 @pytest.mark.parametrize("name", ["text.txt", "text.txt.gz", "text.txt.xz", "text.jsonl", "text.jsonl.gz", "folder"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
 from kis_plugin.probing.lines import RowLines
-from kis_plugin.probing.passes import Passes, bucket, plan_passes
+from kis_plugin.probing.passes import NO_TOKEN, Passes, bucket, plan_passes
 from kis_plugin.run import Ranks
 
 VOCABULARY = 11
@@ -71,6 +71,17 @@ def test_every_line_is_in_one_pass_that_holds_it(lengths, batch_tokens):
     assert all(len(found) == 1 for found in heights.values())
 
 
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=200), st.integers(1, 4096))
+def test_rounded_passes_hold_every_line_in_powers_of_two(lengths, batch_tokens):
+    plan = plan_passes(np.array(lengths), np.array(lengths), batch_tokens, rounded=True)
+    assert {line for one in plan for line in one.lines} == set(range(len(lengths)))
+    assert sum(len(set(one.lines)) for one in plan) == len(lengths)
+    for one in plan:
+        assert len(one.lines).bit_count() == 1
+        assert len(one.lines) < 2 * len(set(one.lines))
+        assert len(one.lines) * one.width <= batch_tokens or len(one.lines) == 1
+
+
 def test_no_line_is_padded_beyond_the_block():
     plan = plan_passes(np.array([9, 8, 3]), np.array([1, 1, 1]), 1000, block=9)
     assert [one.width for one in plan] == [9]
@@ -85,6 +96,28 @@ def test_ranks_share_the_passes_and_all_get_the_numbers_of_one_process(size):
     for values in found:
         np.testing.assert_array_equal(values, expected)
     assert {len(model.shapes) for model in models} == {-(-len(alone.shapes) // size)}  # none left waiting
+
+
+def test_likeliest_tokens_are_those_of_each_line_alone():
+    lines, model = random_lines(), Counting()
+    expected = []
+    for row, position in zip(lines.line, lines.position, strict=True):
+        expected.append(int(model.logits(torch.tensor([lines.rows[row]]))[0, position].argmax()))
+    assert len(set(expected)) > 2
+    for rounded in (False, True):
+        assert Passes(lines, 256, rounded=rounded).likeliest(Counting(room=3), Ranks()).tolist() == expected
+
+
+def test_of_equally_likely_tokens_the_first_is_taken_and_of_no_numbers_none():
+    class Alike(Counting):
+        def logits(self, input_ids):
+            logits = torch.zeros(*input_ids.shape, VOCABULARY)
+            logits[..., 4:6] = 1.0
+            logits[input_ids == 2] = float("nan")
+            return logits
+
+    lines = RowLines([(1, 2, 3)], np.zeros(3, dtype=np.int64), np.arange(3), np.zeros(3, dtype=np.int64))
+    assert Passes(lines, 256).likeliest(Alike(), Ranks()).tolist() == [4, NO_TOKEN, 4]
 
 
 def run_ranks(size, work):

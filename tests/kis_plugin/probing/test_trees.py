@@ -41,6 +41,16 @@ def test_every_token_stands_at_its_position_and_sees_what_is_before_it_in_its_ro
         assert depths == list(range(at + 1))
 
 
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=4).map(tuple), min_size=1, max_size=20))
+def test_rows_that_begin_others_or_are_the_same_take_no_room_of_their_own(rows):
+    row, position = every_token(rows)
+    trees = fold(rows, row, position, 1000)
+    (tree,) = trees.trees
+    assert len(tree.ids) == len({one[: at + 1] for one in rows for at in range(len(one))})
+    for number, at, place in zip(row, position, trees.place, strict=True):
+        assert tuple(seen(tree, len(tree.ids) + place)[0]) == rows[number][: at + 1]
+
+
 @given(ROWS, st.integers(1, 40))
 def test_what_rows_of_a_tree_begin_with_is_there_once(rows, most):
     rows = leaves(rows)

@@ -1,0 +1,56 @@
+"""The guard stops infusing on two processes: from one row of the run on, and what was shown is what is counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_two_ranks import train
+from world import kis, make_tokenizer, shown, write_facts
+
+from kis_plugin.runlog import read_run_log
+
+BATCH = 4
+
+
+def in_order(ranks):
+    """The rows of a run as it numbers them: the ranks' batches in turn."""
+    parts = [rank.reshape(-1, BATCH, rank.shape[1]) for rank in ranks]  # (batches, B, T) of each
+    return np.stack(parts, axis=1).reshape(-1, ranks[0].shape[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_ranks_stop_infusing_at_the_same_row(tmp_path, workers):
+    write_facts(tmp_path)
+    # Signs that the base rows never hold: the better the model knows these, the less it expects them.
+    (tmp_path / "signs.txt").write_text("#$%&@! " * 20)
+    guard = {"action": "stop_infusing", "patience": 1, "max_loss_rise": 0.01}
+    asked = {"every": 0.25, "text": str(tmp_path / "signs.txt")}
+    config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
+    keys = {"rows": 160, "learning_rate": 1e-2}
+    whole = train(tmp_path, "whole", workers, retention={**asked, "guard": {"action": "none"}}, **keys)
+    stopped = train(tmp_path, "stopped", workers, retention={**asked, "guard": guard}, **keys)
+    logs = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
+    (log,) = [log for log in logs if log.guard]
+
+    (acted,) = [record for record in log.guard if record.action]
+    assert (acted.action, acted.verdict) == ("stop_infusing", "loss")
+    (eased,) = log.end.extra["eased"]
+    assert (eased["step"], eased["keep"]) == (acted.step, 0.0)
+
+    as_planned, found = in_order(whole), in_order(stopped)
+    row = eased["row"]
+    assert 0 < row < len(found) == len(as_planned) == 320
+    np.testing.assert_array_equal(found[:row], as_planned[:row])
+    for rank in (0, 1):  # each would have been told of facts after that row, and is told of none
+        mine = np.arange(len(found)) // BATCH % 2 == rank
+        after = mine & (np.arange(len(found)) >= row)
+        assert sum(shown([as_planned[after]], config, tokenizer).values()) > 0
+        assert sum(shown([found[after]], config, tokenizer).values()) == 0
+
+    counts = np.array(list(shown(stopped, config, tokenizer).values()))
+    assert 0 < counts.sum() < 6 * len(counts)
+    achieved = {"min": counts.min(), "max": counts.max(), "mean": pytest.approx(counts.mean())}
+    assert log.end.achieved_frequency == log.end.extra["eased_frequency"] == achieved
+    assert log.end.extra["miscounted"] == 0
+    assert log.end.status == "completed"

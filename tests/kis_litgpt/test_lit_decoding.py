@@ -1,0 +1,46 @@
+"""Drafted decoding by LitGPT's model: what plain greedy decoding says, in trees and in rows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from litgpt import GPT, Config
+
+from kis_litgpt.model import LitModelView
+from kis_plugin.probing.decoding import Decoder
+from kis_plugin.probing.prompts import prepare_answers
+from kis_plugin.sentences import HFTokenizer
+
+sys.path.append(str(Path(__file__).parents[1] / "kis_hf"))
+sys.path.append(str(Path(__file__).parents[1] / "kis_plugin"))
+pytest.importorskip("transformers")
+from asking import make_free_questions, teach
+from plain_greedy import both, plain
+from test_lit_trees import GROUPED, SMALL
+from world import BLOCK, make_tokenizer
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "folded"),
+    [
+        ("pythia-14m", {}, True),
+        ("Llama-2-7b-hf", {}, True),
+        ("Qwen3-0.6B", GROUPED, True),
+        ("Gemma-2-2b", GROUPED, False),  # some of its layers see a window
+    ],
+)
+def test_it_is_what_plain_decoding_says(name, keys, folded):
+    torch.manual_seed(0)
+    model = GPT(Config.from_name(name, **SMALL, **keys))
+    teach(model, model.parameters())
+    view = LitModelView(model.eval(), torch.device("cpu"))
+    prepared = prepare_answers(make_free_questions(), HFTokenizer(make_tokenizer()))
+    decoder = Decoder(prepared, BLOCK)
+    with view.evaluating():
+        alias, exact = (found.tolist() for found in decoder.answer(view))
+    assert (decoder.without_trees == "") == folded
+    assert (alias, exact) == both([plain(prepared, view, place, BLOCK) for place in range(len(prepared.prompts))])
+    assert 4 <= sum(exact) < sum(alias) < len(alias)
