@@ -88,6 +88,8 @@ class Case:
     runs: list[ObservedRun]
     log_peak: float
     log_collapse: float
+    draw: Callable[[int, float], float]
+    """Retention of one more run, by N and F; of sizes that the sweep has."""
 
 
 def landmarks(shape: Callable[[Array], Array]) -> tuple[float, float]:
@@ -125,6 +127,14 @@ def simulate(
     stretch = np.exp(wobble * rng.standard_normal(len(everywhere)))
     height = rng.uniform(0.45, 0.65)
     runs: list[ObservedRun] = []
+    of_size = {round(params): at for at, params in enumerate(sizes)}
+
+    def draw(params: int, frequency: float) -> float:
+        at = of_size[params]
+        p = float(CHANCE + height * shape((np.log(frequency) - zero[at]) / stretch[at]))
+        right = rng.beta(p * (1 / rho - 1), (1 - p) * (1 / rho - 1)) if rho > 0 else p
+        return float(rng.binomial(PROBES, right)) / PROBES
+
     for at, params in enumerate(sizes):
         left, right = (-1.9, 0.9) if at < len(sizes) - censored else (-2.6, -0.1)
         x = zero[at] + DECADE * (np.linspace(left, right, frequencies) + rng.uniform(-0.2, 0.2) * (right > 0))
@@ -142,7 +152,7 @@ def simulate(
     peak, collapse = zero[-1] + stretch[-1] * np.array([peak, collapse])
     fate = rng.random(len(runs))
     runs = [_broken(run, place < broken / 2) if place < broken else run for run, place in zip(runs, fate, strict=True)]
-    return Case(shape.__name__, exponent, censored, runs, float(peak), float(collapse))
+    return Case(shape.__name__, exponent, censored, runs, float(peak), float(collapse), draw)
 
 
 def _broken(run: ObservedRun, says_so: bool) -> ObservedRun:

@@ -53,7 +53,7 @@ class _Size:
 
 
 def next_runs(
-    sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, count: int, target: float, by_share: bool
+    sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, count: int, below: float, by_share: bool
 ) -> tuple[NextRun, ...]:  # fmt: skip
     """Return the ``count`` runs that shrink the target's interval most, the best first.
 
@@ -65,7 +65,7 @@ def next_runs(
         points: The same for the law.
         chosen: The law.
         count: How many.
-        target: N of the target: no new size is as large.
+        below: No new size is as large: N of the target, or 0 for none at all.
         by_share: Whether the law is one of the share of D.
     """
     states = [_state(size) for size in sizes]
@@ -75,7 +75,7 @@ def next_runs(
         return ()
     single = _singles(states, points, chosen, sigma, count, start)
     new = _new_size(sizes, points, chosen, sigma, start, by_share) if count >= len(_NEW_SIZE) else ()
-    new = new if new and new[0].params < target else ()
+    new = new if new and new[0].params < below else ()
     if new and (len(single) < len(new) or new[-1].width < single[len(new) - 1].width):
         return new if count == len(new) else (*new, *single[: count - len(new)])
     return single

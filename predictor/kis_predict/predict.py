@@ -46,7 +46,7 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
         return Prediction(
             "insufficient", Target(question.params, question.tokens), question.confidence, sizes,
             sweep.assumptions, tuple(warnings), missing=tuple(missing),
-            next_runs=wanted_runs(sweep, sizes, question.next_runs),
+            next_runs=wanted_runs(sweep, sizes, question.next_runs, question.new_sizes),
         )  # fmt: skip
     tokens, rule = budget(question, sweep)
     where = Sizes(
@@ -92,7 +92,8 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
     more: tuple[NextRun, ...] = ()
     if question.next_runs:
         by_share = axis.name == "share"
-        more = next_runs(sizes, points, chosen, question.next_runs, question.params, by_share)
+        largest = question.params if question.new_sizes else 0
+        more = next_runs(sizes, points, chosen, question.next_runs, largest, by_share)
     extrapolation = question.params / float(where.params[points.side == 0].max())
     return Prediction(
         status="ok",

@@ -25,6 +25,7 @@ class Question:
         axis: In what amounts compare across sizes: exposures per fact, the share of D, or whichever the held-out sizes
             favour.
         next_runs: How many further runs to name.
+        new_sizes: Whether they may be of sizes that the sweep does not have.
     """
 
     params: int
@@ -38,3 +39,4 @@ class Question:
     max_loss_rise: float = 0.05
     axis: Literal["auto", "frequency", "share"] = "auto"
     next_runs: int = 0
+    new_sizes: bool = True

@@ -23,7 +23,7 @@ _A_SIZE = FEWEST_FREQUENCIES + 3
 """Frequencies that a new size is begun with, and a thin one filled up to."""
 
 
-def wanted_runs(sweep: Sweep, sizes: Sequence[SizeEstimate], count: int) -> tuple[NextRun, ...]:
+def wanted_runs(sweep: Sweep, sizes: Sequence[SizeEstimate], count: int, new_sizes: bool = True) -> tuple[NextRun, ...]:
     """Return ``count`` runs at most: sizes take turns, the smallest (and cheapest) first, each with its best run first.
 
     A size without a collapse is looked at beyond its end, as long as general text is left there, then around its best
@@ -33,12 +33,13 @@ def wanted_runs(sweep: Sweep, sizes: Sequence[SizeEstimate], count: int) -> tupl
         sweep: What the runs make.
         sizes: Its groups, estimated.
         count: How many.
+        new_sizes: Whether a size that is lacking may be added.
     """
     open_ = [_beyond(size) for size in sizes if size.censored]
     thin = [_filled(group) for group in sweep.thin]
     found = [run for run in chain.from_iterable(zip_longest(*open_, *thin)) if run is not None]
     have = [*(size.group for size in sizes), *sweep.thin]
-    if len({group.params for group in have}) < FEWEST_SIZES and have:
+    if new_sizes and have and len({group.params for group in have}) < FEWEST_SIZES:
         found += _larger(max(have, key=lambda group: group.params), have)
     return tuple(found[:count])
 

@@ -204,9 +204,10 @@ def status(sweep: Path, as_json: bool) -> None:
 @_FOLDER
 @click.option("--target", type=Amount(), required=True, help="Size of the large model, all parameters.")
 @click.option("--count", "-k", type=click.IntRange(1, 100), default=8, show_default=True, help="Runs to add.")
+@click.option("--new-sizes", is_flag=True, help="Sizes that the sweep does not have may be added too.")
 @click.option("--dry-run", is_flag=True, help="Say which, add none.")
 @AS_JSON
-def next_wave(sweep: Path, target: int, count: int, dry_run: bool, as_json: bool) -> None:
+def next_wave(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool, as_json: bool) -> None:
     """Ask the predictor which runs would help most, and add them to the sweep.
 
     Exits with 0 when runs were added, with 1 when it knows of none that would help.
@@ -215,7 +216,7 @@ def next_wave(sweep: Path, target: int, count: int, dry_run: bool, as_json: bool
     from kis_sweep.wave import next_runs_of
 
     with refusal_as_json(as_json):
-        wave = next_runs_of(sweep.resolve(), target, count, dry_run)
+        wave = next_runs_of(sweep.resolve(), target, count, new_sizes, dry_run)
     if as_json:
         click.echo(json.dumps(wave_object(wave), indent=2))
     else:

@@ -36,13 +36,14 @@ class Wave:
     grid_flops: float
 
 
-def next_runs_of(sweep: Path, target: int, count: int, dry_run: bool) -> Wave:
+def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool) -> Wave:
     """Add the runs that would help most to predict a size.
 
     Args:
         sweep: The folder.
         target: N of the large model.
         count: How many runs at most.
+        new_sizes: Whether they may be of sizes that the sweep does not have.
         dry_run: Only say which.
 
     Raises:
@@ -51,7 +52,7 @@ def next_runs_of(sweep: Path, target: int, count: int, dry_run: bool) -> Wave:
     settings, runs = settings_of(sweep), runs_of(sweep)
     places = [str(state.log.path) for state in states_of(runs) if state.log and state.state == "finished"]
     found = gather(places, registered("log_readers")).runs if places else ()
-    answer = predict(found, Question(params=target, next_runs=count), registered("laws"))
+    answer = predict(found, Question(params=target, next_runs=count, new_sizes=new_sizes), registered("laws"))
     cells = _cells(answer.next_runs, runs, settings)
     if dry_run:
         have = {run.name for run in runs}
