@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sweeps", type=int, default=36, help="simulated sweeps (default: 36)")
     parser.add_argument("--first", type=int, default=5, help="frequencies of each size to begin with (default: 5)")
     parser.add_argument("--wave", type=int, default=6, help="runs added at a time (default: 6)")
-    parser.add_argument("--waves", type=int, default=5, help="how often (default: 5)")
+    parser.add_argument("--waves", type=int, default=6, help="how often (default: 6)")
     parser.add_argument("--bootstraps", type=int, default=200, help="of each prediction (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the truths and of the noise (default: 0)")
     parser.add_argument("--json", type=Path, help="write all stages to this file")
@@ -89,7 +89,12 @@ def _stage(
     wave: int, runs: Sequence[ObservedRun], whole: float, case: Case, args: argparse.Namespace
 ) -> tuple[Stage, Prediction]:
     question = Question(
-        params=round(TARGET), bootstraps=args.bootstraps, next_runs=args.wave, new_sizes=False, seed=args.seed
+        params=round(TARGET),
+        bootstraps=args.bootstraps,
+        next_runs=args.wave,
+        new_sizes=False,
+        per_flop=True,
+        seed=args.seed,
     )
     answer = predict(runs, question, LAWS)
     cost = sum(_flops(run) for run in runs) / whole

@@ -53,7 +53,8 @@ class _Size:
 
 
 def next_runs(
-    sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, count: int, below: float, by_share: bool
+    sizes: Sequence[SizeEstimate], points: Points, chosen: Candidate, count: int, below: float, by_share: bool,
+    per_flop: bool = False,
 ) -> tuple[NextRun, ...]:  # fmt: skip
     """Return the ``count`` runs that shrink the target's interval most, the best first.
 
@@ -67,13 +68,14 @@ def next_runs(
         count: How many.
         below: No new size is as large: N of the target, or 0 for none at all.
         by_share: Whether the law is one of the share of D.
+        per_flop: Whether that run comes first which narrows most for its cost, rather than most.
     """
     states = [_state(size) for size in sizes]
     sigma = float(np.sqrt(chosen.fit.weights @ chosen.fit.sigmas**2))
     start = _target_sd(states, points, chosen, sigma)
     if not np.isfinite(start):
         return ()
-    single = _singles(states, points, chosen, sigma, count, start)
+    single = _singles(states, points, chosen, sigma, count, start, per_flop)
     new = _new_size(sizes, points, chosen, sigma, start, by_share) if count >= len(_NEW_SIZE) else ()
     new = new if new and new[0].params < below else ()
     if new and (len(single) < len(new) or new[-1].width < single[len(new) - 1].width):
@@ -82,17 +84,20 @@ def next_runs(
 
 
 def _singles(
-    states: Sequence[_Size], points: Points, chosen: Candidate, sigma: float, count: int, start: float
+    states: Sequence[_Size], points: Points, chosen: Candidate, sigma: float, count: int, start: float,
+    per_flop: bool,
 ) -> tuple[NextRun, ...]:  # fmt: skip
     now, out = start, []
     options = [(state, float(x)) for state in states for x in _options(state.estimate)]
+    costs = np.array([float(state.estimate.group.params) * state.estimate.group.tokens for state, _ in options])
     for _ in range(count):
         tried = []
         for state, x in options:
             with_run = _with_run(state, x)
             others = [with_run if each is state else each for each in states]
             tried.append(_target_sd(others, points, chosen, sigma))
-        best = int(np.argmin(tried))
+        gains = now - np.array(tried)
+        best = int(np.argmax(gains / costs if per_flop else gains))
         if tried[best] >= now - 1e-9:
             break
         (state, x), now = options[best], tried[best]

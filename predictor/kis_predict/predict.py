@@ -93,7 +93,7 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
     if question.next_runs:
         by_share = axis.name == "share"
         largest = question.params if question.new_sizes else 0
-        more = next_runs(sizes, points, chosen, question.next_runs, largest, by_share)
+        more = next_runs(sizes, points, chosen, question.next_runs, largest, by_share, question.per_flop)
     extrapolation = question.params / float(where.params[points.side == 0].max())
     return Prediction(
         status="ok",

@@ -26,6 +26,7 @@ class Question:
             favour.
         next_runs: How many further runs to name.
         new_sizes: Whether they may be of sizes that the sweep does not have.
+        per_flop: Whether they are chosen by what they tell for their cost, rather than by what they tell.
     """
 
     params: int
@@ -40,3 +41,4 @@ class Question:
     axis: Literal["auto", "frequency", "share"] = "auto"
     next_runs: int = 0
     new_sizes: bool = True
+    per_flop: bool = False

@@ -52,7 +52,9 @@ def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run:
     settings, runs = settings_of(sweep), runs_of(sweep)
     places = [str(state.log.path) for state in states_of(runs) if state.log and state.state == "finished"]
     found = gather(places, registered("log_readers")).runs if places else ()
-    answer = predict(found, Question(params=target, next_runs=count, new_sizes=new_sizes), registered("laws"))
+    answer = predict(
+        found, Question(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True), registered("laws")
+    )
     cells = _cells(answer.next_runs, runs, settings)
     if dry_run:
         have = {run.name for run in runs}

@@ -81,3 +81,18 @@ def test_no_run_beyond_the_usable_share_is_named(sweep_runs, share):
     top = max(run.frequency for run in runs if run.params == 27 * 10**7)
     runs = [type(run)(**{**vars(run), "share": share * run.frequency / top}) for run in runs if run.frequency <= top]
     assert all(run.frequency * share / top <= 0.9 for run in ask(runs, 4).next_runs)
+
+
+def test_by_cost_the_smaller_sizes_are_asked_more(sweep_runs):
+    runs = sweep_runs(probes=200)
+    plain, by_cost = (ask(runs, 6, new_sizes=False, per_flop=wanted).next_runs for wanted in (False, True))
+    assert sum(run.flops for run in by_cost) < sum(run.flops for run in plain)
+    narrowed = [(1 - some[-1].width) / sum(run.flops for run in some) for some in (plain, by_cost)]
+    assert narrowed[1] > narrowed[0]
+
+
+def test_no_new_size_is_named_where_none_is_wanted(sweep_runs):
+    runs = sweep_runs()
+    have = {run.params for run in runs}
+    assert {run.params for run in ask(runs, 6).next_runs} - have
+    assert {run.params for run in ask(runs, 6, new_sizes=False).next_runs} <= have
