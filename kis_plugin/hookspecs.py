@@ -185,8 +185,11 @@ def kis_shown(run: TrainingRun, exposures: npt.NDArray[np.int64]) -> Shown | Non
 
 
 @hookspec
-def kis_end_record(run: TrainingRun, exposures: npt.NDArray[np.int64]) -> Mapping[str, Any]:
-    """Return fields for the end record (``kis_plugin.runlog.End``), unknown ones go to its extras. Every rank."""
+def kis_end_record(run: TrainingRun, status: str, exposures: npt.NDArray[np.int64]) -> Mapping[str, Any]:
+    """Return fields for the end record (``kis_plugin.runlog.End``), unknown ones go to its extras. Every rank.
+
+    ``status`` is ``completed`` or ``stopped``.
+    """
     return {}
 
 

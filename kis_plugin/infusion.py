@@ -191,11 +191,11 @@ class Infusion:
         }
 
     @hookimpl
-    def kis_end_record(self, run: TrainingRun, exposures: IntArray) -> Mapping[str, Any]:
+    def kis_end_record(self, run: TrainingRun, status: str, exposures: IntArray) -> Mapping[str, Any]:
         """Report exposures achieved, as counted from what the model was given, beside those asked for."""
         asked, due = self.plan.counts, self.plan.eased_counts
         told = np.flatnonzero(asked) if asked.any() else np.arange(len(asked))
-        whole = self._all_counted(run)
+        whole = status == "completed" and self._all_counted(run)
         return {
             "achieved_frequency": _summary(exposures[told]),
             "requested_frequency": _summary(asked[told]),

@@ -179,7 +179,7 @@ class Session:
         values: dict[str, Any] = {}
         if self.run.start_step and self._before is None and not self.run.rank:
             values["counted_from_step"] = self.run.start_step
-        for part in self._hook.kis_end_record(run=self.run, exposures=exposures):
+        for part in self._hook.kis_end_record(run=self.run, status=status, exposures=exposures):
             values |= part
         return End(
             status=status,

@@ -166,3 +166,13 @@ def test_counts_of_other_items_are_not_called_miscounts(facts):
     train(session, first=200)
     session.end(100)
     assert "miscounted" not in read_run_log(facts / "runs" / "r" / "kis.jsonl").end.extra
+
+
+def test_what_a_stopped_run_has_not_shown_yet_is_no_miscount(facts):
+    session = Session(make_run(facts, INFUSION))
+    train(session, stop=200)
+    session.end(50)
+    end = read_run_log(facts / "runs" / "r" / "kis.jsonl").end
+    assert end.status == "stopped"
+    assert end.achieved_frequency["max"] < end.extra["requested_frequency"]["max"]
+    assert "miscounted" not in end.extra
