@@ -243,7 +243,7 @@ SCHEMA: Schema = {
         "qa": optional(text),
         "text": optional(text),
         "counts": optional(text),
-        "max_cost": optional(number(1e-6, 1e6)),
+        "max_cost": optional(number(1e-6, 1)),
         "batch_tokens": optional(whole(1)),
         "guard": {
             "action": one_of("none", "warn", "lower", "stop_infusing", "stop_training", absent={}),

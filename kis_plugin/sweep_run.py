@@ -6,6 +6,9 @@ logs in ``runs/NAME``, and in ``work/NAME`` what a run needs to go on after it w
 
 from __future__ import annotations
 
+import shutil
+import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,10 +20,19 @@ from kis_plugin.config_check import Schema, check, flag, number, one_of, text, w
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.yaml_file import read_yaml
 
-__all__ = ["PRECISIONS", "Recipe", "Shape", "SweepRun", "read_sweep_run", "write_sweep_run"]
+__all__ = [
+    "EVALUATIONS", "EVALUATION_TOKENS", "PRECISIONS", "Recipe", "Shape", "SweepRun", "discard", "median_seconds",
+    "read_sweep_run", "sweep_run_text",
+]  # fmt: skip
+
+EVALUATIONS = 4
+"""Measurements of general loss in a run."""
+EVALUATION_TOKENS = 1 << 16
+"""Tokens that each is made on, at most."""
 
 PRECISIONS = ("32", "bf16")
 _RUN, _KIS = "run.yaml", "kis.yaml"
+_TIMED = 8  # steps
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,11 @@ class SweepRun:
         return self.sweep / "configs" / self.name / _KIS
 
     @property
+    def settings(self) -> Path:
+        """The file that holds all of this."""
+        return self.config.with_name(_RUN)
+
+    @property
     def logs(self) -> Path:
         """The folder that its ``kis.yaml`` names for its run log."""
         return self.sweep / "runs" / self.name
@@ -111,6 +128,11 @@ class SweepRun:
     def work(self) -> Path:
         """The run's own folder: checkpoints, output, what went wrong."""
         return self.sweep / "work" / self.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its checkpoints: it is gone when all of the run is done."""
+        return self.work / "checkpoints"
 
     @property
     def tokenizer(self) -> Path:
@@ -158,8 +180,27 @@ _COMPUTED: Mapping[str, Callable[[SweepRun], int]] = {
 """What ``run.yaml`` states for people; it must agree with the rest."""
 
 
-def write_sweep_run(run: SweepRun) -> None:
-    """Write a run's ``run.yaml``."""
+def discard(checkpoints: Path) -> None:
+    """Remove the checkpoints of a run that is done: all at once, so that a kill leaves no part of them."""
+    if checkpoints.exists():
+        away = checkpoints.with_name("discarded")
+        shutil.rmtree(away, ignore_errors=True)
+        checkpoints.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def median_seconds(step: Callable[[], None]) -> float:
+    """Return how long a step takes: the median of a few, the first ones left out."""
+    times = []
+    for _ in range(_TIMED):
+        started = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[_TIMED // 4 :])
+
+
+def sweep_run_text(run: SweepRun) -> str:
+    """Return a run's ``run.yaml``."""
     values = {
         "framework": run.framework,
         "frequency": run.frequency,
@@ -167,9 +208,8 @@ def write_sweep_run(run: SweepRun) -> None:
         "shape": asdict(run.shape),
         "recipe": asdict(run.recipe),
     }
-    path = run.config.with_name(_RUN)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    text: str = yaml.safe_dump(values, sort_keys=False)
+    return text
 
 
 def read_sweep_run(sweep: Path, name: str) -> SweepRun:

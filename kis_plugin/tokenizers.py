@@ -31,6 +31,8 @@ def load_tokenizer(name: str) -> TextTokenizer:
     where, path = f"--tokenizer {name}", Path(name)
     if path.is_file() and path.name == _FILE and (path.parent / _CONFIG).is_file():
         path = path.parent
+    if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):  # no name on the hub
+        raise KISError(Problem(where, "no such folder", f"a folder with {_FILE}, or a name on the Hugging Face hub"))
     litgpt = any((path / mark).is_file() for mark in _LITGPT)
     files = (_FILE,) if litgpt else (_FILE, _CONFIG, "tokenizer.model")
     if path.is_dir() and not any((path / file).is_file() for file in files):

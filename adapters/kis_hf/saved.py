@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kis_hf.model import HFModelView, parameter_counts
@@ -37,10 +38,14 @@ def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
         tokenizer = AutoTokenizer.from_pretrained(options.tokenizer or name)
         model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
         model = model.to(device).eval()
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         hint = "If its tokenizer is missing, name one with --tokenizer." if options.tokenizer is None else ""
         raise KISError(Problem(f"model {name}", reason, "a causal language model", hint)) from error
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        expected = f"at most the {rows:,} of the model's embedding table"
+        raise KISError(Problem(f"tokenizer of {name}", f"{len(tokenizer):,} tokens", expected, "Name the model's own."))
     return model, tokenizer, block_of(name, options.block, getattr(model.config, "max_position_embeddings", None))
 
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import math
 import shutil
-import time
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from kis_hf.callback import KnowledgeInfusion
 from kis_plugin.mapped import open_mapped
-from kis_plugin.sweep_run import Shape, SweepRun
+from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
 
 __all__ = ["PackedRows", "build_model", "seconds_per_step", "train"]
-
-_EVALUATIONS = 4
-_EVALUATION_TOKENS = 1 << 16
-_TIMED = 8  # steps
 
 
 class PackedRows(Dataset[dict[str, Any]]):
@@ -73,7 +68,7 @@ def train(run: SweepRun) -> None:
     Raises:
         KISError: Anything wrong with the run's configuration.
     """
-    recipe, checkpoints = run.recipe, run.work / "checkpoints"
+    recipe, checkpoints = run.recipe, run.checkpoints
     tokenizer = AutoTokenizer.from_pretrained(str(run.tokenizer))
     trainer = Trainer(
         model=build_model(run.shape, recipe.block, recipe.seed, tokenizer.eos_token_id),
@@ -82,14 +77,25 @@ def train(run: SweepRun) -> None:
         eval_dataset=PackedRows(run.held_out_rows, recipe.block, _evaluation_rows(run)),
         callbacks=[KnowledgeInfusion(run.config, tokenizer=tokenizer)],
     )
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
+    last = _last_whole(checkpoints)
     if last is None:
         shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
     trainer.train(resume_from_checkpoint=last)
     if recipe.keep_model:
         trainer.save_model(str(run.work / "model"))
         shutil.copytree(run.tokenizer, run.work / "model", dirs_exist_ok=True)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    discard(checkpoints)
+
+
+def _last_whole(checkpoints: Path) -> str | None:
+    """Return the last checkpoint that was written to its end, None if there is none; torn ones are taken away."""
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in reversed(found):
+        # The Trainer writes its state after weights and optimizer; a torch file begins to be one with its last bytes.
+        if (path / "trainer_state.json").is_file() and is_zipfile(path / "optimizer.pt"):
+            return str(path)
+        shutil.rmtree(path)
+    return None
 
 
 def seconds_per_step(run: SweepRun) -> float:
@@ -100,21 +106,20 @@ def seconds_per_step(run: SweepRun) -> float:
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate)
     data = PackedRows(run.rows, run.recipe.block, run.recipe.batch)
     ids = torch.stack([data[row]["input_ids"] for row in range(len(data))]).to(device)  # (batch, T)
-    times = []
-    for _ in range(_TIMED):
-        started = time.perf_counter()
+
+    def step() -> None:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=run.recipe.precision == "bf16"):
             loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        float(loss)  # waits for a GPU
-        times.append(time.perf_counter() - started)
-    return float(np.median(times[_TIMED // 4 :]))
+        float(loss.detach())  # waits for a GPU
+
+    return median_seconds(step)
 
 
 def _evaluation_rows(run: SweepRun) -> int:
-    tokens = min(len(open_mapped(str(run.held_out_rows))), _EVALUATION_TOKENS)
+    tokens = min(len(open_mapped(str(run.held_out_rows))), EVALUATION_TOKENS)
     return max(tokens // run.recipe.block, 1)
 
 
@@ -135,7 +140,7 @@ def _arguments(run: SweepRun, checkpoints: Path) -> TrainingArguments:
         bf16=recipe.precision == "bf16",
         torch_compile=recipe.compile,
         eval_strategy="steps",
-        eval_steps=math.ceil(recipe.steps / _EVALUATIONS),
+        eval_steps=math.ceil(recipe.steps / EVALUATIONS),
         save_strategy="steps",
         save_steps=math.ceil(recipe.steps / recipe.saves),
         save_total_limit=1,

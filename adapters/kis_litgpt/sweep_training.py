@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -20,13 +20,10 @@ from litgpt.utils import chunked_cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
 from kis_plugin.mapped import open_mapped
-from kis_plugin.sweep_run import Shape, SweepRun
+from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
 
 __all__ = ["PackedText", "config_of", "seconds_per_step", "train"]
 
-_EVALUATIONS = 4
-_EVALUATION_TOKENS = 1 << 16
-_TIMED = 8  # steps
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -103,7 +100,10 @@ def train(run: SweepRun) -> None:
     Raises:
         KISError: Anything wrong with the run's configuration.
     """
-    out = run.work / "checkpoints"
+    out = run.checkpoints
+    for path in out.rglob("step-*/*.pth"):
+        if not is_zipfile(path):  # torn: a torch file begins to be one with its last bytes
+            shutil.rmtree(path.parent)
     if not any(out.rglob("step-*/*.pth")):
         shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
         shutil.rmtree(out, ignore_errors=True)
@@ -114,7 +114,7 @@ def train(run: SweepRun) -> None:
     litgpt()
     if run.recipe.keep_model:
         shutil.copytree(out / "final", run.work / "model", dirs_exist_ok=True)
-    shutil.rmtree(out, ignore_errors=True)
+    discard(out)
 
 
 def _pretrain(run: SweepRun, out: Path) -> dict[str, Any]:
@@ -139,8 +139,8 @@ def _pretrain(run: SweepRun, out: Path) -> dict[str, Any]:
             "min_lr": recipe.least_rate * recipe.learning_rate,
         },
         "eval": {
-            "interval": math.ceil(recipe.steps / _EVALUATIONS),
-            "max_iters": max(_EVALUATION_TOKENS // (recipe.batch * recipe.block), 1),
+            "interval": math.ceil(recipe.steps / EVALUATIONS),
+            "max_iters": max(EVALUATION_TOKENS // (recipe.batch * recipe.block), 1),
         },
         "optimizer": {
             "class_path": "torch.optim.AdamW",
@@ -164,9 +164,8 @@ def seconds_per_step(run: SweepRun) -> float:
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate)
     rows = _Rows(run.rows, run.recipe.block + 1, run.recipe.batch)
     batch = torch.stack([rows[row] for row in range(len(rows))]).to(device)  # (batch, T + 1)
-    times = []
-    for _ in range(_TIMED):
-        started = time.perf_counter()
+
+    def step() -> None:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=run.recipe.precision == "bf16"):
             logits = model(batch[:, :-1])  # (batch, T, V)
         loss = chunked_cross_entropy(logits, batch[:, 1:])
@@ -174,5 +173,5 @@ def seconds_per_step(run: SweepRun) -> float:
         optimizer.step()
         optimizer.zero_grad()
         float(loss.detach())  # waits for a GPU
-        times.append(time.perf_counter() - started)
-    return float(np.median(times[_TIMED // 4 :]))
+
+    return median_seconds(step)

@@ -74,6 +74,8 @@ def count_facts(
     if not len(names.subject):
         raise KISError(Problem(str(knowledge), "no facts", "facts: documents have no subject and object"))
     counted = count_pieces(names, pieces, window, workers, lambda done: watch(done, total))
+    if not counted.size.documents:
+        raise KISError(Problem(", ".join(map(str, texts)), "no text in it", "the base text"))
     about = {
         "knowledge": [part.fingerprint for part in loaded],
         "facts": len(names.subject),

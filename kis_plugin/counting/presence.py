@@ -88,7 +88,7 @@ class Presence:
 
     def add(self, part: Part) -> None:
         """Count a part; it ends every window that is no document."""
-        text = _writable(part.text)
+        text = part.text
         if len(self._sample) < _SAMPLES and text.strip():
             middle = max(len(text) - _SAMPLE, 0) // 2
             self._sample.append(text[middle : middle + _SAMPLE])
@@ -156,12 +156,3 @@ class Presence:
         there = keys[at] == wanted if len(keys) else np.zeros(0, dtype=np.bool_)
         numbers, times = np.unique(names.pair[place[there]], return_counts=True)
         self._pairs[numbers] += times
-
-
-def _writable(text: str) -> str:
-    """Return text with lone surrogates, which JSON can hold and no name does, replaced."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

@@ -212,6 +212,15 @@ def _text_of(path: Path, at: int, line: bytes) -> str:
     if not isinstance(text, str):
         found = quoted(text) if isinstance(record, dict) and "text" in record else "no key 'text'"
         raise KISError(Problem(_line_at(path, at), found, "text under the key 'text'", hint))
+    return _writable(text)
+
+
+def _writable(text: str) -> str:
+    """Return text with lone surrogates, which JSON can hold and no name does, replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
 
 

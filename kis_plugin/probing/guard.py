@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,8 @@ class Guard:
         fall = rote = None
         if self._best is not None:
             fall, rote = compare(self._best.held_out, held_out), compare(self._best.seen, seen)
+        if _diverged(outcomes):
+            self._allowance.lost()
         verdict = self._verdict(run, fall, rote)
         acts = verdict in ("collapse", "loss") and self._config.action not in self._done
         self._record(run, step, verdict, fall, rote, acts)
@@ -147,9 +149,10 @@ class Guard:
         return fall.p_value <= self._level
 
     def _act(self, run: TrainingRun, step: int, verdict: str, fall: Fall | None) -> None:
-        why = self._fell(fall) + ", while seen retention did not: the onset of collapse"
         if verdict == "loss":
             why = self._allowance.told()
+        else:
+            why = self._fell(fall) + ", while seen retention did not: the onset of collapse"
         action = self._config.action
         self._done[action] = {"step": step, "verdict": verdict}
         _say(run, f"at step {step} {why}. {_SAID[action]}")
@@ -166,22 +169,27 @@ class Guard:
     def _record(
         self, run: TrainingRun, step: int, verdict: str, fall: Fall | None, rote: Fall | None, acts: bool
     ) -> None:
-        if fall is None or rote is None or self._best is None:
+        if step == 0:
             return
-        seen = {"seen_lost": rote.lost, "seen_gained": rote.gained, "seen_p_value": rote.p_value}
         record = runlog.Guard(
             step=step,
             tokens=run.tokens_at(step),
             verdict=verdict,
             action=self._config.action if acts else None,
-            best_step=self._best.step,
-            n=fall.questions,
-            lost=fall.lost,
-            gained=fall.gained,
-            p_value=fall.p_value,
-            level=self._level,
-            extra={"before": fall.before, "after": fall.after, **seen, **self._allowance.fields()},
+            extra=dict(self._allowance.fields()),
         )
+        if fall is not None and rote is not None and self._best is not None:
+            seen = {"seen_lost": rote.lost, "seen_gained": rote.gained, "seen_p_value": rote.p_value}
+            record = replace(
+                record,
+                best_step=self._best.step,
+                n=fall.questions,
+                lost=fall.lost,
+                gained=fall.gained,
+                p_value=fall.p_value,
+                level=self._level,
+                extra={"before": fall.before, "after": fall.after, **seen, **record.extra},
+            )
         run.publish([record])
 
 
@@ -190,6 +198,12 @@ def _better(fall: Fall | None, now: Answers, best: Best | None) -> bool:
     if fall is None or best is None or not fall.questions:
         return True
     return fall.after > fall.before or (fall.after == fall.before and len(now) > len(best.held_out))
+
+
+def _diverged(outcomes: Outcomes) -> bool:
+    """Whether no question with options has log-probabilities that are numbers."""
+    chosen = outcomes.chance > 0
+    return bool(chosen.any()) and not np.isfinite(outcomes.margin[chosen]).any()
 
 
 def _say(run: TrainingRun, line: str) -> None:

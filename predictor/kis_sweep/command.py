@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -93,6 +94,7 @@ def plan(
     from kis_sweep.planning import plan_sweep
     from kis_sweep.shown import costs, show_plan, watching
 
+    _end_in_order()
     if (facts is None) == (config is None):
         raise click.UsageError("Say what is infused once: --facts, or --config.")
     with refusal_as_json(as_json):
@@ -119,7 +121,7 @@ def plan(
         click.echo(json.dumps({"status": "ok", **costs(planned)}, indent=2))
     else:
         show_plan(planned, console())
-        click.echo(f"Next: kis sweep run {output}")
+        click.echo(f"Next: kis sweep run {shlex.quote(str(output))}")
 
 
 def _training(options: dict[str, Any], batch_tokens: int | None, least: int) -> Training:
@@ -174,11 +176,11 @@ def run(
     visible = tuple(gpus.split(",")) if gpus else _gpus() if engine == "local" else ()
     places = Places(threads, jobs, visible, per_gpu, address, cluster, _parameters(parameters))
     sweep = sweep.resolve()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # runs are ended with the sweep
+    _end_in_order()
     with live(runs_of(sweep)) as ended:
         result = run_sweep(sweep, ENGINES[engine], places, ended, only)
     before = f" {result.before} had been before." if result.before else ""
-    click.echo(f"Finished {result.finished} runs.{before}")
+    click.echo(f"Finished {result.finished} run{'' if result.finished == 1 else 's'}.{before}")
     if result.failed:
         show_failed(result.failed, console())
         raise SystemExit(1)
@@ -223,6 +225,11 @@ def next_wave(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bo
         show_wave(wave, console(), dry_run)
     if not wave.added:
         raise SystemExit(1)
+
+
+def _end_in_order() -> None:
+    """Have a SIGTERM clean up as Ctrl-C does: runs are ended with the sweep, a plan leaves nothing behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _gpus() -> tuple[str, ...]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from filelock import FileLock, Timeout
 
+from kis_plugin.config import load_config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.runlog import LOG_NAME, EmptyLogError, RunLog, read_run_log
 from kis_plugin.sweep_run import SweepRun, read_sweep_run
+from kis_plugin.yaml_file import read_yaml
 
-__all__ = ["SETTINGS", "State", "failure_of", "finished_log", "read_settings", "runs_of", "states_of"]
+__all__ = ["SETTINGS", "State", "failure_of", "finished_log", "locked", "read_settings", "runs_of", "states_of"]
 
 SETTINGS = "sweep.yaml"
-_FAILED = "failed.json"
+_FAILED = "failed.txt"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def read_settings(sweep: Path) -> Mapping[str, Any]:
     if not path.is_file():
         hint = "kis sweep plan makes one."
         raise KISError(Problem(str(sweep), f"no {SETTINGS}", "the folder of a sweep", hint))
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = read_yaml(path, "the settings of a sweep").plain()
     if not isinstance(values, dict):
         raise KISError(Problem(str(path), "no mapping", "the settings of a sweep"))
     return values
@@ -65,11 +67,24 @@ def runs_of(sweep: Path) -> list[SweepRun]:
     for path in sorted((sweep / "configs").glob("*/run.yaml")):
         try:
             runs.append(read_sweep_run(sweep, path.parent.name))
+            problems += _contradictions(runs[-1])
         except KISError as error:
             problems += error.problems
     if problems:
         raise KISError(problems)
     return sorted(runs, key=lambda run: (run.shape.params, run.frequency, run.recipe.seed))
+
+
+def _contradictions(run: SweepRun) -> Iterator[Problem]:
+    """Yield where a run's two files say different things."""
+    config = load_config(run.config)
+    for key, told, planned in (
+        ("infusion.frequency", config.infusion.frequency, run.frequency),
+        ("seed", config.seed, run.recipe.seed),
+    ):
+        if told != planned:
+            hint = "Change both, or neither."
+            yield Problem(f"{run.config} {key}", f"{told}", f"{planned:g}, as {run.settings.name} says", hint)
 
 
 def states_of(runs: list[SweepRun]) -> list[State]:
@@ -78,8 +93,23 @@ def states_of(runs: list[SweepRun]) -> list[State]:
 
 
 def finished_log(run: SweepRun) -> RunLog | None:
-    """Return the log of a run that came to its end, None if there is none."""
-    return next((log for log in _logs(run) if log.end and log.end.status == "completed"), None)
+    """Return the log of a run that is done, None if it is not: its checkpoints go last."""
+    return _finished(run, _logs(run))
+
+
+@contextmanager
+def locked(sweep: Path) -> Iterator[None]:
+    """Hold a sweep, so that no other process runs it or adds to it.
+
+    Raises:
+        KISError: Another one does.
+    """
+    try:
+        with FileLock(sweep / ".lock", blocking=False):
+            yield
+    except Timeout as error:
+        found = "a sweep that another process runs"
+        raise KISError(Problem(str(sweep), found, "one process at a time", "Wait for it, or stop it.")) from error
 
 
 def failure_of(run: SweepRun) -> Path:
@@ -89,14 +119,19 @@ def failure_of(run: SweepRun) -> Path:
 
 def _state(run: SweepRun) -> State:
     logs = _logs(run)
-    done = next((log for log in logs if log.end and log.end.status == "completed"), None)
-    if done:
+    if done := _finished(run, logs):
         return State(run, "finished", done)
     log = logs[-1] if logs else None
     failure = failure_of(run)
     if failure.is_file():
-        return State(run, "failed", log, str(json.loads(failure.read_text(encoding="utf-8"))["reason"]))
+        return State(run, "failed", log, failure.read_text(encoding="utf-8").strip())
     return State(run, "begun" if log else "waiting", log)
+
+
+def _finished(run: SweepRun, logs: Sequence[RunLog]) -> RunLog | None:
+    if run.checkpoints.exists():
+        return None
+    return next((log for log in logs if log.end and log.end.status == "completed"), None)
 
 
 def _logs(run: SweepRun) -> list[RunLog]:

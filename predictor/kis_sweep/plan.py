@@ -16,10 +16,11 @@ from kis_plugin.config_sense import CHOICES, RETENTION_PATHS, is_file_name
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.infusion import plan_items
 from kis_plugin.sentences import TextTokenizer
-from kis_plugin.sweep_run import Recipe, SweepRun, write_sweep_run
+from kis_plugin.sweep_run import Recipe, SweepRun, sweep_run_text
 from kis_plugin.yaml_file import read_yaml
 from kis_predict.amounts import short
 from kis_predict.sweep import MOST_SHARE
+from kis_predict.whole_file import write_whole
 from kis_sweep.grid import Cell
 from kis_sweep.shapes import shape_of
 
@@ -87,6 +88,10 @@ class Base:
         """
         path = path.resolve()
         config = load_config(path)
+        action = config.retention.guard.action
+        if action not in ("none", "warn"):
+            expected = "warn or none: kis-predict learns nothing from a run whose amount is changed, or that is stopped"
+            raise KISError(Problem(f"{path} retention.guard.action", action, expected))
         values = read_yaml(path, "a configuration of KIS").plain()
         values["knowledge"] = config.knowledge
         if is_file_name(config.templates or ""):
@@ -187,7 +192,7 @@ def name_of(run: SweepRun) -> str:
     """Return a run's name: the same for the same cell."""
     shape = run.shape
     size = f"N{short(shape.params)}-L{shape.layers}-d{shape.width}"
-    return f"{size}-D{short(run.recipe.tokens)}-F{run.frequency:g}-seed{run.recipe.seed}"
+    return f"{size}-D{short(run.recipe.tokens)}-F{run.frequency:.15g}-seed{run.recipe.seed}"
 
 
 def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, block: int) -> float:
@@ -226,12 +231,13 @@ def too_much(runs: Sequence[SweepRun], exposure: float) -> list[SweepRun]:
 
 
 def write_run(run: SweepRun, base: Base, place: Path) -> None:
-    """Write the two files of a run.
+    """Write the two files of a run; it is one of the sweep's when the second is there.
 
     Args:
         run: The run; its ``sweep`` is where the files are written.
         base: The configuration it shares.
         place: The folder of the sweep as it will be called.
     """
-    write_sweep_run(run)
-    run.config.write_text(base.text(run, place / "configs" / run.name), encoding="utf-8")
+    run.config.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(run.config, base.text(run, place / "configs" / run.name).encode(), "kis sweep")
+    write_whole(run.settings, sweep_run_text(run).encode(), "kis sweep")

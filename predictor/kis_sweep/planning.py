@@ -13,11 +13,13 @@ from typing import Any
 
 import yaml
 
+from kis_plugin.config_check import Schema, check, flag, number, one_of, optional, text, whole
 from kis_plugin.counting.texts import text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.plugins import find
-from kis_plugin.sweep_run import SweepRun
+from kis_plugin.sweep_run import PRECISIONS, SweepRun
 from kis_plugin.tokenizers import load_tokenizer
+from kis_plugin.yaml_file import read_yaml
 from kis_predict.amounts import short
 from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
@@ -28,6 +30,20 @@ __all__ = ["Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
 
 _HELD_OUT = 0.01
 _LEAST_HELD_OUT = 64  # rows
+
+
+_SCHEMA: Schema = {
+    "training": {
+        "framework": text, "tokens": optional(whole(1)), "tokens_per_param": number(0, 1e6), "block": whole(2),
+        "batch": whole(1), "vocabulary": whole(2), "rate": number(0, 1e3), "precision": one_of(*PRECISIONS, absent={}),
+        "compile": flag, "saves": whole(1), "keep_models": flag,
+    },
+    "exposure": number(0),
+    "text_tokens": whole(1),
+    "held_out_tokens": whole(1),
+    "seconds": lambda value: value or {},
+    "grid": lambda value: value or [],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,10 @@ def plan_sweep(
             others = encode_text(held_out, encoder, general, watch)
         else:
             tokens, others = held_out_of(rows, general, _HELD_OUT, _LEAST_HELD_OUT * training.block)
+        for place, count in ((texts, tokens), (held_out or texts, others)):
+            if count <= training.block:
+                found = f"{count:,} tokens in {', '.join(map(str, place))}"
+                raise KISError(Problem("--text", found, f"more than a row of {training.block:,}"))
         runs = runs_for(part, cells, training)
         largest = max(runs, key=lambda run: run.recipe.tokens)
         exposure = tokens_of_an_exposure(base, encoder, largest.recipe.steps * training.batch, training.block)
@@ -118,7 +138,7 @@ def plan_sweep(
         of = {run.name: cell for run, cell in zip(runs, cells, strict=True)}
         grid = [run for run in runs if run.name not in out]
         chosen = [run for run in grid if first(of[run.name])]
-        if not chosen:
+        if not any(run.frequency for run in chosen):
             expected = "frequencies that leave a tenth for general text, in the largest size at least"
             raise KISError(Problem("--frequency", "none that does", expected, "Take fewer facts or more tokens."))
         seconds = _timed(framework, chosen, watch) if timed else {}
@@ -147,30 +167,39 @@ def settings_of(sweep: Path) -> Settings:
     Raises:
         KISError: No sweep, or settings that were changed to what is none.
     """
-    values = read_settings(sweep)
+    path = sweep / SETTINGS
+    read_settings(sweep)
+    problems: list[Problem] = []
+    values = check(read_yaml(path, "the settings of a sweep"), _SCHEMA, problems, file=SETTINGS)
+    problems += [
+        Problem(f"{path} {key}", "nothing", "what kis sweep plan wrote") for key in _SCHEMA if key not in values
+    ]
+    if problems:
+        raise KISError(problems)
     try:
-        return Settings(
-            Training(**values["training"]),
-            tuple(Cell(*cell) for cell in values["grid"]),
-            **{key: values[key] for key in ("exposure", "text_tokens", "held_out_tokens", "seconds")},
-        )
-    except (KeyError, TypeError) as error:
-        raise KISError(Problem(str(sweep / SETTINGS), f"{error}", "what kis sweep plan wrote")) from error
+        training, cells = Training(**values.pop("training")), tuple(Cell(*cell) for cell in values.pop("grid"))
+        return Settings(training, cells, **values)
+    except TypeError as error:
+        raise KISError(Problem(str(path), str(error), "what kis sweep plan wrote")) from error
 
 
-def add_runs(sweep: Path, cells: Sequence[Cell]) -> tuple[SweepRun, ...]:
+def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool) -> tuple[SweepRun, ...]:
     """Add runs to a sweep; those that it has already, and those with too great a share, are left out.
+
+    Args:
+        sweep: The folder.
+        cells: What they are.
+        dry_run: Only return them.
 
     Raises:
         KISError: Anything wrong with the sweep.
     """
-    sweep = sweep.resolve()
     settings, base = settings_of(sweep), Base.read(sweep / "kis.yaml")
     have = {run.name for run in runs_of(sweep)}
     runs = runs_for(sweep, cells, settings.training)
     out = {run.name for run in too_much(runs, settings.exposure)}
     new = tuple({run.name: run for run in runs if run.name not in have | out}.values())
-    for run in new:
+    for run in () if dry_run else new:
         write_run(run, base, sweep)
     return new
 
@@ -206,8 +235,8 @@ def _timed(framework: Any, runs: Sequence[SweepRun], watch: Watch) -> dict[int, 
     """Return the seconds of a step for each size among the runs."""
     by_size = {run.shape.params: run for run in runs}
     seconds = {}
-    for number, (params, run) in enumerate(by_size.items()):
-        watch(f"timing a step of N={short(params)}", number, len(by_size))
+    for done, (params, run) in enumerate(by_size.items()):
+        watch(f"timing a step of N={short(params)}", done, len(by_size))
         seconds[params] = framework.seconds_per_step(run)
     watch("timing steps", len(by_size), len(by_size))
     return seconds

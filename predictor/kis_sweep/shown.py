@@ -66,7 +66,7 @@ def show_plan(planned: Planned, out: Console) -> None:
         shape, recipe = runs[0].shape, runs[0].recipe
         infused = [run.frequency for run in runs if run.frequency]
         most = max(infused, default=0.0)
-        span = f"{min(infused):g} to {most:g}" if infused else "0"
+        span = " to ".join(f"{end:g}" for end in sorted({min(infused), most})) if infused else "0"
         shown.add_row(
             f"{params:,}",
             f"{shape.params_non_embedding:,}",
@@ -82,7 +82,7 @@ def show_plan(planned: Planned, out: Console) -> None:
     out.print(shown)
     told = costs(planned)
     time = f", about {_time(told['seconds'])} one after the other on this machine" if told["seconds"] else ""
-    out.print(f"{len(planned.runs)} runs, {told['flops']:.2g} FLOPs{time}.")
+    out.print(f"{_runs(len(planned.runs))}, {told['flops']:.2g} FLOPs{time}.")
     if len(planned.grid) > len(planned.runs):
         out.print(f"The full grid has {len(planned.grid)} runs and takes {told['grid_flops']:.2g} FLOPs.")
     if planned.left_out:
@@ -150,7 +150,7 @@ def show_wave(wave: Wave, out: Console, dry_run: bool) -> None:
     part = wave.flops / wave.grid_flops
     doing = "Would add" if dry_run else "Added"
     cost = f"The sweep then takes {wave.flops:.2g} FLOPs, {part:.0%} of the full grid."
-    out.print(f"{doing} {len(wave.added)} runs. {cost}")
+    out.print(f"{doing} {_runs(len(wave.added))}. {cost}")
 
 
 def wave_object(wave: Wave) -> dict[str, Any]:
@@ -203,6 +203,10 @@ def _moving(states: Sequence[State]) -> Table:
     found = states_table(shown)
     found.caption = ", ".join(f"{count} {state}" for state, count in counts.items())
     return found
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'' if count == 1 else 's'}"
 
 
 def _seconds(run: SweepRun, planned: Planned) -> float | None:

@@ -6,17 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.sweep_run import SweepRun
 from kis_sweep.engines import Engine, Places
-from kis_sweep.folder import State, failure_of, finished_log, runs_of, states_of
+from kis_sweep.folder import State, failure_of, finished_log, locked, runs_of, states_of
 
 __all__ = ["Result", "run_sweep"]
 
 _TRIES = 2
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -52,29 +49,39 @@ def run_sweep(
         KISError: No sweep, names that it does not have, or another process that runs it.
     """
     runs = _chosen(runs_of(sweep), only)
-    try:
-        with FileLock(sweep / _LOCK, blocking=False):
-            waiting = [run for run in runs if finished_log(run) is None]
-            before = len(runs) - len(waiting)
-            for run in waiting:
-                failure_of(run).unlink(missing_ok=True)  # of an earlier time: it is tried anew
-            todo = sorted(waiting, key=lambda run: -run.flops)
-            for _ in range(_TRIES):
-                again = []
-                for run, code in engine(todo, places) if todo else ():
-                    ended(run, code)
-                    if code not in (0, KISError.exit_code):
-                        again.append(run)
-                todo = again
-            states = states_of(waiting)
-    except Timeout as error:
-        found = "a sweep that another process runs"
-        raise KISError(Problem(str(sweep), found, "one process at a time", "Wait for it, or stop it.")) from error
+    with locked(sweep):
+        waiting = [run for run in runs if finished_log(run) is None]
+        _refuse_missing(sweep, waiting)
+        before = len(runs) - len(waiting)
+        for run in waiting:
+            failure_of(run).unlink(missing_ok=True)  # of an earlier time: it is tried anew
+        todo = sorted(waiting, key=lambda run: -run.flops)
+        for _ in range(_TRIES):
+            again = []
+            for run, code in engine(todo, places) if todo else ():
+                ended(run, code)
+                if code not in (0, KISError.exit_code):
+                    again.append(run)
+            todo = again
+        states = states_of(waiting)
     return Result(
         finished=sum(state.state == "finished" for state in states),
         before=before,
         failed=tuple(state for state in states if state.state != "finished"),
     )
+
+
+def _refuse_missing(sweep: Path, runs: Sequence[SweepRun]) -> None:
+    """Refuse to begin where what all runs read is not there."""
+    places = {place for run in runs for place in (run.rows, run.held_out_rows, run.tokenizer)}
+    hint = "Plan it anew: the same options give the same files."
+    missing = [
+        Problem(str(place), "nothing there", f"what the runs of {sweep.name} read", hint)
+        for place in sorted(places)
+        if not place.exists()
+    ]
+    if missing:
+        raise KISError(missing)
 
 
 def _chosen(runs: Sequence[SweepRun], only: Sequence[str]) -> list[SweepRun]:

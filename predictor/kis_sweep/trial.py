@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -36,6 +35,7 @@ def try_run(
     failure_of(run).unlink(missing_ok=True)
     command = [sys.executable, "-m", "kis_sweep.one", str(run.sweep), run.name]
     with (run.work / OUTPUT).open("ab") as output:
+        before = output.tell()
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             command,
             stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def try_run(
     if code == 0 and finished_log(run) is None:
         code = 1
     if code != 0:
-        _note(run, code, _reason(run.work / OUTPUT, code))
+        failure_of(run).write_text(_reason(run.work / OUTPUT, before, code) + "\n", encoding="utf-8")
     return code
 
 
@@ -64,18 +64,16 @@ def attempt(sweep: str, name: str, environment: Mapping[str, str]) -> int:
 def note_lost(run: SweepRun, error: BaseException) -> int:
     """Note that a run was lost with the machine that it was on; return its exit code."""
     run.work.mkdir(parents=True, exist_ok=True)
-    _note(run, LOST, f"{type(error).__name__}: {error}".splitlines()[0])
+    failure_of(run).write_text(f"{type(error).__name__}: {error}".splitlines()[0] + "\n", encoding="utf-8")
     return LOST
 
 
-def _note(run: SweepRun, code: int, reason: str) -> None:
-    failure_of(run).write_text(json.dumps({"code": code, "reason": reason}) + "\n", encoding="utf-8")
-
-
-def _reason(output: Path, code: int) -> str:
-    """Return the last line that a failed process printed, or the signal that ended it."""
+def _reason(output: Path, start: int, code: int) -> str:
+    """Return the last line that a failed process printed, from ``start`` on, or the signal that ended it."""
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
-    text = output.read_bytes()[-_LAST:].decode("utf-8", errors="replace")
+    with output.open("rb") as file:
+        file.seek(max(start, output.stat().st_size - _LAST))
+        text = file.read().decode("utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else f"exit code {code}"

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.plugins import registered
 from kis_plugin.sweep_run import SweepRun
 from kis_predict.gather import gather
 from kis_predict.predict import Question, predict
 from kis_predict.prediction import NextRun, Prediction
-from kis_sweep.folder import runs_of, states_of
+from kis_sweep.folder import locked, runs_of, states_of
 from kis_sweep.grid import Cell
 from kis_sweep.plan import runs_for
 from kis_sweep.planning import Settings, add_runs, settings_of
@@ -49,18 +50,19 @@ def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run:
     Raises:
         KISError: Anything wrong with the sweep or its logs.
     """
-    settings, runs = settings_of(sweep), runs_of(sweep)
-    places = [str(state.log.path) for state in states_of(runs) if state.log and state.state == "finished"]
-    found = gather(places, registered("log_readers")).runs if places else ()
-    answer = predict(
-        found, Question(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True), registered("laws")
-    )
-    cells = _cells(answer.next_runs, runs, settings)
-    if dry_run:
-        have = {run.name for run in runs}
-        added = tuple(run for run in runs_for(sweep, cells, settings.training) if run.name not in have)
-    else:
-        added = add_runs(sweep, cells)
+    with locked(sweep):
+        settings, runs = settings_of(sweep), runs_of(sweep)
+        states = states_of(runs)
+        left = [state.run.name for state in states if state.state in ("begun", "waiting")]
+        if left:
+            found = f"{len(left)} that are not finished, such as {left[0]}"
+            hint = "kis sweep run finishes them."
+            raise KISError(Problem(str(sweep), found, "runs that the predictor can learn from", hint))
+        places = [str(state.log.path) for state in states if state.log and state.state == "finished"]
+        found_runs = gather(places, registered("log_readers")).runs if places else ()
+        question = Question(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True)
+        answer = predict(found_runs, question, registered("laws"))
+        added = add_runs(sweep, _cells(answer.next_runs, runs, settings), dry_run)
     grid = runs_for(sweep, settings.grid, settings.training)
     return Wave(answer, added, sum(run.flops for run in (*runs, *added)), sum(run.flops for run in grid))
 

@@ -36,9 +36,12 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": paths, "COLUMNS": "120", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
 
 
-def plan(folder: Path, *more: str, frequency: str = "8", framework: str = "hf") -> subprocess.CompletedProcess[str]:
+def plan(
+    folder: Path, *more: str, frequency: str = "8", framework: str = "hf", guard: str = "warn"
+) -> subprocess.CompletedProcess[str]:
     """Plan a sweep of two tiny sizes into ``sweep``."""
-    (folder / "kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 8, every: 0.5}\n")
+    retention = f"{{control: 8, every: 0.5, guard: {{action: {guard}}}}}"
+    (folder / "kis.yaml").write_text(f"knowledge: facts.jsonl\nretention: {retention}\n")
     return kis(
         folder, "sweep", "plan", "--sizes", "20k", "--frequency", frequency, "--config", "kis.yaml",
         "--text", "text.txt", "--vocabulary", "512", "--block", "64", "--tokens-per-param", "2",

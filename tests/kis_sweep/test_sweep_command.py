@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +70,8 @@ def test_a_plan_is_the_same_bytes_each_time(world):
     [
         (["--sizes", "10k"], "smaller vocabulary"),
         (["--frequency", "5000"], "Take fewer facts or more tokens"),
+        (["--held-out-text", "short.txt"], "more than a row"),
+        (["--tokenizer", "./not/there"], "no such folder"),
         (["--framework", "kers"], "one of the installed frameworks"),
         (["--text", "nowhere"], "no such file or folder"),
         (["--batch-tokens", "250"], "a multiple of --block"),
@@ -76,11 +79,18 @@ def test_a_plan_is_the_same_bytes_each_time(world):
     ],
 )
 def test_a_plan_that_cannot_be_leaves_nothing_behind(world, words, said):
+    (world / "short.txt").write_text("a few words")
     done = plan(world, "--no-time", "--no-uninfused", *words)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in world.iterdir()) == ["facts.jsonl", "kis.yaml", "text.txt"]
+    assert sorted(path.name for path in world.iterdir()) == ["facts.jsonl", "kis.yaml", "short.txt", "text.txt"]
+
+
+def test_a_guard_that_would_change_the_amount_is_refused(world):
+    done = plan(world, "--no-time", guard="stop_training")
+    assert done.returncode == 2
+    assert "retention.guard.action: found stop_training" in done.stderr
 
 
 def test_a_folder_with_something_in_it_is_left_alone(world):
@@ -131,6 +141,32 @@ def test_next_adds_what_the_predictor_lacks(swept, tmp_path):
     assert told["flops"] > told["grid_flops"]
 
 
+def test_next_waits_for_what_was_added_before(world, swept):
+    shutil.copytree(swept[0] / "sweep", world / "sweep")
+    shutil.copy(swept[0] / "kis.yaml", world)
+    assert kis(world, "sweep", "next", "sweep", "--target", "1M", "-k", "2").returncode == 0
+    runs = runs_of(world / "sweep")
+    assert len(runs) > 2
+    again = kis(world, "sweep", "next", "sweep", "--target", "1M")
+    assert again.returncode == 2
+    assert "kis sweep run finishes them" in again.stderr
+    assert runs_of(world / "sweep") == runs
+
+
+def test_a_torn_checkpoint_is_passed_over(world):
+    """What a kill leaves that falls into the writing of a checkpoint: it lacks what is written last."""
+    from kis_hf.sweep_training import train
+
+    plan(world, "--no-time", "--no-uninfused")
+    (run,) = runs_of(world / "sweep")
+    torn = run.checkpoints / "checkpoint-3"
+    torn.mkdir(parents=True)
+    (torn / "model.safetensors").write_bytes(b"torn")
+    train(run)
+    assert not run.checkpoints.exists()
+    assert logs_of(world / "sweep")[run.name][-1]["status"] == "completed"
+
+
 def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, swept):
     plan(world)
     settings = yaml.safe_load((world / "sweep" / "sweep.yaml").read_text())
@@ -148,7 +184,7 @@ def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, swept
     process.communicate(timeout=60)
     begun = [path.parent.name for path in world.glob("sweep/work/*/checkpoints")]
     assert begun
-    assert not list(world.glob("sweep/work/*/failed.json"))
+    assert not list(world.glob("sweep/work/*/failed.txt"))
     done = kis(world, "sweep", "run", "sweep")
     assert done.returncode == 0, done.stderr
     ours, theirs = logs_of(world / "sweep"), logs_of(swept[0] / "sweep")
@@ -167,7 +203,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(world):
     assert done.returncode == 1
     assert f"  {name}: " in done.stdout
     assert "nothing.jsonl" in done.stdout
-    assert "Finished 1 runs." in done.stdout
+    assert "Finished 1 run." in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.sweep_run import Recipe, Shape, SweepRun, read_sweep_run, write_sweep_run
+from kis_plugin.sweep_run import Recipe, Shape, SweepRun, read_sweep_run, sweep_run_text
 
 RECIPE = Recipe(
     steps=10, batch=4, block=32, learning_rate=0.01, least_rate=0.1, warmup=0.05, weight_decay=0.1, clip=1.0,
@@ -24,10 +24,15 @@ def a_run(folder: Path, **changes) -> SweepRun:
     return SweepRun(**given, shape=shape, recipe=RECIPE)
 
 
+def written(run: SweepRun) -> SweepRun:
+    run.settings.parent.mkdir(parents=True)
+    run.settings.write_text(sweep_run_text(run))
+    return run
+
+
 @given(st.floats(0, 1e15), st.sampled_from(["hf", "litgpt", "other"]))
 def test_what_is_written_is_read_back(tmp_path_factory, frequency, framework):
-    run = a_run(tmp_path_factory.mktemp("sweep"), frequency=frequency, framework=framework)
-    write_sweep_run(run)
+    run = written(a_run(tmp_path_factory.mktemp("sweep"), frequency=frequency, framework=framework))
     assert read_sweep_run(run.sweep, "one") == run
 
 
@@ -44,8 +49,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, frequency, framework):
     ],
 )
 def test_what_is_wrong_is_said_with_its_key(tmp_path, change, said):
-    write_sweep_run(a_run(tmp_path))
-    path = tmp_path / "configs" / "one" / "run.yaml"
+    path = written(a_run(tmp_path)).settings
     values = yaml.safe_load(path.read_text())
     change(values)
     path.write_text(yaml.safe_dump(values))

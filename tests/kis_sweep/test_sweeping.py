@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from filelock import FileLock
 from kis_plugin.errors import KISError
 from kis_plugin.runlog import End, RunLogWriter
 from kis_plugin.runlog import Run as RunRecord
-from kis_plugin.sweep_run import Recipe, Shape, SweepRun, write_sweep_run
+from kis_plugin.sweep_run import Recipe, Shape, SweepRun, sweep_run_text
 from kis_sweep.engines import Places
 from kis_sweep.folder import failure_of, runs_of, states_of
 from kis_sweep.sweeping import run_sweep
@@ -26,8 +25,14 @@ RECIPE = Recipe(
 @pytest.fixture
 def sweep(tmp_path):
     (tmp_path / "sweep.yaml").write_text("{}\n")
+    (tmp_path / "facts.jsonl").write_text('{"subject": "a", "relation": "r", "object": "b"}\n')
     for steps, name in ((10, "short"), (30, "long"), (20, "middle")):
-        write_sweep_run(SweepRun(tmp_path, name, "hf", 8.0, SHAPE, replace(RECIPE, steps=steps)))
+        run = SweepRun(tmp_path, name, "hf", 8.0, SHAPE, replace(RECIPE, steps=steps))
+        run.settings.parent.mkdir(parents=True)
+        run.settings.write_text(sweep_run_text(run))
+        run.config.write_text("knowledge: ../../facts.jsonl\ninfusion: {frequency: 8}\n")
+    for place in (run.rows, run.held_out_rows, run.tokenizer):
+        place.mkdir(parents=True)
     return tmp_path
 
 
@@ -53,7 +58,7 @@ class Engine:
                 finish(run)
             else:
                 run.work.mkdir(parents=True, exist_ok=True)
-                failure_of(run).write_text(json.dumps({"code": code, "reason": "it broke"}))
+                failure_of(run).write_text("it broke\n")
             yield run, code
 
 
@@ -98,6 +103,36 @@ def test_a_run_that_stopped_or_has_no_end_is_run_again(sweep):
     engine = Engine()
     run_sweep(sweep, engine, Places(), lambda *_: None, only=["long"])
     assert engine.given == [["long"]]
+
+
+def test_a_run_whose_checkpoints_are_there_is_not_done_yet(sweep):
+    run = runs_of(sweep)[0]
+    finish(run)
+    run.checkpoints.mkdir(parents=True)
+    assert states_of([run])[0].state == "begun"
+    engine = Engine()
+    run_sweep(sweep, engine, Places(), lambda *_: None, only=[run.name])
+    assert engine.given == [[run.name]]
+
+
+def test_files_of_a_run_that_say_different_things_are_refused(sweep):
+    path = sweep / "configs" / "long" / "kis.yaml"
+    path.write_text("knowledge: ../../facts.jsonl\ninfusion: {frequency: 4}\nseed: 2\n")
+    with pytest.raises(KISError) as caught:
+        runs_of(sweep)
+    assert "infusion.frequency: found 4.0, expected 8, as run.yaml says" in str(caught.value)
+    assert "seed: found 2, expected 0" in str(caught.value)
+    path.unlink()
+    with pytest.raises(KISError, match=r"kis\.yaml"):
+        runs_of(sweep)
+
+
+def test_a_sweep_without_its_data_is_refused_before_anything_starts(sweep):
+    runs_of(sweep)[0].rows.rmdir()
+    engine = Engine()
+    with pytest.raises(KISError, match=r"text\.npy: found nothing there"):
+        run_sweep(sweep, engine, Places(), lambda *_: None)
+    assert engine.given == []
 
 
 def test_one_process_at_a_time(sweep):

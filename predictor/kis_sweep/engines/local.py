@@ -26,12 +26,17 @@ def on_this_machine(runs: Sequence[SweepRun], places: Places) -> Iterator[tuple[
     processes: dict[str, subprocess.Popen[bytes]] = {}
     stopping = threading.Event()
 
+    def begun(run: SweepRun, process: subprocess.Popen[bytes]) -> None:
+        processes[run.name] = process
+        if stopping.is_set():  # it began just then
+            process.terminate()
+
     def one(run: SweepRun) -> int:
         if stopping.is_set():
             return -signal.SIGTERM
         slot = free.get()
         try:
-            code = try_run(run, places.environment | slot, lambda process: processes.__setitem__(run.name, process))
+            code = try_run(run, places.environment | slot, lambda process: begun(run, process))
         finally:
             processes.pop(run.name, None)
             free.put(slot)

@@ -160,3 +160,32 @@ def test_a_real_fall_is_seen():
         fall = compare(random_series(before).answers, random_series(after))
         seen += fall.p_value <= level
     assert seen >= 90
+
+
+def only_seen(right):
+    whole = outcomes(0, right)
+    rows = np.array([question.series == "seen" for question in whole.questions])
+    arrays = {name: getattr(whole, name)[rows] for name in ("correct", "margin", "bits_per_byte", "chance")}
+    return replace(whole, questions=tuple(q for q in whole.questions if q.series == "seen"), **arrays)
+
+
+def test_general_loss_is_guarded_where_nothing_is_held_out(guarded):
+    guard, run, done, records, said = guarded(action="stop_training", max_loss_rise=0.1, patience=2)
+    for number, loss in enumerate((3.0, 3.05, 3.2, 3.3)):
+        guard.kis_metrics([Loss(step=number * 10, tokens=0, split="general", loss=loss)])
+        guard.kis_outcomes(run, number * 10, only_seen(100))
+    assert [record.verdict for record in records] == ["steady", "steady", "loss"]
+    assert records[-1].best_step is None
+    assert done == [("stop", "general loss (general) is 3.300, 0.300 nats above its best")]
+
+
+def test_a_loss_that_is_no_number_is_past_any_allowance(guarded):
+    guard, run, done, records, said = guarded(action="stop_training", max_loss_rise=5.0, patience=2)
+    guard.kis_metrics([Loss(step=0, tokens=0, split="general", loss=3.0)])
+    guard.kis_outcomes(run, 0, outcomes(100, 100))
+    for step in (10, 20):
+        lost = outcomes(0, 0)
+        guard.kis_outcomes(run, step, replace(lost, margin=np.full(len(lost.margin), np.nan)))
+    assert records[-1].verdict == "loss"
+    assert "loss_rise" not in records[-1].extra
+    assert done == [("stop", "general loss is no number: the model has diverged")]
