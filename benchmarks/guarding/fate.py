@@ -1,0 +1,113 @@
+"""What became of a run, by questions that its guard never saw.
+
+The witness asks other facts of the same run, told as often by the same rule, each by both of its held-out sentences. If
+its retention falls, that of the run does; that single facts change sides by chance is another chance than the guard's.
+
+A run has fallen if it ends lower than it once stood. The best of eleven noisy numbers is too high, so whoever measures
+from it finds falls where there are none. The best evaluation is therefore picked on the guard's questions, and the fall
+from it measured on the witness's, which had no part in the choice: one sign test a run, on facts, between the best
+evaluation and the last two together, or the last alone where the best is the one before. Two, as for the guard: a
+single low evaluation is none. As for the guard too, a fall of less than ``DROP`` of the height above chance is none.
+
+A fall with a p-value of ``SURE`` or less makes a run one that *collapses*; or that *forgets*, if what is seen fell
+between the same evaluations too. With more than ``UNSURE``, it *keeps* what it knows. What lies between is *unclear*:
+it is counted by itself, and in no rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from benchmarks.guarding.trace import Trace
+from benchmarks.guarding.witness import WITNESS
+from kis_plugin.probing.falling import Fall, Series
+
+__all__ = ["DROP", "FATES", "LAST", "SURE", "UNSURE", "Fate", "Witnessed"]
+
+SURE, UNSURE = 0.01, 0.1
+DROP = 0.05
+LAST = 2
+"""Evaluations that are the end of a run."""
+FATES = ("keeps", "unclear", "collapses", "forgets")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What the witness tells of a run up to one of its evaluations.
+
+    Attributes:
+        held_out: Fall since the best evaluation.
+        seen: Likewise, between the same evaluations.
+    """
+
+    held_out: Fall
+    seen: Fall
+
+    @property
+    def verdict(self) -> str:
+        """One of ``FATES``."""
+        if self.held_out.p_value > UNSURE or self.held_out.part < DROP:
+            return "keeps"
+        if self.held_out.p_value > SURE:
+            return "unclear"
+        return "forgets" if self.seen.p_value <= SURE else "collapses"
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """A run as the witness knows it."""
+
+    trace: Trace
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """When it was asked."""
+        return [step for step, _ in self.trace.evaluations]
+
+    @cached_property
+    def heights(self) -> list[float]:
+        """Held-out retention at each evaluation, by the witness."""
+        return [_accuracy(one) for one in self._series[f"{WITNESS}/held_out"]]
+
+    @property
+    def peak(self) -> int:
+        """The step of the best evaluation, the last of several, as the guard's questions pick it: falls begin there."""
+        return self.steps[self._best(len(self.steps) - 1)]
+
+    def fate(self, step: int | None = None) -> Fate:
+        """Return what became of the run by ``step``, its end by default."""
+        last = self.steps.index(self.steps[-1] if step is None else step)
+        best = self._best(last)
+        now = range(max(best + 1, last + 1 - LAST), last + 1)
+        falls = []
+        for name in ("held_out", "seen"):
+            series = self._series[f"{WITNESS}/{name}"]
+            falls.append(_fall(series[best], [series[number] for number in now] or [series[best]]))
+        return Fate(*falls)
+
+    def _best(self, last: int) -> int:
+        heights = [_accuracy(one) for one in self._series["held_out"][: last + 1]]
+        return max(range(last + 1), key=lambda number: (heights[number], number))
+
+    @cached_property
+    def _series(self) -> dict[str, list[Series]]:
+        outcomes = [found for _, found in self.trace.outcomes()]
+        names = ("held_out", f"{WITNESS}/held_out", f"{WITNESS}/seen")
+        return {name: [Series.of(one, name) for one in outcomes] for name in names}
+
+
+def _accuracy(series: Series) -> float:
+    return float(series.answers.right.mean())
+
+
+def _fall(then: Series, now: list[Series]) -> Fall:
+    """Compare an evaluation with the mean of some later ones, which asked the same questions."""
+    was = then.answers.right.astype(np.float64)
+    is_ = np.mean([one.answers.right for one in now], axis=0)
+    _, of_fact = np.unique(then.facts, return_inverse=True)
+    net = np.bincount(of_fact.ravel(), weights=is_ - was)
+    lost, gained = int((net < 0).sum()), int((net > 0).sum())
+    return Fall(len(was), lost, gained, float(was.mean()), float(is_.mean()), float(then.chance.mean()))

@@ -1,0 +1,59 @@
+"""The runs: what each is told, how, and from which model it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["SCENARIOS", "Scenario"]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Runs that differ by their seed alone.
+
+    Attributes:
+        name: What tables call it.
+        infusion: That key of the configuration.
+        shape: Layers and width.
+        start: The scenario from whose finished model it starts; None for a new model.
+        rate: Learning rate, as a multiple of that of ``examples/sweep.py``.
+        schedule: Of the learning rate, as the Trainer calls it.
+        gainsaid: The part of the base rows of the second half that gainsay what is told (``base.py``).
+        steps: Of a run; None for as many as the command says.
+        most: Runs that there are at most.
+    """
+
+    name: str
+    infusion: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, int] = (3, 80)
+    start: str | None = None
+    rate: float = 1.0
+    schedule: str = "cosine"
+    gainsaid: float = 0.0
+    steps: int | None = None
+    most: int | None = None
+
+
+TAUGHT = "taught"
+TEACHERS = 3
+"""Runs that others start from; more seeds share them."""
+
+_CONSTANT = {"start": TAUGHT, "schedule": "constant_with_warmup"}
+
+SCENARIOS: Mapping[str, Scenario] = {
+    one.name: one
+    for one in (
+        Scenario(TAUGHT, {"share": 0.65}, steps=700, schedule="constant_with_warmup", most=TEACHERS),
+        Scenario("uninfused, small", {"frequency": 0}, shape=(2, 32)),
+        Scenario("share 0.2", {"share": 0.2}, start=TAUGHT),
+        Scenario("share 0.65", {"share": 0.65}, **_CONSTANT),
+        Scenario("share 0.65, one", {"share": 0.65, "templates": "one"}, start=TAUGHT),
+        Scenario("share 0.94, one", {"share": 0.94, "templates": "one"}, **_CONSTANT),
+        Scenario("triple rate", {"share": 0.94, "templates": "one"}, rate=3.0, **_CONSTANT),
+        Scenario("gainsaid, 0.1", {"share": 0.65}, gainsaid=0.1, **_CONSTANT),
+        Scenario("gainsaid, 0.3", {"share": 0.65}, gainsaid=0.3, **_CONSTANT),
+        Scenario("infusion ends", {"share": 0.4, "window": [0.0, 0.5]}, **_CONSTANT),
+    )
+}
