@@ -77,10 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _judged(jobs: Sequence[Job], workers: int) -> list[Judged]:
     """Make and judge runs, before them those that others start from."""
-    starts = {job.start for job in jobs if job.start is not None}
+    starts = {start.model: start for job in jobs if (start := job.start) is not None}
     found = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for stage in (starts, jobs):
+        for stage in ([*starts.values()], jobs):
             waiting = {pool.submit(_one, job): job for job in stage}
             for number, done in enumerate(as_completed(waiting), start=1):
                 run, seconds = done.result()

@@ -5,9 +5,11 @@ its retention falls, that of the run does; that single facts change sides by cha
 
 A run has fallen if it ends lower than it once stood. The best of eleven noisy numbers is too high, so whoever measures
 from it finds falls where there are none. The best evaluation is therefore picked on the guard's questions, and the fall
-from it measured on the witness's, which had no part in the choice: one sign test a run, on facts, between the best
-evaluation and the last two together, or the last alone where the best is the one before. Two, as for the guard: a
-single low evaluation is none. As for the guard too, a fall of less than ``DROP`` of the height above chance is none.
+from it measured on the witness's, which had no part in the choice: one paired t-test a run, over facts, between the
+best evaluation and the mean of the last two, or the last alone where the best is the one before. Two, as for the guard:
+a single low evaluation is no fall. (A sign test, as the guard has, compares single evaluations only: a fact that is
+mostly known is more often missed once in two than known once.) As for the guard too, a fall of less than ``DROP`` of
+the height above chance is none.
 
 A fall with a p-value of ``SURE`` or less makes a run one that *collapses*; or that *forgets*, if what is seen fell
 between the same evaluations too. With more than ``UNSURE``, it *keeps* what it knows. What lies between is *unclear*:
@@ -20,12 +22,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.stats import ttest_1samp
 
-from benchmarks.guarding.trace import Trace
+from benchmarks.guarding.trace import CHANCE, Trace
 from benchmarks.guarding.witness import WITNESS
-from kis_plugin.probing.falling import Fall, Series
+from kis_plugin.probing.falling import Series
 
-__all__ = ["DROP", "FATES", "LAST", "SURE", "UNSURE", "Fate", "Witnessed"]
+__all__ = ["DROP", "FATES", "LAST", "SURE", "UNSURE", "Change", "Fate", "Witnessed"]
 
 SURE, UNSURE = 0.01, 0.1
 DROP = 0.05
@@ -35,16 +38,36 @@ FATES = ("keeps", "unclear", "collapses", "forgets")
 
 
 @dataclass(frozen=True)
+class Change:
+    """One series of the witness in two parts of a run.
+
+    Attributes:
+        before: Accuracy at the best evaluation.
+        after: Accuracy at the end.
+        p_value: Of as great a fall by chance.
+    """
+
+    before: float
+    after: float
+    p_value: float
+
+    @property
+    def part(self) -> float:
+        """The fall as part of the height above chance."""
+        return (self.before - self.after) / max(self.before - CHANCE, 1e-9)
+
+
+@dataclass(frozen=True)
 class Fate:
     """What the witness tells of a run up to one of its evaluations.
 
     Attributes:
-        held_out: Fall since the best evaluation.
+        held_out: Change since the best evaluation.
         seen: Likewise, between the same evaluations.
     """
 
-    held_out: Fall
-    seen: Fall
+    held_out: Change
+    seen: Change
 
     @property
     def verdict(self) -> str:
@@ -82,11 +105,11 @@ class Witnessed:
         last = self.steps.index(self.steps[-1] if step is None else step)
         best = self._best(last)
         now = range(max(best + 1, last + 1 - LAST), last + 1)
-        falls = []
+        changes = []
         for name in ("held_out", "seen"):
             series = self._series[f"{WITNESS}/{name}"]
-            falls.append(_fall(series[best], [series[number] for number in now] or [series[best]]))
-        return Fate(*falls)
+            changes.append(_change(series[best], [series[number] for number in now] or [series[best]]))
+        return Fate(*changes)
 
     def _best(self, last: int) -> int:
         heights = [_accuracy(one) for one in self._series["held_out"][: last + 1]]
@@ -103,11 +126,11 @@ def _accuracy(series: Series) -> float:
     return float(series.answers.right.mean())
 
 
-def _fall(then: Series, now: list[Series]) -> Fall:
+def _change(then: Series, now: list[Series]) -> Change:
     """Compare an evaluation with the mean of some later ones, which asked the same questions."""
     was = then.answers.right.astype(np.float64)
     is_ = np.mean([one.answers.right for one in now], axis=0)
     _, of_fact = np.unique(then.facts, return_inverse=True)
     net = np.bincount(of_fact.ravel(), weights=is_ - was)
-    lost, gained = int((net < 0).sum()), int((net > 0).sum())
-    return Fall(len(was), lost, gained, float(was.mean()), float(is_.mean()), float(then.chance.mean()))
+    p_value = float(ttest_1samp(net, 0.0, alternative="less").pvalue) if net.any() else 1.0
+    return Change(float(was.mean()), float(is_.mean()), p_value)

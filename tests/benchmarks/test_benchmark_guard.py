@@ -43,36 +43,42 @@ def trace(held_out, seen, witness=None, witness_seen=None):
 
 
 RISES = [50, 90, 130]
-STAYS = [*RISES, 130, 128, 131]
+STAYS = [*RISES, 129, 128, 129]
 FALLS = [*RISES, 100, 90, 80]
 LEARNT = [50, 120, 200, 200, 200, 200]
 
 
 @pytest.mark.parametrize(
     ("held_out", "seen", "fate"),
-    [(STAYS, LEARNT, "keeps"), (FALLS, LEARNT, "collapses"), (FALLS, [50, 120, 200, 150, 130, 110], "forgets")],
+    [
+        (STAYS, LEARNT, "keeps"),
+        ([*RISES, 128, 127, 126], LEARNT, "keeps"),  # by less than the part DROP
+        ([*RISES, 60, 129, 128], LEARNT, "keeps"),  # it did not last
+        (FALLS, LEARNT, "collapses"),
+        (FALLS, [50, 120, 200, 150, 130, 110], "forgets"),
+    ],
 )
 def test_the_witness_tells_what_became_of_a_run_whatever_the_guard_was_told(held_out, seen, fate):
     assert Witnessed(trace(STAYS, LEARNT, held_out, seen)).fate().verdict == fate
-    assert Witnessed(trace(held_out, seen, STAYS, LEARNT)).fate().verdict == "keeps"
+    assert Witnessed(trace(FALLS, LEARNT, held_out, seen)).fate().verdict == fate
 
 
 def test_a_fall_from_which_a_run_recovers_is_one_at_its_time_alone():
-    witnessed = Witnessed(trace(STAYS, LEARNT, [50, 90, 130, 80, 120, 131], LEARNT))
+    witnessed = Witnessed(trace(STAYS, LEARNT, [50, 90, 130, 80, 128, 131], LEARNT))
     assert witnessed.fate(30).verdict == "collapses"
     assert witnessed.fate().verdict == "keeps"
-    assert witnessed.peak == 50
+    assert witnessed.peak == 20
 
 
-def test_the_best_of_many_noisy_evaluations_is_no_height_to_fall_from():
-    draws = np.random.default_rng(0)
-    p_values = []
+@pytest.mark.parametrize("height", [0.5, 0.9])
+def test_the_best_of_many_noisy_evaluations_is_no_height_to_fall_from(height):
+    draws, p_values = np.random.default_rng(0), []
     for _ in range(60):
-        marks = draws.random((11, len(PROBES))) < 0.5
+        marks = draws.random((11, len(PROBES))) < height
         rows = tuple((10 * number, "".join(map(str, row.astype(int)))) for number, row in enumerate(marks))
         p_values.append(Witnessed(Trace("noise", 0, 100, 0.1, {"params": 1}, PROBES, rows)).fate().held_out.p_value)
-    assert 0.25 < np.mean(p_values) < 0.75
-    assert np.mean(np.array(p_values) < 0.2) < 0.35
+    assert np.mean(np.array(p_values) < 0.1) < 0.2
+    assert np.median(p_values) > 0.3
 
 
 def test_the_guard_is_asked_again_with_other_settings():
@@ -90,7 +96,7 @@ def test_a_run_is_judged_by_both_and_refused_if_the_guard_says_something_else_no
     run = replace(run, verdicts=tuple(verdicts_of(run, {"max_loss_rise": RISE})))
     found = judge(run)
     assert (found.fate, found.alarms["default"], found.fallen_then["default"]) == ("keeps", 40, "keeps")
-    assert found.heights == (131 / FACTS, 131 / FACTS)
+    assert found.heights == (130 / FACTS, pytest.approx(128.5 / FACTS))
     with pytest.raises(RuntimeError, match="asked again"):
         judge(replace(run, verdicts=run.verdicts[1:]))
 
