@@ -2,11 +2,14 @@
 
     python -m benchmarks guard
 
-Runs go through the Trainer's callback as those of ``examples/sweep.py`` do, their guard set to ``warn``. Of 400 told
-facts it asks 200. A witness asks the other 200, and ``benchmarks/guarding/fate.py`` says how it tells what became of a
-run: it collapses, forgets, or keeps what it knows. A false alarm is a collapse that the guard reports of a run which
-keeps; a miss is a run that collapses without an alarm. All answers are recorded, so that the same runs are looked at
-with other settings afterwards, by the guard's own class.
+Runs go through the Trainer's callback as those of ``examples/sweep.py`` do, their guard set to ``warn``. Of 300 told
+facts it asks 160. A witness asks others, and ``benchmarks/guarding/fate.py`` says how it tells what became of a run: it
+collapses, forgets, or keeps what it knows. A false alarm is a collapse that the guard reports of a run which keeps; a
+miss is a run that collapses without an alarm. All answers are recorded, so that the same runs are looked at with other
+settings afterwards, by the guard's own class.
+
+``benchmarks/guarding/scenarios.py`` lists the runs. Most go on from one of three models that were taught the facts to
+where the told sentences are all but known, since a model that knows nothing has nothing to lose.
 """
 
 from __future__ import annotations
@@ -33,9 +36,10 @@ from benchmarks.guarding.scenarios import SCENARIOS, Scenario
 from benchmarks.guarding.training import Job, observe, prepare
 
 RUNS = """
-Runs: {steps} steps each, evaluated at the start and after every tenth. Best and end: held-out retention by the witness,
-mean of runs (chance is 0.25). Then how many runs keep, collapse and forget by the witness, and of each of these how
-many the guard called a collapse at its default settings."""
+Runs: {steps} steps each, those of "taught" 700; evaluated at the start and after every tenth. Best and end: held-out
+retention by the witness, mean of runs (chance is 0.25). Then what became of the runs by the witness, and of how many of
+these the guard said collapse at its default settings; of how many it said at some time that they forget, and never
+collapse."""
 VERDICTS = """
 Guard: with 95 % Wilson intervals. Transient: false alarms at whose step the witness too found a fall, from which the
 run recovered. Delay: part of the run from the witness's best evaluation to the alarm, median and range."""
@@ -60,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = args.folder or Path(name)
         prepare(folder)
         seeds = range(args.seed, args.seed + args.runs)
-        jobs = [Job.of(one, seed, args.steps, folder) for one in scenarios for seed in seeds[: one.most]]
-        runs = _judged(jobs, args.workers)
+        jobs = [Job.of(one, seed, args.steps, folder) for one in scenarios for seed in seeds]
+        runs = _judged(list(dict.fromkeys(jobs)), args.workers)
     console.print(RUNS.format(steps=args.steps))
     console.print(_runs_table(scenarios, runs))
     console.print(VERDICTS)
@@ -77,10 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _judged(jobs: Sequence[Job], workers: int) -> list[Judged]:
     """Make and judge runs, before them those that others start from."""
-    starts = {start.model: start for job in jobs if (start := job.start) is not None}
+    starts = dict.fromkeys(start for job in jobs if (start := job.start) is not None)
     found = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for stage in ([*starts.values()], jobs):
+        for stage in ([*starts], jobs):
             waiting = {pool.submit(_one, job): job for job in stage}
             for number, done in enumerate(as_completed(waiting), start=1):
                 run, seconds = done.result()
@@ -115,7 +119,7 @@ def _verdicts_table(runs: Sequence[Judged]) -> Table:
     heads = ("settings", "false alarms", "of which transient", "detected", "delay", "alarms while forgetting")
     table = Table(*heads)
     for name in SETTINGS:
-        transient = sum(run.fate == "keeps" and run.fallen_then[name] == "collapses" for run in runs)
+        transient = sum(run.fate == "keeps" and bool(run.fallen_then[name]) for run in runs)
         delay = delays(runs, name)
         table.add_row(
             name,

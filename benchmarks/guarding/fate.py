@@ -6,14 +6,14 @@ its retention falls, that of the run does; that single facts change sides by cha
 A run has fallen if it ends lower than it once stood. The best of eleven noisy numbers is too high, so whoever measures
 from it finds falls where there are none. The best evaluation is therefore picked on the guard's questions, and the fall
 from it measured on the witness's, which had no part in the choice: one paired t-test a run, over facts, between the
-best evaluation and the mean of the last two, or the last alone where the best is the one before. Two, as for the guard:
-a single low evaluation is no fall. (A sign test, as the guard has, compares single evaluations only: a fact that is
-mostly known is more often missed once in two than known once.) As for the guard too, a fall of less than ``DROP`` of
-the height above chance is none.
+best evaluation and the mean of the last two. (A sign test, as the guard has, compares single evaluations only: a fact
+that is mostly known is more often missed once in two than known once.) As for the guard, a fall of less than ``DROP``
+of the height above chance is none.
 
 A fall with a p-value of ``SURE`` or less makes a run one that *collapses*; or that *forgets*, if what is seen fell
-between the same evaluations too. With more than ``UNSURE``, it *keeps* what it knows. What lies between is *unclear*:
-it is counted by itself, and in no rate.
+between the same evaluations too. With more than ``UNSURE``, it *keeps* what it knows. What lies between is *unclear*,
+and so is a fall in the last evaluation of all, from the one before: nobody knows whether it would have lasted. Unclear
+runs are counted by themselves, and in no rate.
 """
 
 from __future__ import annotations
@@ -64,17 +64,24 @@ class Fate:
     Attributes:
         held_out: Change since the best evaluation.
         seen: Likewise, between the same evaluations.
+        lasts: ``LAST`` evaluations came after the best.
     """
 
     held_out: Change
     seen: Change
+    lasts: bool
+
+    @property
+    def fell(self) -> bool:
+        """Whether retention is lower than at the best evaluation, for however long."""
+        return self.held_out.p_value <= SURE and self.held_out.part >= DROP
 
     @property
     def verdict(self) -> str:
         """One of ``FATES``."""
         if self.held_out.p_value > UNSURE or self.held_out.part < DROP:
             return "keeps"
-        if self.held_out.p_value > SURE:
+        if not (self.fell and self.lasts):
             return "unclear"
         return "forgets" if self.seen.p_value <= SURE else "collapses"
 
@@ -109,7 +116,7 @@ class Witnessed:
         for name in ("held_out", "seen"):
             series = self._series[f"{WITNESS}/{name}"]
             changes.append(_change(series[best], [series[number] for number in now] or [series[best]]))
-        return Fate(*changes)
+        return Fate(*changes, lasts=last - best >= LAST)
 
     def _best(self, last: int) -> int:
         heights = [_accuracy(one) for one in self._series["held_out"][: last + 1]]

@@ -51,7 +51,7 @@ class Judged:
         heights: Held-out retention by the witness at the best evaluation, and at the end.
         peak: Step of the best evaluation.
         alarms: By setting, the step at which the guard first said collapse.
-        fallen_then: By setting, what the witness says had become of the run at that step.
+        fallen_then: By setting, whether retention had fallen at that step by the witness too.
         forgetting: The guard said that the model forgets, and never that it collapses.
         loss_onset: From where on the loss on the witness's text is too high, to the end; None if it is not.
         loss_alarm: Step at which the guard's is past its allowance.
@@ -65,7 +65,7 @@ class Judged:
     heights: tuple[float, float]
     peak: int
     alarms: Mapping[str, int | None]
-    fallen_then: Mapping[str, str | None]
+    fallen_then: Mapping[str, bool | None]
     forgetting: bool
     loss_onset: int | None
     loss_alarm: int | None
@@ -83,7 +83,7 @@ def judge(trace: Trace) -> Judged:
     fate = witnessed.fate()
     said = {name: verdicts_of(trace, settings) for name, settings in SETTINGS.items()}
     alarms = {name: _first(verdicts, "collapse") for name, verdicts in said.items()}
-    then = {name: None if step is None else witnessed.fate(step).verdict for name, step in alarms.items()}
+    then = {name: None if step is None else witnessed.fate(step).fell for name, step in alarms.items()}
     return Judged(
         scenario=trace.scenario,
         seed=trace.seed,

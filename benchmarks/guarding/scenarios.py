@@ -22,30 +22,28 @@ class Scenario:
         schedule: Of the learning rate, as the Trainer calls it.
         gainsaid: The part of the base rows of the second half that gainsay what is told (``base.py``).
         steps: Of a run; None for as many as the command says.
-        most: Runs that there are at most.
     """
 
     name: str
-    infusion: Mapping[str, Any] = field(default_factory=dict)
+    infusion: Mapping[str, Any] = field(default_factory=dict, hash=False)
     shape: tuple[int, int] = (3, 80)
     start: str | None = None
     rate: float = 1.0
     schedule: str = "cosine"
     gainsaid: float = 0.0
     steps: int | None = None
-    most: int | None = None
 
 
 TAUGHT = "taught"
 TEACHERS = 3
-"""Runs that others start from; more seeds share them."""
+"""Models that others start from; more seeds share them."""
 
 _CONSTANT = {"start": TAUGHT, "schedule": "constant_with_warmup"}
 
 SCENARIOS: Mapping[str, Scenario] = {
     one.name: one
     for one in (
-        Scenario(TAUGHT, {"share": 0.65}, steps=700, schedule="constant_with_warmup", most=TEACHERS),
+        Scenario(TAUGHT, {"share": 0.65}, steps=700, schedule="constant_with_warmup"),
         Scenario("uninfused, small", {"frequency": 0}, shape=(2, 32)),
         Scenario("share 0.2", {"share": 0.2}, start=TAUGHT),
         Scenario("share 0.65", {"share": 0.65}, **_CONSTANT),

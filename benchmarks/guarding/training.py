@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.guarding.base import Base, gainsaid
 from benchmarks.guarding.replay import RISE
-from benchmarks.guarding.scenarios import SCENARIOS, TEACHERS, Scenario
+from benchmarks.guarding.scenarios import SCENARIOS, TAUGHT, TEACHERS, Scenario
 from benchmarks.guarding.trace import Trace
 from benchmarks.guarding.witness import WITNESS, Observer
 from examples import sweep
@@ -60,11 +60,13 @@ class Job:
         """The run whose model it starts from."""
         if self.scenario.start is None:
             return None
-        return Job.of(SCENARIOS[self.scenario.start], self.seed % TEACHERS, self.steps, self.folder)
+        return Job.of(SCENARIOS[self.scenario.start], self.seed, self.steps, self.folder)
 
     @classmethod
     def of(cls, scenario: Scenario, seed: int, steps: int, folder: Path) -> Job:
-        """Return a run of ``steps`` steps, unless its scenario has a number of its own."""
+        """Return a run of ``steps`` steps, unless its scenario has a number of its own; of models to start from few."""
+        if scenario.name == TAUGHT:
+            seed = seed // 100 * 100 + seed % TEACHERS
         return cls(scenario, seed, scenario.steps or steps, folder)
 
     def _left(self, kind: str) -> Path:
