@@ -82,9 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _judged(jobs: Sequence[Job], workers: int) -> list[Judged]:
     """Make and judge runs, before them those that others start from."""
     starts = dict.fromkeys(start for job in jobs if (start := job.start) is not None)
+    before = dict.fromkeys(start for job in starts if (start := job.start) is not None)
     found = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for stage in ([*starts], jobs):
+        for stage in ([*before], [*starts], jobs):
             waiting = {pool.submit(_one, job): job for job in stage}
             for number, done in enumerate(as_completed(waiting), start=1):
                 run, seconds = done.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from contextlib import redirect_stderr, redirect_stdout
@@ -11,13 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.guarding.base import Base, gainsaid
 from benchmarks.guarding.replay import RISE
-from benchmarks.guarding.scenarios import SCENARIOS, TAUGHT, TEACHERS, Scenario
+from benchmarks.guarding.scenarios import SCENARIOS, TAUGHT, TEACHERS, WIDENED, Scenario
 from benchmarks.guarding.trace import Trace
 from benchmarks.guarding.witness import WITNESS, Observer
 from examples import sweep
 from kis_plugin.plugins import add, plugin_manager
+from kis_plugin.seeded import permutation
+from kis_plugin.template_book import BuiltInTemplates
 
 __all__ = ["ASKED", "EVERY", "FACTS", "Job", "observe", "prepare"]
 
@@ -25,6 +27,8 @@ FACTS = 300  # all of them told
 ASKED = 160  # by the guard; the witness asks the others
 EVERY = 0.1
 RELATIONS = "P17,P131,P421,P36,P30"
+TURNED = "turned.yaml"
+_SEED = 83
 TEXTS = ("general", WITNESS)  # whose loss is measured
 DOCUMENTS, CHARACTERS = 6, 1200  # of each
 
@@ -65,7 +69,7 @@ class Job:
     @classmethod
     def of(cls, scenario: Scenario, seed: int, steps: int, folder: Path) -> Job:
         """Return a run of ``steps`` steps, unless its scenario has a number of its own; of models to start from few."""
-        if scenario.name == TAUGHT:
+        if scenario.name in (TAUGHT, WIDENED):
             seed = seed // 100 * 100 + seed % TEACHERS
         return cls(scenario, seed, scenario.steps or steps, folder)
 
@@ -81,6 +85,9 @@ def prepare(folder: Path) -> None:
     for place, name in enumerate(TEXTS):
         text = "\f".join(book[:CHARACTERS] for book in books[place : place + 2 * DOCUMENTS : 2])
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    templates = BuiltInTemplates().templates()
+    turned = {name: {"statements": templates[name].statements[::-1]} for name in RELATIONS.split(",")}
+    (folder / TURNED).write_text(json.dumps(turned), encoding="utf-8")
 
 
 def observe(job: Job) -> Trace:
@@ -120,7 +127,6 @@ def _observer() -> Observer:
 
 
 def _trainer(job: Job) -> Any:
-    import numpy as np
     import torch
     from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
 
@@ -151,19 +157,22 @@ def _trainer(job: Job) -> Any:
             train_sampling_strategy="sequential",
             dataloader_pin_memory=False,
         ),
-        train_dataset=Base(
-            text=np.load(folder / "text.npy", mmap_mode="r"),
-            length=job.steps * sweep.BATCH,
-            seed=job.seed,
-            wrong=gainsaid(folder / "facts.jsonl", tokenizer, job.seed) if scenario.gainsaid else None,
-            part=scenario.gainsaid,
-        ),
+        train_dataset=sweep.Rows(_text(job), job.steps * sweep.BATCH),
         callbacks=[KnowledgeInfusion(_config(job), tokenizer=tokenizer)],
     )
 
 
+def _text(job: Job) -> Any:
+    """Return the rows of base text in an order of the seed's own: (rows, T)."""
+    import numpy as np
+
+    text = np.load(job.folder / "text.npy")
+    return text[permutation(len(text), job.seed, _SEED)]
+
+
 def _config(job: Job) -> dict[str, Any]:
     return {
+        **({"templates": str(job.folder / TURNED)} if job.scenario.turned else {}),
         "knowledge": str(job.folder / "facts.jsonl"),
         "infusion": dict(job.scenario.infusion),
         "retention": {
