@@ -151,8 +151,8 @@ def test_the_witness_asks_told_facts_that_nothing_else_asks_by_every_held_out_se
 
 @pytest.mark.slow
 def test_a_real_run_is_made_watched_and_judged(capsys, tmp_path):
-    few = ["--runs", "1", "--steps", "20", "--only", "uninfused", "--workers", "1"]
+    few = ["--runs", "1", "--steps", "20", "--only", "uninfused, small", "--workers", "1"]
     assert main([*few, "--folder", str(tmp_path), "--json", str(tmp_path / "figures.json")]) == 0
     (run,) = json.loads((tmp_path / "figures.json").read_text())["runs"]
-    assert (run["scenario"], run["fate"], run["alarms"]["default"]) == ("uninfused", "keeps", None)
+    assert (run["scenario"], run["fate"], run["alarms"]["default"]) == ("uninfused, small", "keeps", None)
     assert "0 of 1" in capsys.readouterr().out
