@@ -4,7 +4,7 @@
 
 Everything is real and small: shipped English text, shipped facts, models of 0.1 to 0.3 million parameters, each trained
 in well under a minute on one core. Whatever these runs show is what is printed. Where they show too little to predict
-from, kis-predict says so; the demo then asks it about the recorded sweep in examples/recorded.
+from, kis-predict says so; the demo then asks it about the sweep of examples/study.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
-RECORDED = HERE / "recorded"
+STUDY = HERE / "study"
 SHAPES = "2x32,2x48,3x64"
 FREQUENCIES = "0,20,50,80,110,150"
 TOKENS = 700_000
@@ -75,10 +75,10 @@ def main() -> None:
     console.print(f"{time.monotonic() - started:.0f} s so far. 3. What do these runs predict for 10M parameters?")
     if predict(out / "runs", "10M"):
         console.print(
-            "\nThat is an answer too: runs this small and short settle no law. 4. The same from the recorded sweep, "
-            f"longer runs of the same code; its command, commit and hardware: {os.path.relpath(RECORDED / 'README.md')}"
+            "\nThat is an answer too: runs this small and short settle no law. 4. The same from the study's "
+            f"sweep, longer runs; its commands, commit and hardware: {os.path.relpath(STUDY / 'README.md')}"
         )
-        if predict(RECORDED / "runs", "10M"):
+        if predict(STUDY / "runs", "10M"):
             console.print(
                 "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full "
                 "recommendation, from a sweep that is simulated and says so: docs/predicting.md"
