@@ -79,7 +79,7 @@ class Trace:
     def outcomes(self) -> list[tuple[int, Outcomes]]:
         """Return every evaluation as the run's plugins had it, as far as the guard looks at it."""
         questions = tuple(Question(one.fact, one.prefix, (), 0, one.series) for one in self.probes)
-        nothing = np.full(len(questions), np.nan)
+        nothing = np.zeros(len(questions))  # numbers, as of a model that has not diverged
         chance = np.full(len(questions), CHANCE)
         return [
             (step, Outcomes(questions, np.array([mark == "1" for mark in right]), nothing, nothing, chance, 0.0))
