@@ -94,7 +94,8 @@ def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Itera
                 next((folder / value).iterdir(), None)  # may it be read?
         except (OSError, ValueError) as error:
             reason = "no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
-            hint = "" if Path(value).is_absolute() else "Relative paths are taken from the folder of the configuration."
+            here = Path(value).is_absolute() or folder == Path()
+            hint = "" if here else "Relative paths are taken from the folder of the configuration."
             yield Problem(f"{node.where} {dotted}", f"{value!r}: {reason}", what, hint)
             continue
         if dotted != "templates" and not ((folder / value).is_file() or (folder / value).is_dir()):
