@@ -94,7 +94,7 @@ def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Itera
                 next((folder / value).iterdir(), None)  # may it be read?
         except (OSError, ValueError) as error:
             reason = "no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
-            here = Path(value).is_absolute() or folder == Path()
+            here = Path(value).is_absolute() or ":" not in node.where  # of no file: made in code
             hint = "" if here else "Relative paths are taken from the folder of the configuration."
             yield Problem(f"{node.where} {dotted}", f"{value!r}: {reason}", what, hint)
             continue
