@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -14,7 +13,7 @@ from kis_plugin.config import load_config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.runlog import LOG_NAME, EmptyLogError, RunLog, read_run_log
 from kis_plugin.sweep_run import SweepRun, read_sweep_run
-from kis_plugin.yaml_file import read_yaml
+from kis_plugin.yaml_file import Node, read_yaml
 
 __all__ = ["SETTINGS", "State", "failure_of", "finished_log", "locked", "read_settings", "runs_of", "states_of"]
 
@@ -39,8 +38,8 @@ class State:
     reason: str = ""
 
 
-def read_settings(sweep: Path) -> Mapping[str, Any]:
-    """Return what the sweep was planned with.
+def read_settings(sweep: Path) -> Node:
+    """Return what the sweep was planned with, as it stands in its file.
 
     Raises:
         KISError: No sweep was planned there.
@@ -49,10 +48,7 @@ def read_settings(sweep: Path) -> Mapping[str, Any]:
     if not path.is_file():
         hint = "kis sweep plan makes one."
         raise KISError(Problem(str(sweep), f"no {SETTINGS}", "the folder of a sweep", hint))
-    values = read_yaml(path, "the settings of a sweep").plain()
-    if not isinstance(values, dict):
-        raise KISError(Problem(str(path), "no mapping", "the settings of a sweep"))
-    return values
+    return read_yaml(path, "the settings of a sweep")
 
 
 def runs_of(sweep: Path) -> list[SweepRun]:

@@ -17,9 +17,9 @@ from kis_plugin.config_check import Schema, check, flag, number, one_of, optiona
 from kis_plugin.counting.texts import text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.plugins import find
+from kis_plugin.sentences import TextTokenizer
 from kis_plugin.sweep_run import PRECISIONS, SweepRun
 from kis_plugin.tokenizers import load_tokenizer
-from kis_plugin.yaml_file import read_yaml
 from kis_predict.amounts import short
 from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
@@ -41,7 +41,7 @@ _SCHEMA: Schema = {
     "exposure": number(0),
     "text_tokens": whole(1),
     "held_out_tokens": whole(1),
-    "seconds": lambda value: value or {},
+    "seconds": lambda value: {int(params): seconds for params, seconds in (value or {}).items()},
     "grid": lambda value: value or [],
 }  # fmt: skip
 
@@ -121,16 +121,7 @@ def plan_sweep(
         base = _base(config, part, output)
         training = _tokenizer(part, tokenizer, texts, training, watch)
         encoder = load_tokenizer(str(part / "data" / "tokenizer"))
-        rows, general = part / "data" / "text.npy", part / "data" / "held_out.npy"
-        tokens = encode_text(texts, encoder, rows, watch)
-        if held_out:
-            others = encode_text(held_out, encoder, general, watch)
-        else:
-            tokens, others = held_out_of(rows, general, _HELD_OUT, _LEAST_HELD_OUT * training.block)
-        for place, count in ((texts, tokens), (held_out or texts, others)):
-            if count <= training.block:
-                found = f"{count:,} tokens in {', '.join(map(str, place))}"
-                raise KISError(Problem("--text", found, f"more than a row of {training.block:,}"))
+        tokens, others = _encoded(part / "data", texts, held_out, encoder, training.block, watch)
         runs = runs_for(part, cells, training)
         largest = max(runs, key=lambda run: run.recipe.tokens)
         exposure = tokens_of_an_exposure(base, encoder, largest.recipe.steps * training.batch, training.block)
@@ -167,14 +158,10 @@ def settings_of(sweep: Path) -> Settings:
     Raises:
         KISError: No sweep, or settings that were changed to what is none.
     """
-    path = sweep / SETTINGS
-    read_settings(sweep)
-    problems: list[Problem] = []
-    values = check(read_yaml(path, "the settings of a sweep"), _SCHEMA, problems, file=SETTINGS)
-    problems += [
-        Problem(f"{path} {key}", "nothing", "what kis sweep plan wrote") for key in _SCHEMA if key not in values
-    ]
-    if problems:
+    path, problems = sweep / SETTINGS, list[Problem]()
+    values = check(read_settings(sweep), _SCHEMA, problems, file=SETTINGS)
+    missing = [Problem(f"{path} {key}", "nothing", "what kis sweep plan wrote") for key in _SCHEMA if key not in values]
+    if problems := problems or missing:
         raise KISError(problems)
     try:
         training, cells = Training(**values.pop("training")), tuple(Cell(*cell) for cell in values.pop("grid"))
@@ -229,6 +216,23 @@ def _tokenizer(part: Path, name: str | None, texts: Sequence[Path], training: Tr
     tokenizer = tokenizers.from_pretrained(name)
     tokenizer.save_pretrained(str(folder))
     return replace(training, vocabulary=len(tokenizer))
+
+
+def _encoded(
+    data: Path, texts: Sequence[Path], held_out: Sequence[Path], tokenizer: TextTokenizer, block: int, watch: Watch
+) -> tuple[int, int]:
+    """Write base text and held-out text as tokens; return how many each has."""
+    rows, general = data / "text.npy", data / "held_out.npy"
+    tokens = encode_text(texts, tokenizer, rows, watch)
+    if held_out:
+        others = encode_text(held_out, tokenizer, general, watch)
+    else:
+        tokens, others = held_out_of(rows, general, _HELD_OUT, _LEAST_HELD_OUT * block)
+    for option, places, count in (("--text", texts, tokens), ("--held-out-text", held_out or texts, others)):
+        if count <= block:
+            found = f"{count:,} tokens in {', '.join(map(str, places))}"
+            raise KISError(Problem(option, found, f"more than a row of {block:,}"))
+    return tokens, others
 
 
 def _timed(framework: Any, runs: Sequence[SweepRun], watch: Watch) -> dict[int, float]:
