@@ -6,7 +6,6 @@ import math
 import shutil
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -77,7 +76,7 @@ def train(run: SweepRun) -> None:
         eval_dataset=PackedRows(run.held_out_rows, recipe.block, _evaluation_rows(run)),
         callbacks=[KnowledgeInfusion(run.config, tokenizer=tokenizer)],
     )
-    last = _last_whole(checkpoints)
+    last = _last_whole(run)
     if last is None:
         shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
     trainer.train(resume_from_checkpoint=last)
@@ -87,12 +86,13 @@ def train(run: SweepRun) -> None:
     discard(checkpoints)
 
 
-def _last_whole(checkpoints: Path) -> str | None:
+def _last_whole(run: SweepRun) -> str | None:
     """Return the last checkpoint that was written to its end, None if there is none; torn ones are taken away."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    for path in reversed(found):
-        # The Trainer writes its state after weights and optimizer; a torch file begins to be one with its last bytes.
-        if (path / "trainer_state.json").is_file() and is_zipfile(path / "optimizer.pt"):
+    steps = sorted(int(path.name.rpartition("-")[2]) for path in run.checkpoints.glob("checkpoint-*"))
+    for step in reversed(steps):
+        path = run.checkpoints / f"checkpoint-{step}"
+        # The exposures so far are written when all of the Trainer's own files are.
+        if any(run.logs.glob(f"*/exposures-{step}.npz")):
             return str(path)
         shutil.rmtree(path)
     return None
@@ -143,7 +143,7 @@ def _arguments(run: SweepRun, checkpoints: Path) -> TrainingArguments:
         eval_steps=math.ceil(recipe.steps / EVALUATIONS),
         save_strategy="steps",
         save_steps=math.ceil(recipe.steps / recipe.saves),
-        save_total_limit=1,
+        save_total_limit=2,  # the one before is whole while the last is written
         logging_steps=max(recipe.steps // 20, 1),
         report_to="none",
         disable_tqdm=True,

@@ -198,11 +198,12 @@ def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, swept
 def test_a_run_that_fails_is_named_and_the_others_are_done(world):
     plan(world, "--no-time")
     name = runs_of(world / "sweep")[0].name
-    (world / "sweep" / "configs" / name / "kis.yaml").write_text("knowledge: nothing.jsonl\n")
+    path = world / "sweep" / "configs" / name / "run.yaml"
+    path.write_text(path.read_text().replace("framework: hf", "framework: kers"))
     done = kis(world, "sweep", "run", "sweep")
     assert done.returncode == 1
     assert f"  {name}: " in done.stdout
-    assert "nothing.jsonl" in done.stdout
+    assert "found 'kers', expected one of the installed frameworks" in done.stdout
     assert "Finished 1 run." in done.stdout
 
 
