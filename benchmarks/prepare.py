@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._byte_level import trained
+from kis_sweep.material import byte_level
 
 DATA = Path(__file__).parent.parent / "examples" / "data"
 VOCABULARY, EOS = 32768, "<|endoftext|>"
@@ -39,7 +39,7 @@ BLOCK, ROWS = 1024, 1 << 30
 def make_tokenizer(path: Path) -> None:
     """Train a tokenizer like GPT-2's and write its ``tokenizer.json``."""
     with lzma.open(DATA / "text.txt.xz", "rt", encoding="utf-8") as file:
-        trained(file, VOCABULARY, EOS).save(str(path))
+        byte_level(file, VOCABULARY, EOS).save(str(path))
 
 
 def make_facts(path: Path, count: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-__all__ = ["KISError", "Problem", "nearest"]
+__all__ = ["KISError", "Problem", "nearest", "need_or_refuse"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,21 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     names = list(valid)
     close = difflib.get_close_matches(str(name), names, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Valid names: {', '.join(names)}."
+
+
+def need_or_refuse(where: str, need: Callable[[], None], libraries: str) -> None:
+    """Import what an extra brings.
+
+    Args:
+        where: What asks for it.
+        need: Imports it; its ImportError says what is missing, and after a full stop how to install it.
+        libraries: What is expected.
+
+    Raises:
+        KISError: It is not installed.
+    """
+    try:
+        need()
+    except ImportError as error:
+        found, _, hint = str(error).partition(". ")
+        raise KISError(Problem(where, found, libraries, hint)) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kis_plugin.errors import KISError, Problem
+from kis_plugin.errors import need_or_refuse
 from kis_plugin.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -139,8 +139,4 @@ def _need_extra(where: str) -> None:
     """
     from kis_hf import need_extra
 
-    try:
-        need_extra()
-    except ImportError as error:
-        found, _, hint = str(error).partition(". ")
-        raise KISError(Problem(where, found, "torch and transformers", hint)) from error
+    need_or_refuse(where, need_extra, "torch and transformers")

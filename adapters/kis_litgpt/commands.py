@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kis_plugin.errors import KISError, Problem
+from kis_plugin.errors import need_or_refuse
 from kis_plugin.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -86,8 +86,4 @@ def _need_extra(where: str) -> None:
     """
     from kis_litgpt import need_extra
 
-    try:
-        need_extra()
-    except ImportError as error:
-        found, _, hint = str(error).partition(". ")
-        raise KISError(Problem(where, found, "torch and litgpt", hint)) from error
+    need_or_refuse(where, need_extra, "torch and litgpt")

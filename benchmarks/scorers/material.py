@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._byte_level import trained
 from benchmarks.scorers.contract import Item
+from kis_sweep.material import byte_level
 
 __all__ = ["KINDS", "Case", "make_items", "make_model", "make_tokenizer"]
 
@@ -59,7 +59,7 @@ def make_tokenizer() -> tuple[Any, list[str]]:
     from transformers import PreTrainedTokenizerFast
 
     words = made_words(WORDS)
-    tokenizer = trained([f"{word} {word}" for word in words], VOCABULARY, EOS)
+    tokenizer = byte_level([f"{word} {word}" for word in words], VOCABULARY, EOS)
     single = [word for word in words if len(tokenizer.encode(f"{word} {word}").ids) == 2]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{EOS} $A", special_tokens=[(EOS, tokenizer.token_to_id(EOS))]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._byte_level import trained
 from kis_plugin.probing.retention import evaluation_steps
+from kis_sweep.material import byte_level
 
 __all__ = ["LEAST", "PROBES", "RunTimes", "measure", "parted"]
 
@@ -84,7 +84,7 @@ def _tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     with lzma.open(DATA / "text.txt.xz", "rt", encoding="utf-8") as file:
-        tokenizer = trained((line for line, _ in zip(file, range(20_000), strict=False)), VOCABULARY, EOS)
+        tokenizer = byte_level((line for line, _ in zip(file, range(20_000), strict=False)), VOCABULARY, EOS)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=EOS)
 
 

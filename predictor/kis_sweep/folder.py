@@ -15,7 +15,17 @@ from kis_plugin.runlog import LOG_NAME, EmptyLogError, RunLog, read_run_log
 from kis_plugin.sweep_run import SweepRun, read_sweep_run
 from kis_plugin.yaml_file import Node, read_yaml
 
-__all__ = ["SETTINGS", "State", "failure_of", "finished_log", "locked", "read_settings", "runs_of", "states_of"]
+__all__ = [
+    "SETTINGS",
+    "State",
+    "alone",
+    "failure_of",
+    "finished_log",
+    "locked",
+    "read_settings",
+    "runs_of",
+    "states_of",
+]
 
 SETTINGS = "sweep.yaml"
 _FAILED = "failed.txt"
@@ -100,12 +110,27 @@ def locked(sweep: Path) -> Iterator[None]:
     Raises:
         KISError: Another one does.
     """
+    with alone(sweep, str(sweep), "a sweep that another process runs"):
+        yield
+
+
+@contextmanager
+def alone(folder: Path, where: str, found: str) -> Iterator[None]:
+    """Hold a folder.
+
+    Args:
+        folder: It is there.
+        where: What errors call it.
+        found: What it is while another process holds it.
+
+    Raises:
+        KISError: Another process does.
+    """
     try:
-        with FileLock(sweep / ".lock", blocking=False):
+        with FileLock(folder / ".lock", blocking=False):
             yield
     except Timeout as error:
-        found = "a sweep that another process runs"
-        raise KISError(Problem(str(sweep), found, "one process at a time", "Wait for it, or stop it.")) from error
+        raise KISError(Problem(where, found, "one process at a time", "Wait for it, or stop it.")) from error
 
 
 def failure_of(run: SweepRun) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.mapped import GrowingFile, open_mapped
 from kis_plugin.sentences import TextTokenizer
 
-__all__ = ["END", "Watch", "encode_text", "held_out_of", "train_tokenizer"]
+__all__ = ["END", "Watch", "byte_level", "encode_text", "held_out_of", "train_tokenizer"]
 
 END = "<|endoftext|>"
 _BATCH = 64  # documents, or parts of long ones, that are tokenized together
@@ -24,6 +24,23 @@ Watch = Callable[[str, int, int], None]
 """Told of progress: what is being done, how many bytes of it are done, and of how many."""
 
 
+def byte_level(texts: Iterable[str], vocabulary: int, eos: str) -> Any:
+    """Return a byte-level BPE of ``tokenizers``, as GPT-2's, trained on texts; ``eos`` is its one special token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[eos],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
 def train_tokenizer(texts: Sequence[Path], vocabulary: int, folder: Path, watch: Watch) -> None:
     """Train a byte-level BPE on the text and write it as transformers and LitGPT read it.
 
@@ -31,20 +48,10 @@ def train_tokenizer(texts: Sequence[Path], vocabulary: int, folder: Path, watch:
         KISError: Text that cannot be read, or too little of it for so many tokens.
     """
     try:
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+        tokenizer = byte_level((text for text, _ in _documents(texts, "training a tokenizer", watch)), vocabulary, END)
     except ImportError as error:
         hint = "Install it with pip install 'kis-plugin[hf]'."
         raise KISError(Problem("kis sweep", "no package tokenizers", "one to make a tokenizer with", hint)) from error
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((text for text, _ in _documents(texts, "training a tokenizer", watch)), trainer)
     if tokenizer.get_vocab_size() != vocabulary:
         found = f"{vocabulary:,}, and text that makes {tokenizer.get_vocab_size():,} tokens"
         raise KISError(Problem("--vocabulary", found, "at most that many", "Name a tokenizer, or give more text."))
