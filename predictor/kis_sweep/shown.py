@@ -191,7 +191,17 @@ def live(runs: Sequence[SweepRun]) -> Iterator[Callable[[SweepRun, int], None]]:
     if not out.is_terminal:
         yield ended
         return
-    with Live(console=out, get_renderable=lambda: _moving(states_of([*runs])), refresh_per_second=_REFRESH):
+    done: dict[str, State] = {}  # their logs change no more, and are not read again
+
+    def moving() -> Table:
+        done.update((state.run.name, state) for state in states_of([run for run in runs if run.name not in done]))
+        states = [done[run.name] for run in runs]
+        for state in states:
+            if state.state != "finished":
+                del done[state.run.name]
+        return _moving(states)
+
+    with Live(console=out, get_renderable=moving, refresh_per_second=_REFRESH):
         yield ended
 
 
