@@ -49,6 +49,8 @@ class InfusionConfig:
     templates: str = "rotate"
     """``rotate`` tells a fact in all of its wordings in turn, ``one`` in the first alone, ``random`` in any, drawn anew
     for each exposure."""
+    wordings: int | None = None
+    """Wordings of a fact that are told at most, the first ones; by default all. ``templates: one`` is 1."""
     loss: str = "all"
     """Which infused tokens are training targets: ``all``, or the ``object``'s only."""
     attention: str = "row"
@@ -61,6 +63,11 @@ class InfusionConfig:
     """Probe before the first step; facts that the model knows already get ``known_frequency``."""
     known_frequency: float = 0.0
     """Exposures of a fact that ``skip_known`` found known; needs it, and is at most ``frequency``."""
+
+    @property
+    def most_wordings(self) -> int | None:
+        """Wordings that are told at most; None for all that a fact has."""
+        return 1 if self.templates == "one" else self.wordings
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,7 @@ SCHEMA: Schema = {
         "schedule": choice,
         "rendering": choice,
         "templates": one_of("one", "rotate", "random", absent={}),
+        "wordings": optional(whole(1)),
         "loss": one_of("all", "object", absent={}),
         "attention": one_of("row", "sentence", absent={}),
         "chunk": optional(whole(2)),

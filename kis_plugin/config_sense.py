@@ -64,6 +64,9 @@ def _contradictions(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
     if infusion.get("attention") == "sentence" and infusion.get("placement") == "inline":
         hint = "An inline sentence stands in the base text: it sees what is before it, and what follows sees it."
         yield Problem(at("attention"), "sentence with placement: inline", "row, or placement: rows", hint)
+    if infusion.get("templates") == "one" and (infusion.get("wordings") or 1) > 1:
+        hint = "The one is the first alone; rotate or random tell the first few."
+        yield Problem(at("wordings"), f"{infusion['wordings']} with templates: one", "rotate or random", hint)
     if "known_frequency" not in infusion:
         return
     known, frequency = infusion["known_frequency"], infusion.get("frequency", DEFAULT_FREQUENCY)

@@ -38,7 +38,7 @@ class Wording:
 
     Attributes:
         renderer: Words facts.
-        one: Whether only the first wording is told.
+        most: Wordings of a fact that are told at most, the first ones; None for all.
         inline: Whether texts stand between base sentences: a space before them, no EOS after.
         objects_only: Whether only tokens that reach into the object are training targets.
         limit: Tokens a text, at most; EOS not counted.
@@ -46,7 +46,7 @@ class Wording:
     """
 
     renderer: Renderer
-    one: bool
+    most: int | None
     inline: bool
     objects_only: bool
     limit: int
@@ -108,7 +108,8 @@ class _Maker:
     def _own_of(self, relation: str) -> int:
         if relation not in self._own:
             wording = self._wording
-            self._own[relation] = 1 if wording.one else wording.renderer.wordings(relation, self._material.book)
+            own = wording.renderer.wordings(relation, self._material.book)
+            self._own[relation] = own if wording.most is None else min(own, wording.most)
         return self._own[relation]
 
     def _fact_job(

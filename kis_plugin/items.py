@@ -77,7 +77,7 @@ def load_items(config: Config, material: Material, tokenizer: TextTokenizer, blo
     limit = block // 2 if infusion.placement == "inline" else block - 1
     wording = Wording(
         renderer=renderer,
-        one=infusion.templates == "one",
+        most=infusion.most_wordings,
         inline=infusion.placement == "inline",
         objects_only=infusion.loss == "object",
         limit=limit,
@@ -117,7 +117,7 @@ def items_key(config: Config, material: Material, tokenizer: TextTokenizer, bloc
         "knowledge": material.fingerprint,
         "told": told.hexdigest(),
         "rendering": [infusion.rendering.name, dict(infusion.rendering.options)],
-        "one_wording": infusion.templates == "one",
+        "most_wordings": infusion.most_wordings,
         "templates": material.book.fingerprint(material.relations),
         "tokenizer": tokenizer.fingerprint,
         "block": block,

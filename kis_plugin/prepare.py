@@ -147,9 +147,8 @@ def _texts(config: Config, material: Material) -> int | None:
     if len(material.passages_told):
         return None
     renderer = chosen("renderers", config.infusion.rendering, f"{config.path or 'config'} infusion.rendering")
-    one = config.infusion.templates == "one"
-    own = [1 if one else renderer.wordings(relation, material.book) for relation in material.relations]
-    return len(material.infused) * max(own, default=1)
+    own = max((renderer.wordings(relation, material.book) for relation in material.relations), default=1)
+    return len(material.infused) * min(own, config.infusion.most_wordings or own)
 
 
 def _size(path: Path) -> int:

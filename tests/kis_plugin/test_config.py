@@ -136,6 +136,8 @@ def test_every_problem_is_said_at_once_with_its_line():
         ("infusion.rendering", "sentence", "'sentence'"),
         ("infusion.selection", "none", "'none'"),
         ("infusion.templates", "all", "'all'"),
+        ("infusion.wordings", "0", "0"),
+        ("infusion.wordings", "all", "'all'"),
         ("infusion.loss", "objects", "'objects'"),
         ("infusion.attention", "block", "'block'"),
         ("infusion.chunk", "1", "1"),
@@ -210,6 +212,7 @@ def test_every_key_of_the_infusion_is_read():
         "  schedule: {name: burst, bursts: 3}\n"
         "  rendering: triples\n"
         "  templates: random\n"
+        "  wordings: 3\n"
         "  loss: object\n"
         "  attention: row\n"
         "  chunk: 64\n"
@@ -220,8 +223,8 @@ def test_every_key_of_the_infusion_is_read():
     )
     assert config.infusion == InfusionConfig(
         frequency=12.5, placement="inline", window=(0.25, 1.0), schedule=Choice("burst", {"bursts": 3}),
-        rendering=Choice("triples"), templates="random", loss="object", attention="row", chunk=64,
-        selection=Choice("all"), skip_known=True, known_frequency=2.0,
+        rendering=Choice("triples"), templates="random", wordings=3, loss="object", attention="row",
+        chunk=64, selection=Choice("all"), skip_known=True, known_frequency=2.0,
     )  # fmt: skip
     assert config.on_mismatch == "warn"
     assert hash(config) == hash(load_config(Path("kis.yaml")))  # what is read from it is kept by it
@@ -261,10 +264,14 @@ def test_keys_that_contradict_each_other_are_all_said_at_once():
         "  placement: inline\n"
         "  attention: sentence\n"
         "  known_frequency: 3\n"
+        "  templates: one\n"
+        "  wordings: 2\n"
     ) == [
         "kis.yaml:4 infusion.tokens: found share and tokens, expected exactly one of frequency, share, tokens",
         "kis.yaml:6 infusion.attention: found sentence with placement: inline, expected row, or placement: rows. "
         "An inline sentence stands in the base text: it sees what is before it, and what follows sees it.",
+        "kis.yaml:9 infusion.wordings: found 2 with templates: one, expected rotate or random. "
+        "The one is the first alone; rotate or random tell the first few.",
         "kis.yaml:7 infusion.known_frequency: found 3 without skip_known, expected skip_known: true beside it. "
         "Without it no fact is probed before the first step, so none is known to be known.",
     ]
@@ -397,7 +404,7 @@ plain = st.recursive(
 )
 keys = ["knowledge", "templates", "infusion", "retention", "run_log", "seed", "frequency", "share", "tokens", "window",
         "placement", "schedule", "every", "probes", "control", "facts", "options", "cache", "on_mismatch", "rendering",
-        "loss", "attention", "chunk", "selection", "skip_known", "known_frequency", "name"]  # fmt: skip
+        "loss", "attention", "chunk", "selection", "skip_known", "known_frequency", "wordings", "name"]  # fmt: skip
 likely = st.dictionaries(
     st.sampled_from(keys), plain | st.dictionaries(st.sampled_from(keys), plain, max_size=4), max_size=5
 )

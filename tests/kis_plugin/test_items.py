@@ -138,6 +138,23 @@ def test_all_texts_are_numbered_wording_by_wording_and_few_wordings_come_again()
     assert build(facts, templates_of=relations, templates="one").own.tolist() == [1, 1, 1]
 
 
+def test_the_first_few_wordings_are_told_of_facts_that_have_more():
+    relations = {
+        "two": Templates(
+            ("{subject} 1 {object}.", "{subject} 2 {object}.", "{subject} a {object}", "{object} b {subject}")
+        ),
+        "three": Templates(tuple(f"{{subject}} {n} {{object}}." for n in range(6))),
+    }
+    facts = [Fact("a", "two", "b"), Fact("c", "three", "d")]
+    items = build(facts, templates_of=relations, wordings=2)
+    assert (items.wordings, items.own.tolist()) == (2, [2, 2])
+    assert texts_of(items) == ["a 1 b.", "c 0 d.", "a 2 b.", "c 1 d."]
+    assert build(facts, templates_of=relations, wordings=7).own.tolist() == [2, 3]
+    assert texts_of(build(facts, templates_of=relations, wordings=1)) == texts_of(
+        build(facts, templates_of=relations, templates="one")
+    )
+
+
 def test_only_what_is_selected_is_told_and_named_by_its_place_in_the_knowledge():
     facts = [Fact(name, "P17", "France") for name in "abcd"]
     passages = [Passage(f"Text {name}.", name) for name in "xyz"]
@@ -408,6 +425,7 @@ def test_the_cache_is_asked_by_all_that_the_items_depend_on_and_by_nothing_else(
         key(rendering=Choice("triples")),
         key(rendering=Choice("triples", {"separator": " "})),
         key(templates="one"),
+        key(wordings=2),
         key(templates_of={"P17": template}),
         key(tokenizer=Other()),
         key(block=128),
