@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from kis_plugin.models import LoadedModel, LoadOptions
     from kis_plugin.probing.probes import Question, QuestionMaker
-    from kis_plugin.sweep_run import SweepRun
+    from kis_plugin.sweep_run import Shape, SweepRun
     from kis_plugin.template_book import TemplateBook
 
 __all__ = [
@@ -163,6 +163,17 @@ class Framework(Protocol):
 
     def seconds_per_step(self, run: SweepRun) -> float:
         """Time a few steps of a run on this machine, and leave nothing behind."""
+
+    def shape_of(self, model: str, block: int) -> Shape:
+        """Return the shape of a trained model that runs with rows of ``block`` tokens go on from.
+
+        Args:
+            model: A folder or a name.
+            block: Tokens of a row.
+
+        Raises:
+            KISError: There is no such model, or it is none that this framework's runs can be.
+        """
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from kis_plugin.config_check import Schema, check, flag, number, one_of, text, whole
+from kis_plugin.config_check import Schema, check, flag, number, one_of, optional, text, whole
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.yaml_file import read_yaml
 
@@ -37,11 +37,13 @@ _TIMED = 8  # steps
 
 @dataclass(frozen=True)
 class Shape:
-    """A Llama: RMSNorm, SwiGLU, rotary positions, as many key heads as query heads, no biases."""
+    """A Llama: RMSNorm, SwiGLU, rotary positions, no biases."""
 
     layers: int
     width: int
     heads: int
+    key_heads: int
+    """Heads of keys and values, each shared by as many queries (Ainslie et al. 2023, arXiv 2305.13245)."""
     feed_forward: int
     """Width of the feed-forward layer."""
     vocabulary: int
@@ -57,7 +59,8 @@ class Shape:
     @property
     def params_non_embedding(self) -> int:
         """Parameters that are neither embedding table nor output layer."""
-        layer = 4 * self.width**2 + 3 * self.width * self.feed_forward + 2 * self.width
+        keys = self.width // self.heads * self.key_heads
+        layer = 2 * self.width * (self.width + keys) + 3 * self.width * self.feed_forward + 2 * self.width
         return self.layers * layer + self.width
 
 
@@ -108,6 +111,8 @@ class SweepRun:
     """Infusion frequency F, as in its ``kis.yaml``."""
     shape: Shape
     recipe: Recipe
+    model: str | None = None
+    """The trained model that it goes on from, as its framework reads it; None begins with random weights."""
 
     @property
     def config(self) -> Path:
@@ -158,9 +163,10 @@ class SweepRun:
 _SCHEMA: Schema = {
     "framework": text,
     "frequency": number(0, 1e15),
+    "model": optional(text),
     "shape": {
-        "layers": whole(1), "width": whole(2), "heads": whole(1), "feed_forward": whole(1), "vocabulary": whole(2),
-        "tied": flag,
+        "layers": whole(1), "width": whole(2), "heads": whole(1), "key_heads": whole(1), "feed_forward": whole(1),
+        "vocabulary": whole(2), "tied": flag,
     },
     "recipe": {
         "steps": whole(1), "batch": whole(1), "block": whole(2), "learning_rate": number(0, 1e3),
@@ -204,6 +210,7 @@ def sweep_run_text(run: SweepRun) -> str:
     values = {
         "framework": run.framework,
         "frequency": run.frequency,
+        "model": run.model,
         **{name: compute(run) for name, compute in _COMPUTED.items()},
         "shape": asdict(run.shape),
         "recipe": asdict(run.recipe),
@@ -222,7 +229,7 @@ def read_sweep_run(sweep: Path, name: str) -> SweepRun:
     node, problems = read_yaml(path, "a run of a sweep"), list[Problem]()
     values = check(node, _SCHEMA, problems, file=_RUN)
     wanted = {
-        "": ("framework", "frequency", "shape", "recipe"),
+        "": ("framework", "frequency", "model", "shape", "recipe"),
         "shape.": [field.name for field in fields(Shape)],
         "recipe.": [field.name for field in fields(Recipe)],
     }
@@ -232,12 +239,14 @@ def read_sweep_run(sweep: Path, name: str) -> SweepRun:
             problems += [Problem(f"{path} {prefix}{key}", "nothing", "a value") for key in names if key not in inside]
     if problems:
         raise KISError(problems)
-    run = SweepRun(
-        sweep, name, values["framework"], values["frequency"], Shape(**values["shape"]), Recipe(**values["recipe"])
-    )
-    if run.shape.width % run.shape.heads or run.shape.width // run.shape.heads % 2:
-        found = f"{run.shape.heads} for a width of {run.shape.width}"
+    shape, recipe = Shape(**values["shape"]), Recipe(**values["recipe"])
+    run = SweepRun(sweep, name, values["framework"], values["frequency"], shape, recipe, values["model"])
+    if shape.width % shape.heads or shape.width // shape.heads % 2:
+        found = f"{shape.heads} for a width of {shape.width}"
         problems.append(Problem(f"{path} shape.heads", found, "heads of one even width"))
+    if shape.heads % shape.key_heads:
+        found = f"{shape.key_heads} for {shape.heads} heads"
+        problems.append(Problem(f"{path} shape.key_heads", found, "a number that divides the heads"))
     problems += [
         Problem(f"{path} {key}", str(values[key]), f"{compute(run)}, as shape and recipe make it")
         for key, compute in _COMPUTED.items()

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments, set_seed
+from transformers import AutoConfig, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments, set_seed
 
 from kis_hf.callback import KnowledgeInfusion
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.mapped import open_mapped
 from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
 
-__all__ = ["PackedRows", "build_model", "seconds_per_step", "train"]
+__all__ = ["PackedRows", "build_model", "seconds_per_step", "shape_of", "train"]
 
 
 class PackedRows(Dataset[dict[str, Any]]):
@@ -53,11 +54,52 @@ def build_model(shape: Shape, block: int, seed: int, eos: int | None = None) -> 
             intermediate_size=shape.feed_forward,
             num_hidden_layers=shape.layers,
             num_attention_heads=shape.heads,
+            num_key_value_heads=shape.key_heads,
             max_position_embeddings=block,
             tie_word_embeddings=shape.tied,
             bos_token_id=None,
             eos_token_id=eos,
         )
+    )
+
+
+def shape_of(model: str, block: int) -> Shape:
+    """Return the shape of a trained Llama that runs with rows of ``block`` tokens go on from.
+
+    Args:
+        model: A folder or a name, as ``from_pretrained`` takes it.
+        block: Tokens of a row.
+
+    Raises:
+        KISError: There is no such model; it is no Llama, or one with biases; it takes shorter rows.
+    """
+    where = f"model {model}"
+    if not Path(model).exists() and (model.startswith((".", "/", "~")) or model.count("/") > 1):  # no name on the hub
+        raise KISError(Problem(where, "no such folder", "a folder that save_pretrained wrote, or a name on the hub"))
+    try:
+        config: Any = AutoConfig.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise KISError(Problem(where, reason, "a causal language model")) from error
+    if config.model_type != "llama" or config.attention_bias or config.mlp_bias:
+        found = "a Llama with biases" if config.model_type == "llama" else f"a {config.model_type} model"
+        hint = "Others take the callback in a training script of their own: docs/hf.md."
+        raise KISError(Problem(where, found, "a Llama without biases", hint))
+    if config.max_position_embeddings < block:
+        raise KISError(
+            Problem(where, f"rows of up to {config.max_position_embeddings:,}", f"{block:,}, as --block says")
+        )
+    if config.head_dim * config.num_attention_heads != config.hidden_size:
+        found = f"{config.num_attention_heads} heads of {config.head_dim} for a width of {config.hidden_size}"
+        raise KISError(Problem(where, found, "heads that are the width together"))
+    return Shape(
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
+        heads=config.num_attention_heads,
+        key_heads=config.num_key_value_heads,
+        feed_forward=config.intermediate_size,
+        vocabulary=config.vocab_size,
+        tied=config.tie_word_embeddings,
     )
 
 
@@ -70,7 +112,7 @@ def train(run: SweepRun) -> None:
     recipe, checkpoints = run.recipe, run.checkpoints
     tokenizer = AutoTokenizer.from_pretrained(str(run.tokenizer))
     trainer = Trainer(
-        model=build_model(run.shape, recipe.block, recipe.seed, tokenizer.eos_token_id),
+        model=_model(run, tokenizer.eos_token_id),
         args=_arguments(run, checkpoints),
         train_dataset=PackedRows(run.rows, recipe.block, recipe.steps * recipe.batch),
         eval_dataset=PackedRows(run.held_out_rows, recipe.block, _evaluation_rows(run)),
@@ -84,6 +126,17 @@ def train(run: SweepRun) -> None:
         trainer.save_model(str(run.work / "model"))
         shutil.copytree(run.tokenizer, run.work / "model", dirs_exist_ok=True)
     discard(checkpoints)
+
+
+def _model(run: SweepRun, eos: int) -> Any:
+    """Return the model that a run begins with."""
+    if run.model is None:
+        return build_model(run.shape, run.recipe.block, run.recipe.seed, eos)
+    found = shape_of(run.model, run.recipe.block)
+    if found != run.shape:
+        raise KISError(Problem(f"model {run.model}", f"{found}", f"{run.shape}, as {run.settings} says"))
+    set_seed(run.recipe.seed)
+    return LlamaForCausalLM.from_pretrained(run.model, dtype=torch.float32)
 
 
 def _last_whole(run: SweepRun) -> str | None:

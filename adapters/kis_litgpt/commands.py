@@ -12,7 +12,7 @@ from kis_plugin.hookspecs import hookimpl
 if TYPE_CHECKING:
     from kis_plugin.contracts import Framework, ModelLoader
     from kis_plugin.models import LoadedModel, LoadOptions
-    from kis_plugin.sweep_run import SweepRun
+    from kis_plugin.sweep_run import Shape, SweepRun
 
 __all__ = ["LitCheckpoint"]
 
@@ -64,6 +64,17 @@ class WithLitGPT:
         from kis_litgpt.sweep_training import seconds_per_step
 
         return seconds_per_step(run)
+
+    def shape_of(self, model: str, block: int) -> Shape:
+        """Return the shape of a trained model.
+
+        Raises:
+            KISError: There is none, or it is no Llama.
+        """
+        _need_extra("kis sweep --framework litgpt")
+        from kis_litgpt.sweep_training import shape_of
+
+        return shape_of(model, block)
 
 
 @hookimpl

@@ -19,7 +19,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.identity import versions
 from kis_plugin.models import LoadedModel, LoadOptions, block_of
 
-__all__ = ["load_saved"]
+__all__ = ["is_tied", "load_saved", "read_config", "read_weights"]
 
 _CONFIG = "model_config.yaml"
 
@@ -35,8 +35,8 @@ def load_saved(folder: Path, options: LoadOptions) -> LoadedModel:
         KISError: Any of the three is missing or cannot be read, or an option that does not fit.
     """
     where = f"model {folder}"
-    config = _config(folder / _CONFIG)
-    weights = _weights(folder / WEIGHTS)
+    config = read_config(folder)
+    weights = read_weights(folder)
     dtype = _dtype(options.dtype, weights)
     device = torch.device(_device(options.device))
     block = block_of(str(folder), options.block, config.block_size)
@@ -53,7 +53,7 @@ def load_saved(folder: Path, options: LoadOptions) -> LoadedModel:
     if tokenizer.vocabulary > config.padded_vocab_size:
         expected = f"at most padded_vocab_size of the model, {config.padded_vocab_size}"
         raise KISError(Problem(f"tokenizer of {folder}", f"token ids up to {tokenizer.vocabulary - 1}", expected))
-    total, non_embedding = parameter_counts(config, _tied(weights))
+    total, non_embedding = parameter_counts(config, is_tied(weights))
     about = {"loader": "litgpt", "device": str(device), "dtype": str(dtype).removeprefix("torch.")}
     return LoadedModel(
         view=LitModelView(module, device),
@@ -66,7 +66,13 @@ def load_saved(folder: Path, options: LoadOptions) -> LoadedModel:
     )
 
 
-def _config(path: Path) -> Config:
+def read_config(folder: Path) -> Config:
+    """Return the configuration of a checkpoint.
+
+    Raises:
+        KISError: There is none, or it cannot be read.
+    """
+    path = folder / _CONFIG
     try:
         return Config.from_file(path)
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
@@ -75,14 +81,25 @@ def _config(path: Path) -> Config:
         raise KISError(Problem(str(path), found, "the configuration of a LitGPT model", hint)) from error
 
 
-def _weights(path: Path) -> Mapping[str, torch.Tensor]:
-    """Return the model's parameters, mapped from the file; nothing in it is run."""
+def read_weights(folder: Path, bare: bool = False) -> Mapping[str, torch.Tensor]:
+    """Return a model's parameters, mapped from the file; nothing in it is run.
+
+    Args:
+        folder: Of the checkpoint.
+        bare: Whether a training checkpoint, which holds more than that, is refused.
+
+    Raises:
+        KISError: There are none, or they cannot be read.
+    """
+    path = folder / WEIGHTS
     hint = "Make one of a training checkpoint with litgpt convert_pretrained_checkpoint."
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         found = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise KISError(Problem(str(path), found[:200], "a file of weights and plain values", hint)) from error
+    if bare and isinstance(saved, dict) and "model" in saved:
+        raise KISError(Problem(str(path), "a training checkpoint", "a model's weights alone", hint))
     weights = saved.get("model", saved) if isinstance(saved, dict) else saved
     if not isinstance(weights, dict) or not weights or not all(map(torch.is_tensor, weights.values())):
         raise KISError(Problem(str(path), f"a {type(weights).__name__} that is no model's weights", "weights", hint))
@@ -106,7 +123,7 @@ def _device(asked: str | None) -> str:
     return device
 
 
-def _tied(weights: Mapping[str, Any]) -> bool:
+def is_tied(weights: Mapping[str, Any]) -> bool:
     """Return whether output layer and embedding were one parameter when they were saved."""
     output, embedding = weights.get("lm_head.weight"), weights.get("transformer.wte.weight")
     return output is not None and embedding is not None and output.data_ptr() == embedding.data_ptr()

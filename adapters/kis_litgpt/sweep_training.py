@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -19,11 +19,16 @@ from litgpt.data import DataModule
 from litgpt.utils import chunked_cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
+from kis_litgpt.commands import WEIGHTS
+from kis_litgpt.saved import is_tied, read_config, read_weights
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.mapped import open_mapped
 from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
 
-__all__ = ["PackedText", "config_of", "seconds_per_step", "train"]
+__all__ = ["PackedText", "config_of", "config_on_from", "seconds_per_step", "shape_of", "train"]
 
+_OWN = ("vocab_size", "norm_eps", "rope_base", "rope_condense_ratio", "rope_adjustments")
+"""What two Llamas of one shape may differ in."""
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -84,6 +89,7 @@ def config_of(shape: Shape, block: int) -> dict[str, Any]:
         "padded_vocab_size": shape.vocabulary,
         "n_layer": shape.layers,
         "n_head": shape.heads,
+        "n_query_groups": shape.key_heads,
         "n_embd": shape.width,
         "intermediate_size": shape.feed_forward,
         "rotary_percentage": 1.0,
@@ -92,6 +98,43 @@ def config_of(shape: Shape, block: int) -> dict[str, Any]:
         "norm_class_name": "RMSNorm",
         "mlp_class_name": "LLaMAMLP",
     }
+
+
+def shape_of(model: str, block: int) -> Shape:
+    """Return the shape of a trained Llama that runs with rows of ``block`` tokens go on from.
+
+    Args:
+        model: A folder with ``lit_model.pth`` and ``model_config.yaml``.
+        block: Tokens of a row.
+
+    Raises:
+        KISError: There is no such model; it is none that ``config_of`` describes; it takes shorter rows.
+    """
+    config, tied = read_config(Path(model)), is_tied(read_weights(Path(model), bare=True))
+    shape = Shape(
+        layers=config.n_layer,
+        width=config.n_embd,
+        heads=config.n_head,
+        key_heads=config.n_query_groups or config.n_head,
+        feed_forward=config.intermediate_size or 4 * config.n_embd,
+        vocabulary=config.padded_vocab_size or 0,
+        tied=tied,
+    )
+    if config.block_size < block:
+        raise KISError(Problem(f"model {model}", f"rows of up to {config.block_size:,}", f"{block:,}, as --block says"))
+    wanted = Config(**config_on_from(shape, config))
+    for field in fields(Config):
+        found, expected = getattr(config, field.name), getattr(wanted, field.name)
+        if field.name not in ("name", "hf_config") and found != expected:
+            raise KISError(
+                Problem(f"model {model} {field.name}", repr(found), f"{expected!r}, as a plain Llama has it")
+            )
+    return shape
+
+
+def config_on_from(shape: Shape, config: Config) -> dict[str, Any]:
+    """Return ``config_of`` a trained model, with what is its own: positions, and padding of the vocabulary."""
+    return config_of(shape, config.block_size) | {key: getattr(config, key) for key in _OWN}
 
 
 def train(run: SweepRun) -> None:
@@ -104,27 +147,41 @@ def train(run: SweepRun) -> None:
     for path in out.rglob("step-*/*.pth"):
         if not is_zipfile(path):  # torn: a torch file begins to be one with its last bytes
             shutil.rmtree(path.parent)
-    if not any(out.rglob("step-*/*.pth")):
+    begun = any(out.rglob("step-*/*.pth"))
+    if not begun:
         shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
         shutil.rmtree(out, ignore_errors=True)
     config = run.work / "pretrain.yaml"
-    config.write_text(yaml.safe_dump(_pretrain(run, out), sort_keys=False), encoding="utf-8")
+    config.write_text(yaml.safe_dump(_pretrain(run, out, begun), sort_keys=False), encoding="utf-8")
     # LitGPT reads its arguments from the command line again when it saves them beside a checkpoint.
     sys.argv = ["litgpt", "pretrain", "kis-sweep", "--config", str(config)]
     litgpt()
     if run.recipe.keep_model:
-        shutil.copytree(out / "final", run.work / "model", dirs_exist_ok=True)
+        _keep_model(out / "final", run.work / "model")
     discard(out)
 
 
-def _pretrain(run: SweepRun, out: Path) -> dict[str, Any]:
-    """Return what ``litgpt pretrain --config`` reads."""
+def _keep_model(final: Path, kept: Path) -> None:
+    """Copy the last checkpoint without the optimizer's state, which LitGPT takes for no model.
+
+    ``litgpt convert_pretrained_checkpoint`` does so too, and parts an output layer from the embedding that it is.
+    """
+    shutil.copytree(final, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS))
+    torch.save(read_weights(final), kept / WEIGHTS)
+
+
+def _pretrain(run: SweepRun, out: Path, begun: bool) -> dict[str, Any]:
+    """Return what ``litgpt pretrain --config`` reads; it refuses a model to begin with beside one to resume."""
     recipe = run.recipe
+    config = config_of(run.shape, recipe.block)
+    if run.model:
+        shape_of(run.model, recipe.block)  # says what is wrong with it by now
+        config = config_on_from(run.shape, read_config(Path(run.model)))
     rows = recipe.steps * recipe.batch
     text = {"text": str(run.rows), "held_out": str(run.held_out_rows), "rows": rows, "seed": recipe.seed}
     data = {"class_path": "kis_litgpt.sweep_training.PackedText", "init_args": text}
     return {
-        "model_config": config_of(run.shape, recipe.block),
+        "model_config": config,
         "data": {"class_path": "kis_litgpt.KnowledgeInfusion", "init_args": {"kis": str(run.config), "data": data}},
         "train": {
             "save_interval": math.ceil(recipe.steps / recipe.saves),
@@ -148,7 +205,7 @@ def _pretrain(run: SweepRun, out: Path) -> dict[str, Any]:
         },
         "out_dir": str(out),
         "precision": _PRECISION[recipe.precision],
-        "resume": "auto",
+        **({"initial_checkpoint_dir": run.model} if run.model and not begun else {"resume": "auto"}),
         "devices": 1,
         "tokenizer_dir": str(run.tokenizer),
         "logger_name": "csv",

@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from kis_plugin.terminal import AS_JSON, console, refusal_as_json
 from kis_predict.options import Amount, Open
 
 if TYPE_CHECKING:
-    from kis_sweep.plan import Training
+    from kis_sweep.training import Training
 
 __all__ = ["sweep"]
 
@@ -38,7 +39,14 @@ def sweep() -> None:
 
 
 @sweep.command()
-@click.option("--sizes", required=True, metavar="LIST", help="Model sizes, embeddings included: 1M,3M,10M,30M.")
+@click.option("--sizes", metavar="LIST", help="Model sizes, embeddings included: 1M,3M,10M,30M.")
+@click.option(
+    "--from",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="Go on from a trained Llama, in place of --sizes; repeatable, one a size.",
+)
 @click.option("--frequency", required=True, metavar="LIST", help="Exposures per fact: 4..4096, or 0,16,64, or both.")
 @click.option("--points", type=click.IntRange(2), default=10, show_default=True, help="Frequencies of a range.")
 @click.option("--uninfused/--no-uninfused", default=True, help="A run at F = 0 of each size.  [default: there is one]")
@@ -56,7 +64,9 @@ def sweep() -> None:
 @click.option(
     "--held-out-text", type=_PATH, multiple=True, help="General text not trained on.  [default: the last 1 %]"
 )
-@click.option("--tokenizer", metavar="NAME", help="A folder or a name.  [default: one is trained on the text]")
+@click.option(
+    "--tokenizer", metavar="NAME", help="A folder or a name.  [default: one is trained on the text, or the models']"
+)
 @click.option("--vocabulary", type=click.IntRange(512), default=8192, show_default=True, help="Of a trained tokenizer.")
 @click.option("--block", type=click.IntRange(16), default=256, show_default=True, help="Tokens of a row.")
 @click.option("--batch-tokens", type=Amount(), help="Tokens of a step.  [default: 500 steps or more for every size]")
@@ -72,7 +82,8 @@ def sweep() -> None:
 @click.option("--output", "-o", type=_PATH, required=True, help="The sweep's folder, new or empty.")
 @AS_JSON
 def plan(
-    sizes: str,
+    sizes: str | None,
+    models: tuple[str, ...],
     frequency: str,
     points: int,
     uninfused: bool,
@@ -91,18 +102,24 @@ def plan(
 ) -> None:
     """Write one configuration for each run of a grid, and say what it will cost."""
     from kis_sweep.grid import cells_of, first_wave, parse_frequencies, parse_sizes
+    from kis_sweep.plan import rows_of_a_step
     from kis_sweep.planning import plan_sweep
     from kis_sweep.shown import costs, show_plan, watching
+    from kis_sweep.training import trained_shapes
 
     _end_in_order()
     if (facts is None) == (config is None):
         raise click.UsageError("Say what is infused once: --facts, or --config.")
+    if (sizes is None) != bool(models):
+        raise click.UsageError("Say what is trained once: --sizes, or --from for models that are trained already.")
     with refusal_as_json(as_json):
         frequencies = parse_frequencies(frequency, points)
         frequencies = sorted({0.0, *frequencies} if uninfused else frequencies)
         if not any(frequencies):
             raise KISError(Problem("--frequency", frequency, "some above 0"))
-        cells = cells_of(parse_sizes(sizes), frequencies, seeds)
+        recipe = _training(training, models)
+        params = parse_sizes(sizes) if sizes is not None else sorted(trained_shapes(recipe))
+        cells = cells_of(params, frequencies, seeds)
         begin = set(frequencies if first is None else first_wave(frequencies, first))
         with watching() as watch:
             planned = plan_sweep(
@@ -113,7 +130,7 @@ def plan(
                 tokenizer,
                 cells,
                 lambda cell: cell.frequency in begin and (first is None or cell.seed == 0),
-                _training(training, batch_tokens, min(cell.size for cell in cells)),
+                replace(recipe, batch=rows_of_a_step(recipe.budget(min(params)), recipe.block, batch_tokens)),
                 timed,
                 watch,
             )
@@ -124,11 +141,11 @@ def plan(
         click.echo(f"Next: kis sweep run {shlex.quote(str(output))}")
 
 
-def _training(options: dict[str, Any], batch_tokens: int | None, least: int) -> Training:
-    from kis_sweep.plan import Training, rows_of_a_step
+def _training(options: dict[str, Any], models: Sequence[str]) -> Training:
+    from kis_sweep.training import Training
 
-    training = Training(batch=1, compile=options.pop("compiled"), **options)
-    return replace(training, batch=rows_of_a_step(training.budget(least), training.block, batch_tokens))
+    places = tuple(str(Path(model).resolve()) if Path(model).exists() else model for model in models)
+    return Training(batch=1, compile=options.pop("compiled"), models=places, **options)
 
 
 @sweep.command()

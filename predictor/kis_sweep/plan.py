@@ -22,49 +22,14 @@ from kis_predict.amounts import short
 from kis_predict.sweep import MOST_SHARE
 from kis_predict.whole_file import write_whole
 from kis_sweep.grid import Cell
-from kis_sweep.shapes import shape_of
+from kis_sweep.training import Training, starts_of
 
 __all__ = [
-    "Base", "Training", "name_of", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "write_run",
+    "Base", "name_of", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "write_run",
 ]  # fmt: skip
 
 _FEWEST_STEPS = 500
 _MOST_BATCH = 1 << 19  # tokens
-
-
-@dataclass(frozen=True)
-class Training:
-    """What all runs of a sweep have in common.
-
-    Attributes:
-        framework: What trains them.
-        tokens: Token budget D of every run; None where it grows with the model.
-        tokens_per_param: D / N, where ``tokens`` is None.
-        block: Tokens of a row.
-        batch: Rows of a step.
-        vocabulary: Tokens of the tokenizer.
-        rate: Learning rate times the model's width.
-        precision: One of ``kis_plugin.sweep_run.PRECISIONS``.
-        compile: Whether models are compiled.
-        saves: Checkpoints of a run.
-        keep_models: Whether trained models are kept.
-    """
-
-    framework: str
-    tokens: int | None
-    tokens_per_param: float
-    block: int
-    batch: int
-    vocabulary: int
-    rate: float
-    precision: str
-    compile: bool
-    saves: int
-    keep_models: bool
-
-    def budget(self, params: int) -> float:
-        """Return the token budget D that a model of N parameters gets, before it is whole steps."""
-        return params * self.tokens_per_param if self.tokens is None else float(self.tokens)
 
 
 @dataclass(frozen=True)
@@ -151,19 +116,13 @@ def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[Swe
     """Return a run for each cell.
 
     Raises:
-        KISError: A size for which there is no shape; a budget of less than a step; two sizes with one shape.
+        KISError: A size for which there is no shape, or no model among those that runs go on from; a budget of less
+            than a step; two sizes with one shape.
     """
-    shapes = {size: shape_of(size, training.vocabulary) for size in sorted({cell.size for cell in cells})}
-    problems = [
-        Problem("--sizes", f"{short(one)} and {short(other)}", "sizes that are different shapes")
-        for one, other in zip([*shapes], [*shapes][1:], strict=False)
-        if shapes[one] == shapes[other]
-    ]
-    if problems:
-        raise KISError(problems)
+    starts = starts_of(sorted({cell.size for cell in cells}), training)
     runs = []
     for cell in cells:
-        shape = shapes[cell.size]
+        shape, model = starts[cell.size]
         steps = round(training.budget(shape.params) / (training.batch * training.block))
         if steps < training.saves:
             found = f"{short(training.budget(shape.params))} tokens for N={short(shape.params)}, {steps} steps"
@@ -183,7 +142,7 @@ def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[Swe
             keep_model=training.keep_models,
             seed=cell.seed,
         )
-        run = SweepRun(sweep, "", training.framework, cell.frequency, shape, recipe)
+        run = SweepRun(sweep, "", training.framework, cell.frequency, shape, recipe, model)
         runs.append(replace(run, name=name_of(run)))
     return runs
 
@@ -191,7 +150,7 @@ def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[Swe
 def name_of(run: SweepRun) -> str:
     """Return a run's name: the same for the same cell."""
     shape = run.shape
-    size = f"N{short(shape.params)}-L{shape.layers}-d{shape.width}"
+    size = f"N{short(shape.params)}-L{shape.layers}-d{shape.width}{'' if run.model is None else '-trained'}"
     return f"{size}-D{short(run.recipe.tokens)}-F{run.frequency:.15g}-seed{run.recipe.seed}"
 
 

@@ -24,7 +24,8 @@ from kis_predict.amounts import short
 from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
 from kis_sweep.material import Watch, encode_text, held_out_of, train_tokenizer
-from kis_sweep.plan import Base, Training, runs_for, tokens_of_an_exposure, too_much, write_run
+from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, write_run
+from kis_sweep.training import Training, trained_shapes
 
 __all__ = ["Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
 
@@ -37,6 +38,7 @@ _SCHEMA: Schema = {
         "framework": text, "tokens": optional(whole(1)), "tokens_per_param": number(0, 1e6), "block": whole(2),
         "batch": whole(1), "vocabulary": whole(2), "rate": number(0, 1e3), "precision": one_of(*PRECISIONS, absent={}),
         "compile": flag, "saves": whole(1), "keep_models": flag,
+        "models": lambda value: tuple(value or ()),
     },
     "exposure": number(0),
     "text_tokens": whole(1),
@@ -119,8 +121,13 @@ def plan_sweep(
     try:
         part.chmod(0o755)
         base = _base(config, part, output)
+        trained = trained_shapes(training)
         training = _tokenizer(part, tokenizer, texts, training, watch)
         encoder = load_tokenizer(str(part / "data" / "tokenizer"))
+        for shape, model in trained.values():
+            if shape.vocabulary < training.vocabulary:
+                found = f"{training.vocabulary:,} tokens, and {model} with {shape.vocabulary:,}"
+                raise KISError(Problem("--tokenizer", found, "the tokenizer of the models"))
         tokens, others = _encoded(part / "data", texts, held_out, encoder, training.block, watch)
         runs = runs_for(part, cells, training)
         largest = max(runs, key=lambda run: run.recipe.tokens)
@@ -208,6 +215,12 @@ def _tokenizer(part: Path, name: str | None, texts: Sequence[Path], training: Tr
     """Put the tokenizer into the folder; return the training with its vocabulary."""
     folder = part / "data" / "tokenizer"
     folder.mkdir(parents=True)
+    if name is None and training.models:
+        name, *others = training.models
+        for other in others:
+            if load_tokenizer(other).fingerprint != load_tokenizer(name).fingerprint:
+                hint = "Retention of models with different tokenizers does not compare."
+                raise KISError(Problem(f"--from {other}", f"another tokenizer than {name}'s", "the same one", hint))
     if name is None:
         train_tokenizer(texts, training.vocabulary, folder, watch)
         return training

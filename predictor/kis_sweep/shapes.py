@@ -43,7 +43,8 @@ def _shape(layers: int, width: int, vocabulary: int, tied: bool) -> Shape:
     head = 16 if width < 256 else 64 if width < 2048 else 128
     unit = 8 if width < 256 else 64
     feed_forward = math.ceil(width * 8 / 3 / unit) * unit  # as many parameters as 4 times the width without a gate
-    return Shape(layers, width, max(width // head, 1), feed_forward, vocabulary, tied)
+    heads = max(width // head, 1)
+    return Shape(layers, width, heads, heads, feed_forward, vocabulary, tied)
 
 
 def _depth(width: int) -> float:

@@ -7,14 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from litgpt import GPT, Config
+from litgpt.utils import save_config
 
 from kis_litgpt.model import parameter_counts
-from kis_litgpt.sweep_training import config_of
+from kis_litgpt.sweep_training import config_of, config_on_from
+from kis_litgpt.sweep_training import shape_of as trained_shape
+from kis_plugin.errors import KISError
+from kis_plugin.sweep_run import SweepRun
 from kis_sweep.folder import runs_of
 from kis_sweep.shapes import shape_of
 
@@ -62,3 +67,54 @@ def test_runs_are_trained_as_planned_and_go_on_when_they_were_killed(tmp_path):
         assert last["achieved_frequency"]["min"] == last["achieved_frequency"]["max"] == run.frequency
         assert any(line["type"] == "loss" for line in logs[run.name])
         assert (run.work / "model" / "lit_model.pth").is_file()
+    last = next(run for run in runs if run.frequency)
+    goes_on(tmp_path, last, logs_of(tmp_path / "sweep")[last.name])
+
+
+def goes_on(folder: Path, before: SweepRun, scratch: list[dict]) -> None:
+    """A sweep goes on from the model that was kept: its first loss is below that of the run that trained it."""
+    model = before.work / "model"
+    done = kis(
+        folder, "sweep", "plan", "--from", str(model), "--frequency", "8", "--config", "kis.yaml", "--text", "text.txt",
+        "--block", "64", "--tokens-per-param", "2", "--batch-tokens", "256", "--framework", "litgpt", "--no-time",
+        "--no-uninfused", "-o", "on",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    done = kis(folder, "sweep", "run", "on")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = runs_of(folder / "on")
+    assert (run.shape, run.model) == (before.shape, str(model))
+    losses = lambda log: [line["loss"] for line in log if line["type"] == "loss"]  # noqa: E731
+    assert losses(logs_of(folder / "on")[run.name])[0] < losses(scratch)[0] - 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"norm_class_name": "LayerNorm"}, "norm_class_name: found 'LayerNorm', expected 'RMSNorm'"),
+        ({"block_size": 32}, "found rows of up to 32, expected 64, as --block says"),
+    ],
+)
+def test_a_model_that_no_run_can_be_is_refused(tmp_path, changes, said):
+    config = Config(**(config_of(shape_of(60_000, 1024), 64) | changes))
+    torch.save(GPT(config).state_dict(), tmp_path / "lit_model.pth")
+    save_config(config, tmp_path)
+    with pytest.raises(KISError, match=said):
+        trained_shape(str(tmp_path), 64)
+
+
+def test_a_training_checkpoint_is_refused_as_litgpt_would_but_before_it_runs(tmp_path):
+    config = Config(**config_of(shape_of(60_000, 1024), 64))
+    torch.save({"model": GPT(config).state_dict(), "iter_num": 3}, tmp_path / "lit_model.pth")
+    save_config(config, tmp_path)
+    with pytest.raises(KISError, match=r"a training checkpoint, expected a model's weights alone.*convert_pretrained"):
+        trained_shape(str(tmp_path), 64)
+
+
+def test_positions_of_a_trained_model_are_its_own(tmp_path):
+    shape = shape_of(60_000, 1024)
+    config = Config(**(config_of(shape, 64) | {"rope_base": 500_000}))
+    torch.save(GPT(config).state_dict(), tmp_path / "lit_model.pth")
+    save_config(config, tmp_path)
+    assert trained_shape(str(tmp_path), 64) == replace(shape, tied=False)
+    assert Config(**config_on_from(shape, config)).rope_base == 500_000

@@ -19,7 +19,7 @@ RECIPE = Recipe(
 
 
 def a_run(folder: Path, **changes) -> SweepRun:
-    shape = Shape(layers=2, width=32, heads=2, feed_forward=88, vocabulary=512, tied=True)
+    shape = Shape(layers=2, width=32, heads=2, key_heads=2, feed_forward=88, vocabulary=512, tied=True)
     given = {"sweep": folder, "name": "one", "framework": "hf", "frequency": 8.0} | changes
     return SweepRun(**given, shape=shape, recipe=RECIPE)
 

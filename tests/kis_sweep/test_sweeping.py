@@ -15,7 +15,7 @@ from kis_sweep.engines import Places
 from kis_sweep.folder import failure_of, runs_of, states_of
 from kis_sweep.sweeping import run_sweep
 
-SHAPE = Shape(layers=2, width=32, heads=2, feed_forward=88, vocabulary=512, tied=True)
+SHAPE = Shape(layers=2, width=32, heads=2, key_heads=2, feed_forward=88, vocabulary=512, tied=True)
 RECIPE = Recipe(
     steps=10, batch=4, block=32, learning_rate=0.01, least_rate=0.1, warmup=0.05, weight_decay=0.1, clip=1.0,
     precision="32", compile=False, saves=2, keep_model=False, seed=0,

@@ -1,0 +1,93 @@
+"""What all runs of a sweep have in common, and what the runs of each size begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.plugins import find
+from kis_plugin.sweep_run import Shape
+from kis_predict.amounts import short
+from kis_sweep.shapes import shape_of
+
+__all__ = ["Training", "starts_of", "trained_shapes"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What all runs of a sweep have in common.
+
+    Attributes:
+        framework: What trains them.
+        tokens: Token budget D of every run; None where it grows with the model.
+        tokens_per_param: D / N, where ``tokens`` is None.
+        block: Tokens of a row.
+        batch: Rows of a step.
+        vocabulary: Tokens of the tokenizer.
+        rate: Learning rate times the model's width.
+        precision: One of ``kis_plugin.sweep_run.PRECISIONS``.
+        compile: Whether models are compiled.
+        saves: Checkpoints of a run.
+        keep_models: Whether trained models are kept.
+        models: Trained models that runs go on from, one for each size; none where runs begin with random weights.
+    """
+
+    framework: str
+    tokens: int | None
+    tokens_per_param: float
+    block: int
+    batch: int
+    vocabulary: int
+    rate: float
+    precision: str
+    compile: bool
+    saves: int
+    keep_models: bool
+    models: tuple[str, ...] = ()
+
+    def budget(self, params: int) -> float:
+        """Return the token budget D that a model of N parameters gets, before it is whole steps."""
+        return params * self.tokens_per_param if self.tokens is None else float(self.tokens)
+
+
+def trained_shapes(training: Training) -> dict[int, tuple[Shape, str]]:
+    """Return shape and name of each trained model that runs go on from, by its size.
+
+    Raises:
+        KISError: One that is not there, or that the framework cannot train; two of one size.
+    """
+    framework = find("frameworks", training.framework, "--framework")
+    found: dict[int, tuple[Shape, str]] = {}
+    for model in training.models:
+        shape = framework.shape_of(model, training.block)
+        if shape.params in found:
+            same = f"{shape.params:,} parameters, as {found[shape.params][1]}"
+            raise KISError(Problem(f"--from {model}", same, "models of different sizes"))
+        found[shape.params] = (shape, model)
+    return found
+
+
+def starts_of(sizes: Sequence[int], training: Training) -> Mapping[int, tuple[Shape, str | None]]:
+    """Return the shape for each size, and the trained model that its runs go on from, if any.
+
+    Raises:
+        KISError: A size for which there is no shape, or no model among those that runs go on from; two with one shape.
+    """
+    if training.models:
+        trained = trained_shapes(training)
+        for size in sizes:
+            if size not in trained:
+                expected = f"one of {', '.join(map(short, trained))}: this sweep goes on from trained models"
+                raise KISError(Problem(f"a run of N={short(size)}", "no model of this size", expected))
+        return trained
+    shapes = {size: shape_of(size, training.vocabulary) for size in sizes}
+    problems = [
+        Problem("--sizes", f"{short(one)} and {short(other)}", "sizes that are different shapes")
+        for one, other in pairwise(sizes)
+        if shapes[one] == shapes[other]
+    ]
+    if problems:
+        raise KISError(problems)
+    return {size: (shape, None) for size, shape in shapes.items()}

@@ -1,0 +1,139 @@
+"""Sweeps that go on from trained models: ``kis sweep plan --from``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from sweep_world import kis, logs_of, plan, write_material
+from transformers import GPT2Config, LlamaConfig
+
+from kis_hf.sweep_training import build_model, shape_of
+from kis_plugin.errors import KISError
+from kis_plugin.sweep_run import Shape
+from kis_plugin.tokenizers import load_tokenizer
+from kis_sweep.folder import runs_of
+from kis_sweep.shapes import shape_of as planned_shape
+
+SHARED_KEYS = Shape(layers=2, width=32, heads=4, key_heads=2, feed_forward=88, vocabulary=512, tied=False)
+
+
+@pytest.mark.parametrize("shape", [SHARED_KEYS, planned_shape(60_000, 1024)])
+def test_a_saved_model_has_the_shape_that_it_was_built_with(tmp_path, shape):
+    model = build_model(shape, 64, seed=0)
+    assert sum(parameter.numel() for parameter in model.parameters()) == shape.params
+    model.save_pretrained(tmp_path)
+    assert shape_of(str(tmp_path), 64) == shape
+
+
+def saved(folder, **changes) -> str:
+    settings = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1} | changes
+    config = LlamaConfig(num_attention_heads=2, max_position_embeddings=64, **settings)
+    config.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"attention_bias": True}, "found a Llama with biases, expected a Llama without"),
+        ({"head_dim": 4}, "found 2 heads of 4 for a width of 16"),
+        ({"max_position_embeddings": 32}, "found rows of up to 32, expected 64, as --block says"),
+    ],
+)
+def test_what_no_run_of_a_sweep_can_be_is_refused(tmp_path, changes, said):
+    folder = saved(tmp_path, **{key: value for key, value in changes.items() if key != "max_position_embeddings"})
+    if "max_position_embeddings" in changes:
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(KISError, match=said):
+        shape_of(folder, 64)
+
+
+def test_other_architectures_and_places_without_a_model_are_named(tmp_path):
+    GPT2Config().save_pretrained(tmp_path)
+    with pytest.raises(KISError, match=r"found a gpt2 model, expected a Llama.*docs/hf\.md"):
+        shape_of(str(tmp_path), 64)
+    with pytest.raises(KISError, match=r"model \./nowhere: found no such folder"):
+        shape_of("./nowhere", 64)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A world with a sweep of one run, its model kept."""
+    folder = tmp_path_factory.mktemp("world")
+    write_material(folder)
+    assert plan(folder, "--no-time", "--no-uninfused", "--keep-models").returncode == 0
+    done = kis(folder, "sweep", "run", "sweep")
+    assert done.returncode == 0, done.stderr
+    return folder, next((folder / "sweep").glob("work/*/model"))
+
+
+def go_on(folder, *more: str, output: str = "on"):
+    return kis(
+        folder, "sweep", "plan", "--frequency", "8", "--config", "kis.yaml", "--text", "text.txt", "--block", "64",
+        "--tokens-per-param", "2", "--batch-tokens", "256", "--no-time", "-o", output, *more,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_runs_go_on_from_a_trained_model_and_its_tokenizer(trained):
+    folder, model = trained
+    done = go_on(folder, "--from", str(model))
+    assert done.returncode == 0, done.stderr
+    (before,), runs = runs_of(folder / "sweep"), runs_of(folder / "on")
+    assert [(run.shape, run.model, run.frequency) for run in runs] == [(before.shape, str(model), f) for f in (0, 8)]
+    assert all("-trained-" in run.name for run in runs)
+    ours, theirs = (load_tokenizer(str(place)) for place in (folder / "on" / "data" / "tokenizer", model))
+    text = "Person 3 was born in the town of Town 7."
+    assert [one.ids for one in ours.encode([text])] == [one.ids for one in theirs.encode([text])]
+    done = kis(folder, "sweep", "run", "on")
+    assert done.returncode == 0, done.stdout + done.stderr
+    losses = lambda log: [line["loss"] for line in log if line["type"] == "loss"]  # noqa: E731
+    scratch = losses(logs_of(folder / "sweep")[before.name])
+    for log in logs_of(folder / "on").values():
+        assert losses(log)[0] < scratch[0] - 0.1  # what was learned is there at the first measurement
+        assert log[-1]["status"] == "completed"
+    told = kis(folder, "sweep", "next", "on", "--target", "1M", "--new-sizes", "--dry-run", "--json")
+    assert told.returncode in (0, 2)
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--from", "sweep/work"], "model "),
+        (["--sizes", "20k", "--from", "{model}"], "Say what is trained once"),
+        ([], "Say what is trained once"),
+        (["--from", "{model}", "--from", "{model}"], "models of different sizes"),
+        (["--from", "{model}", "--block", "128"], "expected 128, as --block says"),
+        (["--from", "{model}", "--framework", "kers"], "one of the installed frameworks"),
+    ],
+)
+def test_a_plan_that_cannot_be_says_why_and_leaves_nothing(trained, words, said):
+    folder, model = trained
+    done = go_on(folder, *(word.format(model=model) for word in words), output="bad")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in folder.iterdir() if "bad" in path.name]
+
+
+@pytest.mark.slow
+def test_a_model_that_became_another_stops_its_runs(trained):
+    folder, model = trained
+    assert go_on(folder, "--from", str(model), output="changed").returncode == 0
+    path = model / "config.json"
+    text = path.read_text()
+    path.write_text(text.replace('"num_hidden_layers": ', '"num_hidden_layers": 1'))
+    try:
+        done = kis(folder, "sweep", "run", "changed")
+    finally:
+        path.write_text(text)
+    assert done.returncode == 1
+    assert f"model {model}: found Shape(" in done.stdout.replace("\n", "")
