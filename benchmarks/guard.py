@@ -2,9 +2,9 @@
 
     python -m benchmarks guard
 
-Runs go through the Trainer's callback as those of ``examples/sweep.py`` do, their guard set to ``warn``. Of 300 told
-facts it asks 160. A witness asks others, and ``benchmarks/guarding/fate.py`` says how it tells what became of a run: it
-collapses, forgets, or keeps what it knows. A false alarm is a collapse that the guard reports of a run which keeps; a
+Runs go through the Trainer's callback, their guard set to ``warn``. Of 300 told facts it asks 160. A witness asks
+others, and ``benchmarks/guarding/fate.py`` says how it tells what became of a run: it collapses, forgets, or keeps what
+it knows. A false alarm is a collapse that the guard reports of a run which keeps; a
 miss is a run that collapses without an alarm. All answers are recorded, so that the same runs are looked at with other
 settings afterwards, by the guard's own class.
 

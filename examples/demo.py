@@ -1,4 +1,4 @@
-"""The main job in small: a sweep of tiny models through the Trainer callback, then kis-predict on its logs.
+"""The main job in small: a sweep of tiny models by kis sweep, then kis-predict on its logs.
 
     python examples/demo.py --out demo-out
 
@@ -10,46 +10,67 @@ from, kis-predict says so; the demo then asks it about the sweep of examples/stu
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import sweep
+import yaml
 from rich.console import Console
 from rich.table import Table
 
+from kis_plugin.runlog import RunLog, read_run_log
+
 HERE = Path(__file__).parent
 STUDY = HERE / "study"
-SHAPES = "2x32,2x48,3x64"
-FREQUENCIES = "0,20,50,80,110,150"
-TOKENS = 700_000
+FACTS, CONTROLS = 300, 50
+PLAN = (
+    "--sizes", "120k,180k,240k", "--frequency", "0,20,50,80,110,150", "--tokens", "700k", "--batch-tokens", "1024",
+    "--vocabulary", "2048", "--block", "128", "--no-time",
+)  # fmt: skip
 
 
-def table_of(results: list[dict[str, object]]) -> Table:
+def run(*words: str) -> int:
+    """Run a command as a user would; return its exit code."""
+    print(f"\n$ {' '.join(words)}", flush=True)
+    return subprocess.run([str(Path(sys.executable).with_name(words[0])), *words[1:]], check=False).returncode
+
+
+def write_config(out: Path) -> None:
+    """Write facts, spread evenly over those of the study, and the ``kis.yaml`` that all runs share."""
+    lines = (STUDY / "facts.jsonl").read_text(encoding="utf-8").splitlines()
+    chosen = lines[:: len(lines) // FACTS][:FACTS]
+    (out / "facts.jsonl").write_text("\n".join(chosen) + "\n", encoding="utf-8")
+    config = yaml.safe_load((STUDY / "kis.yaml").read_text(encoding="utf-8"))
+    config["templates"] = str(STUDY.resolve() / "templates.yaml")
+    config["retention"]["control"] = CONTROLS
+    (out / "kis.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def table_of(logs: Sequence[RunLog]) -> Table:
     """Return held-out retention by size and frequency."""
-    sizes = sorted({int(str(result["params"])) for result in results})
+    sizes = sorted({log.run.params for log in logs})
     table = Table(title="Held-out retention at the end (seen; control; general loss)", title_justify="left")
     table.add_column("F", justify="right")
     for size in sizes:
         table.add_column(f"N = {size:,}", justify="right")
-    by_place = {(result["params"], result["cell"]["frequency"]): result for result in results}  # type: ignore[index]
-    for frequency in sorted({key[1] for key in by_place}):
-        cells = [by_place[size, frequency] for size in sizes]
-        table.add_row(
-            f"{frequency:g}",
-            *(f"{r['held_out']:.3f} ({r['seen']:.2f}; {r['control']:.2f}; {r['loss']:.2f})" for r in cells),
-        )
+    by_place = {(log.run.params, log.run.frequency): log for log in logs}
+    for frequency in sorted({log.run.frequency for log in logs}):
+        table.add_row(f"{frequency:g}", *(_cell(by_place[size, frequency]) for size in sizes))
     return table
 
 
-def predict(logs: Path, target: str) -> int:
-    """Run kis-predict as a user would; return its exit code."""
-    command = [str(Path(sys.executable).with_name("kis-predict")), "--logs", os.path.relpath(logs), "--target", target]
-    print(f"\n$ kis-predict {' '.join(command[1:])}", flush=True)
-    return subprocess.run(command, check=False).returncode
+def _cell(log: RunLog) -> str:
+    last = {record.probe: record.accuracy for record in log.retention}
+    return f"{last['held_out']:.3f} ({last['seen']:.2f}; {last['control']:.2f}; {log.loss[-1].loss:.2f})"
+
+
+def exact(log: RunLog) -> bool:
+    """Return whether a run's last line says that every fact was shown as often as was asked."""
+    shown = (log.end.achieved_frequency if log.end else None) or {}
+    return shown.get("min") == shown.get("max") == log.run.frequency
 
 
 def main() -> None:
@@ -60,40 +81,34 @@ def main() -> None:
     )
     out = options.parse_args().out
     console, started = Console(), time.monotonic()
-    console.print("1. Tokenizer and rows from examples/data/text.txt.xz, facts from examples/data/facts.jsonl")
-    args = sweep.parser().parse_args(
-        ["--out", str(out), "--shapes", SHAPES, "--frequencies", FREQUENCIES, "--tokens", str(TOKENS)]
-    )
-    sweep.prepare(out, args)
-    cells = sweep.cells_of(args)
-    console.print(f"2. {len(cells)} runs of {TOKENS:,} tokens: 3 sizes, {FREQUENCIES} exposures of {args.facts} facts")
-    results = sweep.run_cells(cells, args.workers)
-    console.print(table_of(results))
+    out.mkdir(parents=True, exist_ok=True)
+    place = Path(os.path.relpath(out))
+    console.print(f"1. {FACTS} facts and a kis.yaml from examples/study, text from examples/data/text.txt.xz")
+    if not (out / "sweep").exists():
+        write_config(out)
+        text = os.path.relpath(HERE / "data" / "text.txt.xz")
+        if run("kis", "sweep", "plan", "--config", f"{place}/kis.yaml", "--text", text, *PLAN, "-o", f"{place}/sweep"):
+            raise SystemExit(1)
+    console.print("2. A run for each size and frequency; what was stopped before goes on")
+    if run("kis", "sweep", "run", f"{place}/sweep"):
+        raise SystemExit(1)
+    logs = [read_run_log(path) for path in sorted((out / "sweep" / "runs").rglob("kis.jsonl"))]
+    console.print(table_of(logs))
     console.print(
-        f"Each fact was shown exactly F times: {exact(out)} of {len(cells)} run logs say so in their last line."
+        f"Each fact was shown exactly F times: {sum(map(exact, logs))} of {len(logs)} logs say so in their last line."
     )
     console.print(f"{time.monotonic() - started:.0f} s so far. 3. What do these runs predict for 10M parameters?")
-    if predict(out / "runs", "10M"):
+    if run("kis-predict", "--logs", f"{place}/sweep/runs", "--target", "10M"):
         console.print(
             "\nThat is an answer too: runs this small and short settle no law. 4. The same from the study's "
             f"sweep, longer runs; its commands, commit and hardware: {os.path.relpath(STUDY / 'README.md')}"
         )
-        if predict(STUDY / "runs", "10M"):
+        if run("kis-predict", "--logs", os.path.relpath(STUDY / "runs"), "--target", "1M"):
             console.print(
                 "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full "
                 "recommendation, from a sweep that is simulated and says so: docs/predicting.md"
             )
-    console.print(f"\nDone in {time.monotonic() - started:.0f} s. Logs: {out}/runs", highlight=False)
-
-
-def exact(out: Path) -> int:
-    """Return the number of run logs whose facts were all shown as often as was asked."""
-    count = 0
-    for path in (out / "runs").rglob("kis.jsonl"):
-        first, *_, last = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        shown = last.get("achieved_frequency", {})
-        count += shown.get("min") == shown.get("max") == first["frequency"]
-    return count
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s. Logs: {place}/sweep/runs", highlight=False)
 
 
 if __name__ == "__main__":

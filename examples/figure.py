@@ -1,6 +1,6 @@
 """Draw retention against infusion frequency from run logs.
 
-    python examples/figure.py examples/recorded/runs examples/recorded/retention.svg
+    python examples/figure.py examples/study/runs examples/study/retention.svg --loss
 
 One panel a token budget; with --loss, general loss below it. Filled dots and lines: held-out retention, with its 95 %
 Wilson interval; open dots: seen retention; the dashed line is chance. Several seeds of a run are pooled. Points above a

@@ -18,7 +18,7 @@ class Scenario:
         infusion: That key of the configuration.
         shape: Layers and width.
         start: The scenario from whose finished model it starts; None for a new model.
-        rate: Learning rate, as a multiple of that of ``examples/sweep.py``.
+        rate: Learning rate, as a multiple of ``LEARNING_RATE`` over the width.
         schedule: Of the learning rate, as the Trainer calls it.
         turned: The held-out sentences are told, and those that are told elsewhere held out.
         steps: Of a run; None for as many as the command says.

@@ -1,8 +1,7 @@
-"""One real run through the Trainer's callback, built as ``examples/sweep.py`` builds its own, and watched."""
+"""One real run through the Trainer's callback, and watched."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -12,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.guarding import material
 from benchmarks.guarding.replay import RISE
 from benchmarks.guarding.scenarios import SCENARIOS, TAUGHT, TEACHERS, WIDENED, Scenario
 from benchmarks.guarding.trace import Trace
 from benchmarks.guarding.witness import WITNESS, Observer
-from examples import sweep
 from kis_plugin.plugins import add, plugin_manager
 from kis_plugin.seeded import permutation
 from kis_plugin.template_book import BuiltInTemplates
@@ -26,7 +25,7 @@ __all__ = ["ASKED", "EVERY", "FACTS", "Job", "observe", "prepare"]
 FACTS = 300  # all of them told
 ASKED = 160  # by the guard; the witness asks the others
 EVERY = 0.1
-RELATIONS = "P17,P131,P421,P36,P30"
+RELATIONS = ("P17", "P131", "P421", "P36", "P30")
 TURNED = "turned.yaml"
 _SEED = 83
 TEXTS = ("general", WITNESS)  # whose loss is measured
@@ -79,14 +78,14 @@ class Job:
 
 def prepare(folder: Path) -> None:
     """Make facts, tokenizer, rows and the two texts whose loss is measured."""
-    sweep.prepare(folder, argparse.Namespace(relations=RELATIONS, facts=FACTS))
+    material.prepare_material(folder, RELATIONS, FACTS)
     (folder / "left").mkdir(exist_ok=True)
-    books = sweep.read_books(sweep.HERE / "data" / "heldout.txt.xz")
+    books = material.read_books(material.EXAMPLES / "data" / "heldout.txt.xz")
     for place, name in enumerate(TEXTS):
         text = "\f".join(book[:CHARACTERS] for book in books[place : place + 2 * DOCUMENTS : 2])
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
     templates = BuiltInTemplates().templates()
-    turned = {name: {"statements": templates[name].statements[::-1]} for name in RELATIONS.split(",")}
+    turned = {name: {"statements": templates[name].statements[::-1]} for name in RELATIONS}
     (folder / TURNED).write_text(json.dumps(turned), encoding="utf-8")
 
 
@@ -133,8 +132,8 @@ def _trainer(job: Job) -> Any:
     from kis_hf import KnowledgeInfusion
 
     scenario, folder = job.scenario, job.folder
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), eos_token=sweep.END)
-    model = sweep.build_model(*scenario.shape, job.seed)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), eos_token=material.END)
+    model = material.build_model(*scenario.shape, job.seed)
     if job.start is not None:
         model.load_state_dict(torch.load(job.start.model, weights_only=True))
     return Trainer(
@@ -142,8 +141,8 @@ def _trainer(job: Job) -> Any:
         args=TrainingArguments(
             output_dir=str(folder / "checkpoints"),
             max_steps=job.steps,
-            per_device_train_batch_size=sweep.BATCH,
-            learning_rate=scenario.rate * sweep.LEARNING_RATE / scenario.shape[1],
+            per_device_train_batch_size=material.BATCH,
+            learning_rate=scenario.rate * material.LEARNING_RATE / scenario.shape[1],
             lr_scheduler_type=scenario.schedule,
             warmup_steps=max(job.steps // 20, 1),
             weight_decay=0.1,
@@ -157,7 +156,7 @@ def _trainer(job: Job) -> Any:
             train_sampling_strategy="sequential",
             dataloader_pin_memory=False,
         ),
-        train_dataset=sweep.Rows(_text(job), job.steps * sweep.BATCH),
+        train_dataset=material.Rows(_text(job), job.steps * material.BATCH),
         callbacks=[KnowledgeInfusion(_config(job), tokenizer=tokenizer)],
     )
 

@@ -1,4 +1,4 @@
-"""Draw the facts of the study from those that ship: 600 of five relations of places.
+"""Draw the facts of the study from those that ship: a hundred of each of six relations of places.
 
 python examples/study/facts.py > examples/study/facts.jsonl
 """
@@ -10,18 +10,20 @@ from pathlib import Path
 
 from kis_plugin.seeded import permutation
 
-RELATIONS = ("P17", "P131", "P421", "P36", "P30")
-"""Country, region, time zone, capital, continent."""
-FACTS, SEED = 600, 0
+RELATIONS = ("P17", "P131", "P421", "P36", "P30", "P38")
+"""Country, region, time zone, capital, continent, currency."""
+OF_EACH, SEED = 100, 0
 
 
 def main() -> None:
     """Print the lines drawn, in the order of the file."""
     path = Path(__file__).parent.parent / "data" / "facts.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines()
-    of_interest = [line for line in lines if json.loads(line)["relation"] in RELATIONS]
-    drawn = sorted(permutation(len(of_interest), SEED, 100)[:FACTS].tolist())
-    print("\n".join(of_interest[place] for place in drawn))
+    drawn: list[int] = []
+    for relation in RELATIONS:
+        places = [place for place, line in enumerate(lines) if json.loads(line)["relation"] == relation]
+        drawn += [places[number] for number in permutation(len(places), SEED, OF_EACH)[:OF_EACH].tolist()]
+    print("\n".join(lines[place] for place in sorted(drawn)))
 
 
 if __name__ == "__main__":
