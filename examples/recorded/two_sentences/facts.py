@@ -17,7 +17,7 @@ FACTS, SEED = 600, 0
 
 def main() -> None:
     """Print the lines drawn, in the order of the file."""
-    path = Path(__file__).parent.parent / "data" / "facts.jsonl"
+    path = Path(__file__).parents[2] / "data" / "facts.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines()
     of_interest = [line for line in lines if json.loads(line)["relation"] in RELATIONS]
     drawn = sorted(permutation(len(of_interest), SEED, 100)[:FACTS].tolist())
