@@ -135,13 +135,14 @@ def show_failed(failed: Sequence[State], out: Console) -> None:
 
 
 def show_wave(wave: Wave, out: Console, dry_run: bool) -> None:
-    """Print what the predictor asked for, and what the sweep costs then."""
-    if wave.answer.missing:
+    """Print what is added, and what the sweep costs then."""
+    if wave.answer and wave.answer.missing:
         out.print("Too little for a prediction yet:")
         for line in wave.answer.missing:
             out.print(f"  {line}")
     if not wave.added:
-        out.print("No run that fits this sweep would help more.")
+        none = "Nothing to add: the sweep has these runs, or they leave less than a tenth to general text."
+        out.print("No run that fits this sweep would help more." if wave.answer else none)
         return
     shown = table("run", "F", "D", "FLOPs", numbers=(1, 2, 3))
     for run in wave.added:
@@ -160,7 +161,7 @@ def wave_object(wave: Wave) -> dict[str, Any]:
         "added": [run.name for run in wave.added],
         "flops": wave.flops,
         "grid_flops": wave.grid_flops,
-        "missing": list(wave.answer.missing),
+        "missing": list(wave.answer.missing) if wave.answer else [],
     }
 
 

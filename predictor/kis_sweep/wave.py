@@ -1,4 +1,4 @@
-"""The next wave of an adaptive sweep: what the predictor asks for, as runs of this sweep."""
+"""More runs for a sweep: the next wave that the predictor asks for, or what its user wants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kis_sweep.grid import Cell
 from kis_sweep.plan import runs_for
 from kis_sweep.planning import Settings, add_runs, settings_of
 
-__all__ = ["Wave", "next_runs_of"]
+__all__ = ["Wave", "next_runs_of", "wanted_runs"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Wave:
     """What was asked for, and what the sweep then costs.
 
     Attributes:
-        answer: The predictor's, from the runs that are finished.
+        answer: The predictor's, from the runs that are finished; None where it was not asked.
         added: New runs.
         flops: Of all runs of the sweep, the new ones too.
         grid_flops: Of the full grid that was planned.
     """
 
-    answer: Prediction
+    answer: Prediction | None
     added: tuple[SweepRun, ...]
     flops: float
     grid_flops: float
@@ -63,6 +63,35 @@ def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run:
         question = Question(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True)
         answer = predict(found_runs, question, registered("laws"))
         added = add_runs(sweep, _cells(answer.next_runs, runs, settings), dry_run)
+    return _wave(answer, added, runs, settings, sweep)
+
+
+def wanted_runs(
+    sweep: Path, sizes: Sequence[int] | None, frequencies: Sequence[float], seeds: int, dry_run: bool
+) -> Wave:
+    """Add runs of some sizes and frequencies, those left out that the sweep has, or whose share is too great.
+
+    Args:
+        sweep: The folder.
+        sizes: Of models, all of them the sweep's by default.
+        frequencies: Exposures per fact.
+        seeds: How many, from 0 on, each frequency is to have.
+        dry_run: Only say which.
+
+    Raises:
+        KISError: Anything wrong with the sweep, or a size that it cannot have.
+    """
+    with locked(sweep):
+        settings, runs = settings_of(sweep), runs_of(sweep)
+        of = sorted({cell.size for cell in settings.grid}) if sizes is None else sizes
+        cells = [Cell(size, frequency, seed) for size in of for frequency in frequencies for seed in range(seeds)]
+        added = add_runs(sweep, cells, dry_run)
+    return _wave(None, added, runs, settings, sweep)
+
+
+def _wave(
+    answer: Prediction | None, added: tuple[SweepRun, ...], runs: Sequence[SweepRun], settings: Settings, sweep: Path
+) -> Wave:
     grid = runs_for(sweep, settings.grid, settings.training)
     return Wave(answer, added, sum(run.flops for run in (*runs, *added)), sum(run.flops for run in grid))
 

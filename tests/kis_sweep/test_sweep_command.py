@@ -141,6 +141,26 @@ def test_next_adds_what_the_predictor_lacks(swept, tmp_path):
     assert told["flops"] > told["grid_flops"]
 
 
+def test_runs_of_ones_own_choice_are_added_once(world, swept):
+    shutil.copytree(swept[0] / "sweep", world / "sweep")
+    shutil.copy(swept[0] / "kis.yaml", world)
+    before = [run.name for run in runs_of(world / "sweep")]
+    words = ["sweep", "add", "sweep", "--frequency", "8,12,5000", "--seeds", "2", "--json"]
+    dry = json.loads(kis(world, *words, "--dry-run").stdout)
+    assert [run.name for run in runs_of(world / "sweep")] == before
+    told = json.loads(kis(world, *words).stdout)
+    assert told == dry
+    added = [run for run in runs_of(world / "sweep") if run.name not in before]
+    assert sorted((run.frequency, run.recipe.seed) for run in added) == [(8, 1), (12, 0), (12, 1)]
+    assert sorted(run.name for run in added) == sorted(told["added"])
+    again = kis(world, *words[:-1])
+    assert again.returncode == 1
+    assert "Nothing to add" in again.stdout
+    refused = kis(world, "sweep", "add", "sweep", "--sizes", "1k", "--frequency", "8")
+    assert refused.returncode == 2
+    assert "smaller vocabulary" in refused.stderr
+
+
 def test_next_waits_for_what_was_added_before(world, swept):
     shutil.copytree(swept[0] / "sweep", world / "sweep")
     shutil.copy(swept[0] / "kis.yaml", world)
