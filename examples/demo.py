@@ -38,6 +38,14 @@ def run(*words: str) -> int:
     return subprocess.run([str(Path(sys.executable).with_name(words[0])), *words[1:]], check=False).returncode
 
 
+def answered(logs: str) -> bool:
+    """Run kis-predict; return whether it recommends an amount, and does not say what is missing."""
+    code = run("kis-predict", "--logs", logs, "--target", "2M")
+    if code not in (0, 1):
+        raise SystemExit(code)
+    return code == 0
+
+
 def write_config(out: Path) -> None:
     """Write facts, spread evenly over those of the study, and the ``kis.yaml`` that all runs share."""
     lines = (STUDY / "facts.jsonl").read_text(encoding="utf-8").splitlines()
@@ -97,13 +105,13 @@ def main() -> None:
     console.print(
         f"Each fact was shown exactly F times: {sum(map(exact, logs))} of {len(logs)} logs say so in their last line."
     )
-    console.print(f"{time.monotonic() - started:.0f} s so far. 3. What do these runs predict for 10M parameters?")
-    if run("kis-predict", "--logs", f"{place}/sweep/runs", "--target", "10M"):
+    console.print(f"{time.monotonic() - started:.0f} s so far. 3. What do these runs predict for 2M parameters?")
+    if not answered(f"{place}/sweep/runs"):
         console.print(
             "\nThat is an answer too: runs this small and short settle no law. 4. The same from the study's "
             f"sweep, longer runs; its commands, commit and hardware: {os.path.relpath(STUDY / 'README.md')}"
         )
-        if run("kis-predict", "--logs", os.path.relpath(STUDY / "runs"), "--target", "1M"):
+        if not answered(os.path.relpath(STUDY / "runs")):
             console.print(
                 "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full "
                 "recommendation, from a sweep that is simulated and says so: docs/predicting.md"

@@ -229,8 +229,8 @@ def read_sweep_run(sweep: Path, name: str) -> SweepRun:
     node, problems = read_yaml(path, "a run of a sweep"), list[Problem]()
     values = check(node, _SCHEMA, problems, file=_RUN)
     wanted = {
-        "": ("framework", "frequency", "model", "shape", "recipe"),
-        "shape.": [field.name for field in fields(Shape)],
+        "": ("framework", "frequency", "shape", "recipe"),
+        "shape.": [field.name for field in fields(Shape) if field.name != "key_heads"],
         "recipe.": [field.name for field in fields(Recipe)],
     }
     if not problems:
@@ -239,8 +239,10 @@ def read_sweep_run(sweep: Path, name: str) -> SweepRun:
             problems += [Problem(f"{path} {prefix}{key}", "nothing", "a value") for key in names if key not in inside]
     if problems:
         raise KISError(problems)
-    shape, recipe = Shape(**values["shape"]), Recipe(**values["recipe"])
-    run = SweepRun(sweep, name, values["framework"], values["frequency"], shape, recipe, values["model"])
+    # Files of before there were two kinds of heads, and models to go on from, say nothing of them.
+    shape = Shape(**({"key_heads": values["shape"]["heads"]} | values["shape"]))
+    recipe = Recipe(**values["recipe"])
+    run = SweepRun(sweep, name, values["framework"], values["frequency"], shape, recipe, values.get("model"))
     if shape.width % shape.heads or shape.width // shape.heads % 2:
         found = f"{shape.heads} for a width of {shape.width}"
         problems.append(Problem(f"{path} shape.heads", found, "heads of one even width"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch.utils.data import Dataset
 from transformers import AutoConfig, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments, set_seed
 
@@ -16,6 +17,8 @@ from kis_hf.callback import KnowledgeInfusion
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.mapped import open_mapped
 from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
+
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 __all__ = ["PackedRows", "build_model", "seconds_per_step", "shape_of", "train"]
 
@@ -78,9 +81,11 @@ def shape_of(model: str, block: int) -> Shape:
         raise KISError(Problem(where, "no such folder", "a folder that save_pretrained wrote, or a name on the hub"))
     try:
         config: Any = AutoConfig.from_pretrained(model)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StrictDataclassError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise KISError(Problem(where, reason, "a causal language model")) from error
+    if Path(model).is_dir() and not any(glob for end in _WEIGHTS for glob in Path(model).glob(end)):
+        raise KISError(Problem(where, "no weights", " or ".join(_WEIGHTS), "save_pretrained writes them."))
     if config.model_type != "llama" or config.attention_bias or config.mlp_bias:
         found = "a Llama with biases" if config.model_type == "llama" else f"a {config.model_type} model"
         hint = "Others take the callback in a training script of their own: docs/hf.md."
@@ -109,16 +114,15 @@ def train(run: SweepRun) -> None:
     Raises:
         KISError: Anything wrong with the run's configuration.
     """
-    recipe, checkpoints = run.recipe, run.checkpoints
+    recipe, checkpoints, last = run.recipe, run.checkpoints, _last_whole(run)
     tokenizer = AutoTokenizer.from_pretrained(str(run.tokenizer))
     trainer = Trainer(
-        model=_model(run, tokenizer.eos_token_id),
+        model=_model(run, tokenizer.eos_token_id, last),
         args=_arguments(run, checkpoints),
         train_dataset=PackedRows(run.rows, recipe.block, recipe.steps * recipe.batch),
         eval_dataset=PackedRows(run.held_out_rows, recipe.block, _evaluation_rows(run)),
         callbacks=[KnowledgeInfusion(run.config, tokenizer=tokenizer)],
     )
-    last = _last_whole(run)
     if last is None:
         shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
     trainer.train(resume_from_checkpoint=last)
@@ -128,15 +132,14 @@ def train(run: SweepRun) -> None:
     discard(checkpoints)
 
 
-def _model(run: SweepRun, eos: int) -> Any:
-    """Return the model that a run begins with."""
+def _model(run: SweepRun, eos: int, last: str | None) -> Any:
+    """Return the model that a run begins with, or that of its last checkpoint."""
     if run.model is None:
         return build_model(run.shape, run.recipe.block, run.recipe.seed, eos)
-    found = shape_of(run.model, run.recipe.block)
-    if found != run.shape:
+    if last is None and (found := shape_of(run.model, run.recipe.block)) != run.shape:
         raise KISError(Problem(f"model {run.model}", f"{found}", f"{run.shape}, as {run.settings} says"))
     set_seed(run.recipe.seed)
-    return LlamaForCausalLM.from_pretrained(run.model, dtype=torch.float32)
+    return LlamaForCausalLM.from_pretrained(last or run.model, dtype=torch.float32)
 
 
 def _last_whole(run: SweepRun) -> str | None:

@@ -25,9 +25,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.mapped import open_mapped
 from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
 
-__all__ = ["PackedText", "config_of", "config_on_from", "seconds_per_step", "shape_of", "train"]
+__all__ = ["PackedText", "config_of", "config_on_from", "plain_shape", "seconds_per_step", "shape_of", "train"]
 
-_OWN = ("vocab_size", "norm_eps", "rope_base", "rope_condense_ratio", "rope_adjustments")
+_OWN = ("vocab_size", "padding_multiple", "norm_eps", "rope_base", "rope_condense_ratio", "rope_adjustments")
 """What two Llamas of one shape may differ in."""
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed"}
 
@@ -110,7 +110,18 @@ def shape_of(model: str, block: int) -> Shape:
     Raises:
         KISError: There is no such model; it is none that ``config_of`` describes; it takes shorter rows.
     """
-    config, tied = read_config(Path(model)), is_tied(read_weights(Path(model), bare=True))
+    return plain_shape(model, read_config(Path(model)), is_tied(read_weights(Path(model), bare=True)), block)
+
+
+def plain_shape(model: str, config: Config, tied: bool, block: int) -> Shape:
+    """Return the shape that a configuration of LitGPT describes, of a ``model`` that errors name.
+
+    Raises:
+        KISError: It is none that ``config_on_from`` describes; it takes shorter rows.
+    """
+    if config.n_embd % config.n_head:
+        found = f"{config.n_head} for a width of {config.n_embd}"
+        raise KISError(Problem(f"model {model} n_head", found, "heads that are the width together"))
     shape = Shape(
         layers=config.n_layer,
         width=config.n_embd,
@@ -174,8 +185,11 @@ def _pretrain(run: SweepRun, out: Path, begun: bool) -> dict[str, Any]:
     """Return what ``litgpt pretrain --config`` reads; it refuses a model to begin with beside one to resume."""
     recipe = run.recipe
     config = config_of(run.shape, recipe.block)
-    if run.model:
-        shape_of(run.model, recipe.block)  # says what is wrong with it by now
+    if run.model and begun:
+        config = config_on_from(run.shape, read_config(next(out.rglob("step-*/*.pth")).parent))
+    elif run.model:
+        if (found := shape_of(run.model, recipe.block)) != run.shape:
+            raise KISError(Problem(f"model {run.model}", f"{found}", f"{run.shape}, as {run.settings} says"))
         config = config_on_from(run.shape, read_config(Path(run.model)))
     rows = recipe.steps * recipe.batch
     text = {"text": str(run.rows), "held_out": str(run.held_out_rows), "rows": rows, "seed": recipe.seed}

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from kis_plugin.config_check import Schema, check, flag, number, one_of, optional, text, whole
+from kis_plugin.config_check import Schema, check, flag, name_or_names, number, one_of, optional, text, whole
 from kis_plugin.counting.texts import text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.plugins import find
@@ -38,7 +38,7 @@ _SCHEMA: Schema = {
         "framework": text, "tokens": optional(whole(1)), "tokens_per_param": number(0, 1e6), "block": whole(2),
         "batch": whole(1), "vocabulary": whole(2), "rate": number(0, 1e3), "precision": one_of(*PRECISIONS, absent={}),
         "compile": flag, "saves": whole(1), "keep_models": flag,
-        "models": lambda value: tuple(value or ()),
+        "models": lambda value: name_or_names(value) if value else (),
     },
     "exposure": number(0),
     "text_tokens": whole(1),
@@ -177,13 +177,16 @@ def settings_of(sweep: Path) -> Settings:
         raise KISError(Problem(str(path), str(error), "what kis sweep plan wrote")) from error
 
 
-def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool) -> tuple[SweepRun, ...]:
-    """Add runs to a sweep; those that it has already, and those with too great a share, are left out.
+def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool) -> tuple[tuple[SweepRun, ...], tuple[SweepRun, ...]]:
+    """Add runs to a sweep that does not have them.
 
     Args:
         sweep: The folder.
         cells: What they are.
         dry_run: Only return them.
+
+    Returns:
+        Those added, and those left out because their share is too great.
 
     Raises:
         KISError: Anything wrong with the sweep.
@@ -191,11 +194,11 @@ def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool) -> tuple[SweepRu
     settings, base = settings_of(sweep), Base.read(sweep / "kis.yaml")
     have = {run.name for run in runs_of(sweep)}
     runs = runs_for(sweep, cells, settings.training)
-    out = {run.name for run in too_much(runs, settings.exposure)}
-    new = tuple({run.name: run for run in runs if run.name not in have | out}.values())
+    out = {run.name: run for run in too_much(runs, settings.exposure)}
+    new = tuple({run.name: run for run in runs if run.name not in have | out.keys()}.values())
     for run in () if dry_run else new:
         write_run(run, base, sweep)
-    return new
+    return new, tuple(out.values())
 
 
 def _base(config: Path | Mapping[str, Any], part: Path, output: Path) -> Base:
@@ -215,12 +218,12 @@ def _tokenizer(part: Path, name: str | None, texts: Sequence[Path], training: Tr
     """Put the tokenizer into the folder; return the training with its vocabulary."""
     folder = part / "data" / "tokenizer"
     folder.mkdir(parents=True)
-    if name is None and training.models:
-        name, *others = training.models
-        for other in others:
-            if load_tokenizer(other).fingerprint != load_tokenizer(name).fingerprint:
-                hint = "Retention of models with different tokenizers does not compare."
-                raise KISError(Problem(f"--from {other}", f"another tokenizer than {name}'s", "the same one", hint))
+    if training.models:
+        name = name or training.models[0]
+        for model in training.models:
+            if load_tokenizer(model).fingerprint != load_tokenizer(name).fingerprint:
+                hint = "A model reads the ids of its own tokenizer, and only one sweep's retention compares."
+                raise KISError(Problem(f"--from {model}", f"another tokenizer than {name}'s", "the same one", hint))
     if name is None:
         train_tokenizer(texts, training.vocabulary, folder, watch)
         return training

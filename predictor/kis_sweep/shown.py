@@ -140,8 +140,10 @@ def show_wave(wave: Wave, out: Console, dry_run: bool) -> None:
         out.print("Too little for a prediction yet:")
         for line in wave.answer.missing:
             out.print(f"  {line}")
+    if wave.left_out:
+        out.print(f"Left out, since their share would be above 0.9: {', '.join(run.name for run in wave.left_out)}.")
     if not wave.added:
-        none = "Nothing to add: the sweep has these runs, or they leave less than a tenth to general text."
+        none = "Nothing to add." if wave.left_out else "Nothing to add: the sweep has these runs."
         out.print("No run that fits this sweep would help more." if wave.answer else none)
         return
     shown = table("run", "F", "D", "FLOPs", numbers=(1, 2, 3))
@@ -159,6 +161,7 @@ def wave_object(wave: Wave) -> dict[str, Any]:
     return {
         "status": "ok" if wave.added else "nothing",
         "added": [run.name for run in wave.added],
+        "left_out": [run.name for run in wave.left_out],
         "flops": wave.flops,
         "grid_flops": wave.grid_flops,
         "missing": list(wave.answer.missing) if wave.answer else [],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +13,8 @@ from kis_predict.amounts import short
 from kis_sweep.shapes import shape_of
 
 __all__ = ["Training", "starts_of", "trained_shapes"]
+
+_SHOWN = 0.01
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,14 @@ def trained_shapes(training: Training) -> dict[int, tuple[Shape, str]]:
         KISError: One that is not there, or that the framework cannot train; two of one size.
     """
     framework = find("frameworks", training.framework, "--framework")
+    if training.models and not hasattr(framework, "shape_of"):
+        raise KISError(Problem("--from", f"framework {training.framework}", "one that goes on from trained models"))
     found: dict[int, tuple[Shape, str]] = {}
     for model in training.models:
         shape = framework.shape_of(model, training.block)
-        if shape.params in found:
-            same = f"{shape.params:,} parameters, as {found[shape.params][1]}"
-            raise KISError(Problem(f"--from {model}", same, "models of different sizes"))
+        same = next((other for size, (_, other) in found.items() if short(size) == short(shape.params)), None)
+        if same is not None:
+            raise KISError(Problem(f"--from {model}", f"{shape.params:,} parameters, as {same}", "another size"))
         found[shape.params] = (shape, model)
     return found
 
@@ -77,11 +81,7 @@ def starts_of(sizes: Sequence[int], training: Training) -> Mapping[int, tuple[Sh
     """
     if training.models:
         trained = trained_shapes(training)
-        for size in sizes:
-            if size not in trained:
-                expected = f"one of {', '.join(map(short, trained))}: this sweep goes on from trained models"
-                raise KISError(Problem(f"a run of N={short(size)}", "no model of this size", expected))
-        return trained
+        return {size: trained[_nearest(size, trained)] for size in sizes}
     shapes = {size: shape_of(size, training.vocabulary) for size in sizes}
     problems = [
         Problem("--sizes", f"{short(one)} and {short(other)}", "sizes that are different shapes")
@@ -91,3 +91,12 @@ def starts_of(sizes: Sequence[int], training: Training) -> Mapping[int, tuple[Sh
     if problems:
         raise KISError(problems)
     return {size: (shape, None) for size, shape in shapes.items()}
+
+
+def _nearest(size: int, trained: Iterable[int]) -> int:
+    """Return the size of the trained model that is meant: within 1 %, as sizes are shown by three digits."""
+    nearest = min(trained, key=lambda other: abs(other - size))
+    if abs(nearest / size - 1) > _SHOWN:
+        expected = f"one of {', '.join(map(short, trained))}: this sweep goes on from trained models"
+        raise KISError(Problem(f"a run of N={short(size)}", "no model of this size", expected))
+    return nearest

@@ -27,12 +27,14 @@ class Wave:
     Attributes:
         answer: The predictor's, from the runs that are finished; None where it was not asked.
         added: New runs.
+        left_out: Runs that were wanted and leave less than a tenth to general text.
         flops: Of all runs of the sweep, the new ones too.
         grid_flops: Of the full grid that was planned.
     """
 
     answer: Prediction | None
     added: tuple[SweepRun, ...]
+    left_out: tuple[SweepRun, ...]
     flops: float
     grid_flops: float
 
@@ -52,6 +54,9 @@ def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run:
     """
     with locked(sweep):
         settings, runs = settings_of(sweep), runs_of(sweep)
+        if new_sizes and settings.training.models:
+            found = "a sweep that goes on from trained models"
+            raise KISError(Problem("--new-sizes", found, "the sizes of these", "Leave the option out."))
         states = states_of(runs)
         left = [state.run.name for state in states if state.state in ("begun", "waiting")]
         if left:
@@ -62,8 +67,7 @@ def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run:
         found_runs = gather(places, registered("log_readers")).runs if places else ()
         question = Question(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True)
         answer = predict(found_runs, question, registered("laws"))
-        added = add_runs(sweep, _cells(answer.next_runs, runs, settings), dry_run)
-    return _wave(answer, added, runs, settings, sweep)
+        return _wave(answer, _cells(answer.next_runs, runs, settings), runs, settings, sweep, dry_run)
 
 
 def wanted_runs(
@@ -83,22 +87,27 @@ def wanted_runs(
     """
     with locked(sweep):
         settings, runs = settings_of(sweep), runs_of(sweep)
-        of = sorted({cell.size for cell in settings.grid}) if sizes is None else sizes
+        of = sorted(_asked(settings, runs).values()) if sizes is None else sizes
         cells = [Cell(size, frequency, seed) for size in of for frequency in frequencies for seed in range(seeds)]
-        added = add_runs(sweep, cells, dry_run)
-    return _wave(None, added, runs, settings, sweep)
+        return _wave(None, cells, runs, settings, sweep, dry_run)
 
 
 def _wave(
-    answer: Prediction | None, added: tuple[SweepRun, ...], runs: Sequence[SweepRun], settings: Settings, sweep: Path
+    answer: Prediction | None,
+    cells: Sequence[Cell],
+    runs: Sequence[SweepRun],
+    settings: Settings,
+    sweep: Path,
+    dry_run: bool,
 ) -> Wave:
+    added, left_out = add_runs(sweep, cells, dry_run)
     grid = runs_for(sweep, settings.grid, settings.training)
-    return Wave(answer, added, sum(run.flops for run in (*runs, *added)), sum(run.flops for run in grid))
+    return Wave(answer, added, left_out, sum(run.flops for run in (*runs, *added)), sum(run.flops for run in grid))
 
 
 def _cells(wanted: Sequence[NextRun], runs: Sequence[SweepRun], settings: Settings) -> list[Cell]:
     """Return wanted runs as cells: whole exposures; a cell that is there already gets the next seed."""
-    asked = {run.shape.params: cell.size for cell, run in _shapes(settings, runs)}
+    asked = _asked(settings, runs)
     taken = {(run.shape.params, run.frequency, run.recipe.seed) for run in runs}
     cells = []
     for one in wanted:
@@ -110,9 +119,9 @@ def _cells(wanted: Sequence[NextRun], runs: Sequence[SweepRun], settings: Settin
     return cells
 
 
-def _shapes(settings: Settings, runs: Sequence[SweepRun]) -> list[tuple[Cell, SweepRun]]:
-    """Return a cell of each size with a run of its shape, so that a shape's own N leads back to what was asked for."""
+def _asked(settings: Settings, runs: Sequence[SweepRun]) -> dict[int, int]:
+    """Return the sizes of the sweep, each shape's own N with what was asked for, where that is known."""
     cells = [Cell(size, 1.0, 0) for size in sorted({cell.size for cell in settings.grid})]
-    known = list(zip(cells, runs_for(runs[0].sweep, cells, settings.training), strict=True)) if runs else []
-    others = [(Cell(run.shape.params, 1.0, 0), run) for run in runs]
-    return [*others, *known]  # what was asked for counts before a shape's own size
+    planned = zip(cells, runs_for(Path(), cells, settings.training), strict=True)
+    own = {run.shape.params: run.shape.params for run in runs}
+    return own | {run.shape.params: cell.size for cell, run in planned}

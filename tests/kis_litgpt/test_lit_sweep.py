@@ -16,10 +16,10 @@ from litgpt import GPT, Config
 from litgpt.utils import save_config
 
 from kis_litgpt.model import parameter_counts
-from kis_litgpt.sweep_training import config_of, config_on_from
+from kis_litgpt.sweep_training import config_of, config_on_from, plain_shape
 from kis_litgpt.sweep_training import shape_of as trained_shape
 from kis_plugin.errors import KISError
-from kis_plugin.sweep_run import SweepRun
+from kis_plugin.sweep_run import Shape, SweepRun
 from kis_sweep.folder import runs_of
 from kis_sweep.shapes import shape_of
 
@@ -101,6 +101,26 @@ def test_a_model_that_no_run_can_be_is_refused(tmp_path, changes, said):
     save_config(config, tmp_path)
     with pytest.raises(KISError, match=said):
         trained_shape(str(tmp_path), 64)
+
+
+@pytest.mark.parametrize("name", ["Llama-2-7b-hf", "Llama-3.2-1B", "tiny-llama-1.1b", "Llama-3.1-8B", "SmolLM2-135M"])
+def test_llamas_that_litgpt_knows_can_be_gone_on_from(name):
+    config = Config.from_name(name)
+    shape = plain_shape(name, config, False, 64)
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in GPT(config).parameters()) == shape.params
+
+
+@pytest.mark.parametrize("name", ["pythia-14m", "phi-2", "Gemma-2-2b", "Mistral-7B-v0.1"])
+def test_what_is_no_llama_is_refused(name):
+    with pytest.raises(KISError, match=f"model {name} "):
+        plain_shape(name, Config.from_name(name), False, 64)
+
+
+def test_heads_that_share_keys_are_counted():
+    shape = Shape(layers=2, width=32, heads=4, key_heads=2, feed_forward=88, vocabulary=512, tied=False)
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in GPT(Config(**config_of(shape, 64))).parameters()) == shape.params
 
 
 def test_a_training_checkpoint_is_refused_as_litgpt_would_but_before_it_runs(tmp_path):

@@ -153,6 +153,7 @@ def test_runs_of_ones_own_choice_are_added_once(world, swept):
     added = [run for run in runs_of(world / "sweep") if run.name not in before]
     assert sorted((run.frequency, run.recipe.seed) for run in added) == [(8, 1), (12, 0), (12, 1)]
     assert sorted(run.name for run in added) == sorted(told["added"])
+    assert [name.partition("-F")[2] for name in told["left_out"]] == ["5000-seed0", "5000-seed1"]
     again = kis(world, *words[:-1])
     assert again.returncode == 1
     assert "Nothing to add" in again.stdout

@@ -17,6 +17,7 @@ from kis_plugin.errors import KISError
 from kis_plugin.sweep_run import Shape
 from kis_plugin.tokenizers import load_tokenizer
 from kis_sweep.folder import runs_of
+from kis_sweep.material import train_tokenizer
 from kis_sweep.shapes import shape_of as planned_shape
 
 SHARED_KEYS = Shape(layers=2, width=32, heads=4, key_heads=2, feed_forward=88, vocabulary=512, tied=False)
@@ -34,6 +35,7 @@ def saved(folder, **changes) -> str:
     settings = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1} | changes
     config = LlamaConfig(num_attention_heads=2, max_position_embeddings=64, **settings)
     config.save_pretrained(folder)
+    (folder / "model.safetensors").touch()
     return str(folder)
 
 
@@ -56,7 +58,13 @@ def test_what_no_run_of_a_sweep_can_be_is_refused(tmp_path, changes, said):
 
 def test_other_architectures_and_places_without_a_model_are_named(tmp_path):
     GPT2Config().save_pretrained(tmp_path)
+    with pytest.raises(KISError, match=r"found no weights, expected \*\.safetensors or"):
+        shape_of(str(tmp_path), 64)
+    (tmp_path / "model.safetensors").touch()
     with pytest.raises(KISError, match=r"found a gpt2 model, expected a Llama.*docs/hf\.md"):
+        shape_of(str(tmp_path), 64)
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": "wide"}')
+    with pytest.raises(KISError, match="expected a causal language model"):
         shape_of(str(tmp_path), 64)
     with pytest.raises(KISError, match=r"model \./nowhere: found no such folder"):
         shape_of("./nowhere", 64)
@@ -67,6 +75,7 @@ def trained(tmp_path_factory):
     """A world with a sweep of one run, its model kept."""
     folder = tmp_path_factory.mktemp("world")
     write_material(folder)
+    train_tokenizer([folder / "text.txt"], 520, folder / "other", lambda *_: None)
     assert plan(folder, "--no-time", "--no-uninfused", "--keep-models").returncode == 0
     done = kis(folder, "sweep", "run", "sweep")
     assert done.returncode == 0, done.stderr
@@ -98,19 +107,25 @@ def test_runs_go_on_from_a_trained_model_and_its_tokenizer(trained):
     for log in logs_of(folder / "on").values():
         assert losses(log)[0] < scratch[0] - 0.1  # what was learned is there at the first measurement
         assert log[-1]["status"] == "completed"
-    told = kis(folder, "sweep", "next", "on", "--target", "1M", "--new-sizes", "--dry-run", "--json")
-    assert told.returncode in (0, 2)
-    assert "Traceback" not in told.stderr
+    refused = kis(folder, "sweep", "next", "on", "--target", "1M", "--new-sizes", "--dry-run")
+    assert refused.returncode == 2
+    assert "--new-sizes: found a sweep that goes on from trained models" in refused.stderr
+    added = kis(folder, "sweep", "add", "on", "--sizes", "18.3k", "--frequency", "4", "--json")
+    assert [name.partition("-F")[2] for name in json.loads(added.stdout)["added"]] == ["4-seed0"]
+    refused = kis(folder, "sweep", "add", "on", "--sizes", "1M", "--frequency", "4")
+    assert refused.returncode == 2
+    assert "a run of N=1M: found no model of this size, expected one of 18.3K" in refused.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--from", "sweep/work"], "model "),
+        (["--from", "sweep/work"], "expected a causal language model"),
+        (["--from", "{model}", "--tokenizer", "other"], "another tokenizer than other's"),
         (["--sizes", "20k", "--from", "{model}"], "Say what is trained once"),
         ([], "Say what is trained once"),
-        (["--from", "{model}", "--from", "{model}"], "models of different sizes"),
+        (["--from", "{model}", "--from", "{model}"], "expected another size"),
         (["--from", "{model}", "--block", "128"], "expected 128, as --block says"),
         (["--from", "{model}", "--framework", "kers"], "one of the installed frameworks"),
     ],

@@ -57,3 +57,18 @@ def test_what_is_wrong_is_said_with_its_key(tmp_path, change, said):
         read_sweep_run(tmp_path, "one")
     assert said in str(caught.value)
     assert "run.yaml" in str(caught.value)
+
+
+def test_a_file_that_was_written_before_there_were_key_heads_and_models_is_read(tmp_path):
+    run = written(a_run(tmp_path))
+    values = yaml.safe_load(run.settings.read_text())
+    del values["model"], values["shape"]["key_heads"]
+    run.settings.write_text(yaml.safe_dump(values))
+    assert read_sweep_run(tmp_path, "one") == run
+
+
+def test_heads_that_do_not_share_keys_evenly_are_refused(tmp_path):
+    run = written(a_run(tmp_path))
+    run.settings.write_text(run.settings.read_text().replace("key_heads: 2", "key_heads: 3"))
+    with pytest.raises(KISError, match=r"shape\.key_heads: found 3 for 2 heads, expected a number that divides"):
+        read_sweep_run(tmp_path, "one")
