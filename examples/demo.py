@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 STUDY = HERE / "study"
 FACTS, CONTROLS = 300, 50
 PLAN = (
-    "--sizes", "120k,180k,240k", "--frequency", "0,20,50,80,110,150", "--tokens", "700k", "--batch-tokens", "1024",
+    "--sizes", "120k,180k,240k", "--frequency", "0,20,50,80,105,130", "--tokens", "700k", "--batch-tokens", "1024",
     "--vocabulary", "2048", "--block", "128", "--no-time",
 )  # fmt: skip
 

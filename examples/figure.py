@@ -1,6 +1,6 @@
 """Draw retention against infusion frequency from run logs.
 
-    python examples/figure.py examples/study/runs examples/study/retention.svg --loss
+    python examples/figure.py examples/study/runs examples/study/held_out examples/study/retention.svg --loss
 
 One panel a token budget; with --loss, general loss below it. Filled dots and lines: held-out retention, with its 95 %
 Wilson interval; open dots: seen retention; the dashed line is chance. Several seeds of a run are pooled. Points above a
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -35,16 +36,16 @@ def pooled(logs: list[RunLog], series: str) -> tuple[float, float, float]:
     return correct / n, interval.low, interval.high
 
 
-def draw(folder: Path, picture: Path, loss: bool) -> None:
-    """Read every finished run under ``folder`` and write ``picture``, with a row of panels for ``loss`` if wanted."""
+def draw(folders: Sequence[Path], picture: Path, loss: bool) -> None:
+    """Read every finished run under ``folders`` and write ``picture``, with a row of panels for ``loss`` if wanted."""
     runs: dict[int, dict[int, dict[float, list[RunLog]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    for path in sorted(folder.rglob("kis.jsonl")):
+    for path in sorted(path for folder in folders for path in folder.rglob("kis.jsonl")):
         log = read_run_log(path)
         if log.end and log.run.frequency and (log.run.share or 0) <= GREATEST_SHARE:
             runs[log.run.tokens][log.run.params][log.run.frequency].append(log)
     rows = 1 + loss
     size = (4.6 * len(runs) + 0.6, 3.8 if rows == 1 else 6.2)
-    figure, panels = plt.subplots(rows, len(runs), figsize=size, sharey="row", squeeze=False)
+    figure, panels = plt.subplots(rows, len(runs), figsize=size, sharey="row", squeeze=False, layout="constrained")
     colors = dict(zip(sorted({params for sizes in runs.values() for params in sizes}), COLORS, strict=False))
     for column, (tokens, sizes) in enumerate(sorted(runs.items())):
         panel = panels[0][column]
@@ -83,10 +84,8 @@ def draw(folder: Path, picture: Path, loss: bool) -> None:
     }
     names = sorted(labels)
     title = "held-out (dots) and seen (circles)"
-    panels[0][0].legend(
-        [labels[name] for name in names], names, frameon=False, fontsize=8, title=title, title_fontsize=8
-    )
-    figure.tight_layout()
+    handles = [labels[name] for name in names]
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=8, title=title)
     mpl.rcParams["svg.hashsalt"] = "kis"  # the same logs give the same bytes
     figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
 
@@ -101,7 +100,7 @@ def draw_loss(panel: Any, points: dict[float, list[RunLog]], color: str) -> None
 def main() -> None:
     """Draw what the command line names."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("logs", type=Path, help="folder with run logs")
+    options.add_argument("logs", type=Path, nargs="+", help="folders with run logs")
     options.add_argument("picture", type=Path, help="file to write: .svg, .png or .pdf")
     options.add_argument("--loss", action="store_true", help="draw general loss below")
     args = options.parse_args()

@@ -6,13 +6,21 @@ python examples/study/table.py examples/study/runs
 from __future__ import annotations
 
 import argparse
+import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from kis_plugin.runlog import Retention, RunLog, read_run_log
+
+COMPLETE = 0.95
+MOST_FREE = 6
+"""Runs that a slope wants more than."""
 
 
 def last(log: RunLog, series: str) -> Retention:
@@ -28,29 +36,53 @@ def pooled(logs: list[RunLog], series: str) -> str:
     return f"{found.statistic:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
+def fall(logs: Sequence[RunLog], series: str) -> str:
+    """Return how a series goes on with each doubling of F once seen retention is 0.95, as one slope for all sizes.
+
+    Least squares with a level for each size, so no peak is picked from the results; the interval is Student's.
+    """
+    runs: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for log in logs:
+        if log.run.frequency and last(log, "seen").accuracy >= COMPLETE:
+            runs[log.run.params].append((math.log2(log.run.frequency), last(log, series).accuracy))
+    sizes = {params: np.array(points) for params, points in runs.items() if len(points) > 1}  # (runs, 2)
+    within = np.concatenate([points - points.mean(axis=0) for points in sizes.values()])
+    x, y = within.T
+    slope, free = float(x @ y / (x @ x)), len(within) - len(sizes) - 1
+    error = math.sqrt(float(((y - slope * x) ** 2).sum()) / free / float(x @ x))
+    half, p = student.ppf(0.975, free) * error, 2 * student.sf(abs(slope) / error, free)
+    of = f"{len(within)} runs of {len(sizes)} sizes"
+    return f"{slope:+.3f} ({slope - half:+.3f} to {slope + half:+.3f}) a doubling of F, p = {p:.2g}, {of}"
+
+
 def main() -> None:
     """Read and print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("runs", type=Path, help="folder with run logs")
-    logs = [read_run_log(path) for path in sorted(options.parse_args().runs.rglob("kis.jsonl"))]
+    options.add_argument("runs", type=Path, nargs="+", help="folders with run logs")
+    options.add_argument("--series", default="held_out", help="what is shown of each run (default: %(default)s)")
+    args = options.parse_args()
+    logs = [read_run_log(path) for folder in args.runs for path in sorted(folder.rglob("kis.jsonl"))]
     cells: dict[tuple[int, float], list[RunLog]] = defaultdict(list)
     for log in logs:
         cells[log.run.params, log.run.frequency].append(log)
-    print("| N | F | share | runs | held-out, each run | held-out, pooled (95 %) | seen | general loss |")
+    print(f"| N | F | share | runs | {args.series}, each run | pooled (95 %) | seen | general loss |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for (params, frequency), some in sorted(cells.items()):
-        each = ", ".join(f"{last(log, 'held_out').accuracy:.3f}" for log in some)
+        each = ", ".join(f"{last(log, args.series).accuracy:.3f}" for log in some)
         seen = fmean(last(log, "seen").accuracy for log in some)
         loss = fmean(log.loss[-1].loss for log in some)
         share = fmean(log.run.share or 0.0 for log in some)
         print(
-            f"| {params:,} | {frequency:g} | {share:.2f} | {len(some)} | {each} | {pooled(some, 'held_out')} | "
+            f"| {params:,} | {frequency:g} | {share:.2f} | {len(some)} | {each} | {pooled(some, args.series)} | "
             f"{seen:.3f} | {loss:.2f} |"
         )
-    pairs = [[last(log, "held_out").accuracy for log in some] for some in cells.values() if len(some) == 2]
+    pairs = [[last(log, args.series).accuracy for log in some] for some in cells.values() if len(some) == 2]
     spread = (fmean((one - other) ** 2 for one, other in pairs) / 2) ** 0.5 if pairs else float("nan")
-    print(f"\nStandard deviation of a run's held-out retention, from {len(pairs)} pairs of seeds: {spread:.3f}")
-    print(f"Controls, all runs: {pooled(logs, 'control')}; chance is 0.25")
+    print(f"\nStandard deviation of a run's {args.series}, from {len(pairs)} pairs of seeds: {spread:.3f}")
+    if asked := [log for log in logs if any(record.probe == "control" for record in log.retention)]:
+        print(f"Controls, all runs: {pooled(asked, 'control')}; chance is 0.25")
+    if sum(last(log, "seen").accuracy >= COMPLETE for log in logs) > MOST_FREE:
+        print(f"Where seen retention is {COMPLETE} or more, {args.series} goes {fall(logs, args.series)}")
     exact = sum(
         log.end is not None
         and log.end.achieved_frequency is not None
