@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,7 +33,10 @@ def main() -> None:
     run(folder, Rows(count=83, kind=kind), folder / "kis.yaml", kill_at=int(kill_at), resume="auto", **sizes)
     inputs, targets = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     np.savez(f"{folder / seen_as}-{torch.distributed.get_rank()}.npz", inputs=inputs, targets=targets)
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()
+    # All is written. Where a model still holds its group, gloo may abort the process as it is taken down
+    # (pytorch/pytorch#190489); a process that is left at once takes nothing down.
+    os._exit(0)
 
 
 if __name__ == "__main__":
