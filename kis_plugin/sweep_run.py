@@ -159,6 +159,15 @@ class SweepRun:
         """Cost of training, 6ND (Kaplan et al. 2020, arXiv 2001.08361, section 2.1)."""
         return 6.0 * self.shape.params * self.recipe.tokens
 
+    def refuse_other(self, found: Shape) -> None:
+        """Refuse a trained model that is no longer what was planned.
+
+        Raises:
+            KISError: ``found`` is not this run's shape.
+        """
+        if found != self.shape:
+            raise KISError(Problem(f"model {self.model}", f"{found}", f"{self.shape}, as {self.settings} says"))
+
 
 _SCHEMA: Schema = {
     "framework": text,

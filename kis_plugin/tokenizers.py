@@ -18,6 +18,11 @@ _CONFIG = "tokenizer_config.json"
 _LITGPT = ("model_config.yaml", "lit_config.json")  # what makes a folder a checkpoint of LitGPT
 
 
+def names_a_missing_folder(name: str) -> bool:
+    """Return whether nothing is there under a name that can only be a path, so that no hub need be asked for it."""
+    return not Path(name).exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1)
+
+
 def load_tokenizer(name: str) -> TextTokenizer:
     """Load the tokenizer of a run outside of it, as the run's host would.
 
@@ -31,7 +36,7 @@ def load_tokenizer(name: str) -> TextTokenizer:
     where, path = f"--tokenizer {name}", Path(name)
     if path.is_file() and path.name == _FILE and (path.parent / _CONFIG).is_file():
         path = path.parent
-    if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):  # no name on the hub
+    if names_a_missing_folder(name):
         raise KISError(Problem(where, "no such folder", f"a folder with {_FILE}, or a name on the Hugging Face hub"))
     litgpt = any((path / mark).is_file() for mark in _LITGPT)
     files = (_FILE,) if litgpt else (_FILE, _CONFIG, "tokenizer.model")

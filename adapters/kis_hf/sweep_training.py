@@ -17,6 +17,7 @@ from kis_hf.callback import KnowledgeInfusion
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.mapped import open_mapped
 from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
+from kis_plugin.tokenizers import names_a_missing_folder
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -77,7 +78,7 @@ def shape_of(model: str, block: int) -> Shape:
         KISError: There is no such model; it is no Llama, or one with biases; it takes shorter rows.
     """
     where = f"model {model}"
-    if not Path(model).exists() and (model.startswith((".", "/", "~")) or model.count("/") > 1):  # no name on the hub
+    if names_a_missing_folder(model):
         raise KISError(Problem(where, "no such folder", "a folder that save_pretrained wrote, or a name on the hub"))
     try:
         config: Any = AutoConfig.from_pretrained(model)
@@ -136,8 +137,8 @@ def _model(run: SweepRun, eos: int, last: str | None) -> Any:
     """Return the model that a run begins with, or that of its last checkpoint."""
     if run.model is None:
         return build_model(run.shape, run.recipe.block, run.recipe.seed, eos)
-    if last is None and (found := shape_of(run.model, run.recipe.block)) != run.shape:
-        raise KISError(Problem(f"model {run.model}", f"{found}", f"{run.shape}, as {run.settings} says"))
+    if last is None:
+        run.refuse_other(shape_of(run.model, run.recipe.block))
     set_seed(run.recipe.seed)
     return LlamaForCausalLM.from_pretrained(last or run.model, dtype=torch.float32)
 

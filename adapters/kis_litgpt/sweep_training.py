@@ -188,8 +188,7 @@ def _pretrain(run: SweepRun, out: Path, begun: bool) -> dict[str, Any]:
     if run.model and begun:
         config = config_on_from(run.shape, read_config(next(out.rglob("step-*/*.pth")).parent))
     elif run.model:
-        if (found := shape_of(run.model, recipe.block)) != run.shape:
-            raise KISError(Problem(f"model {run.model}", f"{found}", f"{run.shape}, as {run.settings} says"))
+        run.refuse_other(shape_of(run.model, recipe.block))
         config = config_on_from(run.shape, read_config(Path(run.model)))
     rows = recipe.steps * recipe.batch
     text = {"text": str(run.rows), "held_out": str(run.held_out_rows), "rows": rows, "seed": recipe.seed}

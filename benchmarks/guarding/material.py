@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kis_plugin.seeded import permutation
+from kis_sweep.material import byte_level
 
 __all__ = ["BATCH", "END", "EXAMPLES", "LEARNING_RATE", "Rows", "build_model", "prepare_material", "read_books"]
 
@@ -24,8 +25,6 @@ END = "<|endoftext|>"
 
 def prepare_material(out: Path, relations: Sequence[str], facts: int) -> None:
     """Make facts, tokenizer and rows of general text in ``out``, once."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
     if (out / "heldout.npy").exists():
         return
     out.mkdir(parents=True, exist_ok=True)
@@ -35,16 +34,7 @@ def prepare_material(out: Path, relations: Sequence[str], facts: int) -> None:
     (out / "facts.jsonl").write_text("".join(of_interest[index] + "\n" for index in chosen), encoding="utf-8")
 
     books = {name: read_books(EXAMPLES / "data" / f"{name}.txt.xz") for name in ("text", "heldout")}
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(books["text"], trainer)
+    tokenizer = byte_level(books["text"], VOCABULARY, END, lead=True)
     for name, texts in books.items():
         end = tokenizer.token_to_id(END)
         ids = np.concatenate([np.array([*found.ids, end], dtype=np.int32) for found in tokenizer.encode_batch(texts)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.terminal import AS_JSON, console, refusal_as_json
 from kis_predict.options import Amount
 from kis_sweep.plan_command import PATH, end_in_order, plan
+
+if TYPE_CHECKING:
+    from kis_sweep.wave import Wave
 
 __all__ = ["sweep"]
 
@@ -116,17 +119,11 @@ def next_wave(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bo
 
     Exits with 0 when runs were added, with 1 when it knows of none that would help.
     """
-    from kis_sweep.shown import show_wave, wave_object
     from kis_sweep.wave import next_runs_of
 
     with refusal_as_json(as_json):
         wave = next_runs_of(sweep.resolve(), target, count, new_sizes, dry_run)
-    if as_json:
-        click.echo(json.dumps(wave_object(wave), indent=2))
-    else:
-        show_wave(wave, console(), dry_run)
-    if not wave.added:
-        raise SystemExit(1)
+    _tell(wave, dry_run, as_json)
 
 
 @sweep.command()
@@ -143,12 +140,18 @@ def add(sweep: Path, sizes: str | None, frequency: str, points: int, seeds: int,
     Exits with 0 when runs were added, with 1 when there was none to add.
     """
     from kis_sweep.grid import parse_frequencies, parse_sizes
-    from kis_sweep.shown import show_wave, wave_object
     from kis_sweep.wave import wanted_runs
 
     with refusal_as_json(as_json):
         frequencies, wanted = parse_frequencies(frequency, points), parse_sizes(sizes) if sizes is not None else None
         wave = wanted_runs(sweep.resolve(), wanted, frequencies, seeds, dry_run)
+    _tell(wave, dry_run, as_json)
+
+
+def _tell(wave: Wave, dry_run: bool, as_json: bool) -> None:
+    """Show what was added; exit with 1 if nothing was."""
+    from kis_sweep.shown import show_wave, wave_object
+
     if as_json:
         click.echo(json.dumps(wave_object(wave), indent=2))
     else:

@@ -24,12 +24,15 @@ Watch = Callable[[str, int, int], None]
 """Told of progress: what is being done, how many bytes of it are done, and of how many."""
 
 
-def byte_level(texts: Iterable[str], vocabulary: int, eos: str) -> Any:
-    """Return a byte-level BPE of ``tokenizers``, as GPT-2's, trained on texts; ``eos`` is its one special token."""
+def byte_level(texts: Iterable[str], vocabulary: int, eos: str, lead: bool = False) -> Any:
+    """Return a byte-level BPE of ``tokenizers``, as GPT-2's, trained on texts; ``eos`` is its one special token.
+
+    With ``lead`` every text begins with a space of its own.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=lead)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
