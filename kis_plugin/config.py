@@ -77,6 +77,8 @@ class ProbesConfig:
     facts: int = 1000
     """At most so many infused facts are probed."""
     options: int = 4
+    wordings: int = 1
+    """Sentences of a probe kind in which each fact is asked, as far as its relation has so many."""
     templates: tuple[str, ...] = ("held_out",)
     """Probe kinds asked of infused facts; ``seen`` is always asked beside them, and controls by the first."""
 

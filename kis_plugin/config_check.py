@@ -237,7 +237,7 @@ SCHEMA: Schema = {
     },
     "retention": {
         "every": fraction_or_steps,
-        "probes": {"facts": whole(1), "options": whole(2), "templates": name_or_names},
+        "probes": {"facts": whole(1), "options": whole(2), "wordings": whole(1), "templates": name_or_names},
         "control": whole(0),
         "by": names_among("relation", "domain"),
         "background": optional(text),

@@ -26,7 +26,7 @@ class AnswerProbe:
     choice: Callable[[Templates], Sequence[str]]
 
     def questions(self, maker: QuestionMaker) -> list[Question]:
-        """Return one question for each fact, except of relations without such a sentence."""
+        """Return the questions of all facts, except of relations without such a sentence."""
         asked = maker.ask(self.name, lambda templates: list(filter(ends_plainly, self.choice(templates))))
         return [freely(question, maker.facts[question.fact]) for question in asked]
 

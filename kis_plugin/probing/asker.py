@@ -201,6 +201,7 @@ class Asker:
             noun_of=self._noun,
             options=probes.options,
             limit=probes.facts,
+            wordings=probes.wordings,
             among=sets.among,
             answer_spaces=known.answer_spaces,
             notes=notes,
@@ -212,11 +213,9 @@ class Asker:
     def _of_series(self, kind: ProbeKind, series: str, sets: OptionSets, at: float, notes: list[str]) -> list[Question]:
         found = kind.questions(self._maker(sets, at, notes))
         asked = [replace(question, series=_named(question, kind, series)) for question in found]
-        possible = sum(len(chosen.facts) for chosen in sets.sets)
-        if len(asked) < possible and _balanced(kind):
-            notes.append(
-                f"warning: series {series}: {possible - len(asked)} of {possible} facts have no sentence for it"
-            )
+        possible, facts = sum(len(chosen.facts) for chosen in sets.sets), len({question.fact for question in asked})
+        if facts < possible and _balanced(kind):
+            notes.append(f"warning: series {series}: {possible - facts} of {possible} facts have no sentence for it")
         return asked
 
     def _sets(self, among: IntArray, limit: int, seed: int, at: float | None) -> OptionSets:

@@ -39,6 +39,7 @@ class Background:
         book: Their sentences.
         infused: How many of those looked at are left out because they are infused too.
         seed: Of the questions.
+        wordings: In how many sentences each fact is asked.
     """
 
     facts: Sequence[Fact]
@@ -46,11 +47,12 @@ class Background:
     book: TemplateBook
     infused: int
     seed: int
+    wordings: int = 1
 
     @cached_property
     def questions(self) -> tuple[Question, ...]:
         """The questions of the series, by any of a relation's statements: none was trained on for them."""
-        maker = QuestionMaker(self.facts, self.sets.sets, self.book.of, self.seed)
+        maker = QuestionMaker(self.facts, self.sets.sets, self.book.of, self.seed, wordings=self.wordings)
         asked = maker.ask(BACKGROUND, lambda templates: templates.statements)
         return tuple(replace(question, source=BACKGROUND) for question in asked)
 
@@ -85,7 +87,8 @@ def load_background(config: Config, material: Material) -> Background | None:
     chosen = np.array(asked, dtype=np.int64)
     found = option_sets([*near, *told], chosen, probes.options, probes.facts, mix(seed, 10))
     sets = tuple(OptionSet(one.relation, tuple(places[list(one.facts)].tolist())) for one in found.sets)
-    return Background(facts, OptionSets(sets, found.left_out), book, len(among) - len(asked), seed)
+    infused_too = len(among) - len(asked)
+    return Background(facts, OptionSets(sets, found.left_out), book, infused_too, seed, probes.wordings)
 
 
 def _told_of(near: Sequence[Fact], material: Material) -> tuple[list[Fact], set[Triple]]:

@@ -162,6 +162,8 @@ def with_efficiency(
 def _fit(outcomes: Outcomes, rows: IntArray, x: npt.NDArray[np.float64] | str) -> dict[str, Any]:
     if isinstance(x, str):
         return NotTold(x, 0).as_json()
+    facts = [outcomes.questions[row].fact for row in rows.tolist()]
+    rows = rows[np.sort(np.unique(facts, return_index=True)[1])]  # the law's likelihood takes questions for independent
     known = rows[np.isfinite(x[rows])]
     return efficiency(outcomes.correct[known], x[known]).as_json()
 

@@ -78,9 +78,9 @@ def above_chance(series: Mapping[str, Sequence[Question]]) -> list[str]:
     """Say which series the null answers better than chance would, but for one time in a thousand."""
     lines = []
     for name, score in null_scores(series).items():
-        asked = series[name]
-        chance = float(np.mean([1 / len(question.options) for question in asked]))
-        if binomtest(round(score * len(asked)), len(asked), chance, alternative="greater").pvalue < UNLIKELY:
+        chance = float(np.mean([1 / len(question.options) for question in series[name]]))
+        facts = len({question.fact for question in series[name]})  # the null answers all questions of a fact alike
+        if binomtest(round(score * facts), facts, chance, alternative="greater").pvalue < UNLIKELY:
             lines.append(
                 f"warning: series {name}: whoever knows only how often each object is told answers {score:.3f} of it, "
                 f"above chance ({chance:.3f}). Compare it with its floor"

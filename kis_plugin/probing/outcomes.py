@@ -15,7 +15,7 @@ from kis_plugin.probing.null import ceiling_of
 from kis_plugin.probing.probes import Question
 from kis_plugin.seeded import IntArray
 
-__all__ = ["LEAST", "Outcomes", "parts_of", "record_of", "rows_of_series", "series_records"]
+__all__ = ["LEAST", "Outcomes", "independent", "parts_of", "record_of", "rows_of_series", "series_records"]
 
 LEAST = 4
 """A relation or domain of fewer questions in a series gets no record of its own."""
@@ -98,9 +98,12 @@ _KEYS: dict[str, Callable[[Question], tuple[str, ...]]] = {
 def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:
     """Return the record of some questions, ``rows``, as those of a series."""
     correct = int(outcomes.correct[rows].sum())
-    low, high = binomtest(correct, len(rows)).proportion_ci(0.95, method="wilson")
     asked = [outcomes.questions[row] for row in rows.tolist()]
+    worth = independent(outcomes.correct[rows], np.array([question.fact for question in asked]))
+    of_them = round(worth * correct / len(rows))
+    low, high = binomtest(of_them, round(worth)).proportion_ci(0.95, method="wilson")
     extra = {"chance": float(outcomes.chance[rows].mean()), "low": float(low), "high": float(high)}
+    extra |= {} if worth == len(rows) else {"independent": worth}
     floor = floor_of(asked) if asked[0].decoded else _mean(np.array([question.null for question in asked]))
     extra |= {} if floor is None else {"floor": floor}
     extra["ceiling"] = float(np.mean([ceiling_of(question) for question in asked]))
@@ -118,6 +121,29 @@ def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: Int
         seconds=outcomes.seconds,
         extra=extra,
     )
+
+
+def independent(correct: npt.NDArray[np.bool_], facts: IntArray) -> float:
+    """Return how many independent questions tell as much as these, several of which may ask the same fact.
+
+    n over the design effect of facts as clusters (Rao and Scott 1992, Biometrics 48: equation 2): between the number
+    of facts, where the questions of a fact stand and fall together, and that of questions.
+
+    Args:
+        correct: (questions,) whether the answer was right.
+        facts: (questions,) the fact that each asks about.
+    """
+    n = len(correct)
+    _, of_fact = np.unique(facts, return_inverse=True)
+    asked = np.bincount(of_fact)  # (facts,)
+    count, part = len(asked), float(correct.mean())
+    if count == n:
+        return float(n)
+    if count == 1 or part in {0.0, 1.0}:
+        return float(count)
+    residual = np.bincount(of_fact, weights=correct) - part * asked
+    variance = count / (count - 1) * float(residual @ residual) / n**2
+    return float(np.clip(part * (1 - part) / variance if variance else n, count, n))
 
 
 def _mean(values: FloatArray) -> float | None:

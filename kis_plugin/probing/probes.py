@@ -84,6 +84,7 @@ class QuestionMaker:
         noun_of: Returns what the object of a relation is of its subject, in words: the capital.
         options: Options of a question, for kinds that choose facts of their own.
         limit: How many questions such a kind makes at most.
+        wordings: In how many sentences each fact of a set is asked, as far as there are so many.
         among: Indices of the facts to ask for a kind that needs no option sets, sorted.
         answer_spaces: The closed answer spaces that came with the knowledge, by relation.
         notes: Takes what the user should know of, one line each.
@@ -98,17 +99,18 @@ class QuestionMaker:
     noun_of: Callable[[str], str] = str
     options: int = 4
     limit: int = 1000
+    wordings: int = 1
     among: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     answer_spaces: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def ask(self, series: str, choice: Callable[[Templates], Sequence[str]]) -> list[Question]:
-        """Ask every fact once.
+        """Ask every fact in ``wordings`` sentences.
 
         Args:
             series: The name of the series.
             choice: Which of a relation's sentences may be asked; none leaves the relation out. The facts of a set
-                are asked by the same sentence (else the set would not be balanced), and sets take them in turn.
+                are asked by the same sentences (else the set would not be balanced), and sets take them in turn.
         """
         return [
             question
@@ -117,7 +119,7 @@ class QuestionMaker:
         ]
 
     def ask_back(self, series: str, choice: Callable[[Templates], Sequence[str]]) -> list[Question]:
-        """Ask for the subject of every fact once, the object told; the subjects of the set are the options.
+        """Ask for the subject of every fact, the object told; the subjects of the set are the options.
 
         They are distinct, and none is true for another's object: no object of the set is true for another's subject.
 
@@ -154,11 +156,11 @@ class QuestionMaker:
         return questions
 
     def _in_turn(self, choice: Callable[[Templates], Sequence[str]]) -> Iterator[tuple[OptionSet, str]]:
-        """Yield the sets that have a sentence, each with one of those of its relation."""
+        """Yield the sets that have a sentence, each with ``wordings`` of those of its relation, one after the other."""
         for number, options in enumerate(self.sets, start=mix(self.seed)):
             sentences = choice(self.templates_of(options.relation))
-            if sentences:
-                yield options, sentences[number % len(sentences)]
+            for turn in range(min(self.wordings, len(sentences))):
+                yield options, sentences[(number + turn) % len(sentences)]
 
 
 @dataclass
@@ -169,7 +171,7 @@ class TemplateProbe:
     choice: Callable[[Templates], Sequence[str]]
 
     def questions(self, maker: QuestionMaker) -> list[Question]:
-        """Return one question for each fact, except of relations without such a sentence."""
+        """Return the questions of all facts, except of relations without such a sentence."""
         return maker.ask(self.name, self.choice)
 
 
@@ -179,7 +181,7 @@ class ReversedProbe:
     name = "reversed"
 
     def questions(self, maker: QuestionMaker) -> list[Question]:
-        """Return one question for each fact, except of relations without a sentence for it."""
+        """Return the questions of all facts, except of relations without a sentence for it."""
         return maker.ask_back(self.name, lambda templates: templates.asked_back)
 
 

@@ -246,9 +246,14 @@ def _leaks(records: Sequence[runlog.Retention]) -> list[str]:
         "though none was infused: the base data tells them, their names give them away, or infused text holds them. "
         "Retention is inflated alike."
         for record in records
-        if record.probe == CONTROL
-        and binomtest(record.correct or 0, record.n, _blind(record), alternative="greater").pvalue < LEAK
+        if record.probe == CONTROL and _beats(record, _blind(record)) < LEAK
     ]
+
+
+def _beats(record: runlog.Retention, chance: float) -> float:
+    """Return the probability of so many right answers by chance; questions of one fact count as what they are worth."""
+    worth = record.extra.get("independent", record.n)
+    return float(binomtest(round(worth * record.accuracy), round(worth), chance, alternative="greater").pvalue)
 
 
 def _blind(record: runlog.Retention) -> float:

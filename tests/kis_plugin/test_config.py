@@ -53,7 +53,7 @@ def test_the_sample_of_the_documentation_loads_and_says_the_defaults():
     assert load(SAMPLE) == Config(
         knowledge=Path("facts.jsonl"),
         infusion=InfusionConfig(frequency=64.0),
-        retention=RetentionConfig(every=0.1, probes=ProbesConfig(1000, 4, ("held_out",)), control=200),
+        retention=RetentionConfig(every=0.1, probes=ProbesConfig(1000, 4, 1, ("held_out",)), control=200),
         path=Path("kis.yaml"),
     )
 

@@ -1,10 +1,12 @@
 """What is written down of an evaluation: each series, and its parts by relation and domain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kis_plugin.host_log import host_metrics
-from kis_plugin.probing.outcomes import LEAST, Outcomes, series_records
+from kis_plugin.probing.outcomes import LEAST, Outcomes, independent, series_records
 from kis_plugin.probing.probes import Question
 from kis_plugin.runlog import GENERAL, Loss
 
@@ -32,6 +34,44 @@ def test_every_record_has_chance_floor_ceiling_and_bits_per_byte():
     assert [record.extra[key] for key in ("chance", "floor", "ceiling")] == [0.5, 0.25, 1.0]
     assert record.extra["low"] < record.extra["high"] == 1
     assert record.bits_per_byte == pytest.approx(3.5)
+
+
+def test_questions_that_stand_and_fall_with_their_fact_are_worth_one_each():
+    alike = np.repeat(np.arange(30) % 3 == 0, 5)  # 30 facts, five questions each, all answered alike
+    assert independent(alike, np.repeat(np.arange(30), 5)) == pytest.approx(30, rel=0.05)
+
+
+def test_questions_of_a_fact_that_are_answered_by_chance_are_worth_nearly_all():
+    rng = np.random.default_rng(0)
+    worth = independent(rng.random(2000) < 0.5, np.repeat(np.arange(400), 5))
+    assert 1700 < worth <= 2000
+
+
+def test_the_worth_is_that_of_the_spread_between_resampled_facts():
+    rng = np.random.default_rng(1)
+    known = rng.beta(1, 1, 200)  # how well each fact is known
+    answers = rng.random((200, 6)) < known[:, None]  # (facts, questions)
+    means = [answers[rng.integers(0, 200, 200)].mean() for _ in range(4000)]
+    p = answers.mean()
+    assert independent(answers.ravel(), np.repeat(np.arange(200), 6)) == pytest.approx(
+        p * (1 - p) / np.var(means), rel=0.08
+    )
+
+
+@pytest.mark.parametrize(("right", "worth"), [([1, 1, 1, 1], 2), ([0, 0, 0, 0], 2), ([1, 0, 1, 0], 4)])
+def test_the_worth_lies_between_facts_and_questions_where_there_is_no_spread(right, worth):
+    assert independent(np.array(right, dtype=bool), np.array([0, 0, 1, 1])) == worth
+
+
+def test_a_record_says_what_its_questions_are_worth_and_takes_its_interval_from_that():
+    found = outcomes(*[("held_out", "P19", n < 20) for n in range(40)])
+    (once,) = series_records(0, 0, found)
+    questions = [replace(question, fact=question.fact // 4) for question in found.questions]
+    (often,) = series_records(0, 0, replace(found, questions=questions))
+    assert "independent" not in once.extra
+    assert often.extra["independent"] == 10
+    assert often.extra["low"] < once.extra["low"] < 0.5 < once.extra["high"] < often.extra["high"]
+    assert (often.n, often.accuracy) == (40, 0.5)
 
 
 def test_a_floor_or_bits_that_are_not_known_are_left_out():

@@ -49,6 +49,22 @@ def test_the_question_kind_leaves_out_relations_without_questions():
     assert sentences("question", templates=Templates(TEMPLATES.statements)) == []
 
 
+@pytest.mark.parametrize("kind", ["held_out", "question"])
+@pytest.mark.parametrize("wordings", [1, 2, 9])
+def test_a_fact_is_asked_in_as_many_sentences_as_wanted_and_as_there_are(kind, wordings):
+    questions = KINDS[kind].questions(QuestionMaker(FACTS, SETS, lambda relation: TEMPLATES, 0, wordings=wordings))
+    there = min(wordings, {"held_out": 2, "question": 1}[kind])
+    assert Counter(question.fact for question in questions) == dict.fromkeys(range(len(FACTS)), there)
+    assert len({(question.fact, question.prefix[:5]) for question in questions}) == len(questions)
+    # The first sentence of each is the one that it is asked in where only one is wanted.
+    assert set(KINDS[kind].questions(maker())) <= set(questions)
+
+
+def test_who_only_looks_at_objects_is_right_in_one_of_four_however_many_sentences_ask():
+    questions = KINDS["held_out"].questions(QuestionMaker(FACTS, SETS, lambda relation: TEMPLATES, 0, wordings=2))
+    assert sum(question.answer == CITIES.index("Oslo") for question in questions[:8]) == 2
+
+
 def test_options_are_the_objects_of_the_set_for_every_fact_of_it():
     first = KINDS["seen"].questions(maker())[1]
     assert first.prefix == "Person 1 was born in "
