@@ -31,9 +31,10 @@ GREATEST_SHARE = 0.9
 def pooled(logs: list[RunLog], series: str) -> tuple[float, float, float]:
     """Return the accuracy of one series at the end over several runs, and its 95 % interval."""
     last = [[record for record in log.retention if record.probe == series][-1] for log in logs]
-    correct, n = sum(record.correct or 0 for record in last), sum(record.n for record in last)
-    interval = binomtest(correct, n).proportion_ci(0.95, method="wilson")
-    return correct / n, interval.low, interval.high
+    accuracy = sum(record.correct or 0 for record in last) / sum(record.n for record in last)
+    worth = sum(record.worth for record in last)
+    interval = binomtest(round(accuracy * worth), worth).proportion_ci(0.95, method="wilson")
+    return accuracy, interval.low, interval.high
 
 
 def draw(folders: Sequence[Path], picture: Path, loss: bool) -> None:

@@ -72,6 +72,8 @@ class Retention:
     accuracy: float
     n: int
     """Number of probes behind ``accuracy``."""
+    independent: float | None = None
+    """How many independent ones tell as much, where facts are asked in several wordings; None: ``n``."""
     correct: int | None = None
     margin: float | None = None
     """Mean log-probability gap between the right option and the best wrong one, in nats."""
@@ -80,6 +82,11 @@ class Retention:
     seconds: float | None = None
     """Wall time of the whole evaluation that this series was part of."""
     extra: Extra = field(default_factory=dict)
+
+    @property
+    def worth(self) -> int:
+        """How many independent probes ``accuracy`` is taken to rest on; 1 or more."""
+        return self.n if self.independent is None else max(1, min(self.n, round(self.independent)))
 
 
 @dataclass(frozen=True, kw_only=True)

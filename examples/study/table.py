@@ -31,9 +31,10 @@ def last(log: RunLog, series: str) -> Retention:
 def pooled(logs: list[RunLog], series: str) -> str:
     """Return accuracy over all questions of some runs, with the 95 % Wilson interval."""
     records = [last(log, series) for log in logs]
-    found = binomtest(sum(record.correct or 0 for record in records), sum(record.n for record in records))
-    interval = found.proportion_ci(0.95, method="wilson")
-    return f"{found.statistic:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+    accuracy = sum(record.correct or 0 for record in records) / sum(record.n for record in records)
+    worth = sum(record.worth for record in records)
+    interval = binomtest(round(accuracy * worth), worth).proportion_ci(0.95, method="wilson")
+    return f"{accuracy:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def fall(logs: Sequence[RunLog], series: str) -> str:

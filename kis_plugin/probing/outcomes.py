@@ -103,7 +103,6 @@ def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: Int
     of_them = round(worth * correct / len(rows))
     low, high = binomtest(of_them, round(worth)).proportion_ci(0.95, method="wilson")
     extra = {"chance": float(outcomes.chance[rows].mean()), "low": float(low), "high": float(high)}
-    extra |= {} if worth == len(rows) else {"independent": worth}
     floor = floor_of(asked) if asked[0].decoded else _mean(np.array([question.null for question in asked]))
     extra |= {} if floor is None else {"floor": floor}
     extra["ceiling"] = float(np.mean([ceiling_of(question) for question in asked]))
@@ -115,6 +114,7 @@ def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: Int
         probe=series,
         accuracy=correct / len(rows),
         n=len(rows),
+        independent=None if worth == len(rows) else worth,
         correct=correct,
         margin=_mean(outcomes.margin[rows]),
         bits_per_byte=_mean(outcomes.bits_per_byte[rows]),

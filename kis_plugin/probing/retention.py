@@ -252,8 +252,7 @@ def _leaks(records: Sequence[runlog.Retention]) -> list[str]:
 
 def _beats(record: runlog.Retention, chance: float) -> float:
     """Return the probability of so many right answers by chance; questions of one fact count as what they are worth."""
-    worth = record.extra.get("independent", record.n)
-    return float(binomtest(round(worth * record.accuracy), round(worth), chance, alternative="greater").pvalue)
+    return float(binomtest(round(record.worth * record.accuracy), record.worth, chance, alternative="greater").pvalue)
 
 
 def _blind(record: runlog.Retention) -> float:

@@ -24,7 +24,7 @@ class ObservedRun:
     status: str = "completed"
     """``completed``, or how the run ended instead: ``stopped``, ``failed``, ``unfinished``."""
     n: int | None = None
-    """Number of probes behind ``retention``."""
+    """Number of probes behind ``retention``; of several about one fact, how many independent ones tell as much."""
     chance: float | None = None
     """Retention of a model that guesses: 1 / options."""
     facts: int | None = None

@@ -25,6 +25,11 @@ def test_retention_of_a_run_log_is_its_last_held_out_record(write_log):
     assert run.infused_share() == pytest.approx(8 * 50 * 20 / 2e8)
 
 
+def test_probes_that_ask_a_fact_in_several_wordings_count_as_what_they_are_worth(write_log):
+    (run,) = RunLogReader().read(write_log("a", {**held_out(10, 0.6), "independent": 123.4}, END))
+    assert run.n == 123
+
+
 def test_parts_of_a_series_and_other_series_are_not_taken_for_retention(write_log):
     part = {**held_out(10, 0.99), "n": 7, "floor": 0.2, "ceiling": 1.0, "bits_per_byte": 1.5}
     names = ("held_out/relation/P19", "held_out/domain/Place", "background")

@@ -46,7 +46,7 @@ class RunLogReader:
             frequency=float(run.frequency),
             retention=float(held_out[-1].accuracy) if held_out else None,
             status=_status(log.end),
-            n=held_out[-1].n if held_out else None,
+            n=held_out[-1].worth if held_out else None,
             chance=1 / run.options if run.options else None,
             facts=run.facts,
             tokens_per_fact=run.tokens_per_fact,

@@ -68,8 +68,8 @@ def test_a_record_says_what_its_questions_are_worth_and_takes_its_interval_from_
     (once,) = series_records(0, 0, found)
     questions = [replace(question, fact=question.fact // 4) for question in found.questions]
     (often,) = series_records(0, 0, replace(found, questions=questions))
-    assert "independent" not in once.extra
-    assert often.extra["independent"] == 10
+    assert (once.independent, once.worth) == (None, 40)
+    assert often.independent == often.worth == 10
     assert often.extra["low"] < once.extra["low"] < 0.5 < once.extra["high"] < often.extra["high"]
     assert (often.n, often.accuracy) == (40, 0.5)
 
