@@ -25,7 +25,7 @@ from kis_sweep.grid import Cell
 from kis_sweep.training import Training, starts_of
 
 __all__ = [
-    "Base", "name_of", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "write_run",
+    "Base", "name_of", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "try_densest", "write_run",
 ]  # fmt: skip
 
 _FEWEST_STEPS = 500
@@ -187,6 +187,19 @@ def too_much(runs: Sequence[SweepRun], exposure: float) -> list[SweepRun]:
         exposure: Tokens of one exposure of every fact.
     """
     return [run for run in runs if run.frequency * exposure / run.recipe.tokens > MOST_SHARE]
+
+
+def try_densest(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) -> None:
+    """Plan the greatest amount of each budget as its run will: facts may need more rows than their tokens would fill.
+
+    Raises:
+        KISError: An amount that does not fit; it says what does.
+    """
+    densest = {run.recipe.steps: run for run in sorted(runs, key=lambda run: run.frequency) if run.frequency}
+    for run in densest.values():
+        infusion = replace(base.config.infusion, frequency=run.frequency, share=None, tokens=None)
+        config = replace(base.config, infusion=infusion, seed=run.recipe.seed)
+        plan_items(config, tokenizer, run.recipe.steps * run.recipe.batch, run.recipe.block)
 
 
 def write_run(run: SweepRun, base: Base, place: Path) -> None:

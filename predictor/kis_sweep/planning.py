@@ -24,7 +24,7 @@ from kis_predict.amounts import short
 from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
 from kis_sweep.material import Watch, encode_text, held_out_of, train_tokenizer
-from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, write_run
+from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, try_densest, write_run
 from kis_sweep.training import Training, trained_shapes
 
 __all__ = ["Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
@@ -139,6 +139,7 @@ def plan_sweep(
         if not any(run.frequency for run in chosen):
             expected = "frequencies that leave a tenth for general text, in the largest size at least"
             raise KISError(Problem("--frequency", "none that does", expected, "Take fewer facts or more tokens."))
+        try_densest(grid, base, encoder)
         seconds = _timed(framework, chosen, watch) if timed else {}
         settings = Settings(training, tuple(of[run.name] for run in grid), exposure, tokens, others, seconds)
         for run in chosen:
@@ -189,13 +190,15 @@ def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool) -> tuple[tuple[S
         Those added, and those left out because their share is too great.
 
     Raises:
-        KISError: Anything wrong with the sweep.
+        KISError: Anything wrong with the sweep, or an amount that does not fit.
     """
     settings, base = settings_of(sweep), Base.read(sweep / "kis.yaml")
     have = {run.name for run in runs_of(sweep)}
     runs = runs_for(sweep, cells, settings.training)
     out = {run.name: run for run in too_much(runs, settings.exposure)}
     new = tuple({run.name: run for run in runs if run.name not in have | out.keys()}.values())
+    if new:
+        try_densest(new, base, load_tokenizer(str(sweep / "data" / "tokenizer")))
     for run in () if dry_run else new:
         write_run(run, base, sweep)
     return new, tuple(out.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -91,6 +92,20 @@ def test_a_guard_that_would_change_the_amount_is_refused(world):
     done = plan(world, "--no-time", guard="stop_training")
     assert done.returncode == 2
     assert "retention.guard.action: found stop_training" in done.stderr
+
+
+def test_an_amount_whose_rows_do_not_fit_is_refused_before_anything_is_planned_or_added(world):
+    (world / "early.yaml").write_text(
+        "knowledge: facts.jsonl\ninfusion: {window: [0, 0.05]}\nretention: {control: 8}\n"
+    )
+    refused = plan(world, "--no-time", "--frequency", "4..64", "--config", "early.yaml")
+    assert refused.returncode == 2
+    assert re.search(r"infusion.frequency: found [0-9.]+, which takes .* What fits is about \d", refused.stderr)
+    assert not (world / "sweep").exists()
+    assert plan(world, "--no-time", "--frequency", "2", "--config", "early.yaml").returncode == 0
+    planned = runs_of(world / "sweep")
+    assert kis(world, "sweep", "add", "sweep", "--frequency", "16").returncode == 2
+    assert runs_of(world / "sweep") == planned
 
 
 def test_a_folder_with_something_in_it_is_left_alone(world):
