@@ -4,7 +4,7 @@
 
 Everything is real and small: shipped English text, shipped facts, models of 0.1 to 0.3 million parameters, each trained
 in well under a minute on one core. Whatever these runs show is what is printed. Where they show too little to predict
-from, kis-predict says so; the demo then asks it about the sweep of examples/study.
+from, kis-predict says so; the demo then asks it about the sweep of examples/law.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.table import Table
 from kis_plugin.runlog import RunLog, read_run_log
 
 HERE = Path(__file__).parent
-STUDY = HERE / "study"
+STUDY, LAW = HERE / "study", HERE / "law"
 FACTS, CONTROLS = 300, 50
 PLAN = (
     "--sizes", "120k,180k,240k", "--frequency", "0,20,50,80,105,130", "--tokens", "700k", "--batch-tokens", "1024",
@@ -108,10 +108,10 @@ def main() -> None:
     console.print(f"{time.monotonic() - started:.0f} s so far. 3. What do these runs predict for 2M parameters?")
     if not answered(f"{place}/sweep/runs"):
         console.print(
-            "\nThat is an answer too: runs this small and short settle no law. 4. The same from the study's "
-            f"sweep, longer runs; its commands, commit and hardware: {os.path.relpath(STUDY / 'README.md')}"
+            "\nThat is an answer too: runs this small and short settle no law. 4. The same from a larger "
+            f"sweep, longer runs; its commands, commit and hardware: {os.path.relpath(LAW / 'README.md')}"
         )
-        if not answered(os.path.relpath(STUDY / "runs")):
+        if not answered(os.path.relpath(LAW / "runs")):
             console.print(
                 "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full "
                 "recommendation, from a sweep that is simulated and says so: docs/predicting.md"

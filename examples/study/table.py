@@ -62,7 +62,8 @@ def main() -> None:
     options.add_argument("runs", type=Path, nargs="+", help="folders with run logs")
     options.add_argument("--series", default="held_out", help="what is shown of each run (default: %(default)s)")
     args = options.parse_args()
-    logs = [read_run_log(path) for folder in args.runs for path in sorted(folder.rglob("kis.jsonl"))]
+    found = [read_run_log(path) for folder in args.runs for path in sorted(folder.rglob("kis.jsonl"))]
+    logs = [log for log in found if log.end]
     cells: dict[tuple[int, float], list[RunLog]] = defaultdict(list)
     for log in logs:
         cells[log.run.params, log.run.frequency].append(log)

@@ -1,0 +1,93 @@
+"""Lay what was measured at left-out sizes beside what kis-predict said of them from the others.
+
+    python examples/law/outcome.py examples/law/runs --held-out examples/law/held_out --picture examples/law/law.svg
+
+The prediction comes from the first folders alone. What was measured is the collapse point of each left-out size as
+kis-predict finds it in all runs together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from kis_plugin.plugins import registered
+from kis_predict.amounts import short
+from kis_predict.gather import gather
+from kis_predict.observed import ObservedRun
+from kis_predict.plot import law_figure, render
+from kis_predict.predict import predict
+from kis_predict.prediction import Prediction
+from kis_predict.question import Question
+from kis_predict.sizes import SizeEstimate
+
+MEASURED = "#1a7f37"
+
+
+def read(folders: Sequence[Path]) -> tuple[ObservedRun, ...]:
+    """Return the runs under some folders."""
+    return gather(folders, registered("log_readers")).runs
+
+
+def asked(runs: Sequence[ObservedRun], params: int) -> Prediction:
+    """Return what kis-predict says of a size."""
+    return predict(runs, Question(params=params), registered("laws"))
+
+
+def measured(size: SizeEstimate) -> tuple[float, float, float]:
+    """Return the collapse point of a size and its interval; the upper end is infinite where it is only a bound."""
+    low, high = (math.exp(end) for end in size.log_collapse_interval)
+    return math.exp(size.log_collapse), low, high
+
+
+def drawn(answer: Prediction, found: SizeEstimate) -> Figure:
+    """Return the law with its prediction, and beside it what was measured."""
+    figure = law_figure(answer)
+    axes = figure.axes[0]
+    value, low, high = measured(found)
+    error = [[value - low], [0.0 if math.isinf(high) else high - value]]
+    axes.errorbar(
+        [found.group.params * 1.06], [value], error, fmt="D" if found.censored is None else "^", ms=6, color=MEASURED,
+        elinewidth=1.2, capsize=3, label="measured there afterwards", zorder=7,
+    )  # fmt: skip
+    axes.legend(loc="upper left", borderaxespad=0.2)
+    return figure
+
+
+def main() -> None:
+    """Print the table; draw the picture of the largest left-out size."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("runs", type=Path, nargs="+", help="folders of the runs to predict from")
+    options.add_argument("--held-out", type=Path, required=True, help="folder of the left-out runs")
+    options.add_argument("--picture", type=Path, help="file to write: .svg, .png or .pdf")
+    args = options.parse_args()
+    fitted, left_out = read(args.runs), read([args.held_out])
+    table = Table("N", "predicted F_c", "90 %", "measured F_c", "90 %", "predicted / measured")
+    for params in sorted({run.params for run in left_out}):
+        answer = asked(fitted, params)
+        both = asked([*fitted, *(run for run in left_out if run.params == params)], params)
+        found = next(size for size in both.sizes if size.group.params == params)
+        value, low, high = measured(found)
+        beyond = "" if found.censored is None else "> "
+        told = answer.collapse
+        table.add_row(
+            f"{params:,}",
+            "none" if told is None else short(told.frequency),
+            "" if told is None else f"{short(told.low)} to {short(told.high)}",
+            beyond + short(value),
+            "" if math.isinf(high) else f"{short(low)} to {short(high)}",
+            "" if told is None or found.censored else f"{told.frequency / value:.2f}",
+        )
+        if args.picture and told is not None:
+            args.picture.write_bytes(render(drawn(answer, found), args.picture.suffix.removeprefix(".")))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
