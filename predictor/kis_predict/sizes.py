@@ -13,6 +13,7 @@ from scipy.special import fdtrc
 from kis_predict import gate
 from kis_predict.amounts import short
 from kis_predict.noise import Noise, dips, overdispersion, with_noise
+from kis_predict.observed import ObservedRun
 from kis_predict.pooling import Curve, Pooled, pool
 from kis_predict.sag import sag
 from kis_predict.sweep import FEWEST_FREQUENCIES, Group
@@ -136,8 +137,8 @@ def _estimate(
     doubt = ""
     if falls and np.count_nonzero(x > log_collapse) < _BEYOND:
         doubt = "retention falls at the last frequency only; a collapse needs two"
-    elif falls and p_value > _PLAIN and _without_best(curve, best, at, noise) > SIGNIFICANCE:
-        top = short(np.exp(x[np.argmax(curve.retention)]))
+    elif falls and p_value > _PLAIN and _without_best(group, best, at, noise) > SIGNIFICANCE:
+        top = short(max(group.runs, key=_retention).frequency)
         doubt = f"the fall rests on the one good result at F={top}; add seeds there, it is not taken for a collapse"
     if not falls or doubt:
         fitted = full if falls else rise.parameters
@@ -190,10 +191,15 @@ def _p_value(gain: float, noise: Noise) -> float:
     return float(fdtrc(3, noise.freedom, max(0.0, gain) / 3))
 
 
-def _without_best(curve: Curve, pooled: Pooled, at: int, noise: Noise) -> float:
-    """Return the p-value of the fall without the point of greatest retention: a lucky run alone shows no collapse."""
-    kept = np.arange(len(curve.x)) != np.argmax(curve.retention)
-    rest = Curve(curve.x[kept], curve.retention[kept], curve.n[kept], curve.chance)
+def _retention(run: ObservedRun) -> float:
+    return run.retention or 0.0
+
+
+def _without_best(group: Group, pooled: Pooled, at: int, noise: Noise) -> float:
+    """Return the p-value of the fall without the best run: a lucky one alone shows no collapse."""
+    best = max(group.runs, key=_retention)
+    others = replace(group, runs=tuple(run for run in group.runs if run is not best))
+    rest = Curve(*with_noise(others, noise.rho), group.chance)
     prior = pooled.of(at)[1]
     start = gate.starts(rest.x, prior.mean)
     fallen = gate.fit(rest.x, rest.retention, rest.n, rest.chance, pooled.shape, start, prior).best()

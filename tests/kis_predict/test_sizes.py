@@ -54,6 +54,19 @@ def test_one_lucky_run_makes_no_collapse(sweep_runs):
     assert largest.censored == "right"
 
 
+def test_a_top_that_a_second_seed_confirms_is_no_lucky_run(sweep_runs):
+    runs = sweep_runs(probes=228)
+    own = next(run for run in runs if run.params == 27 * 10**7)
+    curve = zip((10, 20, 40, 80, 160, 320, 640, 1280), (0.3, 0.4, 0.55, 0.7, 0.84, 0.7, 0.69, 0.68), strict=True)
+    mine = [replace(own, frequency=float(f), retention=retention, n=300) for f, retention in curve]
+    others = [run for run in runs if run.params != own.params]
+    once = estimates([*others, *mine])[-1]
+    assert once.censored == "right"
+    assert "rests on the one good result at F=160" in once.warnings[-1]
+    again = replace(mine[4], seed=1, retention=0.82)
+    assert estimates([*others, *mine, again])[-1].censored is None
+
+
 def test_a_curve_that_falls_from_the_start_is_left_censored(sweep_runs):
     runs = [run for run in sweep_runs(points=23) if run.params < 10**8 or np.log(run.frequency) > TRUE[3] + 0.3]
     largest = estimates([run for run in runs if run.params > 0])[-1]
