@@ -56,7 +56,8 @@ def drawn(answer: Prediction, found: SizeEstimate) -> Figure:
         [found.group.params * 1.06], [value], error, fmt="D" if found.censored is None else "^", ms=6, color=MEASURED,
         elinewidth=1.2, capsize=3, label="measured there afterwards", zorder=7,
     )  # fmt: skip
-    axes.legend(loc="upper left", borderaxespad=0.2)
+    axes.set_ylim(axes.get_ylim()[0] / 5, None)  # room for the legend
+    axes.legend(loc="lower left", borderaxespad=0.2, frameon=False)
     return figure
 
 
