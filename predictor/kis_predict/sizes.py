@@ -85,8 +85,10 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
     weights = np.exp([pools[0].score - pooled.score for pooled in pools])
     weights /= weights.sum()
     sizes = [
-        _estimate(group, curve, at, pools, weights, bootstraps, np.random.default_rng([seed, at]), confidence, noise)
-        for at, (group, curve) in enumerate(zip(groups, curves, strict=True))
+        _estimate(
+            group, kept, curve, at, pools, weights, bootstraps, np.random.default_rng([seed, at]), confidence, noise
+        )
+        for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True))
     ]
     earlier = sag(curves, pools[0])
     if earlier:
@@ -122,7 +124,7 @@ def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
 
 
 def _estimate(
-    group: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
+    group: Group, sound: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
     rng: np.random.Generator, confidence: float, noise: Noise,
 ) -> SizeEstimate:  # fmt: skip
     x, best = curve.x, pools[0]
@@ -137,8 +139,8 @@ def _estimate(
     doubt = ""
     if falls and np.count_nonzero(x > log_collapse) < _BEYOND:
         doubt = "retention falls at the last frequency only; a collapse needs two"
-    elif falls and p_value > _PLAIN and _without_best(group, best, at, noise) > SIGNIFICANCE:
-        top = short(max(group.runs, key=_retention).frequency)
+    elif falls and p_value > _PLAIN and _without_best(sound, best, at, noise) > SIGNIFICANCE:
+        top = short(_best_run(sound).frequency)
         doubt = f"the fall rests on the one good result at F={top}; add seeds there, it is not taken for a collapse"
     if not falls or doubt:
         fitted = full if falls else rise.parameters
@@ -191,13 +193,13 @@ def _p_value(gain: float, noise: Noise) -> float:
     return float(fdtrc(3, noise.freedom, max(0.0, gain) / 3))
 
 
-def _retention(run: ObservedRun) -> float:
-    return run.retention or 0.0
+def _best_run(group: Group) -> ObservedRun:
+    return max(group.runs, key=lambda run: run.retention or 0.0)
 
 
 def _without_best(group: Group, pooled: Pooled, at: int, noise: Noise) -> float:
     """Return the p-value of the fall without the best run: a lucky one alone shows no collapse."""
-    best = max(group.runs, key=_retention)
+    best = _best_run(group)
     others = replace(group, runs=tuple(run for run in group.runs if run is not best))
     rest = Curve(*with_noise(others, noise.rho), group.chance)
     prior = pooled.of(at)[1]

@@ -65,6 +65,10 @@ def test_a_top_that_a_second_seed_confirms_is_no_lucky_run(sweep_runs):
     assert "rests on the one good result at F=160" in once.warnings[-1]
     again = replace(mine[4], seed=1, retention=0.82)
     assert estimates([*others, *mine, again])[-1].censored is None
+    broken = replace(own, frequency=226.0, retention=0.26, n=300)
+    found = estimates([*others, *mine, again, broken])[-1]
+    assert "taken for broken" in found.warnings[0]
+    assert found.censored is None
 
 
 def test_a_curve_that_falls_from_the_start_is_left_censored(sweep_runs):
