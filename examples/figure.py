@@ -17,8 +17,8 @@ from statistics import fmean
 from typing import Any
 
 import matplotlib as mpl
-from scipy.stats import binomtest
 
+from kis_plugin.probing.outcomes import wilson
 from kis_plugin.runlog import RunLog, read_run_log
 
 mpl.use("agg")
@@ -33,8 +33,7 @@ def pooled(logs: list[RunLog], series: str) -> tuple[float, float, float]:
     last = [[record for record in log.retention if record.probe == series][-1] for log in logs]
     accuracy = sum(record.correct or 0 for record in last) / sum(record.n for record in last)
     worth = sum(record.worth for record in last)
-    interval = binomtest(round(accuracy * worth), worth).proportion_ci(0.95, method="wilson")
-    return accuracy, interval.low, interval.high
+    return accuracy, *wilson(accuracy, worth)
 
 
 def draw(folders: Sequence[Path], picture: Path, loss: bool) -> None:

@@ -85,8 +85,8 @@ def main() -> None:
             "" if math.isinf(high) else f"{short(low)} to {short(high)}",
             "" if told is None or found.censored else f"{told.frequency / value:.2f}",
         )
-        if args.picture and told is not None:
-            args.picture.write_bytes(render(drawn(answer, found), args.picture.suffix.removeprefix(".")))
+    if args.picture and told is not None:
+        args.picture.write_bytes(render(drawn(answer, found), args.picture.suffix.removeprefix(".")))
     Console().print(table)
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from scipy.stats import binomtest
 from scipy.stats import t as student
 
+from kis_plugin.probing.outcomes import wilson
 from kis_plugin.runlog import Retention, RunLog, read_run_log
 
 COMPLETE = 0.95
@@ -33,8 +33,8 @@ def pooled(logs: list[RunLog], series: str) -> str:
     records = [last(log, series) for log in logs]
     accuracy = sum(record.correct or 0 for record in records) / sum(record.n for record in records)
     worth = sum(record.worth for record in records)
-    interval = binomtest(round(accuracy * worth), worth).proportion_ci(0.95, method="wilson")
-    return f"{accuracy:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+    low, high = wilson(accuracy, worth)
+    return f"{accuracy:.3f} ({low:.3f} to {high:.3f})"
 
 
 def fall(logs: Sequence[RunLog], series: str) -> str:

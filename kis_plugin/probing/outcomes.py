@@ -15,7 +15,7 @@ from kis_plugin.probing.null import ceiling_of
 from kis_plugin.probing.probes import Question
 from kis_plugin.seeded import IntArray
 
-__all__ = ["LEAST", "Outcomes", "independent", "parts_of", "record_of", "rows_of_series", "series_records"]
+__all__ = ["LEAST", "Outcomes", "independent", "parts_of", "record_of", "rows_of_series", "series_records", "wilson"]
 
 LEAST = 4
 """A relation or domain of fewer questions in a series gets no record of its own."""
@@ -100,9 +100,8 @@ def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: Int
     correct = int(outcomes.correct[rows].sum())
     asked = [outcomes.questions[row] for row in rows.tolist()]
     worth = independent(outcomes.correct[rows], np.array([question.fact for question in asked]))
-    of_them = round(worth * correct / len(rows))
-    low, high = binomtest(of_them, round(worth)).proportion_ci(0.95, method="wilson")
-    extra = {"chance": float(outcomes.chance[rows].mean()), "low": float(low), "high": float(high)}
+    low, high = wilson(correct / len(rows), round(worth))
+    extra = {"chance": float(outcomes.chance[rows].mean()), "low": low, "high": high}
     floor = floor_of(asked) if asked[0].decoded else _mean(np.array([question.null for question in asked]))
     extra |= {} if floor is None else {"floor": floor}
     extra["ceiling"] = float(np.mean([ceiling_of(question) for question in asked]))
@@ -121,6 +120,12 @@ def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: Int
         seconds=outcomes.seconds,
         extra=extra,
     )
+
+
+def wilson(accuracy: float, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson interval of an accuracy that rests on ``n`` independent questions."""
+    low, high = binomtest(round(accuracy * n), n).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 def independent(correct: npt.NDArray[np.bool_], facts: IntArray) -> float:

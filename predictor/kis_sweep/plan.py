@@ -168,8 +168,7 @@ def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, block
     """
 
     def tokens(frequency: int) -> tuple[int, float]:
-        infusion = replace(base.config.infusion, frequency=float(frequency), share=None, tokens=None)
-        plan = plan_items(replace(base.config, infusion=infusion), tokenizer, rows, block)
+        plan = plan_items(_at(base, frequency, base.config.seed), tokenizer, rows, block)
         return plan.items.wordings, plan.infused_tokens / frequency
 
     wordings, one = tokens(1)
@@ -197,9 +196,14 @@ def try_densest(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) 
     """
     densest = {run.recipe.steps: run for run in sorted(runs, key=lambda run: run.frequency) if run.frequency}
     for run in densest.values():
-        infusion = replace(base.config.infusion, frequency=run.frequency, share=None, tokens=None)
-        config = replace(base.config, infusion=infusion, seed=run.recipe.seed)
-        plan_items(config, tokenizer, run.recipe.steps * run.recipe.batch, run.recipe.block)
+        config, rows = _at(base, run.frequency, run.recipe.seed), run.recipe.steps * run.recipe.batch
+        plan_items(config, tokenizer, rows, run.recipe.block)
+
+
+def _at(base: Base, frequency: float, seed: int) -> Config:
+    """Return the shared configuration at an amount and a seed."""
+    infusion = replace(base.config.infusion, frequency=float(frequency), share=None, tokens=None)
+    return replace(base.config, infusion=infusion, seed=seed)
 
 
 def write_run(run: SweepRun, base: Base, place: Path) -> None:

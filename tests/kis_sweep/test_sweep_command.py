@@ -30,15 +30,20 @@ def world(tmp_path):
     return tmp_path
 
 
+def sweep_whole(folder, *more) -> subprocess.CompletedProcess[str]:
+    """Plan a sweep and let the local engine run it."""
+    write_material(folder)
+    assert plan(folder, *more).returncode == 0
+    done = kis(folder, "sweep", "run", "sweep")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """A sweep that the local engine ran."""
     folder = tmp_path_factory.mktemp("world")
-    write_material(folder)
-    assert plan(folder).returncode == 0
-    done = kis(folder, "sweep", "run", "sweep")
-    assert done.returncode == 0, done.stderr
-    return folder, done
+    return folder, sweep_whole(folder)
 
 
 def test_a_plan_is_a_configuration_a_run_and_shows_what_it_costs(world):
@@ -203,13 +208,11 @@ def test_a_torn_checkpoint_is_passed_over(world):
     assert logs_of(world / "sweep")[run.name][-1]["status"] == "completed"
 
 
-LONGER = ("--tokens-per-param", "8")
-"""Some seconds a run, so that one can be stopped long before its end."""
-
-
-def stopped(world) -> list[str]:
-    """Plan a sweep, stop it at its first checkpoint, and return the runs that have one; none if it was too quick."""
-    plan(world, *LONGER)
+def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, tmp_path_factory):
+    longer = ("--tokens-per-param", "8")  # some seconds a run, so that one can be stopped long before its end
+    plan(world, *longer)
+    settings = yaml.safe_load((world / "sweep" / "sweep.yaml").read_text())
+    assert settings["training"]["saves"] == 4
     process = subprocess.Popen(
         [sys.executable, "-m", "kis_plugin.cli", "sweep", "run", "sweep", "--jobs", "1"], cwd=world,
         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -221,20 +224,12 @@ def stopped(world) -> list[str]:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    return [path.parent.name for path in world.glob("sweep/work/*/checkpoints")]
-
-
-def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, tmp_path_factory):
-    assert stopped(world)
-    settings = yaml.safe_load((world / "sweep" / "sweep.yaml").read_text())
-    assert settings["training"]["saves"] == 4
+    assert list(world.glob("sweep/work/*/checkpoints"))
     assert not list(world.glob("sweep/work/*/failed.txt"))
     done = kis(world, "sweep", "run", "sweep")
     assert done.returncode == 0, done.stderr
     whole = tmp_path_factory.mktemp("unbroken")
-    write_material(whole)
-    plan(whole, *LONGER)
-    assert kis(whole, "sweep", "run", "sweep").returncode == 0
+    sweep_whole(whole, *longer)
     ours, theirs = logs_of(world / "sweep"), logs_of(whole / "sweep")
     assert ours.keys() == theirs.keys()
     for name in ours:
