@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -11,10 +12,17 @@ from world import WatchedTrainer, kis, make_tokenizer, trainer_for
 class WritingTrainer(WatchedTrainer):
     def compute_loss(self, model, inputs, *args, **kwargs):
         if model.training:
+            self.wait()
             line = json.dumps({"step": self.state.global_step, "rows": inputs["input_ids"].tolist()})
             with (Path(self.args.output_dir).parent / "batches.jsonl").open("a") as file:
                 file.write(line + "\n")
         return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def wait(self):
+        """At the step that the file tells, until it is gone: a quick run must not be over before it is killed."""
+        hold = Path(self.args.output_dir).parent / "hold"
+        while hold.exists() and self.state.global_step >= int(hold.read_text()):
+            time.sleep(0.01)
 
 
 def last_whole_checkpoint(folder: Path, out: Path) -> "str | None":

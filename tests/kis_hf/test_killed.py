@@ -57,7 +57,9 @@ def lineage(folder):
 def test_a_run_killed_twice_shows_what_the_unbroken_one_does(tmp_path, options, seed):
     (tmp_path / "killed").mkdir()
     chance = random.Random(seed)
-    for _ in range(2):
+    hold = tmp_path / "killed/hold"
+    for step in (options["max_steps"] // 2, options["max_steps"] - 1):
+        hold.write_text(str(step))
         process = start(tmp_path / "killed", options)
         checkpoints = len(list((tmp_path / "killed").glob("out/checkpoint-*")))
         limit = time.monotonic() + 120
@@ -69,6 +71,7 @@ def test_a_run_killed_twice_shows_what_the_unbroken_one_does(tmp_path, options, 
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
+    hold.unlink()
     last = start(tmp_path / "killed", options)
     _, said = last.communicate(timeout=300)
     assert last.returncode == 0, said.decode()
