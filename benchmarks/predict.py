@@ -3,6 +3,7 @@
     python -m benchmarks predict                   # 216 sweeps, then the timing
     python -m benchmarks predict --scatter 0.1     # sizes themselves scatter about the law
     python -m benchmarks predict --foreign         # curves of kinds that no fitted curve can follow
+    python -m benchmarks predict --stray 1.5       # the smallest size collapses later than the law says, unseen
 
 Five sizes from 137M to 1.3B at 20 tokens per parameter, twelve frequencies over 2.8 decades each, 1,000 four-option
 probes a run and seeds that differ: a standard deviation of 0.03 in all at a retention of one half. Three curve shapes,
@@ -103,7 +104,7 @@ def landmarks(shape: Callable[[Array], Array]) -> tuple[float, float]:
 def simulate(
     rng: np.random.Generator, shape: Callable[[Array], Array], exponent: float, censored: int = 0,
     frequencies: int = 12, seeds: int = 1, noise: float = 0.03, scatter: float = 0.0, wobble: float = 0.15,
-    sizes: Array = SIZES, broken: float = 0.0,
+    sizes: Array = SIZES, broken: float = 0.0, stray: float = 0.0,
 ) -> Case:  # fmt: skip
     """Simulate a sweep; ``censored`` sizes from the top are swept only to half a decade before their collapse.
 
@@ -119,6 +120,7 @@ def simulate(
         wobble: Standard deviation of the log widths of the curves from size to size.
         sizes: N of the sweep.
         broken: Part of the runs that broke; half of these say so.
+        stray: By how much later than the law says the smallest size collapses, nats; its grid is that of the law.
     """
     peak, collapse = landmarks(shape)
     rho = max(0.0, (4 * noise**2 - 1 / PROBES) / (1 - 1 / PROBES))
@@ -138,6 +140,7 @@ def simulate(
     for at, params in enumerate(sizes):
         left, right = (-1.9, 0.9) if at < len(sizes) - censored else (-2.6, -0.1)
         x = zero[at] + DECADE * (np.linspace(left, right, frequencies) + rng.uniform(-0.2, 0.2) * (right > 0))
+        zero[at] += stray * (at == 0)
         p = CHANCE + height * shape((x - zero[at]) / stretch[at])
         for seed in range(seeds):
             chance_of_right = rng.beta(p * (1 / rho - 1), (1 - p) * (1 / rho - 1)) if rho > 0 else p
@@ -169,13 +172,14 @@ def argmax_and_line(case: Case) -> float:
 
 
 def cases(
-    sweeps: int, seed: int, scatter: float, shapes: Sequence[Callable[[Array], Array]] = SHAPES
+    sweeps: int, seed: int, scatter: float, shapes: Sequence[Callable[[Array], Array]] = SHAPES, stray: float = 0.0
 ) -> Iterator[Case]:
     """Yield sweeps, shapes, signs and censoring in turn: of six, one has one size censored and one has two."""
     for at in range(sweeps):
         rng = np.random.default_rng([seed, at])
         censored = (0, 0, 1, 0, 0, 2)[(at // 6) % 6]
-        yield simulate(rng, shapes[at % 3], (-0.5, 0.5)[(at // 3) % 2], censored, scatter=scatter, broken=0.02)
+        exponent = (-0.5, 0.5)[(at // 3) % 2]
+        yield simulate(rng, shapes[at % 3], exponent, censored, scatter=scatter, broken=0.02, stray=stray)
 
 
 def _write(path: Path, runs: Sequence[ObservedRun]) -> None:
@@ -215,6 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bootstraps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scatter", type=float, default=0.0, help="of sizes about the law, nats")
+    parser.add_argument("--stray", type=float, default=0.0, help="of the smallest size, nats late")
     parser.add_argument("--foreign", action="store_true", help="the shapes that no fitted curve can follow")
     parser.add_argument("--no-timing", action="store_true")
     parser.add_argument("--each", action="store_true", help="print every sweep")
@@ -225,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write(args.write, simulate(np.random.default_rng(args.seed), tent, 0.5, args.censored).runs)
         return 0
     rows: list[Row] = []
-    for case in cases(args.sweeps, args.seed, args.scatter, FOREIGN if args.foreign else SHAPES):
+    for case in cases(args.sweeps, args.seed, args.scatter, FOREIGN if args.foreign else SHAPES, args.stray):
         began = time.perf_counter()
         answer = predict(case.runs, Question(params=int(TARGET), bootstraps=args.bootstraps), LAWS)
         spent = time.perf_counter() - began
@@ -282,6 +287,8 @@ def _line(rows: Sequence[Row]) -> Iterator[str]:
     told = [(row.case, row.line, row.answer.collapse, row.answer) for row in rows if row.answer.collapse]
     yield str(len(rows))
     yield str(len(rows) - len(told))
+    if not told:
+        return
     errors = np.array([np.log(collapse.frequency) - case.log_collapse for case, _, collapse, _ in told])
     drawn = np.random.default_rng(0).integers(len(errors), size=(400, len(errors)))
     yield f"{rmse(errors):.2f}±{np.std([rmse(errors[rows]) for rows in drawn]):.2f}"

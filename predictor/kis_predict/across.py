@@ -6,8 +6,10 @@ y_g is log F_c of group g, x_g its row of the law's design, s_g its standard err
 own scatter; f is the identity but for laws that bend. Censored groups enter by the probability that y_g lies beyond
 their bound (Tobin 1958). beta has a flat prior, so that the exponent's sign is free; sigma a half-Cauchy (Gelman 2006,
 Bayesian Analysis 1(3)), and both are integrated out: with few sizes the prediction gets the heavy tails of Student's t
-instead of pretending that the scatter is known. One observed size may be bad: with a prior probability of one in ten
-its e_g is far wider (a contaminated normal, Tukey 1960), so that it hardly counts once the others speak against it.
+instead of pretending that the scatter is known. One size may be bad: with a prior probability of one in ten its e_g is
+far wider (a contaminated normal, Tukey 1960), so that it hardly counts once the others speak against it. A size without
+a collapse may be the bad one too; one that collapsed before its first frequency may not, as letting it off would raise
+what is recommended on no evidence.
 """
 
 from __future__ import annotations
@@ -170,13 +172,16 @@ def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend 
 
 
 def _settings(points: Points, law: Bend, p: int) -> _Settings:
-    """Return every sigma with every shape and every choice of the bad size: -1 for none."""
-    observed = np.flatnonzero(points.side == 0)
-    suspects = np.append(-1, observed) if len(observed) >= p + 2 else np.array([-1])
-    grids = np.meshgrid(_SIGMAS, law.shapes, suspects, indexing="ij")
+    """Return every sigma with every shape and every choice of the bad size: -1 for none.
+
+    To doubt an observed size takes two observed more than parameters; one more, to doubt a bound.
+    """
+    spare = np.count_nonzero(points.side == 0) - p
+    suspects = np.flatnonzero(((points.side == 0) & (spare >= 2)) | ((points.side > 0) & (spare >= 1)))
+    grids = np.meshgrid(_SIGMAS, law.shapes, np.append(-1, suspects), indexing="ij")
     sigma, shape, bad = grids[0].ravel(), grids[1].ravel(), grids[2].ravel().astype(np.int64)
     log_prior = np.log(sigma) - np.log1p((sigma / SCATTER) ** 2)  # the grid is even in log sigma
-    log_prior += np.where(bad < 0, np.log(1 - BAD), np.log(BAD / len(observed)))
+    log_prior += np.where(bad < 0, np.log(1 - BAD), np.log(BAD / max(1, len(suspects))))
     is_bad = bad[:, None] == np.arange(len(points.y))
     spread = np.sqrt(sigma[:, None] ** 2 + points.sd**2 + BAD_SCATTER**2 * is_bad)
     return _Settings(sigma, shape, bad, spread, log_prior)

@@ -29,6 +29,7 @@ __all__ = ["Question", "predict"]
 Array = npt.NDArray[np.float64]
 
 _FAR = 10.0
+_IN_DOUBT = 0.25
 _SIDE = {None: 0, "right": 1, "left": -1}
 
 
@@ -178,6 +179,12 @@ def _law_warnings(
     lines = [
         f"{sizes[at].group.label()} does not fit the law through the other sizes: look at its runs"
         for at in surprising(chosen, points, question.seed)
+    ]
+    lines += [
+        f"{size.group.label()} shows no collapse where the other sizes let one expect it: with a probability of "
+        f"{bad:.2g} it keeps to another law; both readings are in the interval, sizes close to it would tell"
+        for size, bad in zip(sizes, chosen.fit.bad, strict=True)
+        if size.censored == "right" and bad > _IN_DOUBT
     ]
     if extrapolation > _FAR:
         lines.append(f"The target is {extrapolation:.3g} times the largest size with an observed collapse")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from kis_predict.across import SCATTER, Points, fit_law
+from kis_predict.across import BAD, BAD_SCATTER, SCATTER, Points, fit_law
 from kis_predict.choice import Sizes, fit_laws, mixture, quantile, surprising
 from kis_predict.laws import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
 
@@ -65,36 +65,59 @@ def test_a_law_without_enough_sizes_is_not_fitted():
     assert fit_law(BudgetLaw().features(N, 20 * N), points([1.0, 2.0, 3.0]), rng) is None  # N and D in step
 
 
-def test_a_right_censored_size_raises_the_prediction_and_only_then():
-    N = np.geomspace(1e8, 1.3e9, 5)
-    y = 0.3 * np.log(N)
-    rng = np.random.default_rng
-
-    def middle(bound, side):
-        told = points(np.append(y[:4], bound), side=np.array([0, 0, 0, 0, side]))
-        fit = fit_law(PowerLaw().features(N, N), told, rng(0))
-        return quantile(fit.predict(np.array([1.0, np.log(7e9)]), rng(1)), fit.weights, 0.5)
-
-    without = middle(y[4] - 3, 1)  # a bound far below the line says nothing
-    assert middle(y[4] + 1, 1) > without + 0.5
-    assert middle(y[4] - 1, -1) < without - 0.5
-    assert without == pytest.approx(0.3 * np.log(7e9), abs=0.05)
+N5 = np.geomspace(1e8, 1.3e9, 5)
 
 
-def test_censored_posterior_agrees_with_a_grid():
+def with_censored(at, off, side):
+    """Five sizes on a line, one of them known by a bound that lies ``off`` it; what 7B is off the line by."""
+    y, sides = 0.3 * np.log(N5), np.zeros(5, dtype=int)
+    y[at] += off
+    sides[at] = side
+    fit = fit_law(PowerLaw().features(N5, N5), points(y, side=sides), np.random.default_rng(0))
+    draws = fit.predict(np.array([1.0, np.log(7e9)]), np.random.default_rng(1)) - 0.3 * np.log(7e9)
+    return [quantile(draws, fit.weights, at) for at in (0.05, 0.5, 0.95)], fit.bad
+
+
+def test_a_censored_size_moves_the_prediction_to_its_side_and_only_then():
+    without = with_censored(4, -3, 1)[0][1]  # a bound far below the line says nothing
+    assert without == pytest.approx(0, abs=0.05)
+    assert with_censored(4, 0.3, 1)[0][1] > without + 0.25
+    assert with_censored(4, -1, -1)[0][1] < without - 0.5
+
+
+@pytest.mark.parametrize("at", [0, 4])
+def test_a_bound_that_the_other_sizes_speak_against_is_doubted_but_stays_in_the_interval(at):
+    toward = 1 if at else -1  # a smallest size that collapses late bends the law down
+    (low, middle, high), bad = with_censored(at, 1.5, 1)
+    assert bad[at] > 0.5
+    assert np.delete(bad, at).max() < 0.1
+    assert abs(middle) < 0.2
+    assert toward * (high if at else low) > 1
+
+
+def test_a_collapse_that_came_too_early_is_never_doubted():
+    assert with_censored(4, -1.5, -1)[1][4] == 0
+
+
+@pytest.mark.parametrize("bound", [2.2, 2.6, 3.5])
+def test_censored_posterior_agrees_with_a_grid(bound):
     N = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
-    told = points([0.0, 0.4, 0.7, 1.0, 1.5, 1.7, 2.6], sd=0.1, side=np.array([0] * 6 + [1]))
+    told = points([0.0, 0.4, 0.7, 1.0, 1.5, 1.7, bound], sd=0.1, side=np.array([0] * 6 + [1]))
     X = np.stack([np.ones(7), np.log(N)], axis=1)
     fit = fit_law(X, told, np.random.default_rng(0))
     scatters = np.linspace(np.log(0.004), np.log(4), 61)
-    a, b, log_s = np.meshgrid(np.linspace(-1, 1, 81), np.linspace(-0.3, 1.5, 91), scatters)
-    s = np.sqrt(np.exp(2 * log_s) + 0.01)
-    lines = [a + b * x for x in np.log(N)]
-    log_p = sum(norm.logpdf(y, line, s) for y, line in zip(told.y[:6], lines[:6], strict=True))
-    log_p = log_p + norm.logsf(2.6, lines[6], s) + log_s - np.log1p((np.exp(log_s) / SCATTER) ** 2)
-    weight = np.exp(log_p - log_p.max())
-    slope = (weight * b).sum() / weight.sum()
-    assert float(fit.weights @ fit.betas[:, 1]) == pytest.approx(slope, abs=0.01)
+    a, b, log_s = np.meshgrid(np.linspace(-1.5, 1.5, 101), np.linspace(-0.5, 1.8, 101), scatters)
+    log_p = []
+    for bad in (None, *range(7)):
+        s = [np.sqrt(np.exp(2 * log_s) + 0.01 + BAD_SCATTER**2 * (at == bad)) for at in range(7)]
+        lines = [a + b * x for x in np.log(N)]
+        each = sum(norm.logpdf(told.y[at], lines[at], s[at]) for at in range(6)) + norm.logsf(bound, lines[6], s[6])
+        each += log_s - np.log1p((np.exp(log_s) / SCATTER) ** 2)
+        log_p.append(each + np.log(1 - BAD if bad is None else BAD / 7))
+    weight = np.exp(np.array(log_p) - np.max(log_p))
+    weight /= weight.sum()
+    assert float(fit.weights @ fit.betas[:, 1]) == pytest.approx((weight * b).sum(), abs=0.015)
+    assert fit.bad == pytest.approx(weight[1:].sum(axis=(1, 2, 3)), abs=0.02)
 
 
 def test_laws_that_say_the_same_are_told_once_and_others_widen_the_interval():

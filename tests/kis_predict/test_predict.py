@@ -116,6 +116,25 @@ def test_a_broken_size_is_named_and_hardly_counts(sweep_runs):
     assert alarmed.collapse.low < truth() < alarmed.collapse.high
 
 
+def late(runs, nats):
+    """The smallest size as if it collapsed later: what its grid shows then is no collapse."""
+    smallest = min(run.params for run in runs)
+    return [replace(run, frequency=run.frequency / np.exp(nats)) if run.params == smallest else run for run in runs]
+
+
+def test_a_smallest_size_that_never_collapses_is_in_doubt_aloud_and_does_not_bend_the_law(sweep_runs):
+    sizes = (1e7, 2e7, 4e7, 8e7, 16e7)
+    runs = sweep_runs(sizes=sizes, last={0: -0.4})
+    early, sound = ask(late(runs, -2.0), params=10**9), ask(runs, params=10**9)
+    assert [size.censored for size in early.sizes] == ["right", None, None, None, None]
+    assert early.collapse.frequency == pytest.approx(truth(params=1e9), rel=0.25)
+    assert early.collapse.low < sound.collapse.low
+    told = [line for line in early.warnings if "let one expect it" in line]
+    assert len(told) == 1
+    assert "N=10M" in told[0]
+    assert not any("let one expect it" in line for line in sound.warnings)
+
+
 def test_more_facts_than_in_the_sweep_lower_the_recommendation(sweep_runs):
     runs = sweep_runs()
     same, more = ask(runs), ask(runs, facts=10_000)
