@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from kis_sweep.grid import Cell
 from kis_sweep.training import Training, starts_of
 
 __all__ = [
-    "Base", "name_of", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "try_densest", "write_run",
+    "Base", "name_of", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "unfit", "write_run",
 ]  # fmt: skip
 
 _FEWEST_STEPS = 500
@@ -188,16 +188,22 @@ def too_much(runs: Sequence[SweepRun], exposure: float) -> list[SweepRun]:
     return [run for run in runs if run.frequency * exposure / run.recipe.tokens > MOST_SHARE]
 
 
-def try_densest(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) -> None:
-    """Plan the greatest amount of each budget as its run will: facts may need more rows than their tokens would fill.
+def unfit(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) -> Iterator[tuple[SweepRun, KISError]]:
+    """Yield the runs whose facts need more rows than there are, the greatest amount of a budget first, with what fits.
 
-    Raises:
-        KISError: An amount that does not fit; it says what does.
+    Each is planned as its run will; below the first that fits, all do.
     """
-    densest = {run.recipe.steps: run for run in sorted(runs, key=lambda run: run.frequency) if run.frequency}
-    for run in densest.values():
-        config, rows = _at(base, run.frequency, run.recipe.seed), run.recipe.steps * run.recipe.batch
-        plan_items(config, tokenizer, rows, run.recipe.block)
+    fits = set[int]()
+    for run in sorted(runs, key=lambda run: -run.frequency):
+        if not run.frequency or run.recipe.steps in fits:
+            continue
+        try:
+            rows = run.recipe.steps * run.recipe.batch
+            plan_items(_at(base, run.frequency, run.recipe.seed), tokenizer, rows, run.recipe.block)
+        except KISError as error:
+            yield run, error
+        else:
+            fits.add(run.recipe.steps)
 
 
 def _at(base: Base, frequency: float, seed: int) -> Config:

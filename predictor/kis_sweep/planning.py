@@ -24,10 +24,10 @@ from kis_predict.amounts import short
 from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
 from kis_sweep.material import Watch, encode_text, held_out_of, train_tokenizer
-from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, try_densest, write_run
+from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, unfit, write_run
 from kis_sweep.training import Training, trained_shapes
 
-__all__ = ["Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
+__all__ = ["Added", "Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
 
 _HELD_OUT = 0.01
 _LEAST_HELD_OUT = 64  # rows
@@ -139,7 +139,8 @@ def plan_sweep(
         if not any(run.frequency for run in chosen):
             expected = "frequencies that leave a tenth for general text, in the largest size at least"
             raise KISError(Problem("--frequency", "none that does", expected, "Take fewer facts or more tokens."))
-        try_densest(grid, base, encoder)
+        for _, error in unfit(grid, base, encoder):
+            raise error
         seconds = _timed(framework, chosen, watch) if timed else {}
         settings = Settings(training, tuple(of[run.name] for run in grid), exposure, tokens, others, seconds)
         for run in chosen:
@@ -178,30 +179,47 @@ def settings_of(sweep: Path) -> Settings:
         raise KISError(Problem(str(path), str(error), "what kis sweep plan wrote")) from error
 
 
-def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool) -> tuple[tuple[SweepRun, ...], tuple[SweepRun, ...]]:
+@dataclass(frozen=True)
+class Added:
+    """What became of runs that were wanted.
+
+    Attributes:
+        runs: Those that the sweep did not have.
+        left_out: Those that leave less than a tenth to general text.
+        unfit: Names of those whose rows do not fit, with what does.
+    """
+
+    runs: tuple[SweepRun, ...]
+    left_out: tuple[SweepRun, ...]
+    unfit: Mapping[str, str]
+
+
+def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool, refuse: bool) -> Added:
     """Add runs to a sweep that does not have them.
 
     Args:
         sweep: The folder.
         cells: What they are.
         dry_run: Only return them.
-
-    Returns:
-        Those added, and those left out because their share is too great.
+        refuse: An amount that does not fit, rather than leaving it out.
 
     Raises:
-        KISError: Anything wrong with the sweep, or an amount that does not fit.
+        KISError: Anything wrong with the sweep, or an amount that is refused.
     """
     settings, base = settings_of(sweep), Base.read(sweep / "kis.yaml")
     have = {run.name for run in runs_of(sweep)}
     runs = runs_for(sweep, cells, settings.training)
     out = {run.name: run for run in too_much(runs, settings.exposure)}
     new = tuple({run.name: run for run in runs if run.name not in have | out.keys()}.values())
-    if new:
-        try_densest(new, base, load_tokenizer(str(sweep / "data" / "tokenizer")))
+    without = dict[str, str]()
+    for run, error in unfit(new, base, load_tokenizer(str(sweep / "data" / "tokenizer"))) if new else ():
+        if refuse:
+            raise error
+        without[run.name] = str(error)
+    new = tuple(run for run in new if run.name not in without)
     for run in () if dry_run else new:
         write_run(run, base, sweep)
-    return new, tuple(out.values())
+    return Added(new, tuple(out.values()), without)
 
 
 def _base(config: Path | Mapping[str, Any], part: Path, output: Path) -> Base:

@@ -142,6 +142,8 @@ def show_wave(wave: Wave, out: Console, dry_run: bool) -> None:
             out.print(f"  {line}")
     if wave.left_out:
         out.print(f"Left out, since their share would be above 0.9: {', '.join(run.name for run in wave.left_out)}.")
+    for name, reason in wave.unfit.items():
+        out.print(f"Left out: {name}. {reason}")
     if not wave.added:
         none = "Nothing to add." if wave.left_out else "Nothing to add: the sweep has these runs."
         out.print("No run that fits this sweep would help more." if wave.answer else none)
@@ -162,6 +164,7 @@ def wave_object(wave: Wave) -> dict[str, Any]:
         "status": "ok" if wave.added else "nothing",
         "added": [run.name for run in wave.added],
         "left_out": [run.name for run in wave.left_out],
+        "unfit": dict(wave.unfit),
         "flops": wave.flops,
         "grid_flops": wave.grid_flops,
         "missing": list(wave.answer.missing) if wave.answer else [],

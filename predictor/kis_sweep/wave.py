@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Wave:
         answer: The predictor's, from the runs that are finished; None where it was not asked.
         added: New runs.
         left_out: Runs that were wanted and leave less than a tenth to general text.
+        unfit: Names of runs that were wanted and whose rows do not fit, with what does.
         flops: Of all runs of the sweep, the new ones too.
         grid_flops: Of the full grid that was planned.
     """
@@ -35,6 +36,7 @@ class Wave:
     answer: Prediction | None
     added: tuple[SweepRun, ...]
     left_out: tuple[SweepRun, ...]
+    unfit: Mapping[str, str]
     flops: float
     grid_flops: float
 
@@ -100,9 +102,11 @@ def _wave(
     sweep: Path,
     dry_run: bool,
 ) -> Wave:
-    added, left_out = add_runs(sweep, cells, dry_run)
+    # What the predictor asks for is no mistake of its user's.
+    added = add_runs(sweep, cells, dry_run, refuse=answer is None)
     grid = runs_for(sweep, settings.grid, settings.training)
-    return Wave(answer, added, left_out, sum(run.flops for run in (*runs, *added)), sum(run.flops for run in grid))
+    flops = sum(run.flops for run in (*runs, *added.runs))
+    return Wave(answer, added.runs, added.left_out, added.unfit, flops, sum(run.flops for run in grid))
 
 
 def _cells(wanted: Sequence[NextRun], runs: Sequence[SweepRun], settings: Settings) -> list[Cell]:

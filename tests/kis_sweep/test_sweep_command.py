@@ -20,6 +20,8 @@ from sweep_world import environment, kis, logs_of, plan, write_material
 
 from kis_plugin.config import load_config
 from kis_sweep.folder import runs_of
+from kis_sweep.grid import Cell
+from kis_sweep.planning import add_runs, settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +113,12 @@ def test_an_amount_whose_rows_do_not_fit_is_refused_before_anything_is_planned_o
     planned = runs_of(world / "sweep")
     assert kis(world, "sweep", "add", "sweep", "--frequency", "16").returncode == 2
     assert runs_of(world / "sweep") == planned
+    cells = [Cell(settings_of(world / "sweep").grid[0].size, frequency, 0) for frequency in (24, 1, 16)]
+    added = add_runs(world / "sweep", cells, dry_run=False, refuse=False)  # as what the predictor asks for is
+    assert [run.frequency for run in added.runs] == [1]
+    assert runs_of(world / "sweep") == sorted([*planned, *added.runs], key=lambda run: run.name)
+    assert [name.split("-F")[1] for name in added.unfit] == ["24-seed0", "16-seed0"]
+    assert all("What fits is about" in reason for reason in added.unfit.values())
 
 
 def test_a_folder_with_something_in_it_is_left_alone(world):
