@@ -35,15 +35,20 @@ def read(folders: Sequence[Path]) -> tuple[ObservedRun, ...]:
     return gather(folders, registered("log_readers")).runs
 
 
-def asked(runs: Sequence[ObservedRun], params: int) -> Prediction:
-    """Return what kis-predict says of a size."""
-    return predict(runs, Question(params=params), registered("laws"))
+def asked(runs: Sequence[ObservedRun], params: int, tokens: int) -> Prediction:
+    """Return what kis-predict says of a size on a budget."""
+    return predict(runs, Question(params=params, tokens=tokens), registered("laws"))
 
 
 def measured(size: SizeEstimate) -> tuple[float, float, float]:
     """Return the collapse point of a size and its interval; the upper end is infinite where it is only a bound."""
     low, high = (math.exp(end) for end in size.log_collapse_interval)
     return math.exp(size.log_collapse), low, high
+
+
+def spread(value: float, low: float, high: float) -> str:
+    """Return a number with its interval."""
+    return f"{short(value)} ({short(low)} to {short(high)})"
 
 
 def drawn(answer: Prediction, found: SizeEstimate) -> Figure:
@@ -69,21 +74,19 @@ def main() -> None:
     options.add_argument("--picture", type=Path, help="file to write: .svg, .png or .pdf")
     args = options.parse_args()
     fitted, left_out = read(args.runs), read([args.held_out])
-    table = Table("N", "predicted F_c", "90 %", "measured F_c", "90 %", "predicted / measured")
-    for params in sorted({run.params for run in left_out}):
-        answer = asked(fitted, params)
-        both = asked([*fitted, *(run for run in left_out if run.params == params)], params)
-        found = next(size for size in both.sizes if size.group.params == params)
-        value, low, high = measured(found)
-        beyond = "" if found.censored is None else "> "
-        told = answer.collapse
+    table = Table("N", "D", "predicted F_c (90 %)", "measured F_c (90 %)", "ratio")
+    for params, tokens in sorted({(run.params, run.tokens) for run in left_out}):
+        answer = asked(fitted, params, tokens)
+        those = [run for run in left_out if (run.params, run.tokens) == (params, tokens)]
+        sizes = asked([*fitted, *those], params, tokens).sizes
+        found = next(size for size in sizes if (size.group.params, size.group.tokens) == (params, tokens))
+        value, told = measured(found), answer.collapse
         table.add_row(
             f"{params:,}",
-            "none" if told is None else short(told.frequency),
-            "" if told is None else f"{short(told.low)} to {short(told.high)}",
-            beyond + short(value),
-            "" if math.isinf(high) else f"{short(low)} to {short(high)}",
-            "" if told is None or found.censored else f"{told.frequency / value:.2f}",
+            short(tokens),
+            "none" if told is None else spread(told.frequency, told.low, told.high),
+            f"> {short(value[0])}" if found.censored else spread(*value),
+            "" if told is None or found.censored else f"{told.frequency / value[0]:.2f}",
         )
     if args.picture and told is not None:
         args.picture.write_bytes(render(drawn(answer, found), args.picture.suffix.removeprefix(".")))
