@@ -2,7 +2,7 @@
 
 Both say the same while facts, their length and the sweep's rule for D stay as they are: then a power law in one is a
 power law in the other. They part where the number of facts or their length differs between sizes, or where D follows
-no power of N; then the sizes left out decide.
+no power of N, as with two budgets at one size; then it decides how well each size is foreseen from the others.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from kis_plugin.contracts import Law
 from kis_plugin.errors import KISError, Problem
 from kis_predict.across import Points
 from kis_predict.choice import Sizes, fit_laws
+from kis_predict.left_out import log_score
 from kis_predict.prediction import AxisReport
 from kis_predict.sizes import SizeEstimate
 
@@ -27,7 +28,8 @@ Array = npt.NDArray[np.float64]
 Name = Literal["auto", "frequency", "share"]
 
 _ALIKE = 1.05
-_TIE = 0.01
+_SAME = 0.01
+_MOST_ODDS = 1000
 
 
 def share_of_one_exposure(sizes: Sequence[SizeEstimate]) -> Array | None:
@@ -49,7 +51,7 @@ def choose_axis(
     wanted: Name, laws: Mapping[str, Law], where: Sizes, points: Points, per_exposure: Array | None, at_target: bool,
     seed: int,
 ) -> AxisReport:  # fmt: skip
-    """Return the axis to fit on, and how far each misses the largest size when it is left out.
+    """Return the axis to fit on, how far each misses the largest size when it is left out, and which foresees better.
 
     Args:
         wanted: What was asked for.
@@ -72,15 +74,31 @@ def choose_axis(
             )
         return AxisReport("frequency", errors, f"the share cannot be judged without {lacking}")
     errors["share"] = _error(laws, where, replace(points, y=points.y + np.log(per_exposure)), seed)
+    by_rule = _by_rule(where, per_exposure)
     if wanted != "auto":
-        return AxisReport(wanted, errors, "asked for")
-    by_frequency, by_share = errors["frequency"], errors["share"]
+        return AxisReport(wanted, errors, "asked for", by_rule=by_rule)
+    if by_rule is not None:
+        told = "facts and budgets of this sweep do not tell them apart"
+        return AxisReport("frequency", errors, told, by_rule=by_rule)
+    shares = replace(points, y=points.y + np.log(per_exposure))
+    by_frequency, by_share = (log_score(laws, where, each, seed) for each in (points, shares))
     if by_frequency is None or by_share is None:
         return AxisReport("frequency", errors, "no size can be left out to judge by")
-    if abs(by_frequency - by_share) <= _TIE:
-        return AxisReport("frequency", errors, "the sizes left out do not tell them apart")
-    name: Literal["frequency", "share"] = "frequency" if by_frequency < by_share else "share"
-    return AxisReport(name, errors, "it misses the size left out by less")
+    name: Literal["frequency", "share"] = "frequency" if by_frequency >= by_share else "share"
+    odds = min(float(np.exp(min(abs(by_share - by_frequency), 50.0))), _MOST_ODDS)
+    told = f"more than {_MOST_ODDS:,}" if odds == _MOST_ODDS else f"{odds:.2g}"
+    return AxisReport(name, errors, f"it foresees each size from the others better, at odds of {told} to 1", odds)
+
+
+def _by_rule(where: Sizes, per_exposure: Array) -> float | None:
+    """Return the share of one exposure at the target if it is a power of N at all groups, else None.
+
+    A power law in exposures is one in the share then, and no size can tell them apart.
+    """
+    slope, level = np.polyfit(np.log(where.params), np.log(per_exposure), 1)
+    if np.abs(level + slope * np.log(where.params) - np.log(per_exposure)).max() > _SAME:
+        return None
+    return float(np.exp(level + slope * np.log(where.target[0])))
 
 
 def _error(laws: Mapping[str, Law], where: Sizes, points: Points, seed: int) -> float | None:

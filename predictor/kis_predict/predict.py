@@ -17,7 +17,7 @@ from kis_predict.choice import Candidate, Sizes, fit_laws, mixture, quantile, su
 from kis_predict.forgetting import forgetting_limit
 from kis_predict.next_runs import next_runs
 from kis_predict.observed import ObservedRun
-from kis_predict.prediction import Amount, LawReport, NextRun, Prediction, Recommendation, Target
+from kis_predict.prediction import Amount, AxisReport, LawReport, NextRun, Prediction, Recommendation, Target
 from kis_predict.question import Question
 from kis_predict.sizes import SizeEstimate, estimate_sizes
 from kis_predict.sweep import MOST_SHARE, build_sweep
@@ -30,6 +30,7 @@ Array = npt.NDArray[np.float64]
 
 _FAR = 10.0
 _IN_DOUBT = 0.25
+_PLAIN_ODDS = 10.0
 _SIDE = {None: 0, "right": 1, "left": -1}
 
 
@@ -80,7 +81,7 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
         peak_draws, peak_weights = mixture(peaks, question.seed)
         peak = _amount(peak_draws - unit_there - earlier[: len(peak_draws)], peak_weights, question.confidence, a_fact)
     forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, question)
-    scale, scale_warning = exposures_or_share(question, sweep, axis.name)
+    scale, scale_warning = exposures_or_share(question, axis, a_fact)
     limits = {
         "collapse risk": float(np.exp(quantile(draws, weights, question.risk))) * scale,
         "upper bound of the peak": peak.high * scale if peak else np.inf,
@@ -102,7 +103,12 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
         confidence=question.confidence,
         sizes=sizes,
         assumptions=(*sweep.assumptions, *rule, *facts_assumed(question, sweep), *_scope(chosen, axis.name)),
-        warnings=(*warnings, *scale_warning, *_law_warnings(candidates, points, sizes, extrapolation, question)),
+        warnings=(
+            *warnings,
+            *_axis_warnings(axis),
+            *scale_warning,
+            *_law_warnings(candidates, points, sizes, extrapolation, question),
+        ),
         collapse=collapse,
         peak=peak,
         recommendation=Recommendation(
@@ -166,6 +172,16 @@ def _law_report(candidates: Sequence[Candidate], confidence: float, axis: str) -
         holdout_error=None if chosen.holdout is None else float(abs(np.expm1(chosen.holdout))),
         others={candidate.law.name: candidate.weight for candidate in candidates},
     )
+
+
+def _axis_warnings(axis: AxisReport) -> list[str]:
+    if axis.odds is None or axis.odds >= _PLAIN_ODDS:
+        return []
+    other = "share" if axis.name == "frequency" else "frequency"
+    return [
+        f"Exposures or share of D is in doubt, {axis.odds:.2g} to 1 for {axis.name}: see what --axis {other} says; a "
+        "second budget at one more size would tell"
+    ]
 
 
 def _law_warnings(

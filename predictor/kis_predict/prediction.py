@@ -101,11 +101,16 @@ class AxisReport:
         name: The axis used.
         holdout_errors: |predicted / observed - 1| of left-out sizes by axis; None where an axis cannot be judged.
         reason: Why this one.
+        odds: How much better it foresees each size from the others, as a ratio of probabilities; None if not judged.
+        by_rule: Share of D that one exposure of every fact would take at the target by the sweep's own facts and
+            budgets, where these do not tell the axes apart.
     """
 
     name: Literal["frequency", "share"]
     holdout_errors: Mapping[str, float | None]
     reason: str
+    odds: float | None = None
+    by_rule: float | None = None
 
 
 @dataclass(frozen=True)

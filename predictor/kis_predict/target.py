@@ -6,10 +6,13 @@ import numpy as np
 
 from kis_plugin.errors import KISError, Problem
 from kis_predict.amounts import short
+from kis_predict.prediction import AxisReport
 from kis_predict.question import Question
 from kis_predict.sweep import Sweep
 
 __all__ = ["budget", "exposures_or_share", "facts_assumed", "infused_tokens"]
+
+_ALIKE = 1.05
 
 
 def budget(question: Question, sweep: Sweep) -> tuple[int, list[str]]:
@@ -51,28 +54,34 @@ def facts_assumed(question: Question, sweep: Sweep) -> list[str]:
     return lines
 
 
-def exposures_or_share(question: Question, sweep: Sweep, axis: str) -> tuple[float, list[str]]:
-    """Return by what the risk limit is scaled where the target infuses more fact tokens than the sweep, and why.
+def exposures_or_share(question: Question, axis: AxisReport, a_fact: float | None) -> tuple[float, list[str]]:
+    """Return by what the risk limit is scaled where one exposure takes another share of D than in the sweep, and why.
 
-    Whether exposures per fact or the share of D decides is not known. Both agree while facts and their length stay as
-    in the sweep; with more of them the share reaches its limit at fewer exposures: the smaller amount is the safe one.
+    Where the sweep does not tell whether exposures per fact or the share of D decides, both agree as long as facts and
+    budgets follow its rule. With more facts, or fewer tokens, the share reaches its limit at fewer exposures: the
+    smaller amount is the safe one.
+
+    Args:
+        question: What was asked.
+        axis: On which the law was fitted.
+        a_fact: Share of D that one exposure of every fact takes at the target.
     """
-    target = infused_tokens(question, sweep)
-    if axis == "share":
+    if axis.name == "share" or axis.odds is not None:
         return 1.0, []
-    if target is None or sweep.facts is None or sweep.tokens_per_fact is None:
+    if axis.by_rule is None or a_fact is None:
         if question.facts or question.tokens_per_fact:
             return 1.0, [
                 "The sweep's own facts are unknown or differ: exposures per fact are taken to carry over to --facts"
             ]
         return 1.0, []
-    ratio = sweep.facts * sweep.tokens_per_fact / target
-    if 0.98 <= ratio <= 1.02:
+    ratio = axis.by_rule / a_fact
+    if 1 / _ALIKE <= ratio <= _ALIKE:
         return 1.0, []
     text = (
-        f"The target infuses {short(target)} tokens an exposure of all facts, the sweep "
-        f"{short(target * ratio)}: whether exposures or the share decide is then a guess"
+        f"One exposure of every fact takes {a_fact:.3g} of D at the target, by the sweep's own facts and budgets it "
+        f"would take {axis.by_rule:.3g}: whether exposures or the share decide is then a guess, which a second budget "
+        "at one size of the sweep would end"
     )
     if ratio < 1:
-        return ratio, [f"{text}, and the recommendation keeps the share's limit, {1 / ratio:.3g} times lower"]
-    return 1.0, [f"{text}, and the recommendation keeps the limit on exposures"]
+        return ratio, [f"{text}; the recommendation keeps the share's limit, {1 / ratio:.3g} times lower"]
+    return 1.0, [f"{text}; the recommendation keeps the limit on exposures"]

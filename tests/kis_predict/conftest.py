@@ -51,7 +51,7 @@ def make_runs(
                 values: dict[str, object] = {"source": f"{at}-{repeat}-{f:.3f}", "params": int(params)}
                 values |= {"tokens": int(params * tokens_per_param), "frequency": float(np.exp(f)), "n": probes}
                 values |= {"retention": float(r), "chance": CHANCE, "seed": repeat, "facts": 1000}
-                values |= {"tokens_per_fact": 20.0, "share": 0.01}
+                values |= {"tokens_per_fact": 20.0}
                 runs.append(ObservedRun(**{**values, **more}))  # type: ignore[arg-type]
     return runs
 

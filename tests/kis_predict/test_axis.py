@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from kis_plugin.errors import KISError
+from kis_predict.across import Points
+from kis_predict.axis import choose_axis
+from kis_predict.choice import Sizes
 from kis_predict.laws import PowerLaw
 from kis_predict.predict import Question, predict
 
@@ -40,6 +43,32 @@ def test_both_axes_say_the_same_where_facts_and_rule_do_not_change(sweep_runs):
     assert told["auto"].axis.name == "frequency"
     assert "do not tell them apart" in told["auto"].axis.reason
     assert told["share"].collapse.frequency == pytest.approx(told["frequency"].collapse.frequency, rel=0.02)
+
+
+@pytest.mark.parametrize("truth", ["frequency", "share"])
+def test_a_second_budget_at_a_middle_size_tells_which_decides(truth):
+    params, tokens = np.append(np.geomspace(1e7, 1.6e8, 5), 4e7), np.append(np.full(5, 2e8), 4e8)
+    per_exposure = 2e4 / tokens
+    y = np.log(200) - 0.6 * np.log(params / 1e7)
+    y -= np.log(per_exposure / per_exposure[0]) if truth == "share" else 0
+    points = Points(y, np.full(6, 0.08), np.zeros(6, dtype=np.int64))
+    where = Sizes(params, tokens, (7e8, 1.4e10))
+    told = choose_axis("auto", {"power": PowerLaw()}, where, points, per_exposure, True, 0)
+    assert told.name == truth
+    assert told.odds > 10
+    assert told.by_rule is None
+
+
+def test_odds_that_say_little_are_warned_of(sweep_runs):
+    runs = by_share(sweep_runs)
+    clear, doubtful = (
+        predict(part, Question(params=10**9, bootstraps=60, facts=5000, tokens_per_fact=20.0), {"power": PowerLaw()})
+        for part in (runs, [replace(run, facts=round(run.facts**0.08 * 1000**0.92)) for run in runs])
+    )
+    assert clear.axis.odds > 10
+    assert not any("is in doubt" in line for line in clear.warnings)
+    assert doubtful.axis.odds < 10
+    assert any("is in doubt" in line for line in doubtful.warnings)
 
 
 def test_a_share_that_logs_do_not_tell_is_refused_when_asked_for_and_else_said(sweep_runs):

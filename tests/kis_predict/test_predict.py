@@ -143,13 +143,25 @@ def test_more_facts_than_in_the_sweep_lower_the_recommendation(sweep_runs):
     assert any("share" in line and "guess" in line for line in more.warnings)
 
 
+@pytest.mark.parametrize(("tokens", "times"), [(14 * 10**9, 0.1), (14 * 10**11, 1.0)])
+def test_fewer_tokens_than_by_the_sweeps_rule_lower_the_recommendation_and_more_do_not_raise_it(
+    sweep_runs, tokens, times
+):
+    power = {"power": PowerLaw()}
+    told, off = ask(sweep_runs(), laws=power), ask(sweep_runs(), laws=power, tokens=tokens)
+    assert off.recommendation.frequency == pytest.approx(times * told.recommendation.frequency, rel=0.03)
+    assert any("a second budget" in line for line in off.warnings)
+    assert not any("a second budget" in line for line in told.warnings)
+
+
 def test_fewer_facts_than_in_the_sweep_do_not_raise_it(sweep_runs):
     runs = sweep_runs()
     assert ask(runs, facts=10).recommendation.frequency == pytest.approx(ask(runs).recommendation.frequency)
 
 
 def test_a_share_above_nine_tenths_is_never_recommended(sweep_runs):
-    answer = ask(sweep_runs(), tokens=10**7, laws={"power": PowerLaw()})
+    runs = [replace(run, tokens=2 * 10**10) for run in sweep_runs(exponent=1.0, level=3000)]
+    answer = ask(runs, laws={"power": PowerLaw()})
     assert answer.recommendation.share == pytest.approx(0.9)
     assert "share" in answer.recommendation.binding
 
