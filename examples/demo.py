@@ -38,9 +38,9 @@ def run(*words: str) -> int:
     return subprocess.run([str(Path(sys.executable).with_name(words[0])), *words[1:]], check=False).returncode
 
 
-def answered(logs: str) -> bool:
+def answered(logs: str, *target: str) -> bool:
     """Run kis-predict; return whether it recommends an amount, and does not say what is missing."""
-    code = run("kis-predict", "--logs", logs, "--target", "2M")
+    code = run("kis-predict", "--logs", logs, "--target", *target)
     if code not in (0, 1):
         raise SystemExit(code)
     return code == 0
@@ -106,12 +106,12 @@ def main() -> None:
         f"Each fact was shown exactly F times: {sum(map(exact, logs))} of {len(logs)} logs say so in their last line."
     )
     console.print(f"{time.monotonic() - started:.0f} s so far. 3. What do these runs predict for 2M parameters?")
-    if not answered(f"{place}/sweep/runs"):
+    if not answered(f"{place}/sweep/runs", "2M"):
         console.print(
             "\nThat is an answer too: runs this small and short settle no law. 4. The same from a larger "
             f"sweep, longer runs; its commands, commit and hardware: {os.path.relpath(LAW / 'README.md')}"
         )
-        if not answered(os.path.relpath(LAW)):
+        if not answered(os.path.relpath(LAW), "4M", "--tokens", "4.5M", "--facts", "200"):
             console.print(
                 "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full "
                 "recommendation, from a sweep that is simulated and says so: docs/predicting.md"
