@@ -26,6 +26,8 @@ Array = npt.NDArray[np.float64]
 SIGNIFICANCE = 0.05
 _PLAIN = 1e-5
 """A fall that is this significant does not rest on one run."""
+_ELSEWHERE = 1e-3
+"""Nor does one in a sweep whose other sizes fall, taken together, this significantly: that they collapse is known."""
 _HALF_DECADE = float(np.log(10) / 2)
 _BEYOND = 2
 """Distinct frequencies that must have fallen before a fall counts as one: a single low run proves nothing."""
@@ -84,9 +86,20 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
     pools.sort(key=lambda pooled: pooled.score)
     weights = np.exp([pools[0].score - pooled.score for pooled in pools])
     weights /= weights.sum()
+    gains = [_rise(curve, pools[0]).deviance[0] - pools[0].fits.deviance[at] for at, curve in enumerate(curves)]
     sizes = [
         _estimate(
-            group, kept, curve, at, pools, weights, bootstraps, np.random.default_rng([seed, at]), confidence, noise
+            group,
+            kept,
+            curve,
+            at,
+            pools,
+            weights,
+            bootstraps,
+            np.random.default_rng([seed, at]),
+            confidence,
+            noise,
+            gains,
         )
         for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True))
     ]
@@ -125,11 +138,12 @@ def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
 
 def _estimate(
     group: Group, sound: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
-    rng: np.random.Generator, confidence: float, noise: Noise,
+    rng: np.random.Generator, confidence: float, noise: Noise, gains: Sequence[float],
 ) -> SizeEstimate:  # fmt: skip
     x, best = curve.x, pools[0]
     full, rise = best.of(at)[0], _rise(curve, best)
-    p_value = _p_value(rise.deviance[0] - best.fits.deviance[at], noise)
+    p_value = _p_value(gains[at : at + 1], noise)
+    others = _p_value([*gains[:at], *gains[at + 1 :]], noise)
     two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
     tops = [gate.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
     log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
@@ -139,7 +153,7 @@ def _estimate(
     doubt = ""
     if falls and np.count_nonzero(x > log_collapse) < _BEYOND:
         doubt = "retention falls at the last frequency only; a collapse needs two"
-    elif falls and p_value > _PLAIN and _without_best(sound, best, at, noise) > SIGNIFICANCE:
+    elif falls and p_value > _PLAIN and others > _ELSEWHERE and _without_best(sound, best, at, noise) > SIGNIFICANCE:
         top = short(_best_run(sound).frequency)
         doubt = f"the fall rests on the one good result at F={top}; add seeds there, it is not taken for a collapse"
     if not falls or doubt:
@@ -188,9 +202,15 @@ def _rise(curve: Curve, pooled: Pooled) -> gate.Fits:
     return gate.fit(curve.x, curve.retention, curve.n, curve.chance, pooled.shape, start, prior).best()
 
 
-def _p_value(gain: float, noise: Noise) -> float:
-    """Return that of a fall that lowers the deviance by ``gain``; F for chi-squared, as the noise is estimated too."""
-    return float(fdtrc(3, noise.freedom, max(0.0, gain) / 3))
+def _p_value(gains: Sequence[float], noise: Noise) -> float:
+    """Return that of falls at some sizes, together, that lower the deviance by ``gains``.
+
+    F for chi-squared, as the noise is estimated too.
+    """
+    if not gains:
+        return 1.0
+    freedom = 3 * len(gains)
+    return float(fdtrc(freedom, noise.freedom, sum(max(0.0, gain) for gain in gains) / freedom))
 
 
 def _best_run(group: Group) -> ObservedRun:
@@ -205,7 +225,7 @@ def _without_best(group: Group, pooled: Pooled, at: int, noise: Noise) -> float:
     prior = pooled.of(at)[1]
     start = gate.starts(rest.x, prior.mean)
     fallen = gate.fit(rest.x, rest.retention, rest.n, rest.chance, pooled.shape, start, prior).best()
-    return _p_value(_rise(rest, pooled).deviance[0] - fallen.deviance[0], noise)
+    return _p_value([_rise(rest, pooled).deviance[0] - fallen.deviance[0]], noise)
 
 
 def _right_censored(
