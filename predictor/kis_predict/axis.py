@@ -17,6 +17,7 @@ import numpy.typing as npt
 from kis_plugin.contracts import Law
 from kis_plugin.errors import KISError, Problem
 from kis_predict.across import Points
+from kis_predict.amounts import short
 from kis_predict.choice import Sizes, fit_laws
 from kis_predict.left_out import log_score
 from kis_predict.prediction import AxisReport
@@ -86,7 +87,7 @@ def choose_axis(
         return AxisReport("frequency", errors, "no size can be left out to judge by")
     name: Literal["frequency", "share"] = "frequency" if by_frequency >= by_share else "share"
     odds = min(float(np.exp(min(abs(by_share - by_frequency), 50.0))), _MOST_ODDS)
-    told = f"more than {_MOST_ODDS:,}" if odds == _MOST_ODDS else f"{odds:.2g}"
+    told = f"more than {_MOST_ODDS:,}" if odds == _MOST_ODDS else short(odds)
     return AxisReport(name, errors, f"it foresees each size from the others better, at odds of {told} to 1", odds)
 
 

@@ -24,6 +24,8 @@ __all__ = ["SizeEstimate", "estimate_sizes"]
 Array = npt.NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
+_UNSURE = 0.2
+"""Up to here a fall is not shown, nor is it shown that there is none: the size says only where its peak is."""
 _PLAIN = 1e-5
 """A fall that is this significant does not rest on one run."""
 _ELSEWHERE = 1e-3
@@ -88,19 +90,7 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
     weights /= weights.sum()
     gains = [_rise(curve, pools[0]).deviance[0] - pools[0].fits.deviance[at] for at, curve in enumerate(curves)]
     sizes = [
-        _estimate(
-            group,
-            kept,
-            curve,
-            at,
-            pools,
-            weights,
-            bootstraps,
-            np.random.default_rng([seed, at]),
-            confidence,
-            noise,
-            gains,
-        )
+        _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, gains)
         for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True))
     ]
     earlier = sag(curves, pools[0])
@@ -138,9 +128,9 @@ def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
 
 def _estimate(
     group: Group, sound: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
-    rng: np.random.Generator, confidence: float, noise: Noise, gains: Sequence[float],
+    seed: int, confidence: float, noise: Noise, gains: Sequence[float],
 ) -> SizeEstimate:  # fmt: skip
-    x, best = curve.x, pools[0]
+    x, best, rng = curve.x, pools[0], np.random.default_rng([seed, at])
     full, rise = best.of(at)[0], _rise(curve, best)
     p_value = _p_value(gains[at : at + 1], noise)
     others = _p_value([*gains[:at], *gains[at + 1 :]], noise)
@@ -156,8 +146,10 @@ def _estimate(
     elif falls and p_value > _PLAIN and others > _ELSEWHERE and _without_best(sound, best, at, noise) > SIGNIFICANCE:
         top = short(_best_run(sound).frequency)
         doubt = f"the fall rests on the one good result at F={top}; add seeds there, it is not taken for a collapse"
+    elif not falls and p_value < _UNSURE and log_collapse <= x[-1]:
+        doubt = f"retention seems to fall (p = {p_value:.2g}), too little for a collapse and for none; add seeds there"
     if not falls or doubt:
-        fitted = full if falls else rise.parameters
+        fitted = full if doubt else rise.parameters
         return _right_censored(group, curve, best.shape, fitted, two_lines, p_value, log_peak, doubt)
     share = np.round(weights * bootstraps).astype(int)
     samples = [

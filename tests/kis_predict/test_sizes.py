@@ -54,6 +54,25 @@ def test_one_lucky_run_makes_no_collapse(sweep_runs):
     assert largest.censored == "right"
 
 
+@pytest.mark.parametrize(("last", "bound"), [(0.72, "the peak"), (0.80, "the last frequency")])
+def test_a_fall_that_is_not_shown_bounds_the_collapse_by_the_peak_unless_there_is_no_sign_of_one(
+    sweep_runs, last, bound
+):
+    runs = sweep_runs(probes=228, last={0: -1.5, 1: -1.5, 2: -1.5})
+    own = next(run for run in runs if run.params == 27 * 10**7)
+    curve = zip((10, 20, 40, 80, 160, 320, 640), (0.3, 0.42, 0.6, 0.76, 0.8, (0.8 + last) / 2, last), strict=True)
+    mine = [replace(own, frequency=float(f), retention=retention, n=300) for f, retention in curve]
+    found = estimates([*[run for run in runs if run.params != own.params], *mine])[-1]
+    assert found.censored == "right"
+    assert found.p_value > 0.05
+    if bound == "the peak":
+        assert np.exp(found.log_collapse) <= 160.1
+        assert "retention seems to fall" in found.warnings[0]
+    else:
+        assert np.exp(found.log_collapse) == pytest.approx(640)
+        assert not found.warnings
+
+
 def test_a_top_is_no_lucky_run_once_a_second_seed_or_the_other_sizes_confirm_it(sweep_runs):
     runs = sweep_runs(probes=228, last={0: -1.5, 1: -1.5, 2: -1.5})  # the others end before they collapse
     own = next(run for run in runs if run.params == 27 * 10**7)
