@@ -24,7 +24,7 @@ from kis_plugin.runlog import RunLog, read_run_log
 mpl.use("agg")
 import matplotlib.pyplot as plt
 
-COLORS = ("#9ecae1", "#4292c6", "#08519c", "#08306b", "#000000", "#a50f15")
+COLORS = ("#9ecae1", "#4292c6", "#08519c", "#08306b", "#000000", "#a50f15", "#fd8d3c")
 GREATEST_SHARE = 0.9
 
 

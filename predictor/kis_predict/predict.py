@@ -179,8 +179,8 @@ def _axis_warnings(axis: AxisReport) -> list[str]:
         return []
     other = "share" if axis.name == "frequency" else "frequency"
     return [
-        f"Exposures or share of D is in doubt, {short(axis.odds)} to 1 for {axis.name}: see what --axis {other} says; a "
-        "second budget at one more size would tell"
+        f"Exposures or share of D is in doubt, {short(axis.odds)} to 1 for {axis.name}: see what --axis {other} says; "
+        "a second budget at one more size would tell"
     ]
 
 

@@ -24,8 +24,8 @@ __all__ = ["SizeEstimate", "estimate_sizes"]
 Array = npt.NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
-_UNSURE = 0.2
-"""Up to here a fall is not shown, nor is it shown that there is none: the size says only where its peak is."""
+_UNSURE = 0.5
+"""Up to here, the median without a fall, none is shown nor excluded: the size says only where its peak is."""
 _PLAIN = 1e-5
 """A fall that is this significant does not rest on one run."""
 _ELSEWHERE = 1e-3
