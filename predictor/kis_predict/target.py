@@ -69,7 +69,8 @@ def exposures_or_share(question: Question, axis: AxisReport, a_fact: float | Non
     if axis.name == "share" or axis.odds is not None:
         return 1.0, []
     if axis.by_rule is None or a_fact is None:
-        if question.facts or question.tokens_per_fact:
+        unknown = axis.holdout_errors.get("share") is None
+        if unknown and (question.facts or question.tokens_per_fact):
             return 1.0, [
                 "The sweep's own facts are unknown or differ: exposures per fact are taken to carry over to --facts"
             ]

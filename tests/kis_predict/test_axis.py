@@ -59,6 +59,11 @@ def test_a_second_budget_at_a_middle_size_tells_which_decides(truth):
     assert told.by_rule is None
 
 
+def test_an_axis_that_is_asked_for_is_not_told_that_the_sweeps_facts_are_unknown(sweep_runs):
+    asked = ask(by_share(sweep_runs), axis="frequency", facts=5000, tokens_per_fact=20.0)
+    assert not any("facts are unknown" in line for line in asked.warnings)
+
+
 def test_odds_that_say_little_are_warned_of(sweep_runs):
     runs = by_share(sweep_runs)
     clear, doubtful = (
