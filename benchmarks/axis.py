@@ -16,17 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.predict import LAWS
 from kis_predict.across import Points
 from kis_predict.axis import choose_axis
 from kis_predict.choice import Sizes
-from kis_predict.laws import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
 
 Array = npt.NDArray[np.float64]
 
 SIZES = np.geomspace(1e7, 1.6e8, 5)
 TARGET = (7e8, 1.4e10)
 EXPONENT, SCATTER, ERROR = -0.6, 0.1, 0.08
-LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw(), OffsetLaw())}
 KINDS = ("second budget, middle size", "second budget, largest size", "numbers of facts differ")
 
 

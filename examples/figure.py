@@ -20,12 +20,12 @@ import matplotlib as mpl
 
 from kis_plugin.probing.outcomes import wilson
 from kis_plugin.runlog import RunLog, read_run_log
+from kis_predict.sweep import MOST_SHARE
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
 
 COLORS = ("#9ecae1", "#4292c6", "#08519c", "#08306b", "#000000", "#a50f15", "#fd8d3c")
-GREATEST_SHARE = 0.9
 
 
 def pooled(logs: list[RunLog], series: str) -> tuple[float, float, float]:
@@ -41,7 +41,7 @@ def draw(folders: Sequence[Path], picture: Path, loss: bool) -> None:
     runs: dict[int, dict[int, dict[float, list[RunLog]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for path in sorted(path for folder in folders for path in folder.rglob("kis.jsonl")):
         log = read_run_log(path)
-        if log.end and log.run.frequency and (log.run.share or 0) <= GREATEST_SHARE:
+        if log.end and log.run.frequency and (log.run.share or 0) <= MOST_SHARE:
             runs[log.run.tokens][log.run.params][log.run.frequency].append(log)
     rows = 1 + loss
     size = (4.6 * len(runs) + 0.6, 3.8 if rows == 1 else 6.2)

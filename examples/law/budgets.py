@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from kis_plugin.runlog import RunLog, read_run_log
+from kis_predict.sweep import MOST_SHARE
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
 
-GREATEST_SHARE = 0.9
 COMPLETE = 0.95
 COLORS = ("#9ecae1", "#08519c", "#fb6a4a", "#a50f15", "#a1d99b", "#006d2c")
 AMOUNTS = ("infusion frequency F (exposures per fact)", "share of D")
@@ -42,7 +42,7 @@ def curves(folders: Sequence[Path]) -> dict[int, dict[int, Curve]]:
     runs: dict[int, dict[int, dict[float, list[RunLog]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for path in sorted(path for folder in folders for path in folder.rglob("kis.jsonl")):
         log = read_run_log(path)
-        if log.end and log.run.frequency and (log.run.share or 0) <= GREATEST_SHARE:
+        if log.end and log.run.frequency and (log.run.share or 0) <= MOST_SHARE:
             runs[log.run.params][log.run.tokens][log.run.frequency].append(log)
     return {
         params: {tokens: np.array([point(f, logs) for f, logs in sorted(of.items())]) for tokens, of in budgets.items()}

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
-__all__ = ["Bend", "LawFit", "Points", "fit_law"]
+__all__ = ["Bend", "LawFit", "Points", "fit_law", "log_likelihood"]
 
 Array = npt.NDArray[np.float64]
 
@@ -160,7 +160,7 @@ def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend 
     else:
         # Given the setting, the posterior is Gaussian but for censored groups and bends: importance weights mend that.
         fitted = law.curve(draws @ rows.T, settings.shape[at, None])[0]
-        exact = _log_likelihood(fitted, points, settings.spread[at]) - 0.5 * pull * (draws**2).sum(axis=1)
+        exact = log_likelihood(fitted, points, settings.spread[at]) - 0.5 * pull * (draws**2).sum(axis=1)
         log_weights = exact - (values[at] - 0.5 * pull * (modes[at] ** 2).sum(axis=1) - 0.5 * (noise**2).sum(axis=1))
         weights = np.exp(np.minimum(log_weights - np.quantile(log_weights, 0.99), 5.0))
         weights /= weights.sum()
@@ -192,7 +192,7 @@ def _rank(design: Array) -> int:
     return int(np.linalg.matrix_rank(design / np.linalg.norm(design, axis=0), tol=1e-3))
 
 
-def _log_likelihood(fitted: Array, points: Points, spread: Array) -> Array:
+def log_likelihood(fitted: Array, points: Points, spread: Array) -> Array:
     """Return the log-likelihood, (K,), of fitted values and spreads, (K, groups) each."""
     z = (points.y - fitted) / spread
     gauss = -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
@@ -213,7 +213,7 @@ def _modes(
     beta = np.linalg.solve(system, np.einsum("kg,gi,g->ki", weight, rows, points.y)[..., None])[..., 0]
 
     def measure(beta: Array) -> tuple[Array, Array]:
-        value = _log_likelihood(law.curve(beta @ rows.T, settings.shape[:, None])[0], points, spread)
+        value = log_likelihood(law.curve(beta @ rows.T, settings.shape[:, None])[0], points, spread)
         return value, value - 0.5 * pull * (beta**2).sum(axis=1)
 
     value, objective = measure(beta)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import logsumexp
 
 from kis_plugin.contracts import Law
-from kis_predict.across import BAD, BAD_SCATTER, LawFit, Points
+from kis_predict.across import BAD, BAD_SCATTER, LawFit, Points, log_likelihood
 from kis_predict.choice import Array, Sizes, fit_laws
 
 __all__ = ["log_score"]
@@ -41,11 +41,9 @@ def _of_one(laws: Mapping[str, Law], sizes: Sizes, points: Points, at: int, seed
 
 def _log_chance(fit: LawFit, row: Array, one: Points, bad: float) -> float:
     """Return the log-probability that a law gives a group, itself the bad one with a prior probability of ``bad``."""
-    line, side = fit.lines(row), int(one.side[0])
+    line = fit.lines(row)[:, None]  # (draws, 1)
     kinds = []
     for chance, more in ((1 - bad, 0.0), (bad, BAD_SCATTER)):
-        spread = np.sqrt(fit.sigmas**2 + one.sd[0] ** 2 + more**2)  # (draws,)
-        z = (one.y[0] - line) / spread
-        each = log_ndtr(-side * z) if side else -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
-        kinds.append(np.log(chance) + each)
+        spread = np.sqrt(fit.sigmas[:, None] ** 2 + one.sd**2 + more**2)  # (draws, 1)
+        kinds.append(np.log(chance) + log_likelihood(line, one, spread))
     return float(logsumexp(np.logaddexp(*kinds), b=fit.weights))

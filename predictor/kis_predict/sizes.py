@@ -88,9 +88,10 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
     pools.sort(key=lambda pooled: pooled.score)
     weights = np.exp([pools[0].score - pooled.score for pooled in pools])
     weights /= weights.sum()
-    gains = [_rise(curve, pools[0]).deviance[0] - pools[0].fits.deviance[at] for at, curve in enumerate(curves)]
+    rises = [_rise(curve, pools[0]) for curve in curves]
+    gains = [rise.deviance[0] - pools[0].fits.deviance[at] for at, rise in enumerate(rises)]
     sizes = [
-        _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, gains)
+        _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, rises[at], gains)
         for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True))
     ]
     earlier = sag(curves, pools[0])
@@ -128,10 +129,10 @@ def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
 
 def _estimate(
     group: Group, sound: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
-    seed: int, confidence: float, noise: Noise, gains: Sequence[float],
+    seed: int, confidence: float, noise: Noise, rise: gate.Fits, gains: Sequence[float],
 ) -> SizeEstimate:  # fmt: skip
     x, best, rng = curve.x, pools[0], np.random.default_rng([seed, at])
-    full, rise = best.of(at)[0], _rise(curve, best)
+    full = best.of(at)[0]
     p_value = _p_value(gains[at : at + 1], noise)
     others = _p_value([*gains[:at], *gains[at + 1 :]], noise)
     two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
