@@ -45,7 +45,12 @@ def try_run(
             start_new_session=True,  # Ctrl-C is for the sweep, which ends its runs itself
         )
         started(process)
-        code = process.wait()
+        try:
+            code = process.wait()
+        except BaseException:  # SLURM ends a job by one; whoever trains the run next must not find it trained still
+            process.kill()
+            process.wait()
+            raise
     if code == 0 and finished_log(run) is None:
         code = 1
     if code != 0:

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,29 @@ def plan(
     )  # fmt: skip
 
 
+def sweep_whole(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Plan a sweep and let the local engine run it."""
+    write_material(folder)
+    assert plan(folder, *more).returncode == 0
+    done = kis(folder, "sweep", "run", "sweep")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def begin_and_await_a_checkpoint(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Begin to run a sweep; return once one of its runs has written a checkpoint."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kis_plugin.cli", "sweep", "run", "sweep", *words], cwd=folder, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not any(folder.glob("sweep/work/*/checkpoints/checkpoint-*/trainer_state.json")):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return process
+
+
 def logged(path: Path) -> list[dict]:
     """Return the lines of a run log without what is another at every time: id, versions, seconds."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -60,3 +84,11 @@ def logged(path: Path) -> list[dict]:
 def logs_of(sweep: Path) -> dict[str, list[dict]]:
     """Return what every run of a sweep logged, by its name."""
     return {path.parent.parent.name: logged(path) for path in sorted(sweep.glob("runs/*/*/kis.jsonl"))}
+
+
+def ends_of(sweep: Path) -> dict[str, tuple[dict, dict[str, dict]]]:
+    """Return how every run of a sweep ended and each probe's last record: the same whether it was stopped or not."""
+    return {
+        name: (log[-1], {line["probe"]: line for line in log if line["type"] == "retention"})
+        for name, log in logs_of(sweep).items()
+    }

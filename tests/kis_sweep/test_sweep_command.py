@@ -6,9 +6,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import yaml
@@ -16,7 +13,15 @@ import yaml
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from sweep_world import environment, kis, logs_of, plan, write_material
+from sweep_world import (
+    begin_and_await_a_checkpoint,
+    ends_of,
+    kis,
+    logs_of,
+    plan,
+    sweep_whole,
+    write_material,
+)
 
 from kis_plugin.config import load_config
 from kis_sweep.folder import runs_of
@@ -30,15 +35,6 @@ pytestmark = pytest.mark.slow
 def world(tmp_path):
     write_material(tmp_path)
     return tmp_path
-
-
-def sweep_whole(folder, *more) -> subprocess.CompletedProcess[str]:
-    """Plan a sweep and let the local engine run it."""
-    write_material(folder)
-    assert plan(folder, *more).returncode == 0
-    done = kis(folder, "sweep", "run", "sweep")
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -221,15 +217,7 @@ def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, tmp_p
     plan(world, *longer)
     settings = yaml.safe_load((world / "sweep" / "sweep.yaml").read_text())
     assert settings["training"]["saves"] == 4
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kis_plugin.cli", "sweep", "run", "sweep", "--jobs", "1"], cwd=world,
-        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    until = time.monotonic() + 120
-    while not any(world.glob("sweep/work/*/checkpoints/checkpoint-*/trainer_state.json")):
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    process = begin_and_await_a_checkpoint(world, "--jobs", "1")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert list(world.glob("sweep/work/*/checkpoints"))
@@ -238,12 +226,7 @@ def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, tmp_p
     assert done.returncode == 0, done.stderr
     whole = tmp_path_factory.mktemp("unbroken")
     sweep_whole(whole, *longer)
-    ours, theirs = logs_of(world / "sweep"), logs_of(whole / "sweep")
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        assert ours[name][-1] == theirs[name][-1]
-        last = lambda log: {line["probe"]: line for line in log if line["type"] == "retention"}  # noqa: E731
-        assert last(ours[name]) == last(theirs[name])
+    assert ends_of(world / "sweep") == ends_of(whole / "sweep")
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_done(world):

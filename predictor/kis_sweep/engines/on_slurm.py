@@ -15,6 +15,8 @@ from kis_sweep.trial import attempt, note_lost
 __all__ = ["on_slurm"]
 
 _POLL = 1.0  # seconds
+_AT_BEGIN = ("slurm_max_num_timeout", "slurm_python")
+"""Parameters that submitit takes when it begins, not for each job."""
 
 
 def on_slurm(runs: Sequence[SweepRun], places: Places) -> Iterator[tuple[SweepRun, int]]:
@@ -24,17 +26,33 @@ def on_slurm(runs: Sequence[SweepRun], places: Places) -> Iterator[tuple[SweepRu
     except ImportError as error:
         hint = "Install it with pip install 'kis-plugin[slurm]'."
         raise KISError(Problem("--engine slurm", "no package submitit", "submitit", hint)) from error
+    begin = {name: value for name, value in places.slurm.items() if name in _AT_BEGIN}
+    each = {name: value for name, value in places.slurm.items() if name not in _AT_BEGIN}
     try:
-        executor = submitit.AutoExecutor(folder=runs[0].sweep / "slurm", cluster=places.cluster)
-        executor.update_parameters(name="kis-sweep", cpus_per_task=places.threads, **places.slurm)
+        executor = submitit.AutoExecutor(folder=runs[0].sweep / "slurm", cluster=places.cluster, **begin)
+        executor.update_parameters(name="kis-sweep", cpus_per_task=places.threads, **each)
     except (RuntimeError, TypeError, ValueError, AssertionError, NameError) as error:
         raise KISError(Problem("--engine slurm", str(error), "a cluster and parameters that submitit takes")) from error
-    waiting = {executor.submit(attempt, str(run.sweep), run.name, places.environment): run for run in runs}
-    while waiting:
-        done = [job for job in waiting if job.done()]
-        for job in done:
-            run = waiting.pop(job)
-            lost = job.exception()
-            yield run, job.result() if lost is None else note_lost(run, lost)
-        if not done:
-            time.sleep(_POLL)
+    waiting = {executor.submit(_resumable(submitit, run, places)): run for run in runs}
+    try:
+        while waiting:
+            done = [job for job in waiting if job.done()]
+            for job in done:
+                run = waiting.pop(job)
+                lost = job.exception()
+                yield run, job.result()[0] if lost is None else note_lost(run, lost)
+            if not done:
+                time.sleep(_POLL)
+    finally:
+        for job in waiting:  # the sweep was interrupted, and so are its runs
+            job.cancel()
+
+
+def _resumable(submitit: Any, run: SweepRun, places: Places) -> Any:
+    """Return a call that submitit queues again when SLURM takes its place away; the run then goes on where it was.
+
+    A bare function would be queued again after a preemption only, not when its time is up.
+    """
+    call = submitit.helpers.FunctionSequence()
+    call.add(attempt, str(run.sweep), run.name, places.environment)
+    return call
