@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from kis_plugin.contracts import Law
 from kis_plugin.errors import KISError, Problem
 from kis_predict.across import Bend, LawFit, Points, fit_law
 
-__all__ = ["Candidate", "Sizes", "fit_laws", "mixture", "quantile", "surprising"]
+__all__ = ["Candidate", "Sizes", "fit_laws", "mixture", "quantile", "surprising", "weighed"]
 
 Array = npt.NDArray[np.float64]
 
@@ -45,8 +45,9 @@ class Candidate:
         row: Of the target, (p,).
         bend: How the law leaves the straight line; None if it does not.
         fit: To all groups.
-        holdout: log(predicted / observed) at the largest observed size, fitted without it; None if it cannot be.
         weight: Akaike weight among the candidates.
+        holdout: log(predicted / observed) at the largest observed size, fitted without it; None if it was not or cannot
+            be.
     """
 
     law: Law
@@ -54,19 +55,34 @@ class Candidate:
     row: Array
     bend: Bend | None
     fit: LawFit
-    holdout: float | None
-    weight: float
+    weight: float = 1.0
+    holdout: float | None = None
 
 
 def fit_laws(laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int) -> list[Candidate]:
-    """Fit every law that has one observed size more than parameters; the chosen one comes first.
+    """Fit every law as ``weighed`` does, and leave out the largest observed size to judge it; the chosen one first.
 
-    Chosen is the smallest held-out error; among those within 10 % of it, the smallest AICc (AIC where the groups are
-    too few for the correction). Laws that say the same of groups and target as an earlier one are left out. A law that
-    bends takes part only with five observed sizes or more, and a smaller AICc than every straight one.
+    Chosen is the smallest held-out error; among those within 10 % of it, the greatest weight.
+    """
+    found = [
+        replace(each, holdout=_holdout(each.design, points, sizes.params, seed, each.bend))
+        for each in weighed(laws, sizes, points, seed)
+    ]
+    errors = [np.inf if each.holdout is None else abs(each.holdout) for each in found]
+    close = [error <= _TIE * min(errors) + 1e-3 for error in errors]
+    order = sorted(range(len(found)), key=lambda at: (not close[at], -found[at].weight if close[at] else errors[at]))
+    return [found[at] for at in order]
+
+
+def weighed(laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int) -> list[Candidate]:
+    """Fit every law that has one observed size more than parameters, and weigh them by AICc.
+
+    By AIC where the groups are too few for the correction. Laws that say the same of groups and target as an earlier
+    one are left out. A law that bends takes part only with five observed sizes or more, and a smaller AICc than every
+    straight one.
     """
     observed = int(np.count_nonzero(points.side == 0))
-    found: list[_Found] = []
+    found: list[Candidate] = []
     for law in laws.values():
         design, row = _design(law, sizes)
         bend = _bend(law, points)
@@ -75,39 +91,19 @@ def fit_laws(laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int) -
         fit = fit_law(design, points, np.random.default_rng(seed), bend)
         if fit is None:
             continue
-        holdout = _holdout(design, points, sizes.params, seed, bend)
-        each = _Found(law, design, row, bend, fit, holdout, *_criteria(fit, bend, len(points.y)))
+        each = Candidate(law, design, row, bend, fit)
         if bend is not None or not any(_same(each, other) for other in found):
             found.append(each)
-    straight = min((each.aicc for each in found if each.bend is None), default=np.inf)
-    found = [each for each in found if each.bend is None or each.aicc < straight]
-    if not found:
+    told = [_criteria(each.fit, each.bend, len(points.y)) for each in found]
+    straight = min((aicc for each, (_, aicc) in zip(found, told, strict=True) if each.bend is None), default=np.inf)
+    kept = [at for at, each in enumerate(found) if each.bend is None or told[at][1] < straight]
+    if not kept:
         return []
-    corrected = all(np.isfinite(each.aicc) for each in found)
-    scores = np.array([each.aicc if corrected else each.aic for each in found])
+    aic, aicc = np.array([told[at] for at in kept]).T
+    scores = aicc if np.isfinite(aicc).all() else aic
     weights = np.exp(-0.5 * (scores - scores.min()))
     weights /= weights.sum()
-    errors = [np.inf if each.holdout is None else abs(each.holdout) for each in found]
-    close = [error <= _TIE * min(errors) + 1e-3 for error in errors]
-    order = sorted(range(len(found)), key=lambda at: (not close[at], scores[at] if close[at] else errors[at]))
-    return [
-        Candidate(each.law, each.design, each.row, each.bend, each.fit, each.holdout, float(weights[at]))
-        for at, each in ((at, found[at]) for at in order)
-    ]
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A law before the choice; the criteria are infinite where the groups are too few for them."""
-
-    law: Law
-    design: Array
-    row: Array
-    bend: Bend | None
-    fit: LawFit
-    holdout: float | None
-    aic: float
-    aicc: float
+    return [replace(found[at], weight=float(weight)) for at, weight in zip(kept, weights, strict=True)]
 
 
 def _criteria(fit: LawFit, bend: Bend | None, groups: int) -> tuple[float, float]:
@@ -138,7 +134,7 @@ def _design(law: Law, sizes: Sizes) -> tuple[Array, Array]:
     return rows[:-1], rows[-1]
 
 
-def _same(one: _Found, other: _Found) -> bool:
+def _same(one: Candidate, other: Candidate) -> bool:
     rows = [np.vstack([each.design, each.row]) @ each.fit.beta for each in (one, other)]
     return one.fit.beta.size == other.fit.beta.size and bool(np.abs(rows[0] - rows[1]).max() < 0.01)
 

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from kis_plugin.contracts import Law
 from kis_predict.across import BAD, BAD_SCATTER, LawFit, Points, log_likelihood
-from kis_predict.choice import Array, Sizes, fit_laws
+from kis_predict.choice import Array, Sizes, weighed
 
 __all__ = ["log_score"]
 
@@ -31,7 +31,7 @@ def log_score(laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int) 
 def _of_one(laws: Mapping[str, Law], sizes: Sizes, points: Points, at: int, seed: int) -> float | None:
     rest = np.arange(len(points.y)) != at
     there = (float(sizes.params[at]), float(sizes.tokens[at]))
-    candidates = fit_laws(laws, Sizes(sizes.params[rest], sizes.tokens[rest], there), points.take(rest), seed)
+    candidates = weighed(laws, Sizes(sizes.params[rest], sizes.tokens[rest], there), points.take(rest), seed)
     if not candidates:
         return None
     one = points.take(~rest)
