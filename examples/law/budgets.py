@@ -30,7 +30,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 
 COMPLETE = 0.95
-COLORS = ("#9ecae1", "#08519c", "#fb6a4a", "#a50f15", "#a1d99b", "#006d2c")
+COLORS = ("#9ecae1", "#08519c", "#fb6a4a", "#a50f15", "#a1d99b", "#006d2c", "#cbc9e2", "#54278f")
 AMOUNTS = ("infusion frequency F (exposures per fact)", "share of D")
 
 Curve = np.ndarray[tuple[int, int], np.dtype[np.float64]]

@@ -1,0 +1,79 @@
+"""In which runs did the guard report a collapse, and where do these lie beside their size's peak and collapse point?
+
+    python examples/law/guard.py examples/law
+
+Peak and collapse point are those that kis-predict finds in the same runs; sizes without a collapse count as not
+settled. ``falling`` is a fall at one evaluation, which is no collapse until the next one confirms it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from kis_plugin.plugins import registered
+from kis_plugin.runlog import RunLog, read_run_log
+from kis_predict.amounts import short
+from kis_predict.gather import gather
+from kis_predict.predict import predict
+from kis_predict.question import Question
+from kis_predict.sizes import SizeEstimate
+
+PLACES = ("before the peak", "from the peak to the collapse point", "beyond the collapse point", "not settled")
+VERDICTS = ("collapse", "falling", "neither")
+
+
+def place(log: RunLog, sizes: dict[tuple[int, int], SizeEstimate]) -> str:
+    """Return where a run lies."""
+    size = sizes.get((log.run.params, log.run.tokens))
+    if size is None or size.censored is not None:
+        return PLACES[3]
+    at = math.log(log.run.frequency)
+    return PLACES[(at >= size.log_peak) + (at > size.log_collapse)]
+
+
+def reported(log: RunLog) -> str:
+    """Return the worst verdict of a run's guard."""
+    told = {record.verdict for record in log.guard}
+    return next((verdict for verdict in VERDICTS if verdict in told), VERDICTS[-1])
+
+
+def finished(folders: Sequence[Path]) -> list[RunLog]:
+    """Return the infused runs under some folders that ended and were watched."""
+    logs = [read_run_log(path) for folder in folders for path in sorted(folder.rglob("kis.jsonl"))]
+    return [log for log in logs if log.end and log.run.frequency and log.guard]
+
+
+def main() -> None:
+    """Print the counts, then each run with a reported collapse."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("logs", type=Path, nargs="+", help="folders with run logs")
+    args = options.parse_args()
+    # Any target will do: what is wanted are the sizes.
+    answer = predict(gather(args.logs, registered("log_readers")).runs, Question(10**7, 10**7), registered("laws"))
+    sizes = {(size.group.params, size.group.tokens): size for size in answer.sizes}
+    logs = finished(args.logs)
+    counts = Counter((place(log, sizes), reported(log)) for log in logs)
+    table = Table("runs", "collapse reported", "one fall", "neither")
+    for where in PLACES:
+        table.add_row(where, *(str(counts[where, verdict]) for verdict in VERDICTS))
+    console = Console()
+    console.print(table)
+    for log in logs:
+        if reported(log) == "collapse":
+            last = log.guard[-1]
+            console.print(
+                f"N={log.run.params:,} D={short(log.run.tokens)} F={log.run.frequency:g} seed {log.run.seed}: "
+                f"{place(log, sizes)}, {last.extra['before']:.3f} to {last.extra['after']:.3f}",
+                highlight=False,
+            )
+
+
+if __name__ == "__main__":
+    main()
