@@ -73,6 +73,7 @@ def _group(size: SizeEstimate) -> dict[str, Any]:
         "censored": size.censored,
         "low": _exp(low) if size.censored != "left" else None,
         "high": _exp(high),
+        "odds": size.odds,
     }
 
 

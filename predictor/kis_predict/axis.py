@@ -8,7 +8,6 @@ no power of N, as with two budgets at one size; then it decides how well each si
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,10 +15,10 @@ import numpy.typing as npt
 
 from kis_plugin.contracts import Law
 from kis_plugin.errors import KISError, Problem
-from kis_predict.across import Points
 from kis_predict.amounts import short
 from kis_predict.choice import Sizes, fit_laws
 from kis_predict.left_out import log_score
+from kis_predict.points import Points
 from kis_predict.prediction import AxisReport
 from kis_predict.sizes import SizeEstimate
 
@@ -74,14 +73,14 @@ def choose_axis(
                 Problem("--axis", "share", lacking, "Name --facts and --tokens-per-fact, or use --axis frequency.")
             )
         return AxisReport("frequency", errors, f"the share cannot be judged without {lacking}")
-    errors["share"] = _error(laws, where, replace(points, y=points.y + np.log(per_exposure)), seed)
+    errors["share"] = _error(laws, where, points.shifted(np.log(per_exposure)), seed)
     by_rule = _by_rule(where, per_exposure)
     if wanted != "auto":
         return AxisReport(wanted, errors, "asked for", by_rule=by_rule)
     if by_rule is not None:
         told = "facts and budgets of this sweep do not tell them apart"
         return AxisReport("frequency", errors, told, by_rule=by_rule)
-    shares = replace(points, y=points.y + np.log(per_exposure))
+    shares = points.shifted(np.log(per_exposure))
     by_frequency, by_share = (log_score(laws, where, each, seed) for each in (points, shares))
     if by_frequency is None or by_share is None:
         return AxisReport("frequency", errors, "no size can be left out to judge by")

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from kis_plugin.contracts import Law
 from kis_plugin.errors import KISError, Problem
-from kis_predict.across import Bend, LawFit, Points, fit_law
+from kis_predict.across import LawFit, fit_law
+from kis_predict.points import Points
+from kis_predict.settings import Bend
 
 __all__ = ["Candidate", "Sizes", "fit_laws", "mixture", "quantile", "surprising", "weighed"]
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from kis_plugin.plugins import registered
 from kis_predict import gate
-from kis_predict.across import Points
 from kis_predict.choice import Sizes, fit_laws, quantile
 from kis_predict.prediction import Prediction
+from kis_predict.readings import points_of
 from kis_predict.sizes import SizeEstimate
 
 __all__ = ["LawCurve", "SizeCurve", "law_curve", "size_curves", "spread"]
@@ -118,7 +118,7 @@ def law_curve(answer: Prediction, points: int = 60) -> LawCurve:
         told = answer.collapse
         scale = told.share / told.frequency if axis == "share" and told.share else 1.0
         target = float(answer.target.params), scale * told.frequency, scale * told.low, scale * told.high
-    grid, line, band = _law(answer, log_value, points)
+    grid, line, band = _law(answer, unit, points)
     return LawCurve(
         axis, params, np.exp(log_value), np.exp(ends[:, 0]), np.exp(ends[:, 1]),
         tuple(size.censored for size in answer.sizes), grid, line, band, target,
@@ -137,7 +137,7 @@ def _axis(answer: Prediction) -> tuple[str, Array]:
     return "share", unit
 
 
-def _law(answer: Prediction, log_value: Array, points: int) -> tuple[Array, Array, Array]:
+def _law(answer: Prediction, unit: Array, points: int) -> tuple[Array, Array, Array]:
     """Return N, the line and the band of the law chosen: fitted anew, as the answer keeps no draws between sizes."""
     nothing = np.empty(0), np.empty(0), np.empty((2, 0))
     law = registered("laws").get(answer.law.name) if answer.law else None
@@ -145,8 +145,7 @@ def _law(answer: Prediction, log_value: Array, points: int) -> tuple[Array, Arra
         return nothing
     n = np.array([size.group.params for size in answer.sizes], dtype=np.float64)
     d = np.array([size.group.tokens for size in answer.sizes], dtype=np.float64)
-    sides = [{None: 0, "right": 1, "left": -1}[size.censored] for size in answer.sizes]
-    data = Points(log_value, np.array([size.log_collapse_sd for size in answer.sizes]), np.array(sides))
+    data = points_of(answer.sizes, "collapse", unit)
     target = float(answer.target.params), float(answer.target.tokens)
     fitted = fit_laws({law.name: law}, Sizes(n, d, target), data, seed=0)
     if not fitted:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.contracts import Law
-from kis_predict.across import Points
 from kis_predict.amounts import short
 from kis_predict.choice import Sizes, fit_laws, mixture, quantile
+from kis_predict.points import Points
 from kis_predict.prediction import Forgetting
 from kis_predict.question import Question
 from kis_predict.sweep import Group, Sweep

@@ -8,8 +8,10 @@ import numpy as np
 from scipy.special import logsumexp
 
 from kis_plugin.contracts import Law
-from kis_predict.across import BAD, BAD_SCATTER, LawFit, Points, log_likelihood
+from kis_predict.across import LawFit
 from kis_predict.choice import Array, Sizes, weighed
+from kis_predict.points import Points, log_likelihood
+from kis_predict.settings import BAD, BAD_SCATTER
 
 __all__ = ["log_score"]
 
@@ -44,6 +46,8 @@ def _log_chance(fit: LawFit, row: Array, one: Points, bad: float) -> float:
     line = fit.lines(row)[:, None]  # (draws, 1)
     kinds = []
     for chance, more in ((1 - bad, 0.0), (bad, BAD_SCATTER)):
-        spread = np.sqrt(fit.sigmas[:, None] ** 2 + one.sd**2 + more**2)  # (draws, 1)
-        kinds.append(np.log(chance) + log_likelihood(line, one, spread))
-    return float(logsumexp(np.logaddexp(*kinds), b=fit.weights))
+        for reading, log_weight in ((one, 0.0), (one.other, one.log_weight)):
+            if reading is not None and log_weight is not None:
+                spread = np.sqrt(fit.sigmas[:, None] ** 2 + reading.sd**2 + more**2)  # (draws, 1)
+                kinds.append(np.log(chance) + log_weight + log_likelihood(line, reading, spread))
+    return float(logsumexp(logsumexp(kinds, axis=0), b=fit.weights))

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_predict import gate
-from kis_predict.across import Points
 from kis_predict.choice import Candidate
+from kis_predict.points import Points
 from kis_predict.prediction import NextRun
 from kis_predict.sizes import SizeEstimate
 from kis_predict.sweep import MOST_SHARE

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from kis_plugin.contracts import Law
 from kis_plugin.errors import KISError, Problem
-from kis_predict.across import Points
 from kis_predict.advice import missing_runs
 from kis_predict.amounts import short
 from kis_predict.axis import choose_axis, share_of_one_exposure
@@ -17,8 +16,10 @@ from kis_predict.choice import Candidate, Sizes, fit_laws, mixture, quantile, su
 from kis_predict.forgetting import forgetting_limit
 from kis_predict.next_runs import next_runs
 from kis_predict.observed import ObservedRun
+from kis_predict.points import Points
 from kis_predict.prediction import Amount, AxisReport, LawReport, NextRun, Prediction, Recommendation, Target
 from kis_predict.question import Question
+from kis_predict.readings import points_of
 from kis_predict.sizes import SizeEstimate, estimate_sizes
 from kis_predict.sweep import MOST_SHARE, build_sweep
 from kis_predict.target import budget, exposures_or_share, facts_assumed, infused_tokens
@@ -31,7 +32,6 @@ Array = npt.NDArray[np.float64]
 _FAR = 10.0
 _IN_DOUBT = 0.25
 _PLAIN_ODDS = 10.0
-_SIDE = {None: 0, "right": 1, "left": -1}
 
 
 def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, Law]) -> Prediction:
@@ -60,17 +60,17 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
     a_fact = None if infused is None else infused / tokens  # share of D that one exposure of every fact takes
     per_exposure = share_of_one_exposure(sizes)
     axis = choose_axis(
-        question.axis, laws, where, _points(sizes, "collapse"), per_exposure, a_fact is not None, question.seed
+        question.axis, laws, where, points_of(sizes, "collapse"), per_exposure, a_fact is not None, question.seed
     )
     # The law's amounts are log F plus this: 0, or the log share of one exposure, at the groups and at the target.
     unit, unit_there = np.zeros(len(sizes)), 0.0
     if axis.name == "share" and per_exposure is not None and a_fact is not None:
         unit, unit_there = np.log(per_exposure), float(np.log(a_fact))
-    points = _points(sizes, "collapse", unit)
+    points = points_of(sizes, "collapse", unit)
     candidates = fit_laws(laws, where, points, question.seed)
     if not candidates:
         raise KISError(Problem("laws", ", ".join(laws) or "none", "one that the observed sizes can settle"))
-    peaks = fit_laws({c.law.name: c.law for c in candidates}, where, _points(sizes, "peak", unit), question.seed)
+    peaks = fit_laws({c.law.name: c.law for c in candidates}, where, points_of(sizes, "peak", unit), question.seed)
     draws, weights = mixture(candidates, question.seed)
     # Tops that sag leave two readings of every size, together: half of the draws are of the lower one.
     earlier = max(size.earlier for size in sizes) * (np.arange(len(draws)) % 2)
@@ -124,14 +124,6 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
         binding="forgetting" if binding == "rise of general loss" else "collapse",
         axis=axis,
         next_runs=more,
-    )
-
-
-def _points(sizes: Sequence[SizeEstimate], what: str, unit: Array | float = 0.0) -> Points:
-    return Points(
-        y=np.array([getattr(size, f"log_{what}") for size in sizes]) + unit,
-        sd=np.array([getattr(size, f"log_{what}_sd") for size in sizes]),
-        side=np.array([_SIDE[size.censored] for size in sizes]),
     )
 
 

@@ -100,9 +100,10 @@ def _peak(size: SizeEstimate) -> str:
 
 
 def _collapse(size: SizeEstimate) -> str:
+    doubt = "" if size.odds is None else "?"
     if size.censored:
-        return f"{_BEYOND[size.censored]} {short(math.exp(size.log_collapse))}"
-    return _between(size.log_collapse, size.log_collapse_interval)
+        return f"{_BEYOND[size.censored]} {short(math.exp(size.log_collapse))}{doubt}"
+    return _between(size.log_collapse, size.log_collapse_interval) + doubt
 
 
 _BEYOND = {"right": ">", "left": "<"}

@@ -8,12 +8,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import fdtrc
 
 from kis_predict import gate
 from kis_predict.amounts import short
+from kis_predict.falling import gain_without_best, p_value_of, rise_alone
 from kis_predict.noise import Noise, dips, overdispersion, with_noise
-from kis_predict.observed import ObservedRun
 from kis_predict.pooling import Curve, Pooled, pool
 from kis_predict.sag import sag
 from kis_predict.sweep import FEWEST_FREQUENCIES, Group
@@ -24,8 +23,8 @@ __all__ = ["SizeEstimate", "estimate_sizes"]
 Array = npt.NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
-_UNSURE = 0.5
-"""Up to here, the median without a fall, none is shown nor excluded: the size says only where its peak is."""
+_SURE = 100.0
+"""Odds from which a size is read one way only."""
 _PLAIN = 1e-5
 """A fall that is this significant does not rest on one run."""
 _ELSEWHERE = 1e-3
@@ -55,6 +54,9 @@ class SizeEstimate:
         p_value: Of the likelihood-ratio test of the gate against a rise alone.
         warnings: What a reader should know about this group.
         earlier: By how much lower the collapse point may lie, as likely as not, since tops sag; the same at all sizes.
+        odds: That it collapsed, by its own runs; None where they leave no doubt.
+        other: The other reading, where they do: a collapse for a bound, or a bound for a collapse.
+        log_weight: By how much likelier that makes the runs, nats; that of a collapse is a density in log F_c.
     """
 
     group: Group
@@ -72,6 +74,9 @@ class SizeEstimate:
     p_value: float
     warnings: tuple[str, ...] = ()
     earlier: float = 0.0
+    odds: float | None = None
+    other: SizeEstimate | None = None
+    log_weight: float = -np.inf
 
 
 def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confidence: float) -> list[SizeEstimate]:
@@ -88,7 +93,7 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
     pools.sort(key=lambda pooled: pooled.score)
     weights = np.exp([pools[0].score - pooled.score for pooled in pools])
     weights /= weights.sum()
-    rises = [_rise(curve, pools[0]) for curve in curves]
+    rises = [rise_alone(curve, pools[0]) for curve in curves]
     gains = [rise.deviance[0] - pools[0].fits.deviance[at] for at, rise in enumerate(rises)]
     sizes = [
         _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, rises[at], gains)
@@ -133,25 +138,21 @@ def _estimate(
 ) -> SizeEstimate:  # fmt: skip
     x, best, rng = curve.x, pools[0], np.random.default_rng([seed, at])
     full = best.of(at)[0]
-    p_value = _p_value(gains[at : at + 1], noise)
-    others = _p_value([*gains[:at], *gains[at + 1 :]], noise)
+    p_value = p_value_of(gains[at : at + 1], noise)
+    others = p_value_of([*gains[:at], *gains[at + 1 :]], noise)
     two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
     tops = [gate.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
     log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
     bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
     log_collapse = float(weights @ bounded)
-    falls = p_value < SIGNIFICANCE and log_collapse <= x[-1]
-    doubt = ""
-    if falls and np.count_nonzero(x > log_collapse) < _BEYOND:
-        doubt = "retention falls at the last frequency only; a collapse needs two"
-    elif falls and p_value > _PLAIN and others > _ELSEWHERE and _without_best(sound, best, at, noise) > SIGNIFICANCE:
-        top = short(_best_run(sound).frequency)
-        doubt = f"the fall rests on the one good result at F={top}; add seeds there, it is not taken for a collapse"
-    elif not falls and p_value < _UNSURE and log_collapse <= x[-1]:
-        doubt = f"retention seems to fall (p = {p_value:.2g}), too little for a collapse and for none; add seeds there"
-    if not falls or doubt:
-        fitted = full if doubt else rise.parameters
-        return _right_censored(group, curve, best.shape, fitted, two_lines, p_value, log_peak, doubt)
+    bound = _right_censored(group, curve, best.shape, rise.parameters, two_lines, p_value, log_peak)
+    if log_collapse > x[-1]:
+        return bound
+    if np.count_nonzero(x > log_collapse) < _BEYOND:
+        if p_value > SIGNIFICANCE:
+            return bound
+        doubt = f"{group.label()}: retention falls at the last frequency only; a collapse needs two"
+        return _right_censored(group, curve, best.shape, full, two_lines, p_value, log_peak, doubt)
     share = np.round(weights * bootstraps).astype(int)
     samples = [
         gate.critical_points(_resample(curve, pooled, at, count, rng, noise.freedom), x, curve.chance, pooled.shape)
@@ -160,7 +161,6 @@ def _estimate(
     ]
     peaks = np.concatenate([sample[0] for sample in samples])
     collapses = np.minimum(np.concatenate([sample[1] for sample in samples]), x[-1] + _HALF_DECADE)
-    collapse_sd = _standard_error(collapses, curve.step)
     left = log_peak <= x[0] + 0.01 * curve.step and log_collapse <= x[1]
     warnings = []
     if not left and two_lines and abs(two_lines.log_collapse - log_collapse) > curve.step:
@@ -170,14 +170,14 @@ def _estimate(
             "add frequencies there"
         )
     tail = [(1 - confidence) / 2, (1 + confidence) / 2]
-    return SizeEstimate(
+    fallen = SizeEstimate(
         group=group,
         log_peak=float(x[0]) if left else log_peak,
         log_peak_interval=(-np.inf, float(x[0])) if left else _around(peaks, tail, log_peak),
         log_peak_sd=0.5 * curve.step if left else _standard_error(peaks, curve.step),
         log_collapse=log_collapse,
         log_collapse_interval=(-np.inf, log_collapse) if left else _around(collapses, tail, log_collapse),
-        log_collapse_sd=collapse_sd,
+        log_collapse_sd=_standard_error(collapses, curve.step),
         censored="left" if left else None,
         peak_retention=float(tops[0][2][0]),
         parameters=full[0],
@@ -186,46 +186,41 @@ def _estimate(
         p_value=p_value,
         warnings=tuple(warnings),
     )
+    gain = gains[at]
+    if p_value > _PLAIN and others > _ELSEWHERE:
+        gain = min(gain, gain_without_best(sound, best, at, noise))
+    return _read_both_ways(fallen, bound, gain, noise, curve)
 
 
-def _rise(curve: Curve, pooled: Pooled) -> gate.Fits:
-    """Return the rise alone, fitted under its own weak prior: the shared shape is that of curves that fall."""
-    prior = gate.weak_prior(curve.x).without_fall()
-    start = gate.starts(curve.x, prior.mean)
-    return gate.fit(curve.x, curve.retention, curve.n, curve.chance, pooled.shape, start, prior).best()
+def _read_both_ways(fallen: SizeEstimate, bound: SizeEstimate, gain: float, noise: Noise, curve: Curve) -> SizeEstimate:
+    """Return the likelier of a collapse and none, with the other where the runs leave it.
 
-
-def _p_value(gains: Sequence[float], noise: Noise) -> float:
-    """Return that of falls at some sizes, together, that lower the deviance by ``gains``.
-
-    F for chi-squared, as the noise is estimated too.
+    The likelihood over log F_c is taken for a Gaussian about the collapse point, and for constant beyond the last
+    frequency; ``gain`` says by how much its top lies above. Beforehand a collapse among the tested frequencies is as
+    likely as none, and at all of them alike.
     """
-    if not gains:
-        return 1.0
-    freedom = 3 * len(gains)
-    return float(fdtrc(freedom, noise.freedom, sum(max(0.0, gain) for gain in gains) / freedom))
-
-
-def _best_run(group: Group) -> ObservedRun:
-    return max(group.runs, key=lambda run: run.retention or 0.0)
-
-
-def _without_best(group: Group, pooled: Pooled, at: int, noise: Noise) -> float:
-    """Return the p-value of the fall without the best run: a lucky one alone shows no collapse."""
-    best = _best_run(group)
-    others = replace(group, runs=tuple(run for run in group.runs if run is not best))
-    rest = Curve(*with_noise(others, noise.rho), group.chance)
-    prior = pooled.of(at)[1]
-    start = gate.starts(rest.x, prior.mean)
-    fallen = gate.fit(rest.x, rest.retention, rest.n, rest.chance, pooled.shape, start, prior).best()
-    return _p_value([_rise(rest, pooled).deviance[0] - fallen.deviance[0]], noise)
+    # Student's for the normal distribution, as the noise is estimated too.
+    above = 0.5 * noise.freedom * np.log1p(max(gain, 0.0) / noise.freedom)
+    log_weight = float(above + np.log(fallen.log_collapse_sd * np.sqrt(2 * np.pi)))
+    odds = float(np.exp(log_weight) / max(curve.x[-1] - curve.x[0], 1.0))
+    if odds < 1 / _SURE or (odds < 1 and fallen.censored == "left"):
+        return bound
+    if odds > _SURE or fallen.censored == "left":
+        return fallen
+    first, other = (fallen, bound) if odds >= 1 else (bound, fallen)
+    told = f"{odds:.2g} to 1" if odds >= 1 else f"1 to {1 / odds:.2g}"
+    line = f"{first.group.label()}: odds of a collapse are {told}; both readings are weighed, add seeds there"
+    return replace(
+        first, odds=odds, other=other, log_weight=-log_weight if odds >= 1 else log_weight,
+        warnings=(*first.warnings, line),
+    )  # fmt: skip
 
 
 def _right_censored(
     group: Group, curve: Curve, shape: gate.Shape, fitted: Array, two_lines: TwoLines | None, p_value: float,
-    log_peak: float, doubt: str,
+    log_peak: float, doubt: str = "",
 ) -> SizeEstimate:  # fmt: skip
-    """Return what is known of a size that did not collapse, or whose fall is in doubt: then only up to its peak.
+    """Return what is known of a size that did not collapse, or whose fall is no collapse yet: then only up to its peak.
 
     The bounds are blurred by half a grid step: a fall that has just begun hides in the noise.
     """
@@ -251,7 +246,7 @@ def _right_censored(
         shape=_name(shape),
         two_lines=two_lines,
         p_value=p_value,
-        warnings=(f"{group.label()}: {doubt}",) if doubt else (),
+        warnings=(doubt,) if doubt else (),
     )
 
 

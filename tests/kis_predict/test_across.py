@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from kis_predict.across import BAD, BAD_SCATTER, SCATTER, Points, fit_law
+from kis_predict.across import fit_law
 from kis_predict.choice import Sizes, fit_laws, mixture, quantile, surprising
 from kis_predict.laws import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
+from kis_predict.points import Points
+from kis_predict.settings import BAD, BAD_SCATTER, SCATTER
 
 LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
 
@@ -118,6 +122,41 @@ def test_censored_posterior_agrees_with_a_grid(bound):
     weight /= weight.sum()
     assert float(fit.weights @ fit.betas[:, 1]) == pytest.approx((weight * b).sum(), abs=0.015)
     assert fit.bad == pytest.approx(weight[1:].sum(axis=(1, 2, 3)), abs=0.02)
+
+
+@pytest.mark.parametrize("log_weight", [-2.0, 0.0, 3.0])
+def test_a_group_that_is_read_both_ways_agrees_with_a_grid(log_weight):
+    N = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    both = points([0.0, 0.4, 0.7, 1.0, 1.5, 1.7, 1.6], sd=0.1, side=np.zeros(7, dtype=int))
+    bound = 2.5
+    other = points([*both.y[:6], bound], sd=0.1, side=np.array([0] * 6 + [1]))
+    told = replace(both, other=other, log_weight=np.array([-np.inf] * 6 + [log_weight]))
+    X = np.stack([np.ones(7), np.log(N)], axis=1)
+    fit = fit_law(X, told, np.random.default_rng(0))
+    scatters = np.linspace(np.log(0.004), np.log(4), 61)
+    a, b, log_s = np.meshgrid(np.linspace(-1.5, 1.5, 101), np.linspace(-0.5, 1.8, 101), scatters)
+    log_p = []
+    for bad in (None, *range(7)):
+        s = [np.sqrt(np.exp(2 * log_s) + 0.01 + BAD_SCATTER**2 * (at == bad)) for at in range(7)]
+        lines = [a + b * x for x in np.log(N)]
+        each = sum(norm.logpdf(told.y[at], lines[at], s[at]) for at in range(6))
+        last = norm.logpdf(told.y[6], lines[6], s[6]), log_weight + norm.logsf(bound, lines[6], s[6])
+        each += np.logaddexp(*last) + log_s - np.log1p((np.exp(log_s) / SCATTER) ** 2)
+        log_p.append(each + np.log(1 - BAD if bad is None else BAD / 7))
+    weight = np.exp(np.array(log_p) - np.max(log_p))
+    weight /= weight.sum()
+    assert float(fit.weights @ fit.betas[:, 1]) == pytest.approx((weight * b).sum(), abs=0.015)
+    assert fit.bad == pytest.approx(weight[1:].sum(axis=(1, 2, 3)), abs=0.02)
+
+
+def test_readings_that_would_leave_the_law_unsettled_are_not_taken():
+    N = np.array([1.0, 2.0, 4.0])
+    both = points([0.0, 0.4, 0.7], sd=0.1, side=np.zeros(3, dtype=int))
+    other = points([3.0, 3.0, 3.0], sd=0.1, side=np.ones(3, dtype=int))
+    told = replace(both, other=other, log_weight=np.full(3, 2.0))
+    X = np.stack([np.ones(3), np.log(N)], axis=1)
+    sure, doubted = (fit_law(X, each, np.random.default_rng(0)) for each in (both, told))
+    assert np.array_equal(sure.betas, doubted.betas)
 
 
 def test_laws_that_say_the_same_are_told_once_and_others_widen_the_interval():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from kis_plugin.errors import KISError
-from kis_predict.across import Points
 from kis_predict.axis import choose_axis
 from kis_predict.choice import Sizes
 from kis_predict.laws import PowerLaw
+from kis_predict.points import Points
 from kis_predict.predict import Question, predict
 
 SIZES = (1e7, 3e7, 9e7, 27e7)

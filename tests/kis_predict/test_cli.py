@@ -59,7 +59,7 @@ def test_json_is_one_object_with_the_stated_keys(sweep, capsys):
     assert list(answer["recommendation"]) == ["frequency", "infused_tokens", "share", "risk"]
     assert list(answer["law"]) == ["name", "formula", "parameters", "holdout_error"]
     assert [list(group) for group in answer["groups"]] == [
-        ["params", "tokens", "runs", "peak", "collapse", "censored", "low", "high"]
+        ["params", "tokens", "runs", "peak", "collapse", "censored", "low", "high", "odds"]
     ] * 4
     assert answer["groups"][3]["censored"] == "right"
     assert answer["groups"][3]["collapse"] is answer["groups"][3]["high"] is None

@@ -54,23 +54,29 @@ def test_one_lucky_run_makes_no_collapse(sweep_runs):
     assert largest.censored == "right"
 
 
-@pytest.mark.parametrize(("last", "bound"), [(0.72, "the peak"), (0.80, "the last frequency")])
-def test_a_fall_that_is_not_shown_bounds_the_collapse_by_the_peak_unless_there_is_no_sign_of_one(
-    sweep_runs, last, bound
-):
+@pytest.mark.parametrize(
+    ("last", "censored", "odds"),
+    [(0.60, None, None), (0.66, None, (1, 100)), (0.72, "right", (0.01, 1)), (0.80, "right", None)],
+    ids=["plain", "likely", "hardly", "none"],
+)
+def test_a_fall_that_the_runs_leave_open_is_read_both_ways(sweep_runs, last, censored, odds):
     runs = sweep_runs(probes=228, last={0: -1.5, 1: -1.5, 2: -1.5})
     own = next(run for run in runs if run.params == 27 * 10**7)
     curve = zip((10, 20, 40, 80, 160, 320, 640), (0.3, 0.42, 0.6, 0.76, 0.8, (0.8 + last) / 2, last), strict=True)
     mine = [replace(own, frequency=float(f), retention=retention, n=300) for f, retention in curve]
     found = estimates([*[run for run in runs if run.params != own.params], *mine])[-1]
-    assert found.censored == "right"
-    assert found.p_value > 0.05
-    if bound == "the peak":
-        assert np.exp(found.log_collapse) <= 160.1
-        assert "retention seems to fall" in found.warnings[0]
-    else:
-        assert np.exp(found.log_collapse) == pytest.approx(640)
-        assert not found.warnings
+    assert found.censored == censored
+    if odds is None:
+        assert found.odds is None
+        assert found.other is None
+        return
+    assert odds[0] < found.odds < odds[1]
+    assert {found.censored, found.other.censored} == {None, "right"}
+    collapsed, bound = (found.other, found) if censored else (found, found.other)
+    assert 160 < np.exp(collapsed.log_collapse) < 640
+    assert np.exp(bound.log_collapse) == pytest.approx(640)
+    assert (found.log_weight < 0) == (abs(np.log(found.odds)) > 1)
+    assert "both readings are weighed" in found.warnings[-1]
 
 
 def test_a_top_is_no_lucky_run_once_a_second_seed_or_the_other_sizes_confirm_it(sweep_runs):
@@ -81,7 +87,7 @@ def test_a_top_is_no_lucky_run_once_a_second_seed_or_the_other_sizes_confirm_it(
     others = [run for run in runs if run.params != own.params]
     once = estimates([*others, *mine])[-1]
     assert once.censored == "right"
-    assert "rests on the one good result at F=160" in once.warnings[-1]
+    assert once.odds < 0.5
     fallen = [run for run in sweep_runs(probes=228) if run.params != own.params]
     assert estimates([*fallen, *mine])[-1].censored is None
     again = replace(mine[4], seed=1, retention=0.82)

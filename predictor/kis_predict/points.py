@@ -1,0 +1,50 @@
+"""What the groups say of log F_c, and how likely that is by a law's line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_ndtr
+
+__all__ = ["Points", "log_likelihood"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """What the groups say, each (groups,).
+
+    Attributes:
+        y: Natural logarithm of the amount, or of the bound.
+        sd: Its standard error.
+        side: 0 where observed, +1 where the amount lies above y, -1 where below.
+        other: A second reading of each group, where the runs of the group alone do not exclude it.
+        log_weight: How much likelier it makes these runs than the first does, nats; -inf where there is none. (groups,)
+    """
+
+    y: Array
+    sd: Array
+    side: npt.NDArray[np.int64]
+    other: Points | None = None
+    log_weight: Array | None = None
+
+    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Points:
+        """Return some of the groups."""
+        other = None if self.other is None else self.other.take(rows)
+        log_weight = None if self.log_weight is None else self.log_weight[rows]
+        return Points(self.y[rows], self.sd[rows], self.side[rows], other, log_weight)
+
+    def shifted(self, by: Array | float) -> Points:
+        """Return them in other units: ``by`` is added to the logarithms."""
+        other = None if self.other is None else self.other.shifted(by)
+        return replace(self, y=self.y + by, other=other)
+
+
+def log_likelihood(fitted: Array, points: Points, spread: Array) -> Array:
+    """Return the log-likelihood, (K,), of fitted values and spreads, (K, groups) each."""
+    z = (points.y - fitted) / spread
+    gauss = -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
+    return np.asarray(np.where(points.side == 0, gauss, log_ndtr(-points.side * z)).sum(axis=1), dtype=np.float64)
