@@ -4,6 +4,7 @@
     python -m benchmarks predict --scatter 0.1     # sizes themselves scatter about the law
     python -m benchmarks predict --foreign         # curves of kinds that no fitted curve can follow
     python -m benchmarks predict --stray 1.5       # the smallest size collapses later than the law says, unseen
+    python -m benchmarks predict --shallow         # falls of a third, seeds that differ by 0.06: what tiny models show
 
 Five sizes from 137M to 1.3B at 20 tokens per parameter, twelve frequencies over 2.8 decades each, 1,000 four-option
 probes a run and seeds that differ: a standard deviation of 0.03 in all at a retention of one half. Three curve shapes,
@@ -72,6 +73,12 @@ def shoulder(x: Array) -> Array:
 def power_tail(x: Array) -> Array:
     """Powers of F on both sides: retention never levels off, neither low nor high."""
     return np.asarray(1 / (1 + np.exp(-1.4 * (x + 0.9 * DECADE))) / (1 + np.exp(0.9 * (x - 0.6 * DECADE))))
+
+
+def shallow(x: Array) -> Array:
+    """A rise that is over when a loss of 35 % within 0.4 decades begins."""
+    rise = 1 / (1 + np.exp(-(x + 0.45 * DECADE) / (0.09 * DECADE)))
+    return np.asarray(rise * (1 - 0.35 * np.clip(x / (0.4 * DECADE), 0, 1)))
 
 
 SHAPES: tuple[Callable[[Array], Array], ...] = (tent, slow_rise_sharp_fall, plateau_then_fall)
@@ -172,14 +179,16 @@ def argmax_and_line(case: Case) -> float:
 
 
 def cases(
-    sweeps: int, seed: int, scatter: float, shapes: Sequence[Callable[[Array], Array]] = SHAPES, stray: float = 0.0
-) -> Iterator[Case]:
+    sweeps: int, seed: int, scatter: float, shapes: Sequence[Callable[[Array], Array]] = SHAPES, stray: float = 0.0,
+    noise: float = 0.03,
+) -> Iterator[Case]:  # fmt: skip
     """Yield sweeps, shapes, signs and censoring in turn: of six, one has one size censored and one has two."""
     for at in range(sweeps):
         rng = np.random.default_rng([seed, at])
         censored = (0, 0, 1, 0, 0, 2)[(at // 6) % 6]
         exponent = (-0.5, 0.5)[(at // 3) % 2]
-        yield simulate(rng, shapes[at % 3], exponent, censored, scatter=scatter, broken=0.02, stray=stray)
+        shape = shapes[at % len(shapes)]
+        yield simulate(rng, shape, exponent, censored, noise=noise, scatter=scatter, broken=0.02, stray=stray)
 
 
 def _write(path: Path, runs: Sequence[ObservedRun]) -> None:
@@ -221,6 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scatter", type=float, default=0.0, help="of sizes about the law, nats")
     parser.add_argument("--stray", type=float, default=0.0, help="of the smallest size, nats late")
     parser.add_argument("--foreign", action="store_true", help="the shapes that no fitted curve can follow")
+    parser.add_argument("--shallow", action="store_true", help="shallow falls and seeds that differ much")
     parser.add_argument("--no-timing", action="store_true")
     parser.add_argument("--each", action="store_true", help="print every sweep")
     parser.add_argument("--write", type=Path, help="write one simulated sweep as a CSV table, and do nothing else")
@@ -230,7 +240,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write(args.write, simulate(np.random.default_rng(args.seed), tent, 0.5, args.censored).runs)
         return 0
     rows: list[Row] = []
-    for case in cases(args.sweeps, args.seed, args.scatter, FOREIGN if args.foreign else SHAPES, args.stray):
+    shapes = FOREIGN if args.foreign else (shallow,) if args.shallow else SHAPES
+    for case in cases(args.sweeps, args.seed, args.scatter, shapes, args.stray, 0.06 if args.shallow else 0.03):
         began = time.perf_counter()
         answer = predict(case.runs, Question(params=int(TARGET), bootstraps=args.bootstraps), LAWS)
         spent = time.perf_counter() - began
@@ -271,7 +282,13 @@ COLUMNS = ("sweeps", "no answer", "F_c", "F_opt", "argmax", "on F_c", "covers", 
 def _report(rows: Sequence[Row]) -> None:
     """Print a line for all sweeps and for each kind; see ``_line`` for the columns."""
     print(f"{'':20s} " + " ".join(f"{name:>9s}" for name in COLUMNS))
-    for name in ("all", *(shape.__name__ for shape in (*SHAPES, *FOREIGN)), "censored 0", "censored 1", "censored 2"):
+    for name in (
+        "all",
+        *(shape.__name__ for shape in (*SHAPES, *FOREIGN, shallow)),
+        "censored 0",
+        "censored 1",
+        "censored 2",
+    ):
         some = [row for row in rows if name in ("all", row.case.shape, f"censored {row.case.censored}")]
         if some:
             print(f"{name:20s} " + " ".join(f"{text:>9s}" for text in _line(some)))
