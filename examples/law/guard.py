@@ -3,7 +3,8 @@
     python examples/law/guard.py examples/law
 
 Peak and collapse point are those that kis-predict finds in the same runs; sizes without a collapse count as not
-settled. ``falling`` is a fall at one evaluation, which is no collapse until the next one confirms it.
+settled. One study at a time: its facts are the same in all runs. ``one fall`` is one at a single evaluation, which is
+no collapse until the next one confirms it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def main() -> None:
     console.print(table)
     for log in logs:
         if reported(log) == "collapse":
-            last = log.guard[-1]
+            last = next(record for record in log.guard if record.verdict == "collapse")
             console.print(
                 f"N={log.run.params:,} D={short(log.run.tokens)} F={log.run.frequency:g} seed {log.run.seed}: "
                 f"{place(log, sizes)}, {last.extra['before']:.3f} to {last.extra['after']:.3f}",

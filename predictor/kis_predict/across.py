@@ -168,7 +168,7 @@ def _modes(
         took = active[better]
         beta[took], value[took], objective[took] = tried[better], tried_value[better], tried_objective[better]
         damping[active] = np.where(better, damping[active] * 0.2, np.minimum(damping[active] * 8, 1e6))
-        active = active[(np.abs(gain) >= 1e-7) & (better | (damping[active] < 1e6))]
+        active = active[~(np.abs(gain) < 1e-7) & (better | (damping[active] < 1e6))]
         if not len(active):
             break
     return beta, information, value

@@ -13,13 +13,20 @@ from kis_predict.sweep import FEWEST_FREQUENCIES, MOST_SHARE, Group, Sweep
 __all__ = ["FEWEST_SIZES", "missing_runs"]
 
 FEWEST_SIZES = 3
+_EXPECTED = 2.5
+"""Collapses that the odds of all sizes together make likely: three in doubt are none."""
 
 
 def missing_runs(sweep: Sweep, sizes: Sequence[SizeEstimate]) -> list[str]:
     """Return what keeps the sweep from an answer and the runs that would mend it; empty if nothing does."""
     seen = {size.group.params for size in sizes if size.censored is None}
     if len(seen) >= FEWEST_SIZES:
-        return []
+        expected = sum(map(_chance, sizes))
+        if expected >= _EXPECTED:
+            return []
+        doubted = "; ".join(size.group.label() for size in sizes if size.odds is not None)
+        line = f"By their odds {expected:.2g} sizes collapsed; {_EXPECTED:g} are needed: add seeds at {doubted}"
+        return [line, *_together(_thin(group) for group in sweep.thin)]
     lines = [f"A collapse was observed at {len(seen)} size{'' if len(seen) == 1 else 's'}; {FEWEST_SIZES} are needed"]
     lines += _together(_beyond(size) for size in sizes if size.censored and size.group.params not in seen)
     lines += _together(_thin(group) for group in sweep.thin)
@@ -41,6 +48,11 @@ def missing_runs(sweep: Sweep, sizes: Sequence[SizeEstimate]) -> list[str]:
             "Sweep 3 sizes or more, a factor 2 to 4 apart, each over 8 or more frequencies and 2 seeds near the peak"
         )
     return lines
+
+
+def _chance(size: SizeEstimate) -> float:
+    """Return how likely it is that a size collapsed, by its own runs."""
+    return float(size.censored is None) if size.odds is None else size.odds / (1 + size.odds)
 
 
 def _together(told: Iterable[tuple[Group, str]]) -> list[str]:

@@ -15,14 +15,15 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Points:
-    """What the groups say, each (groups,).
+    """What the groups say, each (groups,); (K, groups) where K settings read them differently.
 
     Attributes:
         y: Natural logarithm of the amount, or of the bound.
         sd: Its standard error.
         side: 0 where observed, +1 where the amount lies above y, -1 where below.
         other: A second reading of each group, where the runs of the group alone do not exclude it.
-        log_weight: How much likelier it makes these runs than the first does, nats; -inf where there is none. (groups,)
+        log_weight: How much likelier it makes these runs than the first does, nats; -inf where there is none.
+        doubt: How far the odds of the two are from even, |log odds|; inf where there is no other.
     """
 
     y: Array
@@ -30,12 +31,13 @@ class Points:
     side: npt.NDArray[np.int64]
     other: Points | None = None
     log_weight: Array | None = None
+    doubt: Array | None = None
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Points:
         """Return some of the groups."""
         other = None if self.other is None else self.other.take(rows)
-        log_weight = None if self.log_weight is None else self.log_weight[rows]
-        return Points(self.y[rows], self.sd[rows], self.side[rows], other, log_weight)
+        weight, doubt = (None if each is None else each[rows] for each in (self.log_weight, self.doubt))
+        return Points(self.y[rows], self.sd[rows], self.side[rows], other, weight, doubt)
 
     def shifted(self, by: Array | float) -> Points:
         """Return them in other units: ``by`` is added to the logarithms."""

@@ -31,7 +31,14 @@ def points_of(sizes: Sequence[SizeEstimate], what: Literal["collapse", "peak"], 
     if not any(size.other for size in sizes):
         return first
     other = _read([size.other or size for size in sizes], what, unit)
-    return replace(first, other=other, log_weight=np.array([size.log_weight for size in sizes]))
+    log_weight = np.array([size.log_weight for size in sizes])
+    if what == "peak":
+        # Weights are of a density in log F_c; in log F_opt it is as much higher as that is known better.
+        collapsed = [size.other if size.other and size.censored else size for size in sizes]
+        ratio = np.log([size.log_peak_sd / size.log_collapse_sd for size in collapsed])
+        log_weight = log_weight + np.where(first.side == 0, -ratio, ratio)
+    doubt = np.array([np.inf if size.odds is None else abs(np.log(size.odds)) for size in sizes])
+    return replace(first, other=other, log_weight=log_weight, doubt=doubt)
 
 
 def _read(sizes: Sequence[SizeEstimate], what: str, unit: Array | float) -> Points:

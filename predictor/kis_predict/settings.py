@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -23,7 +23,7 @@ BAD_SCATTER = 1.0
 """Standard deviation of a bad size, nats."""
 _SIGMAS = np.geomspace(0.004, 4.0, 40)
 _MOST_DOUBTFUL = 3
-"""Groups that are read both ways: all of their combinations are weighed."""
+"""Groups that are read both ways, in all combinations; the others as is likelier."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,11 @@ def _readings(points: Points, design: Array) -> list[tuple[Points, float]]:
 
     The few groups that are most in doubt are read both ways; none that leaves the law unsettled is taken.
     """
-    first = replace(points, other=None, log_weight=None)
-    if points.other is None or points.log_weight is None:
-        return [(first, 0.0)]
-    doubtful = np.argsort(np.abs(points.log_weight))[:_MOST_DOUBTFUL]
+    if points.other is None or points.log_weight is None or points.doubt is None:
+        return [(points, 0.0)]
+    doubtful = [at for at in np.argsort(points.doubt)[:_MOST_DOUBTFUL] if np.isfinite(points.doubt[at])]
     out = []
-    for taken in product(*([False, True] if np.isfinite(points.log_weight[at]) else [False] for at in doubtful)):
+    for taken in product([False, True], repeat=len(doubtful)):
         swap = np.zeros(len(points.y), dtype=bool)
         swap[doubtful] = taken
         y, sd, side = (

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from kis_predict import gate
 from kis_predict.amounts import short
@@ -22,9 +23,10 @@ __all__ = ["SizeEstimate", "estimate_sizes"]
 
 Array = npt.NDArray[np.float64]
 
-SIGNIFICANCE = 0.05
 _SURE = 100.0
 """Odds from which a size is read one way only."""
+_UNSURE = 0.5
+"""Up to this p-value, the median without a fall, one at the last frequency alone is held for possible."""
 _PLAIN = 1e-5
 """A fall that is this significant does not rest on one run."""
 _ELSEWHERE = 1e-3
@@ -149,7 +151,7 @@ def _estimate(
     if log_collapse > x[-1]:
         return bound
     if np.count_nonzero(x > log_collapse) < _BEYOND:
-        if p_value > SIGNIFICANCE:
+        if p_value > _UNSURE:
             return bound
         doubt = f"{group.label()}: retention falls at the last frequency only; a collapse needs two"
         return _right_censored(group, curve, best.shape, full, two_lines, p_value, log_peak, doubt)
@@ -200,16 +202,19 @@ def _read_both_ways(fallen: SizeEstimate, bound: SizeEstimate, gain: float, nois
     likely as none, and at all of them alike.
     """
     # Student's for the normal distribution, as the noise is estimated too.
-    above = 0.5 * noise.freedom * np.log1p(max(gain, 0.0) / noise.freedom)
-    log_weight = float(above + np.log(fallen.log_collapse_sd * np.sqrt(2 * np.pi)))
-    odds = float(np.exp(log_weight) / max(curve.x[-1] - curve.x[0], 1.0))
-    if odds < 1 / _SURE or (odds < 1 and fallen.censored == "left"):
+    above = 0.5 * noise.freedom * np.log1p(max(gain / noise.freedom, -0.9))
+    sd, ends = fallen.log_collapse_sd, curve.x[[0, -1]]
+    inside = float(np.diff(ndtr((ends - fallen.log_collapse) / sd))[0])
+    log_weight = float(above + np.log(sd * np.sqrt(2 * np.pi)))
+    log_odds = log_weight + np.log(inside / max(ends[1] - ends[0], 1.0))
+    if log_odds < -np.log(_SURE) or (log_odds < 0 and fallen.censored == "left"):
         return bound
-    if odds > _SURE or fallen.censored == "left":
+    if log_odds > np.log(_SURE) or fallen.censored == "left":
         return fallen
+    odds = float(np.exp(log_odds))
     first, other = (fallen, bound) if odds >= 1 else (bound, fallen)
     told = f"{odds:.2g} to 1" if odds >= 1 else f"1 to {1 / odds:.2g}"
-    line = f"{first.group.label()}: odds of a collapse are {told}; both readings are weighed, add seeds there"
+    line = f"{first.group.label()}: odds of a collapse are {told}; the law weighs both readings, add seeds there"
     return replace(
         first, odds=odds, other=other, log_weight=-log_weight if odds >= 1 else log_weight,
         warnings=(*first.warnings, line),

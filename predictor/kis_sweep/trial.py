@@ -48,7 +48,7 @@ def try_run(
         try:
             code = process.wait()
         except BaseException:  # SLURM ends a job by one; whoever trains the run next must not find it trained still
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
     if code == 0 and finished_log(run) is None:

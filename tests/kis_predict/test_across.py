@@ -8,7 +8,7 @@ from kis_predict.across import fit_law
 from kis_predict.choice import Sizes, fit_laws, mixture, quantile, surprising
 from kis_predict.laws import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
 from kis_predict.points import Points
-from kis_predict.settings import BAD, BAD_SCATTER, SCATTER
+from kis_predict.settings import BAD, BAD_SCATTER, SCATTER, Bend, settings_of
 
 LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
 
@@ -124,13 +124,17 @@ def test_censored_posterior_agrees_with_a_grid(bound):
     assert fit.bad == pytest.approx(weight[1:].sum(axis=(1, 2, 3)), abs=0.02)
 
 
+@pytest.mark.parametrize("bound_first", [False, True], ids=["collapse first", "bound first"])
 @pytest.mark.parametrize("log_weight", [-2.0, 0.0, 3.0])
-def test_a_group_that_is_read_both_ways_agrees_with_a_grid(log_weight):
+def test_a_group_that_is_read_both_ways_agrees_with_a_grid(log_weight, bound_first):
     N = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
     both = points([0.0, 0.4, 0.7, 1.0, 1.5, 1.7, 1.6], sd=0.1, side=np.zeros(7, dtype=int))
     bound = 2.5
     other = points([*both.y[:6], bound], sd=0.1, side=np.array([0] * 6 + [1]))
-    told = replace(both, other=other, log_weight=np.array([-np.inf] * 6 + [log_weight]))
+    doubt = np.array([np.inf] * 6 + [0.0])
+    told = replace(both, other=other, log_weight=np.array([-np.inf] * 6 + [log_weight]), doubt=doubt)
+    if bound_first:
+        told = replace(other, other=both, log_weight=-told.log_weight, doubt=doubt)
     X = np.stack([np.ones(7), np.log(N)], axis=1)
     fit = fit_law(X, told, np.random.default_rng(0))
     scatters = np.linspace(np.log(0.004), np.log(4), 61)
@@ -139,8 +143,8 @@ def test_a_group_that_is_read_both_ways_agrees_with_a_grid(log_weight):
     for bad in (None, *range(7)):
         s = [np.sqrt(np.exp(2 * log_s) + 0.01 + BAD_SCATTER**2 * (at == bad)) for at in range(7)]
         lines = [a + b * x for x in np.log(N)]
-        each = sum(norm.logpdf(told.y[at], lines[at], s[at]) for at in range(6))
-        last = norm.logpdf(told.y[6], lines[6], s[6]), log_weight + norm.logsf(bound, lines[6], s[6])
+        each = sum(norm.logpdf(both.y[at], lines[at], s[at]) for at in range(6))
+        last = norm.logpdf(both.y[6], lines[6], s[6]), log_weight + norm.logsf(bound, lines[6], s[6])
         each += np.logaddexp(*last) + log_s - np.log1p((np.exp(log_s) / SCATTER) ** 2)
         log_p.append(each + np.log(1 - BAD if bad is None else BAD / 7))
     weight = np.exp(np.array(log_p) - np.max(log_p))
@@ -149,11 +153,23 @@ def test_a_group_that_is_read_both_ways_agrees_with_a_grid(log_weight):
     assert fit.bad == pytest.approx(weight[1:].sum(axis=(1, 2, 3)), abs=0.02)
 
 
+def test_of_many_groups_in_doubt_those_nearest_to_even_odds_are_read_both_ways():
+    both = points(np.zeros(6), sd=0.1, side=np.zeros(6, dtype=int))
+    other = points(np.ones(6), sd=0.1, side=np.ones(6, dtype=int))
+    doubt = np.array([0.5, 3.0, 0.1, 4.0, np.inf, 0.7])
+    told = replace(both, other=other, log_weight=np.full(6, -1.0), doubt=doubt)
+    design = np.stack([np.ones(6), np.arange(6.0)], axis=1)
+    settings = settings_of(told, Bend(np.zeros(1), lambda line, shape: (line, line)), design)
+    read = settings.points.side.any(axis=0)
+    assert read.tolist() == [True, False, True, False, False, True]
+    assert set(settings.log_read) == {0.0, -1.0, -2.0, -3.0}
+
+
 def test_readings_that_would_leave_the_law_unsettled_are_not_taken():
     N = np.array([1.0, 2.0, 4.0])
     both = points([0.0, 0.4, 0.7], sd=0.1, side=np.zeros(3, dtype=int))
     other = points([3.0, 3.0, 3.0], sd=0.1, side=np.ones(3, dtype=int))
-    told = replace(both, other=other, log_weight=np.full(3, 2.0))
+    told = replace(both, other=other, log_weight=np.full(3, 2.0), doubt=np.ones(3))
     X = np.stack([np.ones(3), np.log(N)], axis=1)
     sure, doubted = (fit_law(X, each, np.random.default_rng(0)) for each in (both, told))
     assert np.array_equal(sure.betas, doubted.betas)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from kis_predict import gate
 from kis_predict.noise import dips, overdispersion
@@ -46,6 +47,12 @@ def test_a_fall_in_the_last_frequency_alone_is_no_collapse_but_bounds_it_before(
     assert "a collapse needs two" in largest.warnings[0]
 
 
+def test_a_size_that_rises_to_its_end_is_a_bound_without_doubt(sweep_runs):
+    found = [estimates(sweep_runs(last={3: -1.5}, probes=300, seed=seed))[-1] for seed in range(20)]
+    assert sum(size.odds is None and size.censored == "right" for size in found) >= 17
+    assert all(size.odds is None or size.odds < 1 for size in found)
+
+
 def test_one_lucky_run_makes_no_collapse(sweep_runs):
     runs = sweep_runs(last={3: -1.5}, probes=228)
     lucky = [run for run in runs if run.params == 27 * 10**7][-4]
@@ -75,8 +82,11 @@ def test_a_fall_that_the_runs_leave_open_is_read_both_ways(sweep_runs, last, cen
     collapsed, bound = (found.other, found) if censored else (found, found.other)
     assert 160 < np.exp(collapsed.log_collapse) < 640
     assert np.exp(bound.log_collapse) == pytest.approx(640)
-    assert (found.log_weight < 0) == (abs(np.log(found.odds)) > 1)
-    assert "both readings are weighed" in found.warnings[-1]
+    y, sd = collapsed.log_collapse, collapsed.log_collapse_sd
+    inside = norm.cdf((np.log(640) - y) / sd) - norm.cdf((np.log(10) - y) / sd)
+    likelier = np.log(found.odds * np.log(64) / inside)  # of the collapse, as a density in log F_c
+    assert found.log_weight == pytest.approx(likelier if censored else -likelier)
+    assert "the law weighs both readings" in found.warnings[-1]
 
 
 def test_a_top_is_no_lucky_run_once_a_second_seed_or_the_other_sizes_confirm_it(sweep_runs):

@@ -33,8 +33,10 @@ def on_slurm(runs: Sequence[SweepRun], places: Places) -> Iterator[tuple[SweepRu
         executor.update_parameters(name="kis-sweep", cpus_per_task=places.threads, **each)
     except (RuntimeError, TypeError, ValueError, AssertionError, NameError) as error:
         raise KISError(Problem("--engine slurm", str(error), "a cluster and parameters that submitit takes")) from error
-    waiting = {executor.submit(_resumable(submitit, run, places)): run for run in runs}
+    waiting: dict[Any, SweepRun] = {}
     try:
+        for run in runs:
+            waiting[_submitted(submitit, executor, run, places)] = run
         while waiting:
             done = [job for job in waiting if job.done()]
             for job in done:
@@ -45,14 +47,18 @@ def on_slurm(runs: Sequence[SweepRun], places: Places) -> Iterator[tuple[SweepRu
                 time.sleep(_POLL)
     finally:
         for job in waiting:  # the sweep was interrupted, and so are its runs
-            job.cancel()
+            job.cancel(check=False)
 
 
-def _resumable(submitit: Any, run: SweepRun, places: Places) -> Any:
-    """Return a call that submitit queues again when SLURM takes its place away; the run then goes on where it was.
+def _submitted(submitit: Any, executor: Any, run: SweepRun, places: Places) -> Any:
+    """Submit a run as a call that submitit queues again when its time is up; the run then goes on where it was.
 
-    A bare function would be queued again after a preemption only, not when its time is up.
+    Raises:
+        KISError: SLURM refuses it.
     """
-    call = submitit.helpers.FunctionSequence()
+    call = submitit.helpers.FunctionSequence()  # a bare function would be queued again after a preemption only
     call.add(attempt, str(run.sweep), run.name, places.environment)
-    return call
+    try:
+        return executor.submit(call)
+    except RuntimeError as error:
+        raise KISError(Problem("--engine slurm", str(error).strip(), f"that SLURM takes {run.name}")) from error
