@@ -111,7 +111,7 @@ def main() -> None:
             "\nThat is an answer too: runs this small and short settle no law. 4. The same from a larger "
             f"sweep, longer runs; its commands, commit and hardware: {os.path.relpath(LAW / 'README.md')}"
         )
-        if not answered(os.path.relpath(LAW), "4M", "--tokens", "4.5M", "--facts", "200"):
+        if not answered(os.path.relpath(LAW), "4M", "--tokens", "4.5M", "--facts", "200", "--max-loss-rise", "0.3"):
             console.print(
                 "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full "
                 "recommendation, from a sweep that is simulated and says so: docs/predicting.md"

@@ -165,10 +165,11 @@ def _estimate(
     collapses = np.minimum(np.concatenate([sample[1] for sample in samples]), x[-1] + _HALF_DECADE)
     left = log_peak <= x[0] + 0.01 * curve.step and log_collapse <= x[1]
     warnings = []
-    if not left and two_lines and abs(two_lines.log_collapse - log_collapse) > curve.step:
+    crossing = log_collapse if two_lines is None else min(two_lines.log_collapse, float(x[-1]) + _HALF_DECADE)
+    if not left and abs(crossing - log_collapse) > curve.step:
         warnings.append(
             f"{group.label()}: the estimators disagree by more than a grid step on the collapse point "
-            f"(gate {short(np.exp(log_collapse))}, two lines {short(np.exp(two_lines.log_collapse))}): "
+            f"(gate {short(np.exp(log_collapse))}, two lines {short(np.exp(crossing))}): "
             "add frequencies there"
         )
     tail = [(1 - confidence) / 2, (1 + confidence) / 2]
