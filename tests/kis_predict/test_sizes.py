@@ -37,14 +37,18 @@ def test_a_size_that_did_not_fall_is_right_censored_at_its_last_frequency(sweep_
     assert [size.censored for size in others] == [None] * 3
 
 
-def test_a_fall_in_the_last_frequency_alone_is_no_collapse_but_bounds_it_before(sweep_runs):
-    runs = sweep_runs(last={3: -1.6}, probes=5000)
+@pytest.mark.parametrize(("retention", "fell"), [(0.45, True), (0.63, True), (0.69, False)])
+def test_a_fall_in_the_last_frequency_alone_is_no_collapse_but_bounds_it_before(sweep_runs, retention, fell):
+    runs = sweep_runs(last={3: -1.6}, probes=500)
     last = max((run for run in runs if run.params == 27 * 10**7), key=lambda run: run.frequency)
-    runs[runs.index(last)] = replace(last, retention=0.45)
+    runs[runs.index(last)] = replace(last, retention=retention)
     largest = estimates(runs)[-1]
     assert largest.censored == "right"
-    assert largest.log_collapse < np.log(last.frequency)
-    assert "a collapse needs two" in largest.warnings[0]
+    if fell:
+        assert largest.log_collapse < np.log(last.frequency)
+        assert "a collapse needs two" in largest.warnings[0]
+    else:
+        assert np.exp(largest.log_collapse) == pytest.approx(last.frequency)
 
 
 def test_a_size_that_rises_to_its_end_is_a_bound_without_doubt(sweep_runs):
