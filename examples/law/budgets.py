@@ -95,7 +95,7 @@ def draw(sizes: dict[int, dict[int, Curve]], picture: Path) -> None:
                 label = f"N = {params / 1e6:.2f}M, D = {tokens / 1e6:.3g}M"
                 panel.plot(curve[:, amount], curve[:, 2], "o-", ms=4, lw=1.4, color=color, label=label)
                 panel.plot(curve[:, amount], curve[:, 3], "o", ms=4, mfc="none", mew=0.8, color=color)
-        row[1].legend(loc="lower left", frameon=False, fontsize=8)
+        row[1].legend(loc="lower right", frameon=False, fontsize=8)
         row[0].set_ylabel("accuracy at the end")
         for amount, panel in enumerate(row):
             panel.axhline(0.25, ls="--", lw=0.8, color="gray")
