@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from test_docs import ROOT, run
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "docs" / "evidence.md", ROOT / "docs" / "experiments.md", *sorted(ROOT.glob("examples/*/README.md"))]
 READERS = r"`(python examples/(?:figure|study/table|law/\w+)\.py [^`>]+)`"
 PICTURES = (".svg", ".png")
@@ -30,11 +26,7 @@ def test_a_command_of_the_studies_gives_its_table_and_its_picture(line, tmp_path
     shipped = next((ROOT / word for word in words if word.endswith(PICTURES)), None)
     drawn = tmp_path / shipped.name if shipped else None
     words = [str(drawn) if word.endswith(PICTURES) else word for word in words]
-    paths = os.pathsep.join(map(str, [ROOT, ROOT / "adapters", ROOT / "predictor"]))
-    environment = os.environ | {"PYTHONPATH": paths, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = run(shlex.join(["python", *words]), ROOT)
     assert done.returncode == 0, done.stderr
     if drawn:
         assert drawn.stat().st_size > 1000

@@ -24,16 +24,14 @@ from kis_predict.observed import ObservedRun
 from kis_predict.predict import predict
 from kis_predict.prediction import NextRun, Prediction
 from kis_predict.question import Question
-from kis_predict.sweep import FEWEST_FREQUENCIES, MOST_SHARE
+from kis_predict.sweep import build_sweep
 from kis_sweep.grid import first_wave
 
 
 def infused(folders: Sequence[Path]) -> list[ObservedRun]:
     """Return the runs that the predictor would use: infused ones, of sizes with enough frequencies."""
-    every = gather(folders, registered("log_readers")).runs
-    runs = [run for run in every if run.frequency and (run.infused_share() or 0) <= MOST_SHARE]
-    tested = {run.params: {other.frequency for other in runs if other.params == run.params} for run in runs}
-    return [run for run in runs if len(tested[run.params]) >= FEWEST_FREQUENCIES]
+    sweep = build_sweep(gather(folders, registered("log_readers")).runs)
+    return [run for group in sweep.groups for run in group.runs]
 
 
 def begun(grid: Sequence[ObservedRun], frequencies: int) -> list[ObservedRun]:
