@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.predict import LAWS
-from kis_predict.axis import choose_axis
-from kis_predict.choice import Sizes
-from kis_predict.points import Points
+from kis_predict.laws.axis import choose_axis
+from kis_predict.laws.points import Points
+from kis_predict.laws.selection import Sizes
 
 Array = npt.NDArray[np.float64]
 

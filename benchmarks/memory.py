@@ -150,40 +150,40 @@ def _bare(folder: Path, material: bool) -> None:
 def _prepare(folder: Path, material: bool) -> None:
     import torch  # noqa: F401
 
-    from kis_plugin.config import load_config
-    from kis_plugin.material import load_material
+    from kis_plugin.config.load import load_config
+    from kis_plugin.tokenized.infusion_split import load_split
 
     _step("material")
     config = load_config(folder / "kis.yaml")
-    found = load_material(config)
+    found = load_split(config)
     if not material:
-        from kis_plugin.items import load_items
+        from kis_plugin.tokenized.texts import load_texts
 
         tokenizer = _tokenizer(folder)
         _step("tokens")
-        load_items(config, found, tokenizer, BLOCK)
+        load_texts(config, found, tokenizer, BLOCK)
 
 
 def _start(folder: Path, material: bool) -> None:
     import torch  # noqa: F401
 
-    from kis_plugin.config import load_config
-    from kis_plugin.material import load_material
-    from kis_plugin.probing.options import option_sets
+    from kis_plugin.config.load import load_config
+    from kis_plugin.retention.distractors import option_sets
+    from kis_plugin.tokenized.infusion_split import load_split
 
     _step("material")
     config = load_config(folder / "kis.yaml")
-    found = load_material(config)
+    found = load_split(config)
     _step("options")
     option_sets(found.knowledge.facts, found.infused, 4, 1000, 0)
     if material:
         return
-    from kis_plugin.infusion import plan_items
-    from kis_plugin.items import load_items
+    from kis_plugin.infusion.plugin import plan_items
+    from kis_plugin.tokenized.texts import load_texts
 
     tokenizer = _tokenizer(folder)
     _step("tokens")
-    items = load_items(config, found, tokenizer, BLOCK)
+    items = load_texts(config, found, tokenizer, BLOCK)
     _step("plan")
     rows = 4 * len(items.tokens) // BLOCK
     plan = plan_items(config, tokenizer, rows, BLOCK)
@@ -215,7 +215,7 @@ def _worker(folder: Path, material: bool) -> None:
 
 def _tokenizer(folder: Path) -> object:
     """Train a small tokenizer once, and load it as a run would."""
-    from kis_plugin.tokenizers import load_tokenizer
+    from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 
     if not (folder / "tokenizer").is_dir():
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

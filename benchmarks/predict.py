@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kis_plugin.runlog import End, Retention, Run, RunLogWriter
-from kis_predict.laws import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
+from kis_plugin.run.log import End, Retention, Run, RunLogWriter
+from kis_predict.laws.built_in import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
 from kis_predict.observed import ObservedRun
 from kis_predict.predict import Question, predict
 from kis_predict.prediction import Prediction

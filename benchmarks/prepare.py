@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from kis_sweep.material import byte_level
+from kis_sweep.base_data import byte_level
 
 DATA = Path(__file__).parent.parent / "examples" / "data"
 VOCABULARY, EOS = 32768, "<|endoftext|>"
@@ -71,7 +71,7 @@ def loaded_tokenizer(folder: Path) -> Any:
 
 def config_of(folder: Path) -> Any:
     """Return the configuration: each fact in one sentence, 64 times."""
-    from kis_plugin.config import config_from
+    from kis_plugin.config.load import config_from
 
     values = {"knowledge": folder / "facts.jsonl", "cache": folder / "cache", "run_log": folder / "runs"}
     return config_from(values | {"infusion": {"frequency": 64, "templates": "one"}, "retention": {"control": 0}})
@@ -79,10 +79,10 @@ def config_of(folder: Path) -> Any:
 
 def bare(folder: Path, batch: int) -> dict[str, float]:
     """Time the tokenizer alone."""
-    from kis_plugin.material import prepare_material
-    from kis_plugin.renderers import Sentences
+    from kis_plugin.templates.renderers import Sentences
+    from kis_plugin.tokenized.infusion_split import prepare_split
 
-    material, renderer = prepare_material(config_of(folder)), Sentences()
+    material, renderer = prepare_split(config_of(folder)), Sentences()
     texts = [renderer.render(fact, 0, material.book).text for fact in material.facts]
     encode = loaded_tokenizer(folder).backend_tokenizer.encode_batch_fast
     encode(texts[:batch], add_special_tokens=False)  # threads started
@@ -99,16 +99,16 @@ def bare(folder: Path, batch: int) -> dict[str, float]:
 
 def kis(folder: Path, batch: int) -> dict[str, float]:
     """Time what a run does with knowledge that it has read: items and packings, into an empty cache."""
-    from kis_plugin import item_build
-    from kis_plugin.choices import chosen
-    from kis_plugin.items import load_items
-    from kis_plugin.material import prepare_material
-    from kis_plugin.plan import InfusionPlan
-    from kis_plugin.sentences import HFTokenizer
+    from kis_plugin.config.options import chosen
+    from kis_plugin.infusion.plan import InfusionPlan
+    from kis_plugin.tokenized import build as item_build
+    from kis_plugin.tokenized.infusion_split import prepare_split
+    from kis_plugin.tokenized.texts import load_texts
+    from kis_plugin.tokenized.tokenizer import HFTokenizer
 
     item_build._TEXTS = batch
     config = config_of(folder)
-    material = prepare_material(config)
+    material = prepare_split(config)
     tokenizer = HFTokenizer(loaded_tokenizer(folder))
     tokenizer.encode_ids(["Lyon is in France."] * batch)  # threads started
     schedule = chosen("schedules", config.infusion.schedule, "schedule")
@@ -118,7 +118,7 @@ def kis(folder: Path, batch: int) -> dict[str, float]:
 
         def work() -> int:
             begun = time.perf_counter()
-            items = load_items(config, material, tokenizer, BLOCK)
+            items = load_texts(config, material, tokenizer, BLOCK)
             items_took.append(time.perf_counter() - begun)
             InfusionPlan(items, config.infusion, schedule, ROWS, BLOCK, 0, cache=material.cache)
             return len(items.tokens) - len(items)  # without EOS
@@ -180,14 +180,14 @@ def main(argv: list[str]) -> int:
 
 def compare(folder: Path, facts: int, runs: int, batch: int) -> None:
     """Print each pair, and the medians over pairs."""
-    from kis_plugin.material import prepare_material
+    from kis_plugin.tokenized.infusion_split import prepare_split
 
     if not (folder / "tokenizer.json").exists():
         make_tokenizer(folder / "tokenizer.json")
     if not (folder / "facts.jsonl").exists():
         make_facts(folder / "facts.jsonl", facts)
     begun = time.perf_counter()
-    count = len(prepare_material(config_of(folder)).infused)
+    count = len(prepare_split(config_of(folder)).infused)
     print(f"{count:,} facts read and kept in {time.perf_counter() - begun:.1f} s (no part of what follows)")
     pairs = []
     for number in range(runs):

@@ -31,7 +31,7 @@ from rich.table import Column, Table
 
 from benchmarks.scorers import SCORERS
 from benchmarks.scorers.contest import Contest, Figures, figures, hold, installed
-from benchmarks.scorers.material import KINDS, OPTIONS, Case, make_items, make_model, make_tokenizer
+from benchmarks.scorers.material import KINDS, OPTIONS, Case, make_model, make_texts, make_tokenizer
 from benchmarks.scorers.training import LEAST
 from benchmarks.scorers.training import measure as measure_training
 
@@ -102,7 +102,7 @@ def _scoring(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         results = {}
         for case in cases:
             print(f"scoring: {case.kind}, prefixes of {case.prefix} tokens", file=sys.stderr, flush=True)
-            items = make_items(case, tokenizer, words)
+            items = make_texts(case, tokenizer, words)
             results[case] = figures(hold(contest, scorers, items, folder), items)
             speeds = ", ".join(f"{name} {one.whole:,.0f}" for name, one in results[case].items())
             print(f"  items/s: {speeds}", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from kis_plugin.runlog import RunLog, read_run_log
+from kis_plugin.run.log import RunLog, read_run_log
 
 HERE = Path(__file__).parent
 STUDY, LAW = HERE / "study", HERE / "law"

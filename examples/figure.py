@@ -18,8 +18,8 @@ from typing import Any
 
 import matplotlib as mpl
 
-from kis_plugin.probing.outcomes import wilson
-from kis_plugin.runlog import RunLog, read_run_log
+from kis_plugin.retention.results import wilson
+from kis_plugin.run.log import RunLog, read_run_log
 from kis_predict.sweep import MOST_SHARE
 
 mpl.use("agg")

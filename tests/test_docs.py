@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = {
-    "kis": [sys.executable, "-m", "kis_plugin.cli"],
+    "kis": [sys.executable, "-m", "kis_plugin.cli.main"],
     "kis-predict": [sys.executable, "-m", "kis_predict.cli"],
     "python": [sys.executable],
 }
@@ -50,7 +50,7 @@ def test_links_within_the_project_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name)
 def test_configurations_load(page, tmp_path, monkeypatch):
-    from kis_plugin.config import load_config
+    from kis_plugin.config.load import load_config
 
     monkeypatch.chdir(tmp_path)
     facts_of_one_relation(tmp_path / "facts.jsonl")
@@ -73,8 +73,8 @@ def test_commands_run_and_print_what_is_shown(page, tmp_path):
         from small_tokenizers import hugging_face
 
         hugging_face("byte-level").save_pretrained(tmp_path / "tokenizer")
-    for block in blocks(page, "console"):
-        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
+    for sequence_length in blocks(page, "console"):
+        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", sequence_length, re.M):
             done = run(command, tmp_path)
             assert done.returncode == ("No prediction" in shown), f"{command}\n{done.stderr}"
             if shown.strip():
@@ -89,7 +89,7 @@ def test_the_trainer_example_trains_infuses_and_logs(page, tmp_path, monkeypatch
     sys.path.insert(0, str(ROOT / "tests" / "kis_hf"))
     from world import BaseRows, arguments, make_model, make_tokenizer
 
-    from kis_plugin.runlog import read_run_log
+    from kis_plugin.run.log import read_run_log
 
     monkeypatch.chdir(tmp_path)
     facts_of_one_relation(tmp_path / "facts.jsonl")
@@ -120,7 +120,7 @@ def keys_with_defaults(cls: type, prefix: str = "") -> dict[str, str]:
     """Every key of a configuration with its default, as kis.yaml writes it."""
     from dataclasses import MISSING, fields, is_dataclass
 
-    from kis_plugin.config import Choice
+    from kis_plugin.config.choice import Choice
 
     found = {}
     for field in fields(cls):
@@ -145,7 +145,7 @@ def as_written(default: object) -> str:
 
 
 def test_the_page_of_the_configuration_has_every_key_with_its_default():
-    from kis_plugin.config import DEFAULT_FREQUENCY, Config
+    from kis_plugin.config.schema import DEFAULT_FREQUENCY, Config
 
     rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*)\|", (ROOT / "docs" / "config.md").read_text(encoding="utf-8"), re.M)
     expected = keys_with_defaults(Config)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from kis_hf.splice import COLUMNS, Splice
+from kis_hf.row_infusion import COLUMNS, RowInfusion
 from kis_plugin.errors import KISError, Problem
 
 __all__ = ["batch_shape", "infused_batch"]
@@ -35,22 +35,23 @@ def batch_shape(batch: Any) -> tuple[int, int]:
     return int(ids.shape[0]), int(ids.shape[1])
 
 
-def infused_batch(splice: Splice, rows: Sequence[int], batch: Mapping[str, Any]) -> Mapping[str, Any]:
+def infused_batch(row_infusion: RowInfusion, rows: Sequence[int], batch: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a batch with its infused rows, on the device that it came on; the host's own is never changed.
 
     Args:
-        splice: Puts infused tokens into one row.
+        row_infusion: Puts infused tokens into one row.
         rows: The row of the run that each row of the batch fills.
         batch: Columns (B, T), and any others, which stay.
     """
-    told = [place for place, row in enumerate(rows) if splice.apart or splice.infuser.infused(row)]
+    told = [place for place, row in enumerate(rows) if row_infusion.apart or row_infusion.infuser.infused(row)]
     if not told:
         return batch
     columns = {name: batch[name] for name in _KNOWN if isinstance(batch.get(name), torch.Tensor)}
     # Splicing reads base tokens, so infused rows are fetched from a GPU; the others stay there.
     fetched = {name: column[told].cpu() for name, column in columns.items()}
     examples = [
-        splice(rows[place], {name: column[at] for name, column in fetched.items()}) for at, place in enumerate(told)
+        row_infusion(rows[place], {name: column[at] for name, column in fetched.items()})
+        for at, place in enumerate(told)
     ]
     names = dict.fromkeys(name for example in examples for name in example)
     infused = {name: value for name, value in batch.items() if name not in columns or name in names}

@@ -12,21 +12,22 @@ from typing import Any, ClassVar
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from kis_hf.apart import keep_apart
+from kis_hf.block_diagonal import use_block_diagonal
+from kis_hf.epochs import Passes, Position
 from kis_hf.host import TrainerLog, refuse_parallel, same_on_all_ranks, sum_over_ranks, trainer_of
 from kis_hf.loader import LoaderSeam
 from kis_hf.model import HFModelView, parameter_counts, watch_batches
-from kis_hf.passes import Passes, Position
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
-from kis_hf.splice import Splice, block_size
+from kis_hf.row_infusion import RowInfusion, block_size
 from kis_hf.stream import StreamSeam
-from kis_plugin.config import Config, config_from, load_config
+from kis_plugin.config.load import config_from, load_config
+from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.identity import new_run_id, versions
-from kis_plugin.rows import InfusedDataset, NumberedSampler
-from kis_plugin.run import TrainingRun
-from kis_plugin.sentences import HFTokenizer
-from kis_plugin.session import Session
+from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
+from kis_plugin.plugins.session import Session
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.identity import new_run_id, versions
+from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 __all__ = ["KnowledgeInfusion"]
 
@@ -77,11 +78,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         Args:
             dataset: Map-style, with packed rows of one length.
         """
-        from kis_plugin.infusion import plan_items
+        from kis_plugin.infusion.plugin import plan_items
 
-        block = block_size(dataset)
-        plan = plan_items(self.config, HFTokenizer(self._need_tokenizer(None)), len(dataset), block)
-        return InfusedDataset(dataset, Splice(plan, block, self._apart, self._masked))
+        sequence_length = block_size(dataset)
+        plan = plan_items(self.config, HFTokenizer(self._need_tokenizer(None)), len(dataset), sequence_length)
+        return InfusedDataset(dataset, RowInfusion(plan, sequence_length, self._apart, self._masked))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -159,7 +160,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     ) -> None:
         """Number the rows in the sampler: map-style data."""
         seam = LoaderSeam.find(loader)
-        block = block_size(seam.loader.dataset)
+        sequence_length = block_size(seam.loader.dataset)
         accumulation = args.gradient_accumulation_steps
         steps_per_epoch = max(math.ceil(len(loader) / accumulation), 1)
         whole, rest = divmod(state.max_steps, steps_per_epoch)
@@ -170,9 +171,9 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         resumed = kept_by_kis(self, state)
         if resumed:
             refuse_other_numbers(state.global_step, self._host, resumed, bool(args.ignore_data_skip and done))
-        session = begin(args, state, rows, block, resumed)
-        splice = Splice(session.infuser, block, self._apart)
-        self._sampler = seam.install(splice, session.rows_drawn, done * accumulation)
+        session = begin(args, state, rows, sequence_length, resumed)
+        row_infusion = RowInfusion(session.infuser, sequence_length, self._apart)
+        self._sampler = seam.install(row_infusion, session.rows_drawn, done * accumulation)
         self._undo.append(seam.undo)
 
     def _number_as_they_come(
@@ -195,12 +196,12 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
                 refuse_other_place(state.global_step, before, position, self.config, args.process_index)
             position.rows = before.rows
 
-        def start(block: int) -> tuple[Session, Splice]:
-            session = begin(args, state, rows, block, resumed)
+        def start(sequence_length: int) -> tuple[Session, RowInfusion]:
+            session = begin(args, state, rows, sequence_length, resumed)
             self._tell_losses()
             if state.global_step == 0:
                 session.step_end(0)
-            return session, Splice(session.infuser, block, self._apart, self._masked)
+            return session, RowInfusion(session.infuser, sequence_length, self._apart, self._masked)
 
         self._stream = StreamSeam(trainer, passes, start, position)
         self._undo.append(self._stream.undo)
@@ -213,7 +214,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         args: TrainingArguments,
         state: TrainerState,
         rows: int,
-        block: int,
+        sequence_length: int,
         resumed: Mapping[str, Any] | None,
     ) -> Session:
         """Plan the run, and watch what the model is given."""
@@ -229,7 +230,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             params=total,
             params_non_embedding=non_embedding,
             rows=rows,
-            block=block,
+            sequence_length=sequence_length,
             steps=state.max_steps,
             start_step=state.global_step,
             rank=args.process_index,
@@ -238,11 +239,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             sum_over_ranks=partial(sum_over_ranks, trainer),
         )
         if self._apart:
-            self._undo.append(keep_apart(model))
+            self._undo.append(use_block_diagonal(model))
         session = self._session = Session(run, resumed, host=[TrainerLog(trainer)])
         # A collator may join the rows of a batch to one, (1, B * T): counted apart again.
         self._drain, stop = watch_batches(
-            model, lambda ids: session.batch(ids if ids.size % block else ids.reshape(-1, block))
+            model, lambda ids: session.batch(ids if ids.size % sequence_length else ids.reshape(-1, sequence_length))
         )
         self._undo.append(stop)
         return session

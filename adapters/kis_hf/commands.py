@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from kis_plugin.errors import need_or_refuse
-from kis_plugin.hookspecs import hookimpl
+from kis_plugin.hook_markers import hookimpl
 
 if TYPE_CHECKING:
-    from kis_plugin.contracts import Framework, ModelLoader
-    from kis_plugin.models import LoadedModel, LoadOptions
-    from kis_plugin.sweep_run import Shape, SweepRun
+    from kis_plugin.run.protocols import ModelLoader
+    from kis_plugin.run.saved_model import LoadedModel, LoadOptions
+    from kis_sweep.protocols import Framework
+    from kis_sweep.run_spec import Shape, SweepRun
 
 __all__ = ["score"]
 
@@ -38,8 +39,13 @@ class SavedTransformer:
     name = "transformers"
 
     def claims(self, model: str) -> bool:
-        """Return whether ``model`` is such a folder, or a name that no path has."""
+        """Return whether ``model`` is such a folder, or a name that no path has.
+
+        A folder of LitGPT's may hold the ``config.json`` that its weights were converted from, and is not claimed.
+        """
         path = Path(model)
+        if (path / "lit_model.pth").exists():
+            return False
         return (path / "config.json").is_file() or (_NAME.fullmatch(model) is not None and not path.exists())
 
     def load(self, model: str, options: LoadOptions) -> LoadedModel:
@@ -77,7 +83,7 @@ class WithTrainer:
 
         return seconds_per_step(run)
 
-    def shape_of(self, model: str, block: int) -> Shape:
+    def shape_of(self, model: str, sequence_length: int) -> Shape:
         """Return the shape of a trained model.
 
         Raises:
@@ -86,7 +92,7 @@ class WithTrainer:
         _need_extra("kis sweep --framework hf")
         from kis_hf.sweep_training import shape_of
 
-        return shape_of(model, block)
+        return shape_of(model, sequence_length)
 
 
 @hookimpl
@@ -118,7 +124,10 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     "--dtype", default="auto", show_default=True, help="float32, bfloat16, ...; auto: as the model was saved."
 )
 @click.option(
-    "--block", type=click.IntRange(16), help="Tokens a model sees at once. Default: all it takes, up to 1024."
+    "--block",
+    "sequence_length",
+    type=click.IntRange(16),
+    help="Tokens a model sees at once. Default: all it takes, up to 1024.",
 )
 @click.option("--batch-tokens", type=click.IntRange(1), default=8192, show_default=True, help="Tokens of one pass.")
 def score(
@@ -129,7 +138,7 @@ def score(
     output: Path,
     device: str | None,
     dtype: str,
-    block: int | None,
+    sequence_length: int | None,
     batch_tokens: int,
 ) -> None:
     """Score the knowledge of CONFIG."""
@@ -137,7 +146,7 @@ def score(
     from kis_hf.loss import Reader
     from kis_hf.score import score_knowledge
 
-    readers = [Reader(name, tokenizer, device, dtype, block, batch_tokens) for name in (small, large)]
+    readers = [Reader(name, tokenizer, device, dtype, sequence_length, batch_tokens) for name in (small, large)]
     count = score_knowledge(config, readers[0], readers[1], output)
     click.echo(f"kis: {count:,} scores in {output}", err=True)
 

@@ -12,10 +12,10 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.hookspecs import hookimpl
-from kis_plugin.host_log import host_metrics
-from kis_plugin.runlog import Record
-from kis_plugin.seeded import IntArray
+from kis_plugin.hashing import IntArray
+from kis_plugin.hook_markers import hookimpl
+from kis_plugin.run.host_metrics import host_metrics
+from kis_plugin.run.log import Record
 
 __all__ = ["TrainerLog", "refuse_parallel", "same_on_all_ranks", "sum_over_ranks", "trainer_of"]
 

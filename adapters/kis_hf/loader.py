@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import BatchSampler, IterableDataset
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.rows import InfusedDataset, NumberedSampler, OncePerRow
+from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler, OncePerRow
 
 __all__ = ["LoaderSeam"]
 

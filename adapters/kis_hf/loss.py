@@ -12,8 +12,8 @@ import torch
 
 from kis_hf.saved import load_causal
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.models import LoadOptions
-from kis_plugin.seeded import IntArray
+from kis_plugin.hashing import IntArray
+from kis_plugin.run.saved_model import LoadOptions
 
 __all__ = ["Losses", "Reader"]
 
@@ -42,7 +42,7 @@ class Reader:
         tokenizer: The name of its tokenizer; None for its own.
         device: ``cpu``, ``cuda`` and so on; None for a GPU if there is one.
         dtype: Of the weights; ``auto`` as they were saved.
-        block: Tokens it sees at once, at most; None for what it takes, up to 1024.
+        sequence_length: Tokens it sees at once, at most; None for what it takes, up to 1024.
         batch_tokens: Rows times padded length of one pass, at most.
     """
 
@@ -50,7 +50,7 @@ class Reader:
     tokenizer: str | None = None
     device: str | None = None
     dtype: str = "auto"
-    block: int | None = None
+    sequence_length: int | None = None
     batch_tokens: int = 8192
 
     def load(self) -> LoadedReader:
@@ -59,9 +59,9 @@ class Reader:
         Raises:
             KISError: There is no such model or tokenizer, or no such device or dtype.
         """
-        options = LoadOptions(self.tokenizer, self.device, self.dtype, self.block)
-        model, tokenizer, block = load_causal(self.name, options)
-        return LoadedReader(model, tokenizer, block, self.batch_tokens, self.name)
+        options = LoadOptions(self.tokenizer, self.device, self.dtype, self.sequence_length)
+        model, tokenizer, sequence_length = load_causal(self.name, options)
+        return LoadedReader(model, tokenizer, sequence_length, self.batch_tokens, self.name)
 
 
 class LoadedReader:
@@ -70,14 +70,14 @@ class LoadedReader:
     Args:
         model: A causal language model in evaluation mode.
         tokenizer: Its tokenizer.
-        block: Tokens a pass may see, the one that begins a document included.
+        sequence_length: Tokens a pass may see, the one that begins a document included.
         batch_tokens: Rows times padded length of one pass, at most; a single row may be longer.
         name: What errors call it.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, block: int, batch_tokens: int, name: str) -> None:
+    def __init__(self, model: Any, tokenizer: Any, sequence_length: int, batch_tokens: int, name: str) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._block, self._batch_tokens = block, batch_tokens
+        self._sequence_length, self._batch_tokens = sequence_length, batch_tokens
         # What the tokenizer itself puts before a document, else the token that ended the one before.
         begins = [*tokenizer("")["input_ids"][:1], tokenizer.eos_token_id]
         if begins[0] is None:
@@ -85,11 +85,11 @@ class LoadedReader:
         self._begin = int(begins[0])
 
     def losses(self, texts: Sequence[str]) -> Losses:
-        """Return the loss of each text; those longer than ``block`` are read in pieces that do not see each other."""
+        """Return the loss of each text; those longer than ``sequence_length`` are read in pieces that do not see each other."""
         encoded = self._tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
         rows: list[Sequence[int]] = []
         owner: list[int] = []
-        step = self._block - 1
+        step = self._sequence_length - 1
         for number, ids in enumerate(encoded["input_ids"]):
             pieces = [ids[first : first + step] for first in range(0, len(ids), step)]
             rows += pieces

@@ -8,8 +8,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerState
 
-from kis_hf.passes import Position
-from kis_plugin.config import Config
+from kis_hf.epochs import Position
+from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 
 __all__ = ["kept_by_kis", "refuse_other_numbers", "refuse_other_place"]

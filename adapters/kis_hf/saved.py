@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kis_hf.model import HFModelView, parameter_counts
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.identity import versions
-from kis_plugin.models import LoadedModel, LoadOptions, block_of
-from kis_plugin.sentences import HFTokenizer
+from kis_plugin.run.identity import versions
+from kis_plugin.run.saved_model import LoadedModel, LoadOptions, sequence_length_of
+from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 __all__ = ["load_causal", "load_saved"]
 
@@ -46,7 +46,11 @@ def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
     if len(tokenizer) > rows:
         expected = f"at most the {rows:,} of the model's embedding table"
         raise KISError(Problem(f"tokenizer of {name}", f"{len(tokenizer):,} tokens", expected, "Name the model's own."))
-    return model, tokenizer, block_of(name, options.block, getattr(model.config, "max_position_embeddings", None))
+    return (
+        model,
+        tokenizer,
+        sequence_length_of(name, options.sequence_length, getattr(model.config, "max_position_embeddings", None)),
+    )
 
 
 def load_saved(name: str, options: LoadOptions) -> LoadedModel:
@@ -55,13 +59,13 @@ def load_saved(name: str, options: LoadOptions) -> LoadedModel:
     Raises:
         KISError: As ``load_causal``; a tokenizer without EOS, or a slow one.
     """
-    model, tokenizer, block = load_causal(name, options)
+    model, tokenizer, sequence_length = load_causal(name, options)
     total, non_embedding = parameter_counts(model)
     about = {"loader": "transformers", "device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
     return LoadedModel(
         view=HFModelView(model),
         tokenizer=HFTokenizer(tokenizer),
-        block=block,
+        sequence_length=sequence_length,
         params=total,
         params_non_embedding=non_embedding,
         bos=tokenizer.bos_token_id,

@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kis_hf.loss import Losses, Reader
-from kis_plugin.choices import chosen
-from kis_plugin.config import Choice, Config, load_config
+from kis_plugin.config.choice import Choice
+from kis_plugin.config.load import load_config
+from kis_plugin.config.options import chosen
+from kis_plugin.config.schema import Config
+from kis_plugin.difference.score_file import Score, entry_key, refuse_other_file, write_scores
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.identity import versions
-from kis_plugin.knowledge import Fact, Passage
-from kis_plugin.material import Material, load_material
-from kis_plugin.score_file import Score, entry_key, refuse_other_file, write_scores
+from kis_plugin.knowledge.facts import Fact, Passage
+from kis_plugin.run.identity import versions
+from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split
 
 __all__ = ["score_knowledge"]
 
@@ -45,7 +47,7 @@ def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> i
     refuse_other_file(output)
     config = load_config(path)
     config = replace(config, infusion=replace(config.infusion, selection=Choice("all")))
-    material = load_material(config)
+    material = load_split(config)
     if not len(material.knowledge):
         raise KISError(Problem(str(config.knowledge), "no facts and no passages", "something to score"))
     results = []
@@ -58,7 +60,7 @@ def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> i
     return len(material.knowledge)
 
 
-def _losses(reader: Reader, config: Config, material: Material, advance: Callable[[int], None]) -> Losses:
+def _losses(reader: Reader, config: Config, material: InfusionSplit, advance: Callable[[int], None]) -> Losses:
     """Return the losses of every entry under one model."""
     loaded = reader.load()
     nats = np.zeros(len(material.knowledge))
@@ -73,7 +75,7 @@ def _losses(reader: Reader, config: Config, material: Material, advance: Callabl
     return Losses(nats, tokens)
 
 
-def _scores(config: Config, material: Material, small: Losses, large: Losses) -> Iterator[Score]:
+def _scores(config: Config, material: InfusionSplit, small: Losses, large: Losses) -> Iterator[Score]:
     entries, start = _entries(material), 0
     while some := list(islice(entries, _CHUNK)):
         for place, (entry, text) in enumerate(zip(some, _texts(config, material, some), strict=True), start=start):
@@ -89,18 +91,18 @@ def _scores(config: Config, material: Material, small: Losses, large: Losses) ->
         start += len(some)
 
 
-def _entries(material: Material) -> Iterator[Fact | Passage]:
+def _entries(material: InfusionSplit) -> Iterator[Fact | Passage]:
     return chain(material.knowledge.facts, material.knowledge.passages)
 
 
-def _texts(config: Config, material: Material, entries: Sequence[Fact | Passage]) -> list[str]:
+def _texts(config: Config, material: InfusionSplit, entries: Sequence[Fact | Passage]) -> list[str]:
     renderer = chosen("renderers", config.infusion.rendering, f"{config.path} infusion.rendering")
     return [
         entry.text if isinstance(entry, Passage) else renderer.render(entry, 0, material.book).text for entry in entries
     ]
 
 
-def _about(config: Config, material: Material, small: Reader, large: Reader) -> dict[str, Any]:
+def _about(config: Config, material: InfusionSplit, small: Reader, large: Reader) -> dict[str, Any]:
     return {
         "knowledge": material.fingerprint,
         "entries": len(material.knowledge),

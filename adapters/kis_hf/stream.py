@@ -14,10 +14,10 @@ from typing import Any
 from transformers import Trainer
 
 from kis_hf.batch import batch_shape, infused_batch
-from kis_hf.passes import Passes, Position
-from kis_hf.splice import Splice
+from kis_hf.epochs import Passes, Position
+from kis_hf.row_infusion import RowInfusion
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.session import Session
+from kis_plugin.plugins.session import Session
 
 __all__ = ["StreamSeam"]
 
@@ -33,11 +33,11 @@ class StreamSeam:
     """
 
     def __init__(
-        self, trainer: Trainer, passes: Passes, begin: Callable[[int], tuple[Session, Splice]], position: Position
+        self, trainer: Trainer, passes: Passes, begin: Callable[[int], tuple[Session, RowInfusion]], position: Position
     ) -> None:
         self.position = position
         self._trainer, self._passes, self._begin = trainer, passes, begin
-        self._begun: tuple[Session, Splice] | None = None
+        self._begun: tuple[Session, RowInfusion] | None = None
         self._fresh = True  # no pass was begun since the seam was put in
         self._told_of: set[str] = set()
         self._before = trainer.__dict__.get("get_batch_samples")
@@ -71,17 +71,19 @@ class StreamSeam:
     def _whole(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Yield batches of the planned shape; leave short ones out where the data has no length."""
         for batch in batches:
-            rows, block = batch_shape(batch)
+            rows, sequence_length = batch_shape(batch)
             if self._begun is None:
-                self._begun = self._begin(block)
-            session, splice = self._begun
+                self._begun = self._begin(sequence_length)
+            session, row_infusion = self._begun
             due = self._passes.due(self.position.batches)
             self.position.batches += 1
-            if (rows, block) == (due, splice.block) or not getattr(session.infuser, "slots", 1):
+            if (rows, sequence_length) == (due, row_infusion.sequence_length) or not getattr(
+                session.infuser, "slots", 1
+            ):
                 yield batch
-            elif block != splice.block or rows > due or self._passes.length is not None:
-                found = f"a batch of {rows} rows of {block} tokens"
-                raise self._stopped(session, found, f"{due} rows of {splice.block} tokens")
+            elif sequence_length != row_infusion.sequence_length or rows > due or self._passes.length is not None:
+                found = f"a batch of {rows} rows of {sequence_length} tokens"
+                raise self._stopped(session, found, f"{due} rows of {row_infusion.sequence_length} tokens")
             else:
                 self._warn(
                     session,
@@ -92,7 +94,7 @@ class StreamSeam:
     def _infused(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Give the rows of a batch the numbers that come next, and infuse them."""
         assert self._begun is not None
-        session, splice = self._begun
+        session, row_infusion = self._begun
         rows, _ = batch_shape(batch)
         first = self.position.rows + rows * session.run.rank
         self.position.rows += rows * self._passes.ranks
@@ -100,7 +102,7 @@ class StreamSeam:
             return batch
         numbers = range(first, first + rows)
         session.rows_drawn(numbers)
-        return infused_batch(splice, numbers, batch)
+        return infused_batch(row_infusion, numbers, batch)
 
     def _pass_ended(self, got: int, asked: int) -> None:
         """Judge the end of a pass inside an optimizer step."""

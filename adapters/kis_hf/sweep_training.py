@@ -15,9 +15,10 @@ from transformers import AutoConfig, AutoTokenizer, LlamaConfig, LlamaForCausalL
 
 from kis_hf.callback import KnowledgeInfusion
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.mapped import open_mapped
-from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
-from kis_plugin.tokenizers import names_a_missing_folder
+from kis_plugin.storage.npy_files import open_mapped
+from kis_plugin.tokenized.load_tokenizer import names_a_missing_folder
+from kis_sweep.run_spec import Shape, SweepRun
+from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard, median_seconds
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -29,13 +30,15 @@ class PackedRows(Dataset[dict[str, Any]]):
 
     Args:
         path: A ``.npy`` of tokens, (tokens,).
-        block: Tokens of a row.
+        sequence_length: Tokens of a row.
         rows: How many there are to be; by default those of the text.
     """
 
-    def __init__(self, path: Path, block: int, rows: int | None = None) -> None:
+    def __init__(self, path: Path, sequence_length: int, rows: int | None = None) -> None:
         tokens = open_mapped(str(path))
-        self._rows = tokens[: len(tokens) // block * block].reshape(-1, block)  # (rows, T)
+        self._rows = tokens[: len(tokens) // sequence_length * sequence_length].reshape(
+            -1, sequence_length
+        )  # (rows, T)
         self._count = len(self._rows) if rows is None else rows
 
     def __len__(self) -> int:
@@ -48,7 +51,7 @@ class PackedRows(Dataset[dict[str, Any]]):
         return {"input_ids": row, "labels": row}
 
 
-def build_model(shape: Shape, block: int, seed: int, eos: int | None = None) -> Any:
+def build_model(shape: Shape, sequence_length: int, seed: int, eos: int | None = None) -> Any:
     """Return a Llama of a shape, with random weights."""
     set_seed(seed)
     return LlamaForCausalLM(
@@ -59,7 +62,7 @@ def build_model(shape: Shape, block: int, seed: int, eos: int | None = None) -> 
             num_hidden_layers=shape.layers,
             num_attention_heads=shape.heads,
             num_key_value_heads=shape.key_heads,
-            max_position_embeddings=block,
+            max_position_embeddings=sequence_length,
             tie_word_embeddings=shape.tied,
             bos_token_id=None,
             eos_token_id=eos,
@@ -67,12 +70,12 @@ def build_model(shape: Shape, block: int, seed: int, eos: int | None = None) -> 
     )
 
 
-def shape_of(model: str, block: int) -> Shape:
-    """Return the shape of a trained Llama that runs with rows of ``block`` tokens go on from.
+def shape_of(model: str, sequence_length: int) -> Shape:
+    """Return the shape of a trained Llama that runs with rows of ``sequence_length`` tokens go on from.
 
     Args:
         model: A folder or a name, as ``from_pretrained`` takes it.
-        block: Tokens of a row.
+        sequence_length: Tokens of a row.
 
     Raises:
         KISError: There is no such model; it is no Llama, or one with biases; it takes shorter rows.
@@ -91,9 +94,9 @@ def shape_of(model: str, block: int) -> Shape:
         found = "a Llama with biases" if config.model_type == "llama" else f"a {config.model_type} model"
         hint = "Others take the callback in a training script of their own: docs/hf.md."
         raise KISError(Problem(where, found, "a Llama without biases", hint))
-    if config.max_position_embeddings < block:
+    if config.max_position_embeddings < sequence_length:
         raise KISError(
-            Problem(where, f"rows of up to {config.max_position_embeddings:,}", f"{block:,}, as --block says")
+            Problem(where, f"rows of up to {config.max_position_embeddings:,}", f"{sequence_length:,}, as --block says")
         )
     if config.head_dim * config.num_attention_heads != config.hidden_size:
         found = f"{config.num_attention_heads} heads of {config.head_dim} for a width of {config.hidden_size}"
@@ -120,8 +123,8 @@ def train(run: SweepRun) -> None:
     trainer = Trainer(
         model=_model(run, tokenizer.eos_token_id, last),
         args=_arguments(run, checkpoints),
-        train_dataset=PackedRows(run.rows, recipe.block, recipe.steps * recipe.batch),
-        eval_dataset=PackedRows(run.held_out_rows, recipe.block, _evaluation_rows(run)),
+        train_dataset=PackedRows(run.rows, recipe.sequence_length, recipe.steps * recipe.batch),
+        eval_dataset=PackedRows(run.held_out_rows, recipe.sequence_length, _evaluation_rows(run)),
         callbacks=[KnowledgeInfusion(run.config, tokenizer=tokenizer)],
     )
     if last is None:
@@ -136,9 +139,9 @@ def train(run: SweepRun) -> None:
 def _model(run: SweepRun, eos: int, last: str | None) -> Any:
     """Return the model that a run begins with, or that of its last checkpoint."""
     if run.model is None:
-        return build_model(run.shape, run.recipe.block, run.recipe.seed, eos)
+        return build_model(run.shape, run.recipe.sequence_length, run.recipe.seed, eos)
     if last is None:
-        run.refuse_other(shape_of(run.model, run.recipe.block))
+        run.refuse_other(shape_of(run.model, run.recipe.sequence_length))
     set_seed(run.recipe.seed)
     return LlamaForCausalLM.from_pretrained(last or run.model, dtype=torch.float32)
 
@@ -159,9 +162,9 @@ def seconds_per_step(run: SweepRun) -> float:
     """Return how long a step takes on this machine, with nothing beside it: the median of a few, on one core of it."""
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = build_model(run.shape, run.recipe.block, run.recipe.seed).to(device)
+    model = build_model(run.shape, run.recipe.sequence_length, run.recipe.seed).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate)
-    data = PackedRows(run.rows, run.recipe.block, run.recipe.batch)
+    data = PackedRows(run.rows, run.recipe.sequence_length, run.recipe.batch)
     ids = torch.stack([data[row]["input_ids"] for row in range(len(data))]).to(device)  # (batch, T)
 
     def step() -> None:
@@ -177,7 +180,7 @@ def seconds_per_step(run: SweepRun) -> float:
 
 def _evaluation_rows(run: SweepRun) -> int:
     tokens = min(len(open_mapped(str(run.held_out_rows))), EVALUATION_TOKENS)
-    return max(tokens // run.recipe.block, 1)
+    return max(tokens // run.recipe.sequence_length, 1)
 
 
 def _arguments(run: SweepRun, checkpoints: Path) -> TrainingArguments:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kis_plugin.errors import need_or_refuse
-from kis_plugin.hookspecs import hookimpl
+from kis_plugin.hook_markers import hookimpl
 
 if TYPE_CHECKING:
-    from kis_plugin.contracts import Framework, ModelLoader
-    from kis_plugin.models import LoadedModel, LoadOptions
-    from kis_plugin.sweep_run import Shape, SweepRun
+    from kis_plugin.run.protocols import ModelLoader
+    from kis_plugin.run.saved_model import LoadedModel, LoadOptions
+    from kis_sweep.protocols import Framework
+    from kis_sweep.run_spec import Shape, SweepRun
+from kis_litgpt.checkpoint_files import WEIGHTS
 
 __all__ = ["LitCheckpoint"]
-
-WEIGHTS = "lit_model.pth"
 
 
 class LitCheckpoint:
@@ -65,7 +65,7 @@ class WithLitGPT:
 
         return seconds_per_step(run)
 
-    def shape_of(self, model: str, block: int) -> Shape:
+    def shape_of(self, model: str, sequence_length: int) -> Shape:
         """Return the shape of a trained model.
 
         Raises:
@@ -74,7 +74,7 @@ class WithLitGPT:
         _need_extra("kis sweep --framework litgpt")
         from kis_litgpt.sweep_training import shape_of
 
-        return shape_of(model, block)
+        return shape_of(model, sequence_length)
 
 
 @hookimpl

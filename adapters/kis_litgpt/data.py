@@ -14,7 +14,7 @@ from kis_litgpt.loader import InfusedLoader
 from kis_litgpt.seam import install
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_litgpt.training import Training
-from kis_plugin.config import load_config
+from kis_plugin.config.load import load_config
 from kis_plugin.errors import KISError, Problem
 
 __all__ = ["KnowledgeInfusion"]
@@ -72,13 +72,13 @@ class KnowledgeInfusion(DataModule):
             KISError: Data for finetuning.
         """
         assert self._connected is not None, "LitGPT connects a data module before it asks for loaders"
-        tokenizer, block = self._connected
+        tokenizer, sequence_length = self._connected
         base = self.data.train_dataloader()
         if isinstance(base.dataset, SFTDataset):
             found = f"{type(self.data).__name__}, prompts of many lengths"
             hint = "KIS infuses `litgpt pretrain`; to go on from given weights use --initial_checkpoint_dir there."
             raise KISError(Problem("data.data", found, "a module for pretraining, with packed rows", hint))
-        loader = InfusedLoader(base, block, tokenizer.eos)
+        loader = InfusedLoader(base, sequence_length, tokenizer.eos)
         install(loader, Training(self._config, tokenizer, loader))
         return loader
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from kis_litgpt.passes import Passes
+from kis_litgpt.epochs import Passes
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run import Infuser
+from kis_plugin.run.placed_row import Infuser
 
 __all__ = ["InfusedLoader", "Numbering"]
 
@@ -50,15 +50,15 @@ class InfusedLoader(DataLoader[torch.Tensor]):
 
     Args:
         base: The wrapped module's loader.
-        block: Tokens that LitGPT trains on per row, T.
+        sequence_length: Tokens that LitGPT trains on per row, T.
         eos: The token before the infused ones.
     """
 
-    def __init__(self, base: DataLoader[Any], block: int, eos: int) -> None:
+    def __init__(self, base: DataLoader[Any], sequence_length: int, eos: int) -> None:
         # An iterable dataset: Fabric would put a sampler of its own into a loader of another kind.
         super().__init__(_Nothing(), batch_size=None)
         self.passes = Passes(base)
-        self.block = block
+        self.sequence_length = sequence_length
         self.eos = eos
         self.iteration = 0
         self.restored: Mapping[str, Any] | None = None
@@ -121,7 +121,7 @@ class InfusedLoader(DataLoader[torch.Tensor]):
 
     def _whole(self, batch: Any) -> bool:
         """Tell whether a batch can be trained on: a short one at the end of a pass is left out, all else is refused."""
-        rows, width = self._numbering.batch_size, self.block + 1
+        rows, width = self._numbering.batch_size, self.sequence_length + 1
         ids = isinstance(batch, torch.Tensor) and batch.ndim == 2 and not batch.is_floating_point()
         if not ids or batch.shape[1] < width or len(batch) > rows:
             found = f"a {type(batch).__name__}"
@@ -141,7 +141,7 @@ class InfusedLoader(DataLoader[torch.Tensor]):
         told = [place for place, row in enumerate(rows) if self._infuser.infused(row)]
         if not told:
             return batch
-        infused = batch[:, : self.block + 1].to(torch.int64, copy=True)
+        infused = batch[:, : self.sequence_length + 1].to(torch.int64, copy=True)
         for place in told:
             base = infused[place].numpy()  # (T + 1,)
             placed = self._infuser.place(rows[place], base[1:])

@@ -58,9 +58,9 @@ class LitModelView:
             dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else x.dtype
             mask = torch.zeros(sees.shape, dtype=dtype, device=device)  # (B, T, T)
             mask = mask.masked_fill(~sees.to(device), torch.finfo(dtype).min)[:, None]
-            for number, block in enumerate(gpt.transformer.h):
+            for number, sequence_length in enumerate(gpt.transformer.h):
                 part = ... if config.rope_indices is None else (..., config.rope_indices[number])
-                x = block(x, cos[part], sin[part], mask)
+                x = sequence_length(x, cos[part], sin[part], mask)
             logits: torch.Tensor = gpt.lm_head(gpt.transformer.ln_f(x[:, -last:]))  # (B, last, V)
             cap = config.final_logit_softcapping
         return logits if cap is None else torch.tanh(logits / cap) * cap

@@ -12,12 +12,12 @@ import yaml
 from litgpt import GPT, Config
 from litgpt.tokenizer import Tokenizer
 
-from kis_litgpt.commands import WEIGHTS
+from kis_litgpt.checkpoint_files import WEIGHTS
 from kis_litgpt.model import LitModelView, parameter_counts
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.identity import versions
-from kis_plugin.models import LoadedModel, LoadOptions, block_of
+from kis_plugin.run.identity import versions
+from kis_plugin.run.saved_model import LoadedModel, LoadOptions, sequence_length_of
 
 __all__ = ["is_tied", "load_saved", "read_config", "read_weights"]
 
@@ -39,7 +39,7 @@ def load_saved(folder: Path, options: LoadOptions) -> LoadedModel:
     weights = read_weights(folder)
     dtype = _dtype(options.dtype, weights)
     device = torch.device(_device(options.device))
-    block = block_of(str(folder), options.block, config.block_size)
+    sequence_length = sequence_length_of(str(folder), options.sequence_length, config.block_size)
     try:
         with torch.device("meta"):
             module = GPT(config)
@@ -58,7 +58,7 @@ def load_saved(folder: Path, options: LoadOptions) -> LoadedModel:
     return LoadedModel(
         view=LitModelView(module, device),
         tokenizer=tokenizer,
-        block=block,
+        sequence_length=sequence_length,
         params=total,
         params_non_embedding=non_embedding,
         bos=bos,

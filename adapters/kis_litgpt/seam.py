@@ -52,14 +52,16 @@ class Host:
         return self.state["model"]
 
     @property
-    def block(self) -> int:
+    def sequence_length(self) -> int:
         """Tokens of a row that LitGPT trains on, T."""
         return int(self.model.max_seq_length)
 
     @property
     def iterations(self) -> int:
         """Iterations of the whole run on each rank, as ``fit`` counts them."""
-        return int(self.train.max_tokens // self.fabric.world_size // (self.train.micro_batch_size * self.block))
+        return int(
+            self.train.max_tokens // self.fabric.world_size // (self.train.micro_batch_size * self.sequence_length)
+        )
 
     @property
     def steps(self) -> int:

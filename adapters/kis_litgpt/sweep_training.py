@@ -19,11 +19,12 @@ from litgpt.data import DataModule
 from litgpt.utils import chunked_cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
-from kis_litgpt.commands import WEIGHTS
+from kis_litgpt.checkpoint_files import WEIGHTS
 from kis_litgpt.saved import is_tied, read_config, read_weights
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.mapped import open_mapped
-from kis_plugin.sweep_run import EVALUATION_TOKENS, EVALUATIONS, Shape, SweepRun, discard, median_seconds
+from kis_plugin.storage.npy_files import open_mapped
+from kis_sweep.run_spec import Shape, SweepRun
+from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard, median_seconds
 
 __all__ = ["PackedText", "config_of", "config_on_from", "plain_shape", "seconds_per_step", "shape_of", "train"]
 
@@ -80,11 +81,11 @@ class PackedText(DataModule):
         return DataLoader(_Rows(Path(self.held_out), self._length), batch_size=self._batch)
 
 
-def config_of(shape: Shape, block: int) -> dict[str, Any]:
+def config_of(shape: Shape, sequence_length: int) -> dict[str, Any]:
     """Return LitGPT's configuration of a shape, as ``model_config`` names its parts."""
     return {
         "name": "kis-sweep",
-        "block_size": block,
+        "block_size": sequence_length,
         "vocab_size": shape.vocabulary,
         "padded_vocab_size": shape.vocabulary,
         "n_layer": shape.layers,
@@ -100,20 +101,20 @@ def config_of(shape: Shape, block: int) -> dict[str, Any]:
     }
 
 
-def shape_of(model: str, block: int) -> Shape:
-    """Return the shape of a trained Llama that runs with rows of ``block`` tokens go on from.
+def shape_of(model: str, sequence_length: int) -> Shape:
+    """Return the shape of a trained Llama that runs with rows of ``sequence_length`` tokens go on from.
 
     Args:
         model: A folder with ``lit_model.pth`` and ``model_config.yaml``.
-        block: Tokens of a row.
+        sequence_length: Tokens of a row.
 
     Raises:
         KISError: There is no such model; it is none that ``config_of`` describes; it takes shorter rows.
     """
-    return plain_shape(model, read_config(Path(model)), is_tied(read_weights(Path(model), bare=True)), block)
+    return plain_shape(model, read_config(Path(model)), is_tied(read_weights(Path(model), bare=True)), sequence_length)
 
 
-def plain_shape(model: str, config: Config, tied: bool, block: int) -> Shape:
+def plain_shape(model: str, config: Config, tied: bool, sequence_length: int) -> Shape:
     """Return the shape that a configuration of LitGPT describes, of a ``model`` that errors name.
 
     Raises:
@@ -131,8 +132,10 @@ def plain_shape(model: str, config: Config, tied: bool, block: int) -> Shape:
         vocabulary=config.padded_vocab_size or 0,
         tied=tied,
     )
-    if config.block_size < block:
-        raise KISError(Problem(f"model {model}", f"rows of up to {config.block_size:,}", f"{block:,}, as --block says"))
+    if config.block_size < sequence_length:
+        raise KISError(
+            Problem(f"model {model}", f"rows of up to {config.block_size:,}", f"{sequence_length:,}, as --block says")
+        )
     wanted = Config(**config_on_from(shape, config))
     for field in fields(Config):
         found, expected = getattr(config, field.name), getattr(wanted, field.name)
@@ -184,11 +187,11 @@ def _keep_model(final: Path, kept: Path) -> None:
 def _pretrain(run: SweepRun, out: Path, begun: bool) -> dict[str, Any]:
     """Return what ``litgpt pretrain --config`` reads; it refuses a model to begin with beside one to resume."""
     recipe = run.recipe
-    config = config_of(run.shape, recipe.block)
+    config = config_of(run.shape, recipe.sequence_length)
     if run.model and begun:
         config = config_on_from(run.shape, read_config(next(out.rglob("step-*/*.pth")).parent))
     elif run.model:
-        run.refuse_other(shape_of(run.model, recipe.block))
+        run.refuse_other(shape_of(run.model, recipe.sequence_length))
         config = config_on_from(run.shape, read_config(Path(run.model)))
     rows = recipe.steps * recipe.batch
     text = {"text": str(run.rows), "held_out": str(run.held_out_rows), "rows": rows, "seed": recipe.seed}
@@ -203,14 +206,14 @@ def _pretrain(run: SweepRun, out: Path, begun: bool) -> dict[str, Any]:
             "micro_batch_size": recipe.batch,
             "lr_warmup_steps": max(round(recipe.warmup * recipe.steps), 1),
             "max_tokens": recipe.tokens,
-            "max_seq_length": recipe.block,
+            "max_seq_length": recipe.sequence_length,
             "tie_embeddings": run.shape.tied,
             "max_norm": recipe.clip or None,
             "min_lr": recipe.least_rate * recipe.learning_rate,
         },
         "eval": {
             "interval": math.ceil(recipe.steps / EVALUATIONS),
-            "max_iters": max(EVALUATION_TOKENS // (recipe.batch * recipe.block), 1),
+            "max_iters": max(EVALUATION_TOKENS // (recipe.batch * recipe.sequence_length), 1),
         },
         "optimizer": {
             "class_path": "torch.optim.AdamW",
@@ -230,9 +233,9 @@ def seconds_per_step(run: SweepRun) -> float:
     """Return how long a step takes on this machine, with nothing beside it: the median of a few, on one core of it."""
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = GPT(Config(**config_of(run.shape, run.recipe.block))).to(device)
+    model = GPT(Config(**config_of(run.shape, run.recipe.sequence_length))).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate)
-    rows = _Rows(run.rows, run.recipe.block + 1, run.recipe.batch)
+    rows = _Rows(run.rows, run.recipe.sequence_length + 1, run.recipe.batch)
     batch = torch.stack([rows[row] for row in range(len(rows))]).to(device)  # (batch, T + 1)
 
     def step() -> None:

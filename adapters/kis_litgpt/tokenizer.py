@@ -12,8 +12,8 @@ import numpy.typing as npt
 from litgpt.tokenizer import Tokenizer
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.seeded import IntArray
-from kis_plugin.sentences import BoolArray, Encoded, FastBackend, flat, judged
+from kis_plugin.hashing import IntArray
+from kis_plugin.tokenized.tokenizer import BoolArray, Encoded, FastBackend, flat, judged
 
 __all__ = ["LitTokenizer"]
 

@@ -14,15 +14,15 @@ from kis_litgpt.loader import InfusedLoader, Numbering
 from kis_litgpt.model import LitModelView, parameter_counts
 from kis_litgpt.seam import Host
 from kis_litgpt.tokenizer import LitTokenizer
-from kis_plugin.config import Config
+from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.hookspecs import hookimpl
-from kis_plugin.host_log import host_metrics
-from kis_plugin.identity import new_run_id, versions
-from kis_plugin.run import TrainingRun
-from kis_plugin.runlog import Record
-from kis_plugin.seeded import IntArray
-from kis_plugin.session import Session
+from kis_plugin.hashing import IntArray
+from kis_plugin.hook_markers import hookimpl
+from kis_plugin.plugins.session import Session
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.host_metrics import host_metrics
+from kis_plugin.run.identity import new_run_id, versions
+from kis_plugin.run.log import Record
 
 __all__ = ["Training"]
 
@@ -75,7 +75,7 @@ class Training:
             params=total,
             params_non_embedding=non_embedding,
             rows=host.rows,
-            block=host.block,
+            sequence_length=host.sequence_length,
             steps=host.steps,
             start_step=step,
             rank=fabric.global_rank,
@@ -102,7 +102,7 @@ class Training:
 
     def give(self, batch: torch.Tensor) -> None:
         """Note what ``fit`` receives: (B, T + 1 or more)."""
-        self._in_hand = _Targets(batch[:, 1 : self._host.block + 1])
+        self._in_hand = _Targets(batch[:, 1 : self._host.sequence_length + 1])
 
     def settle(self) -> None:
         """Count the batch in hand, and end the step if it was the last of one."""

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kis_plugin.rows import InfusedDataset
+    from kis_plugin.infusion.row_index import InfusedDataset
     from kis_torch.loop import KnowledgeInfusion
     from kis_torch.sampler import InfusionSampler
     from kis_torch.stream import InfusedIterableDataset
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["InfusedDataset", "InfusedIterableDataset", "InfusionSampler", "KnowledgeInfusion"]
 
 _WHERE = {
-    "InfusedDataset": "kis_plugin.rows",
+    "InfusedDataset": "kis_plugin.infusion.row_index",
     "InfusedIterableDataset": "kis_torch.stream",
     "InfusionSampler": "kis_torch.sampler",
     "KnowledgeInfusion": "kis_torch.loop",

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from kis_hf.splice import Splice, block_size
-from kis_plugin.config import Config
+from kis_hf.row_infusion import RowInfusion, block_size
+from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run import Infuser
+from kis_plugin.run.placed_row import Infuser
 
 __all__ = ["Example", "first_example", "row_length"]
 
@@ -24,13 +24,13 @@ class Example:
 
     Attributes:
         infuser: Says what goes where.
-        block: Tokens a row that are trained on, T. Bare rows may have T + 1, inputs and targets in one.
+        sequence_length: Tokens a row that are trained on, T. Bare rows may have T + 1, inputs and targets in one.
         eos: Stands before a text at the start of such a row.
         apart: Each infused text sees itself only.
     """
 
     infuser: Infuser
-    block: int
+    sequence_length: int
     eos: int
     apart: bool = False
     labelled: bool = False
@@ -42,7 +42,7 @@ class Example:
             KISError: A row of another length.
         """
         if isinstance(base, Mapping):
-            return Splice(self.infuser, self.block, self.apart, self.labelled)(row, base)
+            return RowInfusion(self.infuser, self.sequence_length, self.apart, self.labelled)(row, base)
         if self.apart or self.labelled:
             found = "bare token ids, with attention: sentence or loss: object"
             raise KISError(
@@ -51,8 +51,8 @@ class Example:
         if not self.infuser.infused(row):
             return base
         ids = np.asarray(base)
-        if ids.shape not in ((self.block,), (self.block + 1,)):
-            expected = f"({self.block},) or ({self.block + 1},)"
+        if ids.shape not in ((self.sequence_length,), (self.sequence_length + 1,)):
+            expected = f"({self.sequence_length},) or ({self.sequence_length + 1},)"
             raise KISError(Problem("dataset", f"ids of shape {ids.shape} at row {row} of the run", expected))
         infused = self._infused(row, ids).astype(ids.dtype)
         if isinstance(base, torch.Tensor):
@@ -60,7 +60,7 @@ class Example:
         return infused if isinstance(base, np.ndarray) else infused.tolist()
 
     def _infused(self, row: int, ids: Any) -> Any:
-        ahead = len(ids) == self.block + 1
+        ahead = len(ids) == self.sequence_length + 1
         placed = self.infuser.place(row, ids[1:] if ahead else ids)
         assert placed is not None
         return placed.ahead(ids, self.eos) if ahead else placed.joined(placed.tokens, ids)
@@ -85,20 +85,20 @@ def first_example(dataset: Any) -> Any:
     raise KISError(Problem("dataset", "no rows", "at least one"))
 
 
-def row_length(dataset: Any, block: int | None, config: Config) -> int:
+def row_length(dataset: Any, sequence_length: int | None, config: Config) -> int:
     """Return the tokens a row, T.
 
     Args:
         dataset: Examples are mappings with ``input_ids``, or bare ids.
-        block: What the loop says; one less than the length of bare rows that hold inputs and targets.
+        sequence_length: What the loop says; one less than the length of bare rows that hold inputs and targets.
         config: What is infused.
 
     Raises:
-        KISError: Another length than ``block``, or settings that bare ids have no room for.
+        KISError: Another length than ``sequence_length``, or settings that bare ids have no room for.
     """
     stream = isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
-    if stream and block is not None:
-        return block
+    if stream and sequence_length is not None:
+        return sequence_length
     example = first_example(dataset)
     if isinstance(example, Mapping):
         length = len(example["input_ids"]) if stream and "input_ids" in example else block_size(dataset)
@@ -114,7 +114,7 @@ def row_length(dataset: Any, block: int | None, config: Config) -> int:
         ]
         if problems:
             raise KISError(problems)
-    if block is not None and block not in lengths:
+    if sequence_length is not None and sequence_length not in lengths:
         expected = " or ".join(map(str, lengths)) + f", with rows of {length} tokens"
-        raise KISError(Problem("block", f"{block}", expected))
-    return block or length
+        raise KISError(Problem("sequence_length", f"{sequence_length}", expected))
+    return sequence_length or length

@@ -14,19 +14,21 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedModel
 
-from kis_hf.apart import keep_apart
+from kis_hf.block_diagonal import use_block_diagonal
 from kis_hf.model import HFModelView, is_sharded, parameter_counts
-from kis_plugin.config import Config, config_from, load_config
+from kis_plugin.config.load import config_from, load_config
+from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.hookspecs import hookimpl
-from kis_plugin.host_log import host_metrics
-from kis_plugin.identity import new_run_id, versions
-from kis_plugin.rows import InfusedDataset
-from kis_plugin.run import ModelView, TrainingRun
-from kis_plugin.runlog import Record
-from kis_plugin.seeded import IntArray
-from kis_plugin.sentences import HFTokenizer, TextTokenizer
-from kis_plugin.session import Session
+from kis_plugin.hashing import IntArray
+from kis_plugin.hook_markers import hookimpl
+from kis_plugin.infusion.row_index import InfusedDataset
+from kis_plugin.plugins.session import Session
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.host_metrics import host_metrics
+from kis_plugin.run.identity import new_run_id, versions
+from kis_plugin.run.log import Record
+from kis_plugin.run.model_view import ModelView
+from kis_plugin.tokenized.tokenizer import HFTokenizer, TextTokenizer
 from kis_torch.example import Example, row_length
 from kis_torch.ranks import rank_and_size, same_on_all_ranks, summing
 from kis_torch.sampler import InfusionSampler
@@ -43,13 +45,13 @@ class KnowledgeInfusion:
 
     Args:
         config: Path of a ``kis.yaml``, or its contents as a mapping.
-        tokenizer: A fast one of ``transformers`` with an EOS token, or any ``kis_plugin.sentences.TextTokenizer``.
+        tokenizer: A fast one of ``transformers`` with an EOS token, or any ``kis_plugin.tokenized.tokenizer.TextTokenizer``.
         model: Called with ids (B, T), gives logits (B, T, V) or an object with ``.logits``.
         dataset: The data; examples are mappings with ``input_ids`` (T,), or bare ids (T,) or (T + 1,).
         batch_size: Rows of a batch on one rank.
         steps: Optimizer steps of the whole run.
         accumulation: Batches of one step on one rank.
-        block: Tokens a row that are trained on, T: by default all of a row. Give one less than the length of rows that
+        sequence_length: Tokens a row that are trained on, T: by default all of a row. Give one less than the length of rows that
             hold inputs and targets, ``x, y = row[:-1], row[1:]``.
         rank: By default that of ``torch.distributed``.
         world_size: Likewise.
@@ -72,7 +74,7 @@ class KnowledgeInfusion:
         batch_size: int,
         steps: int,
         accumulation: int = 1,
-        block: int | None = None,
+        sequence_length: int | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         logits: Callable[[torch.Tensor], Any] | None = None,
@@ -93,11 +95,11 @@ class KnowledgeInfusion:
         self.batches = self.step * accumulation
         """Batches that this rank was trained on."""
         self._total = steps * accumulation
-        self._block = row_length(dataset, block, self.config)
+        self._sequence_length = row_length(dataset, sequence_length, self.config)
         text = tokenizer if hasattr(tokenizer, "encode_ids") else HFTokenizer(tokenizer)
         self._eos = text.eos
         self._sampler: InfusionSampler | None = None
-        self._undo = keep_apart(getattr(model, "module", model)) if self._apart else lambda: None
+        self._undo = use_block_diagonal(getattr(model, "module", model)) if self._apart else lambda: None
         run = self._run(text, getattr(model, "module", model), steps, logits, resumed)
         self.session = Session(run, resumed, host=[_Log(log)] if log else [])
         if not self.step:
@@ -127,7 +129,7 @@ class KnowledgeInfusion:
 
     def dataset(self, base: Any) -> InfusedDataset | InfusedIterableDataset:
         """Return your dataset infused: a map-style one needs ``sampler()`` beside it."""
-        example = Example(self.session.infuser, self._block, self._eos, self._apart, self._masked)
+        example = Example(self.session.infuser, self._sequence_length, self._eos, self._apart, self._masked)
         if isinstance(base, IterableDataset) or not hasattr(base, "__getitem__"):
             return InfusedIterableDataset(
                 base, example, self._total, self._batch_size, self._rank, self._ranks, self.batches
@@ -154,13 +156,13 @@ class KnowledgeInfusion:
         """
         ids = batch["input_ids"] if isinstance(batch, Mapping) else batch
         ids = np.asarray(ids.detach().cpu() if isinstance(ids, torch.Tensor) else ids, dtype=np.int64)
-        shapes = [(self._batch_size, self._block), (self._batch_size, self._block + 1)]
+        shapes = [(self._batch_size, self._sequence_length), (self._batch_size, self._sequence_length + 1)]
         if ids.shape not in shapes or self.batches >= self._total:
             found = f"batch {self.batches + 1}, of shape {ids.shape}"
             raise KISError(Problem("batch()", found, f"{self._total} batches in all, each {shapes[0]} or {shapes[1]}"))
         first = (self.batches * self._ranks + self._rank) * self._batch_size
         self.session.rows_drawn(range(first, first + self._batch_size))
-        self.session.batch(ids[:, -self._block :])
+        self.session.batch(ids[:, -self._sequence_length :])
         self.batches += 1
         if self._sampler is not None:
             self._sampler.advance()
@@ -241,7 +243,7 @@ class KnowledgeInfusion:
             params=total,
             params_non_embedding=non_embedding,
             rows=self._total * self._batch_size * self._ranks,
-            block=self._block,
+            sequence_length=self._sequence_length,
             steps=steps,
             start_step=self.step,
             rank=self._rank,

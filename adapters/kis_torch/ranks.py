@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.seeded import IntArray
+from kis_plugin.hashing import IntArray
 
 __all__ = ["rank_and_size", "same_on_all_ranks", "sum_over_ranks", "summing"]
 

@@ -8,8 +8,8 @@ from typing import Any
 from torch.utils.data import Sampler
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.rows import RowIndex
-from kis_plugin.seeded import permutation
+from kis_plugin.hashing import permutation
+from kis_plugin.infusion.row_index import RowIndex
 from kis_torch.ranks import rank_and_size
 
 __all__ = ["InfusionSampler"]

@@ -26,7 +26,7 @@ from scipy.stats import ttest_1samp
 
 from benchmarks.guarding.trace import CHANCE, Trace
 from benchmarks.guarding.witness import WITNESS
-from kis_plugin.probing.falling import Series
+from kis_plugin.guard.paired_test import Series
 
 __all__ = ["DROP", "FATES", "LAST", "SURE", "UNSURE", "Change", "Fate", "Witnessed"]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kis_plugin.seeded import permutation
-from kis_sweep.material import byte_level
+from kis_plugin.hashing import permutation
+from kis_sweep.base_data import byte_level
 
-__all__ = ["BATCH", "END", "EXAMPLES", "LEARNING_RATE", "Rows", "build_model", "prepare_material", "read_books"]
+__all__ = ["BATCH", "END", "EXAMPLES", "LEARNING_RATE", "Rows", "build_model", "prepare_split", "read_books"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BLOCK = 128  # tokens a row
@@ -23,7 +23,7 @@ LEARNING_RATE = 0.5  # divided by the width
 END = "<|endoftext|>"
 
 
-def prepare_material(out: Path, relations: Sequence[str], facts: int) -> None:
+def prepare_split(out: Path, relations: Sequence[str], facts: int) -> None:
     """Make facts, tokenizer and rows of general text in ``out``, once."""
     if (out / "heldout.npy").exists():
         return

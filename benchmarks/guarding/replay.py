@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from benchmarks.guarding.trace import Trace
 from benchmarks.guarding.witness import WITNESS
-from kis_plugin.config import Config, GuardConfig, RetentionConfig
-from kis_plugin.probing.allowance import Allowance
-from kis_plugin.probing.guard import Guard
-from kis_plugin.run import TrainingRun
-from kis_plugin.runlog import Loss, Record
+from kis_plugin.config.schema import Config, GuardConfig, RetentionConfig
+from kis_plugin.guard.loss_limit import LossLimit
+from kis_plugin.guard.plugin import Guard
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.log import Loss, Record
 
 __all__ = ["PATIENCE", "RISE", "SETTINGS", "alarm_of", "loss_alarm_of", "verdicts_of"]
 
@@ -50,10 +50,10 @@ def alarm_of(trace: Trace, settings: Mapping[str, float]) -> int | None:
 
 def loss_alarm_of(trace: Trace, rise: float, patience: int) -> int | None:
     """Return the step at which general loss is first past its allowance, whatever retention does."""
-    allowance = Allowance(rise, patience)
+    loss_limit = LossLimit(rise, patience)
     for loss in _heard(trace):
-        allowance.note(loss)
-        if allowance.past:
+        loss_limit.note(loss)
+        if loss_limit.past:
             return loss.step
     return None
 
@@ -76,7 +76,7 @@ def _run(trace: Trace, settings: Mapping[str, float], records: list[Record]) -> 
         params=int(trace.run["params"]),
         params_non_embedding=0,
         rows=trace.steps,
-        block=1,
+        sequence_length=1,
         steps=trace.steps,
         narrate=lambda line: None,
         publish=records.extend,

@@ -16,9 +16,9 @@ from benchmarks.guarding.replay import RISE
 from benchmarks.guarding.scenarios import SCENARIOS, TAUGHT, TEACHERS, WIDENED, Scenario
 from benchmarks.guarding.trace import Trace
 from benchmarks.guarding.witness import WITNESS, Observer
-from kis_plugin.plugins import add, plugin_manager
-from kis_plugin.seeded import permutation
-from kis_plugin.template_book import BuiltInTemplates
+from kis_plugin.hashing import permutation
+from kis_plugin.plugins.manager import add, plugin_manager
+from kis_plugin.templates.load import BuiltInTemplates
 
 __all__ = ["ASKED", "EVERY", "FACTS", "Job", "observe", "prepare"]
 
@@ -78,7 +78,7 @@ class Job:
 
 def prepare(folder: Path) -> None:
     """Make facts, tokenizer, rows and the two texts whose loss is measured."""
-    material.prepare_material(folder, RELATIONS, FACTS)
+    material.prepare_split(folder, RELATIONS, FACTS)
     (folder / "left").mkdir(exist_ok=True)
     books = material.read_books(material.EXAMPLES / "data" / "heldout.txt.xz")
     for place, name in enumerate(TEXTS):
@@ -192,7 +192,7 @@ def _logs(job: Job) -> Path:
 
 
 def _run_record(job: Job) -> dict[str, float]:
-    from kis_plugin.runlog import read_run_log
+    from kis_plugin.run.log import read_run_log
 
     log = max((read_run_log(path) for path in _logs(job).glob("*/kis.jsonl")), key=lambda log: log.path.stat().st_mtime)
     return {name: getattr(log.run, name) for name in ("params", "tokens", "frequency", "share")}

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from kis_plugin.hookspecs import hookimpl
-from kis_plugin.probing.general import GeneralText
-from kis_plugin.probing.options import option_sets
-from kis_plugin.probing.outcomes import Outcomes
-from kis_plugin.probing.probes import Question, QuestionMaker
-from kis_plugin.run import TrainingRun
-from kis_plugin.runlog import Loss, Record
-from kis_plugin.seeded import mix
+from kis_plugin.hashing import mix
+from kis_plugin.hook_markers import hookimpl
+from kis_plugin.retention.distractors import option_sets
+from kis_plugin.retention.general_loss import GeneralText
+from kis_plugin.retention.probes import Question, QuestionMaker
+from kis_plugin.retention.results import Outcomes
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.log import Loss, Record
 
 __all__ = ["WITNESS", "Observer", "Recorder", "WitnessProbe"]
 
@@ -58,7 +58,7 @@ class Recorder:
         """Read the text that the guard does not watch."""
         path = run.config.retention.text
         assert path is not None
-        self._text = GeneralText(path.with_stem(WITNESS), run.tokenizer, run.block)
+        self._text = GeneralText(path.with_stem(WITNESS), run.tokenizer, run.sequence_length)
 
     @hookimpl
     def kis_outcomes(self, run: TrainingRun, step: int, outcomes: Outcomes) -> None:

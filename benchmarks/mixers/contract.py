@@ -26,7 +26,7 @@ class Workload:
         frequency: Exposures that each of them is to have in the run.
         held: Rows of the base that are made, at most: for timing, a run need not be read to its end.
         batch: Rows a batch, over all ranks.
-        block: Tokens a row.
+        sequence_length: Tokens a row.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Workload:
     facts: int
     frequency: float
     batch: int = 32
-    block: int = 16
+    sequence_length: int = 16
     held: int = 1 << 16
 
     @property
@@ -62,7 +62,7 @@ class Workload:
 
     def row(self, number: int) -> Row:
         """Return one row as every peer reads it."""
-        return {"id": number, "input_ids": np.full(self.block, abs(number) % 30_000, dtype=np.int32)}
+        return {"id": number, "input_ids": np.full(self.sequence_length, abs(number) % 30_000, dtype=np.int32)}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def measure(facts: int) -> Draws:
     a_row = min(facts, BLOCK // _TOKENS_PER_FACT)
     frequency = 10_000 if facts == 1 else 1
     rows = round(facts * frequency / a_row / SHARE)
-    workload = Workload("draws", rows=rows, facts=facts, frequency=frequency, block=BLOCK)
+    workload = Workload("draws", rows=rows, facts=facts, frequency=frequency, sequence_length=BLOCK)
     with tempfile.TemporaryDirectory() as text:
         Kis().prepare(workload, Path(text) / "facts")
         plan = Kis().plan(workload, Path(text) / "facts", seed=0)

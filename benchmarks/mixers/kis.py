@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.mixers.contract import Batch, Job, Row, Workload
-from kis_plugin.config import config_from
-from kis_plugin.infusion import plan_items
-from kis_plugin.plan import InfusionPlan
-from kis_plugin.rows import InfusedDataset, NumberedSampler
-from kis_plugin.sentences import Encoded
+from kis_plugin.config.load import config_from
+from kis_plugin.infusion.plan import InfusionPlan
+from kis_plugin.infusion.plugin import plan_items
+from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
+from kis_plugin.tokenized.tokenizer import Encoded
 
 _WORDS, _SUBJECTS = 30_000, 40_000  # ids below are base text; ids from _SUBJECTS on name a fact's subject
 
@@ -99,7 +99,7 @@ class Kis:
                 "cache": str(folder / "cache"),
             }
         )
-        return plan_items(config, Words(workload.facts), workload.rows, workload.block)
+        return plan_items(config, Words(workload.facts), workload.rows, workload.sequence_length)
 
     def loader(self, job: Job) -> _Loader:
         """Load with torch's loader."""
@@ -107,10 +107,10 @@ class Kis:
 
     def mixed(self, workload: Workload, folder: Path) -> Iterable[Any]:
         """Ask for row after row."""
-        from kis_hf.splice import Splice
+        from kis_hf.row_infusion import RowInfusion
 
         base = _Base(workload)
-        dataset = InfusedDataset(base, Splice(self.plan(workload, folder, 0), workload.block))
+        dataset = InfusedDataset(base, RowInfusion(self.plan(workload, folder, 0), workload.sequence_length))
         return (dataset[index] for index in NumberedSampler(range(len(base)), len(base)))
 
     def plain(self, workload: Workload, folder: Path) -> Iterable[Any]:
@@ -135,15 +135,14 @@ class _Loader:
     """Every rank takes its part of each batch; a resume skips the batches that are done."""
 
     def __init__(self, job: Job, plan: Any) -> None:
+        from kis_hf.row_infusion import RowInfusion
         from torch.utils.data import BatchSampler, DataLoader
-
-        from kis_hf.splice import Splice
 
         base = _Base(job.workload)
         self._done = job.state or 0
         of_all_ranks = BatchSampler(NumberedSampler(range(len(base)), len(base)), job.batch, drop_last=True)
         mine = list(islice(of_all_ranks, job.rank + self._done * job.world, None, job.world))
-        dataset: Any = InfusedDataset(base, Splice(plan, job.workload.block))
+        dataset: Any = InfusedDataset(base, RowInfusion(plan, job.workload.sequence_length))
         self._loader = DataLoader(dataset, batch_sampler=mine, num_workers=job.workers)
 
     def __iter__(self) -> Iterator[Batch]:

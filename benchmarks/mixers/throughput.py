@@ -82,21 +82,21 @@ def measure(rows: int, pairs: int) -> Iterator[Throughput]:
 
 
 def _plan(rows: int, share: float, folder: Path) -> Any:
-    workload = Workload("throughput", rows=rows, facts=FACTS, frequency=0, block=BLOCK)
+    workload = Workload("throughput", rows=rows, facts=FACTS, frequency=0, sequence_length=BLOCK)
     Kis().prepare(workload, folder / "facts")
     return Kis().plan(workload, folder / "facts", seed=0, amount={"share": share})
 
 
 def _compare(name: str, data: Any, share: float, plan: Any, workers: int, pairs: int) -> Throughput:
+    from kis_hf.row_infusion import RowInfusion
     from torch.utils.data import DataLoader, RandomSampler
 
-    from kis_hf.splice import Splice
-    from kis_plugin.rows import InfusedDataset, NumberedSampler
+    from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 
     loaders = []
     for infused in (False, True):
         sampler: Any = RandomSampler(data)
-        dataset: Any = InfusedDataset(data, Splice(plan, BLOCK)) if infused else data
+        dataset: Any = InfusedDataset(data, RowInfusion(plan, BLOCK)) if infused else data
         numbered: Any = NumberedSampler(sampler, len(data)) if infused else sampler
         loaders.append(DataLoader(dataset, BATCH, sampler=numbered, num_workers=workers))
     times: list[list[tuple[float, float]]] = [[], []]

@@ -20,11 +20,11 @@ def kis_scores(model: Any, tokenizer: Any, questions: Sequence[Any]) -> tuple[np
     Args:
         model: A causal LM of ``transformers``.
         tokenizer: A fast tokenizer of ``transformers``.
-        questions: Of ``kis_plugin.probing.probes``.
+        questions: Of ``kis_plugin.retention.probes``.
     """
     from kis_hf.model import HFModelView
-    from kis_plugin.probing.scoring import prepare
-    from kis_plugin.sentences import HFTokenizer
+    from kis_plugin.retention.scoring.scorer import prepare
+    from kis_plugin.tokenized.tokenizer import HFTokenizer
 
     start = perf_counter()
     prepared = prepare(questions, HFTokenizer(tokenizer))
@@ -44,7 +44,7 @@ class _Kis:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def score(self, items: Sequence[Item], batch: int | None) -> Scored:
-        from kis_plugin.probing.probes import Question
+        from kis_plugin.retention.probes import Question
 
         questions = [
             Question(number, item.prefix, item.options, item.answer, "held_out") for number, item in enumerate(items)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.scorers.contract import Item
-from kis_sweep.material import byte_level
+from kis_sweep.base_data import byte_level
 
-__all__ = ["KINDS", "Case", "make_items", "make_model", "make_tokenizer"]
+__all__ = ["KINDS", "Case", "make_model", "make_texts", "make_tokenizer"]
 
 EOS = "<|endoftext|>"
 VOCABULARY = 8192
@@ -87,7 +87,7 @@ def make_model(folder: Path, tokenizer: Any) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def make_items(case: Case, tokenizer: Any, words: list[str]) -> list[Item]:
+def make_texts(case: Case, tokenizer: Any, words: list[str]) -> list[Item]:
     """Make the questions of a case, and check their lengths.
 
     Raises:
@@ -120,9 +120,9 @@ def _apart(case: Case, words: list[str]) -> list[Item]:
 
 
 def _from_templates(case: Case, words: list[str], relations: int = 8, objects: int = 16) -> list[Item]:
-    from kis_plugin.knowledge import Fact
-    from kis_plugin.probing.options import option_sets
-    from kis_plugin.probing.probes import QuestionMaker
+    from kis_plugin.knowledge.facts import Fact
+    from kis_plugin.retention.distractors import option_sets
+    from kis_plugin.retention.probes import QuestionMaker
 
     draw = np.random.default_rng([2, case.prefix])
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from kis_plugin.probing.retention import evaluation_steps
-from kis_sweep.material import byte_level
+from kis_plugin.retention.plugin import evaluation_steps
+from kis_sweep.base_data import byte_level
 
-__all__ = ["LEAST", "PROBES", "RunTimes", "measure", "parted"]
+__all__ = ["LEAST", "PROBES", "RunTimes", "chunked", "measure"]
 
 DATA = Path(__file__).parent.parent.parent / "examples" / "data"
 EOS = "<|endoftext|>"
@@ -129,8 +129,8 @@ def _run(infused: bool, steps: int, device: str, rows: Any, tokenizer: Any, fold
     trainer.remove_callback(PrinterCallback)  # type: ignore[no-untyped-call]
     trainer.train()
     if not infused:
-        return parted(marks.times, frozenset(), 0)
-    return parted(marks.times, evaluation_steps(EVERY, steps), _questions(folder))
+        return chunked(marks.times, frozenset(), 0)
+    return chunked(marks.times, evaluation_steps(EVERY, steps), _questions(folder))
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _config(folder: Path) -> dict[str, Any]:
     }
 
 
-def parted(marks: Sequence[float], due: frozenset[int], questions: int) -> RunTimes:
+def chunked(marks: Sequence[float], due: frozenset[int], questions: int) -> RunTimes:
     """Part a run's time into steps and evaluations.
 
     Args:
@@ -161,7 +161,7 @@ def parted(marks: Sequence[float], due: frozenset[int], questions: int) -> RunTi
 
 def _questions(folder: Path) -> int:
     """Return how many questions the run says that it asks."""
-    from kis_plugin.runlog import read_run_log
+    from kis_plugin.run.log import read_run_log
 
     (log,) = (folder / "runs").rglob("*.jsonl")
     return sum(read_run_log(log).run.extra["probes"].values())

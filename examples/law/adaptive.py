@@ -17,13 +17,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kis_plugin.plugins import registered
+from kis_plugin.registry import registered
 from kis_predict.amounts import parse_amount, short
-from kis_predict.gather import gather
 from kis_predict.observed import ObservedRun
 from kis_predict.predict import predict
 from kis_predict.prediction import NextRun, Prediction
-from kis_predict.question import Question
+from kis_predict.readers.gather import gather
+from kis_predict.request import Question
 from kis_predict.sweep import build_sweep
 from kis_sweep.grid import first_wave
 

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kis_plugin.runlog import RunLog, read_run_log
+from kis_plugin.run.log import RunLog, read_run_log
 from kis_predict.sweep import MOST_SHARE
 
 mpl.use("agg")

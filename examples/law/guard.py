@@ -18,13 +18,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kis_plugin.plugins import registered
-from kis_plugin.runlog import RunLog, read_run_log
+from kis_plugin.registry import registered
+from kis_plugin.run.log import RunLog, read_run_log
 from kis_predict.amounts import short
-from kis_predict.gather import gather
+from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.predict import predict
-from kis_predict.question import Question
-from kis_predict.sizes import SizeEstimate
+from kis_predict.readers.gather import gather
+from kis_predict.request import Question
 
 PLACES = ("before the peak", "from the peak to the collapse point", "beyond the collapse point", "not settled")
 VERDICTS = ("collapse", "falling", "neither")

@@ -17,15 +17,15 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from kis_plugin.plugins import registered
+from kis_plugin.registry import registered
 from kis_predict.amounts import short
-from kis_predict.gather import gather
+from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.observed import ObservedRun
-from kis_predict.plot import law_figure, render
 from kis_predict.predict import predict
 from kis_predict.prediction import Prediction
-from kis_predict.question import Question
-from kis_predict.sizes import SizeEstimate
+from kis_predict.readers.gather import gather
+from kis_predict.report.plot import law_figure, render
+from kis_predict.request import Question
 
 MEASURED = "#1a7f37"
 

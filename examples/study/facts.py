@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from kis_plugin.seeded import permutation
+from kis_plugin.hashing import permutation
 
 RELATIONS = ("P17", "P131", "P421", "P36", "P30", "P38")
 """Country, region, time zone, capital, continent, currency."""

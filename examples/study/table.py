@@ -15,8 +15,8 @@ from statistics import fmean
 import numpy as np
 from scipy.stats import t as student
 
-from kis_plugin.probing.outcomes import wilson
-from kis_plugin.runlog import Retention, RunLog, read_run_log
+from kis_plugin.retention.results import wilson
+from kis_plugin.run.log import Retention, RunLog, read_run_log
 
 COMPLETE = 0.95
 MOST_FREE = 6

@@ -1,1 +1,1 @@
-"""How often the base text tells each fact: names found in text as it streams by, on all cores."""
+"""``kis count``: how often a corpus mentions each fact."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kis_plugin.terminal import AS_JSON, refusal_as_json
+from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from kis_plugin.cache import cache_folder
-from kis_plugin.config import load_config
-from kis_plugin.count_file import COUNTS, write_counts
+from kis_plugin.config.load import load_config
+from kis_plugin.counting.counts_file import COUNTS, write_counts
 from kis_plugin.counting.names import names_of
 from kis_plugin.counting.pool import Counted, count_pieces
 from kis_plugin.counting.texts import pieces_of, text_files
-from kis_plugin.entry_file import entry_key
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.knowledge import Fact
-from kis_plugin.store import Loaded, load_knowledge
+from kis_plugin.knowledge.facts import Fact
+from kis_plugin.knowledge.per_entry_file import entry_key
+from kis_plugin.knowledge.store import Loaded, load_knowledge
+from kis_plugin.storage.artifact_cache import cache_folder
 
 __all__ = ["CountReport", "count_facts"]
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.seeded import IntArray
+from kis_plugin.hashing import IntArray
 
 __all__ = ["Matcher"]
 

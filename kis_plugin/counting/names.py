@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.counting.windows import one_line
-from kis_plugin.knowledge import Fact
-from kis_plugin.seeded import IntArray
+from kis_plugin.hashing import IntArray
+from kis_plugin.knowledge.facts import Fact
 
 __all__ = ["Names", "expanded", "names_of"]
 

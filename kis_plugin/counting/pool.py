@@ -19,7 +19,7 @@ from kis_plugin.counting.names import Names
 from kis_plugin.counting.presence import Found, Presence, Size
 from kis_plugin.counting.texts import Piece, parts
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.seeded import IntArray
+from kis_plugin.hashing import IntArray
 
 __all__ = ["Counted", "cores", "count_pieces"]
 

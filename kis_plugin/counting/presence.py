@@ -10,7 +10,7 @@ from kis_plugin.counting.matcher import Matcher
 from kis_plugin.counting.names import Names, expanded
 from kis_plugin.counting.texts import Part
 from kis_plugin.counting.windows import begins, flat, one_line
-from kis_plugin.seeded import IntArray
+from kis_plugin.hashing import IntArray
 
 __all__ = ["Found", "Presence", "Size"]
 

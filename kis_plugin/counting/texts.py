@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.sources.text_files import BROKEN, COMPRESSED, kind_of, quoted
+from kis_plugin.knowledge.sources.text_files import BROKEN, COMPRESSED, kind_of, quoted
 
 __all__ = ["LONGEST", "PIECE", "Part", "Piece", "parts", "pieces_of", "text_files"]
 
@@ -171,17 +171,17 @@ def _between_form_feeds(file: IO[bytes], start: int, stop: int | None) -> Iterat
     if start:
         at -= 1  # a form feed there begins a document here
         file.seek(at)
-    while block := file.read(_BLOCK):
+    while sequence_length := file.read(_BLOCK):
         first = 0
-        while (cut := block.find(b"\f", first)) >= 0:
+        while (cut := sequence_length.find(b"\f", first)) >= 0:
             if inside:
-                yield at + first, block[first:cut], True
+                yield at + first, sequence_length[first:cut], True
             inside, first = True, cut + 1
             if stop is not None and at + first >= stop:
                 return
         if inside:
-            yield at + first, block[first:], False
-        at += len(block)
+            yield at + first, sequence_length[first:], False
+        at += len(sequence_length)
     if inside:
         yield at, b"", True
 
@@ -228,7 +228,7 @@ def _line_at(path: Path, offset: int) -> str:
     """Return the place of a byte as ``file:line``; only looked for when something is wrong there."""
     line = 1
     with path.open("rb") as raw, _opened(path, raw) as file:
-        while offset > 0 and (block := file.read(min(offset, _BLOCK))):
-            line += block.count(b"\n")
-            offset -= len(block)
+        while offset > 0 and (sequence_length := file.read(min(offset, _BLOCK))):
+            line += sequence_length.count(b"\n")
+            offset -= len(sequence_length)
     return f"{path}:{line}"

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-from kis_plugin.seeded import IntArray
-from kis_plugin.sentences import CLOSING
+from kis_plugin.hashing import IntArray
+from kis_plugin.tokenized.tokenizer import CLOSING
 
 __all__ = ["WINDOWS", "begins", "flat", "one_line"]
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kis_plugin.contracts import Law, LogReader
-from kis_plugin.hookspecs import hookimpl
+from kis_plugin.hook_markers import hookimpl
+from kis_predict.protocols import Law, LogReader
+
+
+@hookimpl
+def kis_add_hookspecs(add: Callable[[object], None]) -> None:
+    """Declare the hooks of ``kis_predict.hookspecs``."""
+    from kis_predict import hookspecs
+
+    add(hookspecs)
 
 
 @hookimpl
@@ -20,7 +28,7 @@ def kis_register_log_readers(register: Callable[[LogReader], None]) -> None:
 @hookimpl
 def kis_register_laws(register: Callable[[Law], None]) -> None:
     """Add powers of N, of N and D, of C = 6ND, and one of N above an offset."""
-    from kis_predict.laws import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
+    from kis_predict.laws.built_in import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
 
     register(PowerLaw())
     register(BudgetLaw())

@@ -111,10 +111,10 @@ def command(
     report: Path | None, write_config: Path | None, knowledge: str, **asked: Any,
 ) -> int:  # fmt: skip
     """Answer and return the exit code."""
-    from kis_plugin.plugins import registered
-    from kis_predict.gather import gather
-    from kis_predict.mapping import parse_map
+    from kis_plugin.registry import registered
     from kis_predict.predict import Question, predict
+    from kis_predict.readers.column_mapping import parse_map
+    from kis_predict.readers.gather import gather
 
     problems = output_problems(plot, report, write_config)
     if problems:
@@ -126,7 +126,7 @@ def command(
     _write_files(answer, plot, report, write_config, knowledge, asked["seed"])
     try:
         if as_json:
-            from kis_predict.as_json import as_object
+            from kis_predict.report.as_json import as_object
 
             click.echo(json.dumps(as_object(answer), indent=2, allow_nan=False))
         else:
@@ -148,8 +148,8 @@ def _close_stdout() -> None:
 def _print_report(answer: Prediction, chart: bool | None) -> None:
     from rich.console import Console
 
-    from kis_predict import terminal_plot
-    from kis_predict.report import print_report, print_warnings
+    from kis_predict.report import terminal_plot
+    from kis_predict.report.terminal import print_report, print_warnings
 
     console = Console(highlight=False)
     console.width = max(console.width, _NARROWEST)
@@ -167,22 +167,22 @@ def _write_files(
     answer: Prediction, plot: Path | None, report: Path | None, write_config: Path | None, knowledge: str, seed: int
 ) -> None:
     """Write what was asked for beside the report. Without a recommendation there is no configuration."""
-    from kis_predict.whole_file import write_whole
+    from kis_predict.report.whole_file import write_whole
 
     if plot:
-        from kis_predict.plot import draw
+        from kis_predict.report.plot import draw
 
         write_whole(plot, draw(answer, plot.suffix.lower().removeprefix(".")), "--plot")
         _narrate(f"Wrote {plot}.")
     if report:
-        from kis_predict.page import page
+        from kis_predict.report.page import page
 
         write_whole(report, page(answer).encode(), "--report")
         _narrate(f"Wrote {report}.")
     if write_config and answer.recommendation is None:
         _narrate(f"Did not write {write_config}: there is no recommendation.")
     elif write_config:
-        from kis_predict.run_config import config_text
+        from kis_predict.report.run_config import config_text
 
         write_whole(write_config, config_text(answer, knowledge, seed).encode(), "--write-config")
         there = "" if (write_config.parent / knowledge).exists() else f"; {knowledge} is still to be put beside it"

@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kis_plugin.contracts import Law
 from kis_plugin.errors import KISError, Problem
-from kis_predict.advice import missing_runs
 from kis_predict.amounts import short
-from kis_predict.axis import choose_axis, share_of_one_exposure
-from kis_predict.choice import Candidate, Sizes, fit_laws, mixture, quantile, surprising
-from kis_predict.forgetting import forgetting_limit
-from kis_predict.next_runs import next_runs
+from kis_predict.curves.forgetting import forgetting_limit
+from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
+from kis_predict.design.fallback_runs import wanted_runs
+from kis_predict.design.missing_runs import missing_runs
+from kis_predict.design.next_runs import next_runs
+from kis_predict.laws.axis import choose_axis, share_of_one_exposure
+from kis_predict.laws.points import Points
+from kis_predict.laws.selection import Candidate, Sizes, fit_laws, mixture, quantile, surprising
+from kis_predict.laws.size_points import points_of
+from kis_predict.laws.target import budget, exposures_or_share, facts_assumed, infused_tokens
 from kis_predict.observed import ObservedRun
-from kis_predict.points import Points
 from kis_predict.prediction import Amount, AxisReport, LawReport, NextRun, Prediction, Recommendation, Target
-from kis_predict.question import Question
-from kis_predict.readings import points_of
-from kis_predict.sizes import SizeEstimate, estimate_sizes
+from kis_predict.protocols import Law
+from kis_predict.request import Question
 from kis_predict.sweep import MOST_SHARE, build_sweep
-from kis_predict.target import budget, exposures_or_share, facts_assumed, infused_tokens
-from kis_predict.wanted import wanted_runs
 
 __all__ = ["Question", "predict"]
 

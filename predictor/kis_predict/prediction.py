@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kis_predict.sizes import SizeEstimate
+from kis_predict.curves.size_estimates import SizeEstimate
 
 __all__ = ["Amount", "AxisReport", "Forgetting", "LawReport", "NextRun", "Prediction", "Recommendation", "Target"]
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kis_plugin.hookspecs import hookimpl
+from kis_plugin.hook_markers import hookimpl
 
 if TYPE_CHECKING:
     import click
+
+
+@hookimpl
+def kis_add_hookspecs(add: Callable[[object], None]) -> None:
+    """Declare the hooks of ``kis_sweep.hookspecs``."""
+    from kis_sweep import hookspecs
+
+    add(hookspecs)
 
 
 @hookimpl

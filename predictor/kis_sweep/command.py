@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.terminal import AS_JSON, console, refusal_as_json
+from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json
 from kis_predict.options import Amount
 from kis_sweep.plan_command import PATH, end_in_order, plan
 
 if TYPE_CHECKING:
-    from kis_sweep.wave import Wave
+    from kis_sweep.added_runs import Wave
 
 __all__ = ["sweep"]
 
@@ -73,10 +73,10 @@ def run(
 
     A run that fails is tried once more; the others are not held up by it. Exit code 1 if any failed in the end.
     """
+    from kis_sweep.display import live, show_failed
     from kis_sweep.engines import ENGINES, Places
     from kis_sweep.folder import runs_of
-    from kis_sweep.shown import live, show_failed
-    from kis_sweep.sweeping import run_sweep
+    from kis_sweep.run_all import run_sweep
 
     visible = tuple(gpus.split(",")) if gpus else _gpus() if engine == "local" else ()
     places = Places(threads, jobs, visible, per_gpu, address, cluster, _parameters(parameters))
@@ -96,8 +96,8 @@ def run(
 @AS_JSON
 def status(sweep: Path, as_json: bool) -> None:
     """Show how far each run has come, and what it says so far."""
+    from kis_sweep.display import state_object, states_table
     from kis_sweep.folder import runs_of, states_of
-    from kis_sweep.shown import state_object, states_table
 
     with refusal_as_json(as_json):
         states = states_of(runs_of(sweep))
@@ -119,7 +119,7 @@ def next_wave(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bo
 
     Exits with 0 when runs were added, with 1 when it knows of none that would help.
     """
-    from kis_sweep.wave import next_runs_of
+    from kis_sweep.added_runs import next_runs_of
 
     with refusal_as_json(as_json):
         wave = next_runs_of(sweep.resolve(), target, count, new_sizes, dry_run)
@@ -139,8 +139,8 @@ def add(sweep: Path, sizes: str | None, frequency: str, points: int, seeds: int,
 
     Exits with 0 when runs were added, with 1 when there was none to add.
     """
+    from kis_sweep.added_runs import wanted_runs
     from kis_sweep.grid import parse_frequencies, parse_sizes
-    from kis_sweep.wave import wanted_runs
 
     with refusal_as_json(as_json):
         frequencies, wanted = parse_frequencies(frequency, points), parse_sizes(sizes) if sizes is not None else None
@@ -150,7 +150,7 @@ def add(sweep: Path, sizes: str | None, frequency: str, points: int, seeds: int,
 
 def _tell(wave: Wave, dry_run: bool, as_json: bool) -> None:
     """Show what was added; exit with 1 if nothing was."""
-    from kis_sweep.shown import show_wave, wave_object
+    from kis_sweep.display import show_wave, wave_object
 
     if as_json:
         click.echo(json.dumps(wave_object(wave), indent=2))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from kis_plugin.config import load_config
+from kis_plugin.config.load import load_config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.runlog import LOG_NAME, EmptyLogError, RunLog, read_run_log
-from kis_plugin.sweep_run import SweepRun, read_sweep_run
-from kis_plugin.yaml_file import Node, read_yaml
+from kis_plugin.run.log import LOG_NAME, EmptyLogError, RunLog, read_run_log
+from kis_plugin.storage.yaml_nodes import Node, read_yaml
+from kis_sweep.run_spec import SweepRun
+from kis_sweep.run_spec_file import read_sweep_run
 
 __all__ = [
     "SETTINGS",

@@ -11,17 +11,18 @@ from typing import Any
 
 import yaml
 
-from kis_plugin.config import Config, load_config
-from kis_plugin.config_sense import CHOICES, RETENTION_PATHS, is_file_name
+from kis_plugin.config.load import load_config
+from kis_plugin.config.schema import CHOICES, RETENTION_PATHS, Config, is_file_name
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.infusion import plan_items
-from kis_plugin.sentences import TextTokenizer
-from kis_plugin.sweep_run import Recipe, SweepRun, sweep_run_text
-from kis_plugin.yaml_file import read_yaml
+from kis_plugin.infusion.plugin import plan_items
+from kis_plugin.storage.yaml_nodes import read_yaml
+from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_predict.amounts import short
+from kis_predict.report.whole_file import write_whole
 from kis_predict.sweep import MOST_SHARE
-from kis_predict.whole_file import write_whole
 from kis_sweep.grid import Cell
+from kis_sweep.run_spec import Recipe, SweepRun
+from kis_sweep.run_spec_file import sweep_run_text
 from kis_sweep.training import Training, starts_of
 
 __all__ = [
@@ -93,23 +94,23 @@ def _relative(value: Any, place: Path) -> Any:
     return os.path.relpath(value, place) if isinstance(value, Path) else value
 
 
-def rows_of_a_step(least_budget: float, block: int, batch_tokens: int | None) -> int:
+def rows_of_a_step(least_budget: float, sequence_length: int, batch_tokens: int | None) -> int:
     """Return the rows of a step: by default a power of 2, so that every model takes 500 steps or more.
 
     Args:
         least_budget: The smallest D.
-        block: Tokens of a row.
+        sequence_length: Tokens of a row.
         batch_tokens: Tokens of a step, if they are set.
 
     Raises:
         KISError: ``batch_tokens`` is no whole number of rows.
     """
     if batch_tokens is None:
-        most = min(least_budget / _FEWEST_STEPS, _MOST_BATCH) / block
+        most = min(least_budget / _FEWEST_STEPS, _MOST_BATCH) / sequence_length
         return 1 << math.floor(math.log2(max(most, 1)))
-    if batch_tokens % block:
-        raise KISError(Problem("--batch-tokens", f"{batch_tokens:,}", f"a multiple of --block, {block:,}"))
-    return batch_tokens // block
+    if batch_tokens % sequence_length:
+        raise KISError(Problem("--batch-tokens", f"{batch_tokens:,}", f"a multiple of --block, {sequence_length:,}"))
+    return batch_tokens // sequence_length
 
 
 def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[SweepRun]:
@@ -123,14 +124,14 @@ def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[Swe
     runs = []
     for cell in cells:
         shape, model = starts[cell.size]
-        steps = round(training.budget(shape.params) / (training.batch * training.block))
+        steps = round(training.budget(shape.params) / (training.batch * training.sequence_length))
         if steps < training.saves:
             found = f"{short(training.budget(shape.params))} tokens for N={short(shape.params)}, {steps} steps"
             raise KISError(Problem("--tokens or --tokens-per-param", found, f"at least {training.saves} steps"))
         recipe = Recipe(
             steps=steps,
             batch=training.batch,
-            block=training.block,
+            sequence_length=training.sequence_length,
             learning_rate=training.rate / shape.width,
             least_rate=0.1,
             warmup=0.05,
@@ -154,21 +155,21 @@ def name_of(run: SweepRun) -> str:
     return f"{size}-D{short(run.recipe.tokens)}-F{run.frequency:.15g}-seed{run.recipe.seed}"
 
 
-def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, block: int) -> float:
+def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, sequence_length: int) -> float:
     """Return the tokens that one exposure of every fact takes, meaned over their wordings.
 
     Args:
         base: The configuration.
         tokenizer: The sweep's.
         rows: Of a run; it must have room for one exposure.
-        block: Tokens of a row.
+        sequence_length: Tokens of a row.
 
     Raises:
         KISError: Whatever would end a run before its first step.
     """
 
     def tokens(frequency: int) -> tuple[int, float]:
-        plan = plan_items(_at(base, frequency, base.config.seed), tokenizer, rows, block)
+        plan = plan_items(_at(base, frequency, base.config.seed), tokenizer, rows, sequence_length)
         return plan.items.wordings, plan.infused_tokens / frequency
 
     wordings, one = tokens(1)
@@ -199,7 +200,7 @@ def unfit(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) -> Ite
             continue
         try:
             rows = run.recipe.steps * run.recipe.batch
-            plan_items(_at(base, run.frequency, run.recipe.seed), tokenizer, rows, run.recipe.block)
+            plan_items(_at(base, run.frequency, run.recipe.seed), tokenizer, rows, run.recipe.sequence_length)
         except KISError as error:
             yield run, error
         else:

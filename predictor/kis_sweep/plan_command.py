@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.terminal import AS_JSON, console, refusal_as_json
+from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json
 from kis_predict.options import Amount, Open
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ PATH = click.Path(path_type=Path)
     "--tokenizer", metavar="NAME", help="A folder or a name.  [default: one is trained on the text, or the models']"
 )
 @click.option("--vocabulary", type=click.IntRange(512), default=8192, show_default=True, help="Of a trained tokenizer.")
-@click.option("--block", type=click.IntRange(16), default=256, show_default=True, help="Tokens of a row.")
+@click.option(
+    "--block", "sequence_length", type=click.IntRange(16), default=256, show_default=True, help="Tokens of a row."
+)
 @click.option("--batch-tokens", type=Amount(), help="Tokens of a step.  [default: 500 steps or more for every size]")
 @click.option("--rate", type=Open(0, 1e3), default=0.5, show_default=True, help="Learning rate times the width.")
 @click.option("--precision", type=click.Choice(["32", "bf16"]), default="32", show_default=True, help="Of training.")
@@ -84,10 +86,10 @@ def plan(
     **training: Any,
 ) -> None:
     """Write one configuration for each run of a grid, and say what it will cost."""
+    from kis_sweep.display import costs, show_plan, watching
     from kis_sweep.grid import cells_of, first_wave, parse_frequencies, parse_sizes
     from kis_sweep.plan import rows_of_a_step
     from kis_sweep.planning import plan_sweep
-    from kis_sweep.shown import costs, show_plan, watching
     from kis_sweep.training import trained_shapes
 
     end_in_order()
@@ -113,7 +115,7 @@ def plan(
                 tokenizer,
                 cells,
                 lambda cell: cell.frequency in begin and (first is None or cell.seed == 0),
-                replace(recipe, batch=rows_of_a_step(recipe.budget(min(params)), recipe.block, batch_tokens)),
+                replace(recipe, batch=rows_of_a_step(recipe.budget(min(params)), recipe.sequence_length, batch_tokens)),
                 timed,
                 watch,
             )

@@ -13,18 +13,18 @@ from typing import Any
 
 import yaml
 
-from kis_plugin.config_check import Schema, check, flag, name_or_names, number, one_of, optional, text, whole
+from kis_plugin.config.field_checks import Schema, check, flag, name_or_names, number, one_of, optional, text, whole
 from kis_plugin.counting.texts import text_files
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.plugins import find
-from kis_plugin.sentences import TextTokenizer
-from kis_plugin.sweep_run import PRECISIONS, SweepRun
-from kis_plugin.tokenizers import load_tokenizer
+from kis_plugin.registry import find
+from kis_plugin.tokenized.load_tokenizer import load_tokenizer
+from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_predict.amounts import short
+from kis_sweep.base_data import Watch, encode_text, held_out_of, train_tokenizer
 from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
-from kis_sweep.material import Watch, encode_text, held_out_of, train_tokenizer
 from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, unfit, write_run
+from kis_sweep.run_spec import PRECISIONS, SweepRun
 from kis_sweep.training import Training, trained_shapes
 
 __all__ = ["Added", "Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
@@ -35,7 +35,7 @@ _LEAST_HELD_OUT = 64  # rows
 
 _SCHEMA: Schema = {
     "training": {
-        "framework": text, "tokens": optional(whole(1)), "tokens_per_param": number(0, 1e6), "block": whole(2),
+        "framework": text, "tokens": optional(whole(1)), "tokens_per_param": number(0, 1e6), "sequence_length": whole(2),
         "batch": whole(1), "vocabulary": whole(2), "rate": number(0, 1e3), "precision": one_of(*PRECISIONS, absent={}),
         "compile": flag, "saves": whole(1), "keep_models": flag,
         "models": lambda value: name_or_names(value) if value else (),
@@ -128,10 +128,10 @@ def plan_sweep(
             if shape.vocabulary < training.vocabulary:
                 found = f"{training.vocabulary:,} tokens, and {model} with {shape.vocabulary:,}"
                 raise KISError(Problem("--tokenizer", found, "the tokenizer of the models"))
-        tokens, others = _encoded(part / "data", texts, held_out, encoder, training.block, watch)
+        tokens, others = _encoded(part / "data", texts, held_out, encoder, training.sequence_length, watch)
         runs = runs_for(part, cells, training)
         largest = max(runs, key=lambda run: run.recipe.tokens)
-        exposure = tokens_of_an_exposure(base, encoder, largest.recipe.steps * training.batch, training.block)
+        exposure = tokens_of_an_exposure(base, encoder, largest.recipe.steps * training.batch, training.sequence_length)
         out = {run.name for run in too_much(runs, exposure)}
         of = {run.name: cell for run, cell in zip(runs, cells, strict=True)}
         grid = [run for run in runs if run.name not in out]
@@ -256,7 +256,12 @@ def _tokenizer(part: Path, name: str | None, texts: Sequence[Path], training: Tr
 
 
 def _encoded(
-    data: Path, texts: Sequence[Path], held_out: Sequence[Path], tokenizer: TextTokenizer, block: int, watch: Watch
+    data: Path,
+    texts: Sequence[Path],
+    held_out: Sequence[Path],
+    tokenizer: TextTokenizer,
+    sequence_length: int,
+    watch: Watch,
 ) -> tuple[int, int]:
     """Write base text and held-out text as tokens; return how many each has."""
     rows, general = data / "text.npy", data / "held_out.npy"
@@ -264,11 +269,11 @@ def _encoded(
     if held_out:
         others = encode_text(held_out, tokenizer, general, watch)
     else:
-        tokens, others = held_out_of(rows, general, _HELD_OUT, _LEAST_HELD_OUT * block)
+        tokens, others = held_out_of(rows, general, _HELD_OUT, _LEAST_HELD_OUT * sequence_length)
     for option, places, count in (("--text", texts, tokens), ("--held-out-text", held_out or texts, others)):
-        if count <= block:
+        if count <= sequence_length:
             found = f"{count:,} tokens in {', '.join(map(str, places))}"
-            raise KISError(Problem(option, found, f"more than a row of {block:,}"))
+            raise KISError(Problem(option, found, f"more than a row of {sequence_length:,}"))
     return tokens, others
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.sweep_run import Shape
+from kis_sweep.run_spec import Shape
 
 __all__ = ["LARGEST_TIED", "shape_of"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.plugins import find
-from kis_plugin.sweep_run import Shape
+from kis_plugin.registry import find
 from kis_predict.amounts import short
+from kis_sweep.run_spec import Shape
 from kis_sweep.shapes import shape_of
 
 __all__ = ["Training", "starts_of", "trained_shapes"]
@@ -25,11 +25,11 @@ class Training:
         framework: What trains them.
         tokens: Token budget D of every run; None where it grows with the model.
         tokens_per_param: D / N, where ``tokens`` is None.
-        block: Tokens of a row.
+        sequence_length: Tokens of a row.
         batch: Rows of a step.
         vocabulary: Tokens of the tokenizer.
         rate: Learning rate times the model's width.
-        precision: One of ``kis_plugin.sweep_run.PRECISIONS``.
+        precision: One of ``kis_sweep.run_spec.PRECISIONS``.
         compile: Whether models are compiled.
         saves: Checkpoints of a run.
         keep_models: Whether trained models are kept.
@@ -39,7 +39,7 @@ class Training:
     framework: str
     tokens: int | None
     tokens_per_param: float
-    block: int
+    sequence_length: int
     batch: int
     vocabulary: int
     rate: float
@@ -65,7 +65,7 @@ def trained_shapes(training: Training) -> dict[int, tuple[Shape, str]]:
         raise KISError(Problem("--from", f"framework {training.framework}", "one that goes on from trained models"))
     found: dict[int, tuple[Shape, str]] = {}
     for model in training.models:
-        shape = framework.shape_of(model, training.block)
+        shape = framework.shape_of(model, training.sequence_length)
         same = next((other for size, (_, other) in found.items() if short(size) == short(shape.params)), None)
         if same is not None:
             raise KISError(Problem(f"--from {model}", f"{shape.params:,} parameters, as {same}", "another size"))

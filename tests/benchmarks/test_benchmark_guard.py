@@ -16,9 +16,9 @@ from benchmarks.guarding.judged import Judged, Rate, delays, judge, loss_onset, 
 from benchmarks.guarding.replay import RISE, SETTINGS, alarm_of, loss_alarm_of, verdicts_of
 from benchmarks.guarding.trace import Probe, Trace
 from benchmarks.guarding.witness import WitnessProbe
-from kis_plugin.knowledge import Fact, Templates
-from kis_plugin.probing.options import option_sets
-from kis_plugin.probing.probes import QuestionMaker
+from kis_plugin.knowledge.facts import Fact, Templates
+from kis_plugin.retention.distractors import option_sets
+from kis_plugin.retention.probes import QuestionMaker
 
 FACTS = 200
 SERIES = ("held_out", "seen", "witness/held_out", "witness/seen")

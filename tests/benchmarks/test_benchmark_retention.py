@@ -14,8 +14,8 @@ from benchmarks.retention import main
 from benchmarks.scorers import SCORERS
 from benchmarks.scorers.contest import Turns, figures, installed
 from benchmarks.scorers.contract import Item
-from benchmarks.scorers.material import KINDS, Case, make_items, make_tokenizer
-from benchmarks.scorers.training import parted
+from benchmarks.scorers.material import KINDS, Case, make_texts, make_tokenizer
+from benchmarks.scorers.training import chunked
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def words():
 @pytest.mark.parametrize("kind", KINDS)
 def test_items_are_as_many_and_as_long_as_asked_for_and_the_same_every_time(kind, words):
     case = Case(kind, 16, 32)
-    items = make_items(case, *words)  # refuses other lengths
-    assert items == make_items(case, *words)
+    items = make_texts(case, *words)  # refuses other lengths
+    assert items == make_texts(case, *words)
     assert len({item.prefix for item in items}) == 32
     assert all(len(set(item.options)) == 4 for item in items)
 
@@ -36,14 +36,14 @@ def test_prefixes_of_a_template_share_all_up_to_the_subject_and_those_apart_noth
     tokenizer, _ = words
     shared = {}
     for kind in KINDS:
-        ids = [tokenizer(item.prefix.rstrip())["input_ids"] for item in make_items(Case(kind, 16, 32), *words)]
+        ids = [tokenizer(item.prefix.rstrip())["input_ids"] for item in make_texts(Case(kind, 16, 32), *words)]
         begins = {tuple(row[: 1 + 16 - 2 - 4]) for row in ids}  # EOS, then all before subject and what follows it
         shared[kind] = (len(begins), len({row[1] for row in ids}))
     assert shared == {"apart": (32, 32), "template": (8, 8)}  # a template for each relation
 
 
 def test_sets_of_templates_are_balanced(words):
-    items = make_items(Case("template", 16, 32), *words)
+    items = make_texts(Case("template", 16, 32), *words)
     for first in range(0, 32, 4):
         one_set = items[first : first + 4]
         assert len({item.options for item in one_set}) == 1
@@ -68,11 +68,11 @@ def test_ratios_are_medians_over_pairs_of_turns():
 
 def test_the_time_of_an_evaluation_is_what_its_step_took_longer():
     ends = np.cumsum([1.0 + 4.0 * (step == 1) + 3.0 * (step in (5, 10)) for step in range(1, 11)])  # the first one slow
-    times = parted([10.0, 17.0, *(17.0 + ends)], frozenset({0, 5, 10}), 40)
+    times = chunked([10.0, 17.0, *(17.0 + ends)], frozenset({0, 5, 10}), 40)
     assert times.step == pytest.approx(1.0)
     assert times.evaluations == pytest.approx((7.0, 3.0, 3.0))
     assert times.share == pytest.approx(13.0 / 27.0)
-    assert parted([10.0, 10.5, *(10.5 + ends)], frozenset(), 0).share == 0
+    assert chunked([10.0, 10.5, *(10.5 + ends)], frozenset(), 0).share == 0
 
 
 @pytest.mark.parametrize("wrong", [["--items", "30"], ["--steps", "10"]])

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from kis_plugin.config import config_from
-from kis_plugin.material import load_material
-from kis_plugin.runlog import RunLog, read_run_log
+from kis_plugin.config.load import config_from
+from kis_plugin.run.log import RunLog, read_run_log
+from kis_plugin.tokenized.infusion_split import load_split
 
 FACTS = 24
 BATCH, BLOCK, ROWS = 4, 64, 80
@@ -87,7 +87,7 @@ def log_of(folder: Path) -> RunLog:
 
 def shown(adapter: Adapter, folder: Path, batches: list[np.ndarray], config: dict[str, Any]) -> dict[str, int]:
     """How often each infused fact stands in the batches, and each control's name: by plain search in text."""
-    material = load_material(config_from(config))
+    material = load_split(config_from(config))
     text = [adapter.decode(folder, row) for batch in batches for row in batch]
     sentences = Counter(sentence for row in text for sentence in row.split("<eos>")[:-1])
     told = material.book.of("P19").trained

@@ -8,8 +8,8 @@ import torch
 from contract import BATCH, BLOCK, kis_config, log_of, run_files, shown
 
 from kis_plugin.errors import KISError
-from kis_plugin.plugins import registered
-from kis_predict.gather import gather
+from kis_plugin.registry import registered
+from kis_predict.readers.gather import gather
 
 
 def test_every_fact_is_shown_exactly_f_times_and_controls_never(adapter, tmp_path):

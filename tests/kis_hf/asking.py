@@ -9,12 +9,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from world import make_tokenizer
 
-from kis_plugin.knowledge import Fact, Templates
-from kis_plugin.probing.answers import ANSWERED
-from kis_plugin.probing.asked import Asked
-from kis_plugin.probing.options import option_sets
-from kis_plugin.probing.probes import BUILT_IN, QuestionMaker
-from kis_plugin.sentences import HFTokenizer
+from kis_plugin.free_form.probes import ANSWERED
+from kis_plugin.knowledge.facts import Fact, Templates
+from kis_plugin.retention.distractors import option_sets
+from kis_plugin.retention.evaluator import Evaluator
+from kis_plugin.retention.probes import BUILT_IN, QuestionMaker
+from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 TEMPLATES = Templates(
     ("{subject} was born in {object}.", "The town where {subject} was born is {object}, they say."),
@@ -79,5 +79,5 @@ def _maker() -> QuestionMaker:
     return QuestionMaker(FACTS, sets, lambda relation: TEMPLATES, 0)
 
 
-def make_asked(batch_tokens: int = 256) -> Asked:
-    return Asked([*make_questions(), *make_free_questions()], HFTokenizer(make_tokenizer()), 64, [], batch_tokens)
+def make_evaluator(batch_tokens: int = 256) -> Evaluator:
+    return Evaluator([*make_questions(), *make_free_questions()], HFTokenizer(make_tokenizer()), 64, [], batch_tokens)

@@ -18,10 +18,10 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asking import make_asked, make_view_model
+from asking import make_evaluator, make_view_model
 
 from kis_hf.model import HFModelView
-from kis_plugin.run import Ranks
+from kis_plugin.run.ranks import Ranks
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     }
     for name, shown in models.items():
         view = HFModelView(shown)
-        outcomes = make_asked().answer(view, Ranks(rank, size, summed))
+        outcomes = make_evaluator().answer(view, Ranks(rank, size, summed))
         found = {name: getattr(outcomes, name).tolist() for name in ("margin", "correct", "exact")}
         found["together"] = view.together
         sys.stdout.write(f"{json.dumps({'rank': rank, 'model': name, **found})}\n")

@@ -7,9 +7,9 @@ import json
 import numpy as np
 from world import kis, make_tokenizer, trainer_for
 
-from kis_plugin.config import config_from
-from kis_plugin.material import load_material
-from kis_plugin.runlog import read_run_log
+from kis_plugin.config.load import config_from
+from kis_plugin.run.log import read_run_log
+from kis_plugin.tokenized.infusion_split import load_split
 
 
 def test_the_new_object_is_asked_from_where_it_holds(tmp_path):
@@ -21,7 +21,7 @@ def test_the_new_object_is_asked_from_where_it_holds(tmp_path):
     (tmp_path / "facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in facts))
     config = kis(tmp_path, frequency=1, retention={"every": 0.25, "control": 12, "probes": {"facts": 100}})
     trainer_for(tmp_path, config, tokenizer=make_tokenizer()).train()
-    material = load_material(config_from(config))
+    material = load_split(config_from(config))
     (path,) = (tmp_path / "runs").glob("*/kis.jsonl")
     log = read_run_log(path)
 

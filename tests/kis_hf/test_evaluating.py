@@ -12,8 +12,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback
 from world import BLOCK, BaseRows, WatchedTrainer, arguments, kis, make_tokenizer
 
 from kis_hf import KnowledgeInfusion
-from kis_plugin.probing import retention
-from kis_plugin.probing.asked import Asked
+from kis_plugin.retention import plugin as retention
+from kis_plugin.retention.evaluator import Evaluator
 
 STEPS = 12
 
@@ -40,13 +40,13 @@ class LossesTrainer(WatchedTrainer):
 @pytest.fixture
 def evaluations(monkeypatch):
     """Counts evaluations as they happen."""
-    found, answer = [], Asked.answer
+    found, answer = [], Evaluator.answer
 
     def counted(self, *args, **keys):
         found.append(len(self.questions))
         return answer(self, *args, **keys)
 
-    monkeypatch.setattr(Asked, "answer", counted)
+    monkeypatch.setattr(Evaluator, "answer", counted)
     return found
 
 

@@ -9,7 +9,7 @@ from transformers import DataCollatorForLanguageModeling
 from world import StopAt, controls_shown, kis, make_tokenizer, shown, trainer_for
 
 from kis_plugin.errors import KISError
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 
 def run_log(folder):

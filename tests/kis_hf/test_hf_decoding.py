@@ -15,9 +15,9 @@ from world import BLOCK, make_tokenizer
 
 from kis_hf.model import HFModelView
 from kis_plugin.errors import KISError
-from kis_plugin.probing.decoding import Decoder
-from kis_plugin.probing.prompts import prepare_answers
-from kis_plugin.sentences import HFTokenizer
+from kis_plugin.free_form.decoding import Decoder
+from kis_plugin.free_form.prompts import prepare_answers
+from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 sys.path.append(str(Path(__file__).parents[1] / "kis_plugin"))
 from plain_greedy import both, plain

@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 from world import kis, make_tokenizer, shown, trainer_for, write_facts
 
 from kis_hf import KnowledgeInfusion
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 
 class AtStep(TrainerCallback):

@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM
 from world import make_tokenizer
 
 from kis_hf.model import HFModelView
-from kis_plugin.probing.passes import Passes
-from kis_plugin.probing.scoring import Scorer, prepare
-from kis_plugin.run import Ranks
-from kis_plugin.sentences import HFTokenizer
+from kis_plugin.retention.scoring.forward_passes import Passes
+from kis_plugin.retention.scoring.scorer import Scorer, prepare
+from kis_plugin.run.ranks import Ranks
+from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 SMALL = {
     "vocab_size": 500, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from world import kis, make_tokenizer, shown, trainer_for
 
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 

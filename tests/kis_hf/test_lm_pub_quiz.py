@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kis_hf.model import HFModelView
-from kis_plugin.cli import main
-from kis_plugin.probing.answer_space import AnswerSpaceProbe
-from kis_plugin.probing.probes import QuestionMaker
-from kis_plugin.probing.scoring import prepare
-from kis_plugin.sentences import HFTokenizer
-from kis_plugin.sources import read_knowledge
+from kis_plugin.cli.main import main
+from kis_plugin.knowledge.sources import read_knowledge
+from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
+from kis_plugin.retention.probes import QuestionMaker
+from kis_plugin.retention.scoring.scorer import prepare
+from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 
 def test_every_answer_is_scored_as_lm_pub_quiz_scores_it(tmp_path):

@@ -11,8 +11,8 @@ import yaml
 from click.testing import CliRunner
 from world import BLOCK, kis, make_model, make_tokenizer, trainer_for
 
-from kis_plugin.cli import main
-from kis_plugin.runlog import read_run_log
+from kis_plugin.cli.main import main
+from kis_plugin.run.log import read_run_log
 
 ASKED = {"every": 0.5, "control": 4, "probes": {"facts": 16, "templates": ["held_out", "question", "answer_space"]}}
 
@@ -111,7 +111,7 @@ def test_without_the_extra_it_is_named(saved):
         "        if name in ('torch', 'transformers'):\n"
         "            raise ImportError(name=name)\n"
         "sys.meta_path.insert(0, Blocker())\n"
-        "from kis_plugin.cli import main; main(prog_name='kis')"
+        "from kis_plugin.cli.main import main; main(prog_name='kis')"
     )
     command = [sys.executable, "-c", blocked, "probe", "--model", str(saved / "model")]
     path = {"PYTHONPATH": ":".join(sys.path)}

@@ -15,11 +15,11 @@ from world import make_tokenizer
 
 from kis_hf.commands import score
 from kis_hf.loss import LoadedReader
-from kis_plugin.config import load_config
-from kis_plugin.knowledge import Fact
-from kis_plugin.score_file import read_scores
-from kis_plugin.selections import Difference
-from kis_plugin.template_book import BuiltInTemplates
+from kis_plugin.config.load import load_config
+from kis_plugin.difference.score_file import read_scores
+from kis_plugin.difference.selection import Difference
+from kis_plugin.knowledge.facts import Fact
+from kis_plugin.templates.load import BuiltInTemplates
 
 FACTS = [{"subject": f"Person{n}", "relation": "P19", "object": f"Tówn{n % 8}" * (1 + n % 3)} for n in range(20)]
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_scored_is_said_and_leaves_nothing(world, tmp_path):
 def test_the_command_is_known_without_torch():
     blocked = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
-        "from kis_plugin.plugins import registered\n"
+        "from kis_plugin.plugins.manager import registered\n"
         "assert registered('commands')['score'].name == 'score'\n"
         "try:\n    from kis_hf import KnowledgeInfusion\n"
         "except ImportError as error:\n    print(error)\n"
@@ -154,8 +154,8 @@ def test_the_command_is_known_without_torch():
 
 
 def test_scores_are_never_written_over_something_else(tmp_path):
+    from kis_plugin.difference.score_file import refuse_other_file
     from kis_plugin.errors import KISError
-    from kis_plugin.score_file import refuse_other_file
 
     facts = tmp_path / "facts.jsonl"
     facts.write_text('{"subject": "a", "relation": "P36", "object": "b"}\n')

@@ -11,8 +11,8 @@ from kis_hf import KnowledgeInfusion
 from kis_hf.host import trainer_of
 from kis_hf.loader import LoaderSeam
 from kis_plugin.errors import KISError
-from kis_plugin.rows import InfusedDataset
-from kis_plugin.seeded import permutation
+from kis_plugin.hashing import permutation
+from kis_plugin.infusion.row_index import InfusedDataset
 
 
 class Look(TrainerCallback):
@@ -125,7 +125,7 @@ def test_the_model_is_left_in_the_mode_it_was_in(tmp_path):
 
 
 def test_evaluation_losses_go_to_the_run_log(tmp_path):
-    from kis_plugin.runlog import read_run_log
+    from kis_plugin.run.log import read_run_log
 
     trainer = trainer_for(tmp_path, kis(tmp_path), eval_steps=10)
     trainer.eval_dataset = BaseRows(8, make_tokenizer())
@@ -196,13 +196,13 @@ def test_processes_that_share_a_batch_are_refused_by_name(tmp_path, kind):
 def test_the_steps_of_a_trainer_take_their_batches_from_get_batch_samples(tmp_path):
     calls = []
 
-    class Asked(type(trainer_for(tmp_path, None))):
+    class Evaluator(type(trainer_for(tmp_path, None))):
         def get_batch_samples(self, epoch_iterator, num_batches, device):
             calls.append(num_batches)
             return super().get_batch_samples(epoch_iterator, num_batches, device)
 
     trainer = trainer_for(tmp_path, None, gradient_accumulation_steps=3, max_steps=8)
-    trainer.__class__ = Asked
+    trainer.__class__ = Evaluator
     trainer.train()
     assert calls == [3, 3, 3, 3, 3, 3, 2, 3], "transformers no longer draws the batches of each step there"
 

@@ -12,13 +12,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from world import BLOCK, EOS, StopAt, kis, make_tokenizer, shown, trainer_for
 
 from kis_hf.model import HFModelView
-from kis_plugin.config import config_from
+from kis_plugin.config.load import config_from
 from kis_plugin.errors import KISError
-from kis_plugin.material import load_material
-from kis_plugin.probing.known import known_facts
-from kis_plugin.run import TrainingRun
-from kis_plugin.runlog import read_run_log
-from kis_plugin.sentences import HFTokenizer, render
+from kis_plugin.retention.prior_knowledge import known_facts
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.log import read_run_log
+from kis_plugin.tokenized.infusion_split import load_split
+from kis_plugin.tokenized.tokenizer import HFTokenizer, render
 
 STEPS = 100
 
@@ -56,7 +56,7 @@ def teach(model, facts, templates, tokenizer):
 def run_of(config, tokenizer, model):
     return TrainingRun(
         config=config_from(config), tokenizer=HFTokenizer(tokenizer), model=HFModelView(model), framework="hf",
-        run_id="r", folder=Path("r"), params=1, params_non_embedding=1, rows=100, block=BLOCK, steps=10,
+        run_id="r", folder=Path("r"), params=1, params_non_embedding=1, rows=100, sequence_length=BLOCK, steps=10,
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def half_taught(tmp_path_factory):
     """A configuration, its tokenizer, a model that was taught half of the facts in all statements, and which."""
     folder = tmp_path_factory.mktemp("known")
     config, tokenizer = kis(folder, frequency=3, infusion={"skip_known": True}), make_tokenizer()
-    material = load_material(config_from(config))
+    material = load_split(config_from(config))
     facts = [material.knowledge.facts[index] for index in material.infused.tolist()[::2]]
     model = small_model()
     teach(model, facts, material.book.of("P19"), tokenizer)
@@ -82,7 +82,7 @@ def fresh(half_taught):
 def test_what_was_taught_is_known_and_little_else(half_taught):
     config, tokenizer, model, subjects = fresh(half_taught)
     run = run_of(config, tokenizer, model)
-    material = load_material(run.config)
+    material = load_split(run.config)
     mask = known_facts(run, material, material.infused)
     found = {material.knowledge.facts[index].subject for index in material.infused[mask].tolist()}
     assert len(found & subjects) >= 0.8 * len(subjects)
@@ -106,7 +106,7 @@ def test_a_fresh_model_is_found_to_know_no_more_than_chance(tmp_path, spread):
     (tmp_path / "facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in people(400)))
     tokenizer, model = make_tokenizer(), small_model(1, spread)
     run = run_of(kis(tmp_path), tokenizer, model)
-    material = load_material(run.config)
+    material = load_split(run.config)
     assert len(material.book.of("P19").statements) == 4
     assert known_facts(run, material, material.infused).mean() <= 4 * (1 / 4) ** 4
 
@@ -136,7 +136,7 @@ def test_known_facts_are_not_told_and_asked_apart_through_a_resume(half_taught, 
     with np.load(folder / "known.npz") as file:
         mask = np.unpackbits(file["known"], count=int(file["facts"])).astype(bool)
     assert 0 < mask.sum() < len(mask)
-    material = load_material(config_from(config))
+    material = load_split(config_from(config))
     known = {material.knowledge.facts[index].subject for index in material.infused[mask].tolist()}
     counts = shown([*first.seen, *second.seen], config, tokenizer)
     assert {counts[subject] for subject in known} == {0}

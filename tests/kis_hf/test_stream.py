@@ -7,9 +7,9 @@ import torch
 from world import BaseRows, SizedStream, StopAt, Stream, controls_shown, kis, make_tokenizer, shown, trainer_for
 
 from kis_hf.batch import batch_shape
-from kis_hf.passes import Passes, Position
+from kis_hf.epochs import Passes, Position
 from kis_plugin.errors import KISError
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 ALL_DRAW = {"dispatch_batches": False}  # where one rank draws for all, accelerate has errors of its own for no data
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from world import controls_shown, kis, make_tokenizer, shown, write_facts
 
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -92,13 +92,13 @@ def test_sharded_models_are_counted_whole():
 
 @pytest.mark.slow
 def test_two_ranks_get_the_answers_of_one_process_from_whole_and_from_sharded_models(tmp_path):
-    from asking import make_asked, make_taught_model
+    from asking import make_evaluator, make_taught_model
 
     from kis_hf.model import HFModelView
 
     model = make_taught_model()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
-    alone = make_asked().answer(HFModelView(model))
+    alone = make_evaluator().answer(HFModelView(model))
     free = [question.decoded for question in alone.questions]
     assert 4 <= alone.exact[free].sum() < alone.correct[free].sum() < sum(free)
     printed = two_ranks("ranks_asked.py", str(tmp_path / "weights.pt")).splitlines()

@@ -7,7 +7,7 @@ import pytest
 from test_two_ranks import train
 from world import kis, make_tokenizer, shown, write_facts
 
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 BATCH = 4
 
@@ -35,11 +35,11 @@ def test_two_ranks_stop_infusing_at_the_same_row(tmp_path, workers):
 
     (acted,) = [record for record in log.guard if record.action]
     assert (acted.action, acted.verdict) == ("stop_infusing", "loss")
-    (eased,) = log.end.extra["eased"]
-    assert (eased["step"], eased["keep"]) == (acted.step, 0.0)
+    (throttled,) = log.end.extra["eased"]
+    assert (throttled["step"], throttled["keep"]) == (acted.step, 0.0)
 
     as_planned, found = in_order(whole), in_order(stopped)
-    row = eased["row"]
+    row = throttled["row"]
     assert 0 < row < len(found) == len(as_planned) == 320
     np.testing.assert_array_equal(found[:row], as_planned[:row])
     for rank in (0, 1):  # each would have been told of facts after that row, and is told of none

@@ -13,7 +13,7 @@ from world import StopAt, Stream, WatchedTrainer, kis, make_model, make_tokenize
 
 from kis_hf.model import watch_batches
 from kis_plugin.errors import KISError
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 
 def run_log(folder):

@@ -18,8 +18,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from kis_litgpt import KnowledgeInfusion
-from kis_plugin.config import load_config
-from kis_plugin.material import load_material
+from kis_plugin.config.load import load_config
+from kis_plugin.tokenized.infusion_split import load_split
 
 BLOCK = 64
 FACTS = 24
@@ -134,10 +134,10 @@ class Rows(DataModule):
         return f"{self.kind}-{self.count}-{'shuffled' if self.shuffle else 'in order'}-{self.workers} workers"
 
     def connect(self, tokenizer=None, batch_size=1, max_seq_length=None):
-        self.tokenizer, self.batch_size, self.block = tokenizer, batch_size, max_seq_length
+        self.tokenizer, self.batch_size, self.sequence_length = tokenizer, batch_size, max_seq_length
 
     def train_dataloader(self):
-        rows = BaseRows(self.count, self.tokenizer, self.block + 1 + self.width)
+        rows = BaseRows(self.count, self.tokenizer, self.sequence_length + 1 + self.width)
         keys = {"batch_size": self.batch_size, "num_workers": self.workers}
         if self.kind == "stream":
             return DataLoader(Stream(rows), **keys)
@@ -145,7 +145,7 @@ class Rows(DataModule):
         return cls(rows, shuffle=self.shuffle and self.kind == "map", **keys)
 
     def val_dataloader(self):
-        return DataLoader(BaseRows(8, self.tokenizer, self.block + 1), batch_size=self.batch_size)
+        return DataLoader(BaseRows(8, self.tokenizer, self.sequence_length + 1), batch_size=self.batch_size)
 
 
 def write_kis(folder: Path, **keys: Any) -> Path:
@@ -263,7 +263,7 @@ def decode(folder: Path, rows: np.ndarray) -> list[str]:
 
 def shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) -> dict[str, int]:
     """How often a whole sentence on each infused fact, ended by EOS, stands in the targets: by plain search in text."""
-    material = load_material(load_config(kis))
+    material = load_split(load_config(kis))
     targets = np.concatenate([targets for _, targets in seen])
     sentences = Counter(part for row in decode(folder, targets) for part in row.split("<eos>")[:-1])
     told = material.book.of("P19").trained
@@ -272,7 +272,7 @@ def shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) ->
 
 def controls_shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) -> int:
     """In how many rows a control fact's subject stands."""
-    material = load_material(load_config(kis))
+    material = load_split(load_config(kis))
     names = [material.knowledge.facts[index].subject for index in material.control.tolist()]
     assert names
     text = decode(folder, np.concatenate([targets for _, targets in seen]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 ROOT = Path(__file__).parents[2]
 LITGPT = Path(sys.executable).with_name("litgpt")

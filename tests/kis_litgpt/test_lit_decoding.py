@@ -10,9 +10,9 @@ import torch
 from litgpt import GPT, Config
 
 from kis_litgpt.model import LitModelView
-from kis_plugin.probing.decoding import Decoder
-from kis_plugin.probing.prompts import prepare_answers
-from kis_plugin.sentences import HFTokenizer
+from kis_plugin.free_form.decoding import Decoder
+from kis_plugin.free_form.prompts import prepare_answers
+from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 sys.path.append(str(Path(__file__).parents[1] / "kis_hf"))
 sys.path.append(str(Path(__file__).parents[1] / "kis_plugin"))

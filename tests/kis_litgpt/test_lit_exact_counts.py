@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from lit_world import BLOCK, Rows, controls_shown, decode, run, shown, write_kis
 
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 
 def log_of(folder):

@@ -11,8 +11,8 @@ import torch
 from click.testing import CliRunner
 from lit_world import run, write_kis
 
-from kis_plugin.cli import main
-from kis_plugin.runlog import read_run_log
+from kis_plugin.cli.main import main
+from kis_plugin.run.log import read_run_log
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_without_the_extra_it_is_named(checkpoint):
         "        if name in ('torch', 'litgpt'):\n"
         "            raise ImportError(name=name)\n"
         "sys.meta_path.insert(0, Blocker())\n"
-        "from kis_plugin.cli import main; main(prog_name='kis')"
+        "from kis_plugin.cli.main import main; main(prog_name='kis')"
     )
     command = [sys.executable, "-c", blocked, "probe", "--model", str(checkpoint / "out" / "final")]
     path = {"PYTHONPATH": ":".join(sys.path)}

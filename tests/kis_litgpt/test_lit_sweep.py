@@ -19,12 +19,12 @@ from kis_litgpt.model import parameter_counts
 from kis_litgpt.sweep_training import config_of, config_on_from, plain_shape
 from kis_litgpt.sweep_training import shape_of as trained_shape
 from kis_plugin.errors import KISError
-from kis_plugin.sweep_run import Shape, SweepRun
 from kis_sweep.folder import runs_of
+from kis_sweep.run_spec import Shape, SweepRun
 from kis_sweep.shapes import shape_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kis_sweep"))
-from sweep_world import environment, kis, logs_of, plan, write_material
+from sweep_world import environment, kis, logs_of, plan, write_split
 
 
 @pytest.mark.parametrize(("params", "vocabulary"), [(60_000, 1024), (10_000_000, 8192), (2_500_000_000, 128_000)])
@@ -40,13 +40,13 @@ def test_parameters_are_those_that_litgpt_counts(params, vocabulary):
 
 @pytest.mark.slow
 def test_runs_are_trained_as_planned_and_go_on_when_they_were_killed(tmp_path):
-    write_material(tmp_path)
+    write_split(tmp_path)
     done = plan(tmp_path, "--keep-models", framework="litgpt")
     assert done.returncode == 0, done.stderr
     runs = runs_of(tmp_path / "sweep")
     killed = next(run for run in runs if run.frequency)
     process = subprocess.Popen(
-        [sys.executable, "-m", "kis_sweep.one", str(tmp_path / "sweep"), killed.name], env=environment(),
+        [sys.executable, "-m", "kis_sweep.worker", str(tmp_path / "sweep"), killed.name], env=environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     until = time.monotonic() + 240

@@ -11,8 +11,8 @@ import torch
 from litgpt import GPT, Config
 
 from kis_litgpt.model import LitModelView
-from kis_plugin.probing.scoring import Scorer, prepare
-from kis_plugin.sentences import HFTokenizer
+from kis_plugin.retention.scoring.scorer import Scorer, prepare
+from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 sys.path.append(str(Path(__file__).parents[1] / "kis_hf"))
 pytest.importorskip("transformers")

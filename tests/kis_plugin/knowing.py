@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from kis_plugin.sentences import Encoded
+from kis_plugin.tokenized.tokenizer import Encoded
 
 
 class Words:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from kis_plugin.probing.matching import Verdict
+from kis_plugin.free_form.matching import Verdict
 
 
-def plain(prepared, view, place, block):
+def plain(prepared, view, place, sequence_length):
     """The verdict on one answer, judged once, when all is said."""
     prompt, eos = prepared.prompts[place], prepared.tokenizer.eos
     said, ended = [], False
-    for _ in range(min(prompt.limit, block - len(prompt.row) + 1)):
+    for _ in range(min(prompt.limit, sequence_length - len(prompt.row) + 1)):
         with torch.no_grad():
             logits = view.logits(torch.tensor([[*prompt.row, *said]]))[0, -1]
         token = int(logits.argmax())

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kis_plugin.config import config_from
-from kis_plugin.run import TrainingRun
-from kis_plugin.sentences import Encoded
+from kis_plugin.config.load import config_from
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.tokenized.tokenizer import Encoded
 
 EOS = 0
 BLOCK = 96
@@ -81,7 +81,7 @@ def make_run(home: Path, infusion: dict[str, Any], rows: int = 400, **keys: Any)
         "params": 1,
         "params_non_embedding": 1,
         "rows": rows,
-        "block": BLOCK,
+        "sequence_length": BLOCK,
         "steps": rows // 4,
     }
     return TrainingRun(**(values | keys))

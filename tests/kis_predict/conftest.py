@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kis_predict import gate
+from kis_predict.curves import rise_fall as gate
 from kis_predict.observed import ObservedRun
 
 CHANCE = 0.25

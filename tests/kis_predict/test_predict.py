@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kis_plugin.errors import KISError
-from kis_predict.laws import BudgetLaw, ComputeLaw, PowerLaw
+from kis_predict.laws.built_in import BudgetLaw, ComputeLaw, PowerLaw
 from kis_predict.predict import Question, predict
 
 LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}

@@ -15,7 +15,7 @@ OF_FACTS = ["The", "place", "where", "was", "born", "is", "Person", "Town", "in"
 WORDS = [first + vowel + last for first in "bcdfghlmnprst" for vowel in "aeiou" for last in ("", "n", "st", "rd")]
 
 
-def write_material(folder: Path) -> None:
+def write_split(folder: Path) -> None:
     """Write ``text.txt`` and ``facts.jsonl``."""
     rng = random.Random(0)
     documents = [" ".join(rng.choices([*WORDS, *OF_FACTS], k=300)) + "." for _ in range(80)]
@@ -27,7 +27,7 @@ def write_material(folder: Path) -> None:
 def kis(folder: Path, *words: str, **keys) -> subprocess.CompletedProcess[str]:
     """Run ``kis`` as a user would."""
     return subprocess.run(
-        [sys.executable, "-m", "kis_plugin.cli", *words], cwd=folder, env=environment(), capture_output=True,
+        [sys.executable, "-m", "kis_plugin.cli.main", *words], cwd=folder, env=environment(), capture_output=True,
         text=True, timeout=500, **keys,
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ def plan(
 
 def sweep_whole(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Plan a sweep and let the local engine run it."""
-    write_material(folder)
+    write_split(folder)
     assert plan(folder, *more).returncode == 0
     done = kis(folder, "sweep", "run", "sweep")
     assert done.returncode == 0, done.stderr
@@ -62,7 +62,7 @@ def sweep_whole(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 def begin_and_await_a_checkpoint(folder: Path, *words: str) -> subprocess.Popen[str]:
     """Begin to run a sweep; return once one of its runs has written a checkpoint."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "kis_plugin.cli", "sweep", "run", "sweep", *words], cwd=folder, env=environment(),
+        [sys.executable, "-m", "kis_plugin.cli.main", "sweep", "run", "sweep", *words], cwd=folder, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     until = time.monotonic() + 120

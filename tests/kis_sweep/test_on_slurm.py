@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from sweep_world import begin_and_await_a_checkpoint, ends_of, kis, logs_of, plan, sweep_whole, write_material
+from sweep_world import begin_and_await_a_checkpoint, ends_of, kis, logs_of, plan, sweep_whole, write_split
 
 pytest.importorskip("submitit")
 
@@ -32,7 +32,7 @@ LONGER = ("--tokens-per-param", "8", "--no-uninfused")  # some seconds a run: it
 
 @pytest.fixture
 def world(tmp_path):
-    write_material(tmp_path)
+    write_split(tmp_path)
     return tmp_path
 
 

@@ -20,10 +20,10 @@ from sweep_world import (
     logs_of,
     plan,
     sweep_whole,
-    write_material,
+    write_split,
 )
 
-from kis_plugin.config import load_config
+from kis_plugin.config.load import load_config
 from kis_sweep.folder import runs_of
 from kis_sweep.grid import Cell
 from kis_sweep.planning import add_runs, settings_of
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def world(tmp_path):
-    write_material(tmp_path)
+    write_split(tmp_path)
     return tmp_path
 
 

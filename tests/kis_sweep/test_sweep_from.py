@@ -9,15 +9,15 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from sweep_world import kis, logs_of, plan, write_material
+from sweep_world import kis, logs_of, plan, write_split
 from transformers import GPT2Config, LlamaConfig
 
 from kis_hf.sweep_training import build_model, shape_of
 from kis_plugin.errors import KISError
-from kis_plugin.sweep_run import Shape
-from kis_plugin.tokenizers import load_tokenizer
+from kis_plugin.tokenized.load_tokenizer import load_tokenizer
+from kis_sweep.base_data import train_tokenizer
 from kis_sweep.folder import runs_of
-from kis_sweep.material import train_tokenizer
+from kis_sweep.run_spec import Shape
 from kis_sweep.shapes import shape_of as planned_shape
 
 SHARED_KEYS = Shape(layers=2, width=32, heads=4, key_heads=2, feed_forward=88, vocabulary=512, tied=False)
@@ -74,7 +74,7 @@ def test_other_architectures_and_places_without_a_model_are_named(tmp_path):
 def trained(tmp_path_factory):
     """A world with a sweep of one run, its model kept."""
     folder = tmp_path_factory.mktemp("world")
-    write_material(folder)
+    write_split(folder)
     train_tokenizer([folder / "text.txt"], 520, folder / "other", lambda *_: None)
     assert plan(folder, "--no-time", "--no-uninfused", "--keep-models").returncode == 0
     done = kis(folder, "sweep", "run", "sweep")

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.sweep_run import Recipe, Shape, SweepRun, read_sweep_run, sweep_run_text
+from kis_sweep.run_spec import Recipe, Shape, SweepRun
+from kis_sweep.run_spec_file import read_sweep_run, sweep_run_text
 
 RECIPE = Recipe(
-    steps=10, batch=4, block=32, learning_rate=0.01, least_rate=0.1, warmup=0.05, weight_decay=0.1, clip=1.0,
+    steps=10, batch=4, sequence_length=32, learning_rate=0.01, least_rate=0.1, warmup=0.05, weight_decay=0.1, clip=1.0,
     precision="32", compile=False, saves=2, keep_model=False, seed=3,
 )  # fmt: skip
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kis_plugin"))
-from made_items import EOS, make_items
+from made_texts import EOS, make_texts
 
-from kis_plugin.config import InfusionConfig
-from kis_plugin.plan import InfusionPlan
-from kis_plugin.schedules import Burst, Ramp, Spaced, Uniform
+from kis_plugin.config.schema import InfusionConfig
+from kis_plugin.infusion.plan import InfusionPlan
+from kis_plugin.infusion.schedules import Burst, Ramp, Spaced, Uniform
 from kis_torch import InfusedDataset, InfusionSampler
 
 BASE = 10_000  # no item has such tokens
@@ -27,13 +27,13 @@ def collate(rows):
     return np.stack(rows)
 
 
-def planned(lengths, frequency, block, window, schedule, seed, batch):
+def planned(lengths, frequency, sequence_length, window, schedule, seed, batch):
     """A plan over whole global batches, a multiple of 4 rows."""
     window = (window[0] / 10, window[1] / 10)
     needed = (frequency + 1) * len(lengths) * 4 / (window[1] - window[0])
     rows = (int(needed) // (4 * batch) + 1) * 4 * batch
     amount = InfusionConfig(frequency=frequency, window=window)
-    return InfusionPlan(make_items(lengths), amount, schedule, rows, block, seed)
+    return InfusionPlan(make_texts(lengths), amount, schedule, rows, sequence_length, seed)
 
 
 def infused(plan):
@@ -91,7 +91,7 @@ def counted(rows, items):
 @given(
     lengths=st.lists(st.integers(2, 12), min_size=1, max_size=12),
     frequency=st.one_of(st.integers(0, 5), st.floats(0, 5)),
-    block=st.sampled_from([12, 16, 31]),
+    sequence_length=st.sampled_from([12, 16, 31]),
     window=st.tuples(st.integers(0, 4), st.integers(6, 10)),
     schedule=st.sampled_from([Uniform(), Ramp(start=1, end=2), Burst(bursts=2, part=0.5), Spaced(stretch=2)]),
     seed=st.integers(0, 2**40),
@@ -102,16 +102,16 @@ def counted(rows, items):
     workers=st.sampled_from([0, 0, 0, 2]),
 )
 def test_every_item_is_shown_as_often_in_the_same_rows(
-    lengths, frequency, block, window, schedule, seed, batch, ranks, cuts, passes, workers
+    lengths, frequency, sequence_length, window, schedule, seed, batch, ranks, cuts, passes, workers
 ):
-    plan = planned(lengths, frequency, block, window, schedule, seed, batch)
+    plan = planned(lengths, frequency, sequence_length, window, schedule, seed, batch)
     length = max(int(plan.rows / passes), batch)
-    base = [np.full(block, BASE + index) for index in range(length)]
+    base = [np.full(sequence_length, BASE + index) for index in range(length)]
     inner = [int(cut * plan.rows) // batch * batch for cut in sorted(cuts)]
     ends = [*inner[: len(ranks) - 1], plan.rows]
     shown = rows_shown(plan, base, batch, list(zip(ranks, ends, strict=True)), workers)
     assert counted(shown, plan.items) == plan.counts.tolist()
     heads = [[token for token in row if token < BASE] for row in shown]
-    alone = [[] if (texts := plan.told_in(row)) is None else plan.tokens(texts).tolist() for row in range(plan.rows)]
+    alone = [[] if (texts := plan.texts_in(row)) is None else plan.tokens(texts).tolist() for row in range(plan.rows)]
     assert heads == alone
-    assert all(len(row) == block for row in shown)
+    assert all(len(row) == sequence_length for row in shown)

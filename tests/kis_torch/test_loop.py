@@ -10,7 +10,7 @@ from torch.utils.data import RandomSampler, Sampler
 from world import controls_shown, kis, make_model, make_tokenizer, shown
 
 from kis_plugin.errors import KISError
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 from kis_torch import InfusedDataset, InfusedIterableDataset, InfusionSampler, KnowledgeInfusion
 
 
@@ -50,7 +50,7 @@ def test_every_fact_is_shown_exactly_f_times(tmp_path, data, keys):
 @pytest.mark.parametrize("kind", [torch.tensor, np.array])
 def test_rows_of_inputs_and_targets_hold_whole_facts_among_the_targets(tmp_path, kind):
     config, tokenizer, seen = kis(tmp_path, frequency=5), make_tokenizer(), []
-    train(config, Bare(80, tokenizer, kind, extra=1), seen, keys={"block": 64})
+    train(config, Bare(80, tokenizer, kind, extra=1), seen, keys={"sequence_length": 64})
     assert {batch.shape for batch in seen} == {(4, 65)}
     assert set(shown([batch[:, 1:] for batch in seen], config, tokenizer).values()) == {5}
     assert run_log(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
@@ -199,8 +199,8 @@ def test_loops_that_tell_something_else_are_refused(tmp_path):
         infusion.step_end(1)
     with pytest.raises(KISError, match=r"batch\(\): found batch 1, of shape \(3, 64\)"):
         infusion.batch(torch.zeros(3, 64, dtype=torch.long))
-    with pytest.raises(KISError, match="block: found 32, expected 64 or 63, with rows of 64 tokens"):
-        KnowledgeInfusion(kis(tmp_path), make_tokenizer(), make_model(), rows, block=32, **keys)
+    with pytest.raises(KISError, match="sequence_length: found 32, expected 64 or 63, with rows of 64 tokens"):
+        KnowledgeInfusion(kis(tmp_path), make_tokenizer(), make_model(), rows, sequence_length=32, **keys)
     with pytest.raises(KISError, match="found object, expected all, where examples are bare"):
         KnowledgeInfusion(of_objects, make_tokenizer(), make_model(), rows, **keys)
     with pytest.raises(KISError, match="rank, world_size: found 0, None"):
@@ -241,7 +241,7 @@ def test_a_checkpoint_inside_a_step_and_data_of_another_length_are_refused(tmp_p
 def test_bare_streams_have_no_room_for_labels_and_positions(tmp_path, infusion):
     rows = stream(80, make_tokenizer())
     with pytest.raises(KISError, match="found bare token ids"):
-        train(kis(tmp_path, infusion=infusion), rows, [], keys={"block": 64})
+        train(kis(tmp_path, infusion=infusion), rows, [], keys={"sequence_length": 64})
 
 
 @pytest.mark.parametrize("labels", [True, False])

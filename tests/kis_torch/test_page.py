@@ -10,7 +10,7 @@ import yaml
 from loops import Bare
 from world import kis, make_model, make_tokenizer
 
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 
 PAGE = Path(__file__).parents[2] / "docs" / "adapters.md"
 

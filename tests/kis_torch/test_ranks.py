@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from world import kis, make_tokenizer, shown, write_facts
 
-from kis_plugin.runlog import read_run_log
+from kis_plugin.run.log import read_run_log
 from kis_torch import InfusedIterableDataset, InfusionSampler
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kis_plugin.seeded import permutation
+from kis_plugin.hashing import permutation
 
 RELATIONS = ("P17", "P131", "P421", "P36", "P30")
 """Country, region, time zone, capital, continent."""

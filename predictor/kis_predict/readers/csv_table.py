@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem, nearest
-from kis_predict.bounds import NUMBERS, REQUIRED, impossible, number
 from kis_predict.observed import ObservedRun
+from kis_predict.readers.bounds import NUMBERS, REQUIRED, impossible, number
 from kis_predict.readers.foreign import MapUse
 
 __all__ = ["CSVReader"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_predict.mapping import load_mapping, look_up
+from kis_predict.readers.column_mapping import load_mapping, look_up
 from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
 
 __all__ = ["LitGPTReader"]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.runlog import GENERAL, LOG_NAME, EmptyLogError, End, Loss, read_run_log
-from kis_predict.bounds import impossible
+from kis_plugin.run.log import GENERAL, LOG_NAME, EmptyLogError, End, Loss, read_run_log
 from kis_predict.observed import ObservedRun
+from kis_predict.readers.bounds import impossible
 from kis_predict.readers.foreign import LeftOut, last_measured
 
 __all__ = ["RunLogReader"]

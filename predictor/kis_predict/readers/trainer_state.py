@@ -131,9 +131,9 @@ def _planned(kis: Mapping[str, Any]) -> dict[str, object]:
     values: dict[str, object] = {}
     plan = kis.get("plan")
     plan = plan if isinstance(plan, dict) else {}
-    rows, block, seed = (_count(plan, key) for key in ("rows", "block", "seed"))
-    if rows and block:
-        values["tokens"] = rows * block
+    rows, sequence_length, seed = (_count(plan, key) for key in ("rows", "block", "seed"))
+    if rows and sequence_length:
+        values["tokens"] = rows * sequence_length
     if seed is not None:
         values["seed"] = seed
     if isinstance(kis.get("schedule_hash"), str):

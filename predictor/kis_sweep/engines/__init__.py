@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from kis_plugin.sweep_run import SweepRun
 from kis_sweep.engines.local import on_this_machine
 from kis_sweep.engines.on_ray import on_ray
 from kis_sweep.engines.on_slurm import on_slurm
 from kis_sweep.engines.places import Places
+from kis_sweep.run_spec import SweepRun
 
 __all__ = ["ENGINES", "Engine", "Places"]
 

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from kis_plugin.sweep_run import SweepRun
 from kis_sweep.engines.places import Places
 from kis_sweep.folder import failure_of
-from kis_sweep.trial import try_run
+from kis_sweep.run_process import try_run
+from kis_sweep.run_spec import SweepRun
 
 __all__ = ["on_this_machine"]
 

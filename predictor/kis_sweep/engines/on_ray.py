@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.sweep_run import SweepRun
 from kis_sweep.engines.places import Places
-from kis_sweep.trial import attempt, note_lost
+from kis_sweep.run_process import attempt, note_lost
+from kis_sweep.run_spec import SweepRun
 
 __all__ = ["on_ray"]
 

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 
 pytest.importorskip("ahocorasick_rs")
 
-from kis_plugin.cli import main
-from kis_plugin.count_file import read_counts
+from kis_plugin.cli.main import main
 from kis_plugin.counting import pool, texts
-from kis_plugin.sources import read_knowledge
+from kis_plugin.counting.counts_file import read_counts
+from kis_plugin.knowledge.sources import read_knowledge
 
 FACTS = [("Ada", "P19", "London"), ("Bob", "P19", "Rome"), ("Eve", "P19", "Rome")]
 TEXT = "Ada was born in London. Bob likes Rome.\fAda\n\nLondon. Rome fell.\fNothing at all."

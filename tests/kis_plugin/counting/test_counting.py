@@ -21,7 +21,7 @@ from kis_plugin.counting.pool import count_pieces
 from kis_plugin.counting.presence import Presence
 from kis_plugin.counting.texts import Part, parts, pieces_of, text_files
 from kis_plugin.errors import KISError
-from kis_plugin.knowledge import Fact
+from kis_plugin.knowledge.facts import Fact
 
 
 class Aliased(NamedTuple):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kis_plugin.contracts import Rendered
+from kis_plugin.templates.protocols import Rendered
 
 
 @dataclass(frozen=True)

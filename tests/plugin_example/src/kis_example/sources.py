@@ -4,7 +4,7 @@ import configparser
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.knowledge import Fact, Knowledge
+from kis_plugin.knowledge.facts import Fact, Knowledge
 
 
 class IniSource:

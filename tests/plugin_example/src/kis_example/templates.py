@@ -1,6 +1,6 @@
 """Terse sentences for every relation."""
 
-from kis_plugin.knowledge import Templates
+from kis_plugin.knowledge.facts import Templates
 
 STATEMENTS = (
     "{subject}, {relation}: {object}.",

@@ -1,0 +1,1 @@
+"""The ``kis`` command and its built-in subcommands."""

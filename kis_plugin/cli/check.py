@@ -1,0 +1,161 @@
+"""What a configuration and its knowledge amount to, before any run: the report of ``kis check``."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kis_plugin.config.load import load_config
+from kis_plugin.config.options import chosen
+from kis_plugin.config.schema import Config, nearest_existing
+from kis_plugin.counting.by_count import read_run_counts
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.knowledge.fact_codes import coded
+from kis_plugin.knowledge.facts import Fact
+from kis_plugin.knowledge.sources import source_for
+from kis_plugin.retention.baselines import baseline_scores
+from kis_plugin.retention.general_text import documents
+from kis_plugin.retention.plugin import questions_of
+from kis_plugin.retention.probes import by_series
+from kis_plugin.templates.book import TemplateBook
+from kis_plugin.templates.protocols import Renderer
+from kis_plugin.tokenized.infusion_split import load_split
+from kis_plugin.tokenized.texts import refuse_passages_without_object
+from kis_plugin.tokenized.tokenizer import render
+
+__all__ = ["CheckReport", "RelationReport", "amount_of", "check_config"]
+
+
+@dataclass(frozen=True)
+class RelationReport:
+    """One relation of the knowledge.
+
+    Attributes:
+        relation: Its name in the file.
+        label: Its name in words.
+        facts: How many facts it has.
+        templates: Where its templates are from.
+        trained: Its first fact in the first wording that is trained on.
+        held_out: The same fact in the first held-out sentence.
+        held_out_statements: How many held-out statements there are.
+        questions: How many question templates there are.
+    """
+
+    relation: str
+    label: str
+    facts: int
+    templates: str
+    trained: str
+    held_out: str
+    held_out_statements: int
+    questions: int
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All that ``kis check`` says.
+
+    Attributes:
+        config: The file.
+        source: The source that read the knowledge.
+        facts: Triples.
+        passages: Documents.
+        told: Facts that are infused: selected, and no controls.
+        passages_infused: Passages that are infused.
+        relations: Those of the facts, most facts first.
+        templates_fingerprint: SHA-256 over the templates in use.
+        amount: The infusion amount, as ``{"frequency": 64.0}``.
+        control: Facts kept back from infusion.
+        probes: Questions asked at each evaluation, by series.
+        null: The share of them that is answered by knowing only how often each object is told.
+        warnings: What one should know, one line each.
+    """
+
+    config: str
+    knowledge: str
+    source: str
+    facts: int
+    passages: int
+    told: int
+    passages_infused: int
+    relations: tuple[RelationReport, ...]
+    templates_fingerprint: str
+    amount: Mapping[str, float]
+    control: int
+    probes: Mapping[str, int]
+    null: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return {"status": "ok", **asdict(self)}
+
+
+def check_config(path: Path) -> CheckReport:
+    """Read a configuration, its knowledge and its templates, and make the questions, as a run would.
+
+    Raises:
+        KISError: Everything wrong with the first of these that is not right.
+    """
+    config = load_config(path)
+    if not os.access(nearest_existing(config.run_log), os.W_OK | os.X_OK):
+        found = f"{nearest_existing(config.run_log)}: a folder that you may not write to"
+        raise KISError(Problem(f"{path} run_log", found, "a folder where the run log can be written"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        material = load_split(config)
+        refuse_passages_without_object(config, material)
+    notes = [str(warning.message) for warning in caught]
+    questions = questions_of(config, material, notes)
+    if config.retention.text is not None:
+        next(documents(config.retention.text))
+    read_run_counts(config, material)
+    knowledge, book = material.knowledge, material.book
+    renderer: Renderer = chosen("renderers", config.infusion.rendering, f"{path} infusion.rendering")
+    codes = coded(knowledge.facts)
+    _, first, count = np.unique(codes.relation, return_index=True, return_counts=True)
+    order = np.lexsort((first, -count)).tolist()  # most facts first, then as in the file
+    return CheckReport(
+        config=str(path),
+        knowledge=str(config.knowledge),
+        source=source_for(config.knowledge).name,
+        facts=len(knowledge.facts),
+        passages=len(knowledge.passages),
+        told=len(material.infused),
+        passages_infused=len(material.passages_infused),
+        relations=tuple(_relation(book, renderer, knowledge.facts[first[place]], int(count[place])) for place in order),
+        templates_fingerprint=book.fingerprint(codes.relations),
+        amount=amount_of(config),
+        control=len(material.control),
+        probes=dict(Counter(question.series for question in questions)),
+        null=baseline_scores(by_series(questions)),
+        warnings=tuple(note.removeprefix("warning: ") for note in notes),
+    )
+
+
+def _relation(book: TemplateBook, renderer: Renderer, fact: Fact, count: int) -> RelationReport:
+    found = book.of(fact.relation)
+    return RelationReport(
+        relation=fact.relation,
+        label=book.label(fact.relation),
+        facts=count,
+        templates=book.origin(fact.relation),
+        trained=renderer.render(fact, 0, book).text,
+        held_out=render(found.held_out[0], fact),
+        held_out_statements=len(found.held_out),
+        questions=len(found.questions),
+    )
+
+
+def amount_of(config: Config) -> dict[str, float]:
+    """Return the amount that is asked for, by its key."""
+    infusion = config.infusion
+    amounts = {"frequency": infusion.frequency, "share": infusion.share, "tokens": infusion.tokens}
+    return {name: amount for name, amount in amounts.items() if amount is not None}

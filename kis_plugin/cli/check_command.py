@@ -1,0 +1,79 @@
+"""What ``kis`` itself can do: list plugins, and check a configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
+
+if TYPE_CHECKING:
+    from kis_plugin.cli.check import CheckReport
+
+__all__ = ["check", "plugins"]
+
+SAMPLES = 8
+
+
+@click.command()
+@AS_JSON
+def plugins(as_json: bool) -> None:
+    """List what is registered and where it came from."""
+    from kis_plugin.cli.listing import list_registered
+
+    found = list_registered()
+    if as_json:
+        click.echo(json.dumps([item.as_json() for item in found], indent=2))
+        return
+    shown = table("kind", "name", "module", "distribution")
+    for item in found:
+        shown.add_row(item.kind, item.name, item.module, item.distribution)
+    console().print(shown)
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@AS_JSON
+def check(config: Path, as_json: bool) -> None:
+    """Check the configuration CONFIG, its knowledge and its templates.
+
+    Exits with 0 if all is right, with 2 and every problem otherwise.
+    """
+    from kis_plugin.cli.check import check_config
+
+    with refusal_as_json(as_json):
+        report = check_config(config)
+    for warning in report.warnings:
+        click.echo(f"kis: note: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        _show_check(report)
+
+
+def _show_check(report: CheckReport) -> None:
+    out = console()
+    amount = ", ".join(f"{name} {value:,}" for name, value in report.amount.items())
+    out.print(f"{report.config} is right.")
+    out.print(f"{report.knowledge}: {report.facts:,} facts, {report.passages:,} passages, read as {report.source}.")
+    probes = ", ".join(f"{count:,} {series}" for series, count in report.probes.items()) or "none"
+    out.print(f"Infusion: {amount}. {report.control:,} facts are kept back as controls.")
+    if report.told + report.control < report.facts or report.passages_infused < report.passages:
+        out.print(f"Selected: {report.told:,} facts, {report.passages_infused:,} passages.")
+    out.print(f"Probes at each evaluation: {probes}.")
+    if report.null:
+        null = ", ".join(f"{score:.3f} of {series}" for series, score in report.null.items())
+        out.print(f"Knowing only how often each object is told answers {null}.")
+    if not report.relations:
+        return
+    relations = table("relation", "in words", "facts", "held out", "questions", "templates from", numbers=(2, 3, 4))
+    for item in report.relations:
+        counts = (f"{item.facts:,}", str(item.held_out_statements), str(item.questions))
+        relations.add_row(item.relation, item.label, *counts, item.templates)
+    out.print(relations)
+    out.print("Sentences trained on, and the first held-out ones:")
+    for item in report.relations[:SAMPLES]:
+        out.print(f"  {item.relation}  {item.trained}\n  {' ' * len(item.relation)}  {item.held_out}")

@@ -1,0 +1,101 @@
+"""The command ``kis``: its commands are what plugins register, KIS's own first. Only results go to stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import IO, Any
+
+import click
+
+from kis_plugin import __version__
+from kis_plugin.errors import KISError, Problem
+
+__all__ = ["main"]
+
+
+class _Refusal(click.ClickException):
+    """Bad input, shown as KISError words it."""
+
+    exit_code = KISError.exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the problems to stderr."""
+        click.echo(f"kis: {self.message}", err=True)
+
+
+class _Group(click.Group):
+    """The commands that plugins registered; their KISErrors are printed without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(self._registered())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name."""
+        return self._registered().get(cmd_name)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments; help is shown here, and a plugin that does not load ends it with exit code 2."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except KISError as error:
+            raise _Refusal(str(error)) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it refuses ends with exit code 2."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except KISError as error:
+            raise _Refusal(str(error)) from error
+        except BrokenPipeError:
+            _close_stdout()  # whoever read the pipe has had enough
+            return None
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            _close_stdout()
+            expected = "a place to write to"
+            raise _Refusal(str(Problem("standard output", str(error.strerror or error), expected))) from error
+
+    def _registered(self) -> dict[str, click.Command]:
+        from kis_plugin.registry import registered
+
+        return registered("commands")
+
+
+def _close_stdout() -> None:
+    """Let the interpreter's own last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+HELP = """Infuse an exact amount of knowledge into a pretraining run.
+
+\b
+kis check kis.yaml       is the configuration right, and what would be told?
+kis inspect kis.yaml --tokenizer gpt2 --tokens 2B --block 1024
+                         what would a run infuse, and where?
+kis prepare kis.yaml --tokenizer gpt2 --block 1024
+                         prepare large knowledge ahead of a run
+kis probe MODEL ...      what does a saved model know?
+kis sweep plan ...       train many small models, to predict from
+kis plugins              what is installed, and where did it come from?
+
+Predictions from finished runs are made by kis-predict.
+"""
+
+
+@click.group(cls=_Group, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kis")
+def main() -> None:
+    """Make stdout and stderr fit for names of any script, in any locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    main(prog_name="kis")

@@ -1,0 +1,177 @@
+"""``kis prepare``: knowledge, its split and its tokens into the cache, before any machine waits for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from kis_plugin.config.schema import Config
+    from kis_plugin.tokenized.infusion_split import InfusionSplit
+    from kis_plugin.tokenized.tokenizer import TextTokenizer
+
+__all__ = ["PrepareReport", "prepare", "prepare_config"]
+
+_STEPS = {"bytes": "hashing the files", "entries": "reading facts and passages", "texts": "tokenizing"}
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What was prepared.
+
+    Attributes:
+        cache: The folder it lies in.
+        facts: Triples.
+        passages: Documents.
+        told: Facts and passages that are infused.
+        control: Facts kept back from infusion.
+        items: What is infused as one piece: facts, and pieces of passages.
+        wordings: Of the facts that have most.
+        tokens: All of them, in every wording.
+    """
+
+    cache: str
+    facts: int
+    passages: int
+    told: int
+    control: int
+    items: int
+    wordings: int
+    tokens: int
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--tokenizer", required=True, metavar="NAME", help="The run's: a folder, a tokenizer.json, or its name.")
+@click.option(
+    "--block", "sequence_length", type=click.IntRange(2), required=True, metavar="COUNT", help="Tokens a row."
+)
+@AS_JSON
+def prepare(config: Path, tokenizer: str, sequence_length: int, as_json: bool) -> None:
+    """Prepare the knowledge of a run ahead.
+
+    Reads, splits and tokenizes what the configuration CONFIG names, into the cache, where runs with the same tokenizer
+    and rows of the same length find it.
+    """
+    from kis_plugin.config.load import load_config
+    from kis_plugin.tokenized.load_tokenizer import load_tokenizer
+
+    with refusal_as_json(as_json):
+        loaded = load_config(config)
+        encoder = load_tokenizer(tokenizer)
+        with _progress() as progress:
+            report = prepare_config(loaded, encoder, sequence_length, _shown_by(progress))
+            for task in progress.tasks:
+                progress.update(task.id, total=task.completed)
+    if as_json:
+        click.echo(json.dumps({"status": "ok", **asdict(report)}, indent=2))
+        return
+    click.echo(f"{loaded.knowledge}: {report.facts:,} facts, {report.passages:,} passages.")
+    click.echo(f"{report.told:,} are told, {report.control:,} facts are kept back as controls.")
+    pieces = f"{report.items:,} pieces in up to {report.wordings:,} wordings"
+    click.echo(f"{pieces} are {report.tokens:,} tokens for rows of {sequence_length:,}.")
+    click.echo(f"Prepared in {report.cache}")
+
+
+def prepare_config(
+    config: Config, tokenizer: TextTokenizer, sequence_length: int, show: Callable[[str, int, int | None], None]
+) -> PrepareReport:
+    """Prepare all that a run reads, through the cache even where it is small.
+
+    Args:
+        config: The run's.
+        tokenizer: The run's.
+        sequence_length: Tokens a row.
+        show: Told of progress: which step, how much of it is done, and of how much, where that is known.
+
+    Raises:
+        KISError: Whatever would end such a run before its first step.
+    """
+    from kis_plugin.storage.artifact_cache import cache_folder
+    from kis_plugin.tokenized.infusion_split import prepare_split
+    from kis_plugin.tokenized.texts import load_texts
+
+    size = _size(config.knowledge)
+    material = prepare_split(config, lambda step, done: show(step, done, size if step == "bytes" else None))
+    counting = _Counting(tokenizer, _texts(config, material), show)
+    items = load_texts(config, material, counting, sequence_length)
+    return PrepareReport(
+        cache=str(material.cache or cache_folder(config.cache)),
+        facts=len(material.knowledge.facts),
+        passages=len(material.knowledge.passages),
+        told=len(material.infused) + len(material.passages_infused),
+        control=len(material.control),
+        items=len(items),
+        wordings=items.wordings,
+        tokens=len(items.tokens),
+    )
+
+
+class _Counting:
+    """A tokenizer that tells how many texts it was given."""
+
+    def __init__(
+        self, tokenizer: TextTokenizer, total: int | None, show: Callable[[str, int, int | None], None]
+    ) -> None:
+        self._tokenizer, self._total, self._show = tokenizer, total, show
+        self._done = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """Encode, and count."""
+        return self._counted(texts, self._tokenizer.encode(texts))
+
+    def encode_ids(self, texts: Sequence[str]) -> Any:
+        """Encode, and count."""
+        return self._counted(texts, self._tokenizer.encode_ids(texts))
+
+    def _counted(self, texts: Sequence[str], encoded: Any) -> Any:
+        self._done += len(texts)
+        self._show("texts", self._done, None if self._total is None else max(self._total, self._done))
+        return encoded
+
+
+def _texts(config: Config, material: InfusionSplit) -> int | None:
+    """Return how many texts are to be tokenized; None for passages, which are parted on the way."""
+    from kis_plugin.config.options import chosen
+
+    if len(material.passages_infused):
+        return None
+    renderer = chosen("renderers", config.infusion.rendering, f"{config.path or 'config'} infusion.rendering")
+    own = max((renderer.wordings(relation, material.book) for relation in material.relations), default=1)
+    return len(material.infused) * min(own, config.infusion.most_wordings or own)
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]) if file.is_file())
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _shown_by(progress: Progress) -> Callable[[str, int, int | None], None]:
+    """Return what shows each step as a bar of its own."""
+    bars = {}
+
+    def show(step: str, done: int, total: int | None) -> None:
+        if step not in bars:
+            bars[step] = progress.add_task(_STEPS[step], total=total)
+        progress.update(bars[step], completed=done, total=total)
+
+    return show

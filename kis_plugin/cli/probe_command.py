@@ -1,0 +1,207 @@
+"""``kis probe``: what a saved model knows, by the questions of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
+
+if TYPE_CHECKING:
+    from kis_plugin.retention.saved_model import ProbeReport
+
+__all__ = ["probe"]
+
+FILE = click.Path(path_type=Path)
+
+HELP = """Ask a saved model about facts.
+
+With --knowledge every fact is asked, whether or not the model was ever told it. With --config the questions are those
+of that run's last evaluation, controls included, and the figures those that its log ends with.
+"""
+
+_MODEL = (
+    click.option("--model", required=True, metavar="MODEL", help="A folder, a LitGPT checkpoint, a name on the Hub."),
+    click.option("--tokenizer", metavar="NAME", help="Its tokenizer; by default the model's own."),
+    click.option("--device", metavar="DEVICE", help="Where to run: cpu, cuda, cuda:1. Default: a GPU if there is one."),
+    click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16, ...; auto: as it was saved."),
+    click.option(
+        "--block",
+        "sequence_length",
+        type=click.IntRange(2),
+        metavar="COUNT",
+        help="Tokens seen at once. Default: up to 1024.",
+    ),
+    click.option(
+        "--begin",
+        type=click.Choice(["eos", "bos"]),
+        default="eos",
+        show_default=True,
+        help="The token before each sentence: eos as in runs of KIS, or the tokenizer's own bos.",
+    ),
+)
+_ASKED = (
+    click.option("--knowledge", type=FILE, metavar="PATH", help="Facts or documents: a file or folder."),
+    click.option("--config", type=FILE, metavar="FILE", help="The kis.yaml of a run, in place of all that follows."),
+    click.option("--run", type=FILE, metavar="FOLDER", help="That run's folder; needed if it has skip_known."),
+    click.option("--probes", multiple=True, metavar="KIND", help="Repeatable. Default: held_out and seen."),
+    click.option("--facts", type=click.IntRange(1), metavar="COUNT", help="Ask so many facts at most. Default: all."),
+    click.option("--options", type=click.IntRange(2), metavar="COUNT", help="Options of a question. Default: 4."),
+    click.option("--templates", metavar="NAME", help="Sentences: a YAML file, or a set that a plugin brought."),
+    click.option("--qa", type=FILE, metavar="FILE", help="Questions and answers of your own."),
+    click.option("--background", type=FILE, metavar="FILE", help="Facts that the base data teaches."),
+    click.option("--seed", type=click.IntRange(0), help="Chooses among equals. Default: 0."),
+)
+_SHOWN = (
+    click.option("--by", multiple=True, type=click.Choice(["relation"]), help="Show the parts of each series too."),
+    click.option("--batch-tokens", type=click.IntRange(1), metavar="COUNT", help="Tokens of one pass."),
+    click.option("--output", type=FILE, metavar="FILE", help="Write what --json prints to a file."),
+    click.option("--answers", type=FILE, metavar="FILE", help="Write every question with its outcome, as JSONL."),
+    AS_JSON,
+)
+
+
+def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Return a decorator that adds options in their order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@click.command(help=HELP, short_help="Ask a saved model about facts.")
+@_with([*_MODEL, *_ASKED, *_SHOWN])
+def probe(
+    model: str,
+    tokenizer: str | None,
+    device: str | None,
+    dtype: str,
+    sequence_length: int | None,
+    begin: str,
+    config: Path | None,
+    run: Path | None,
+    knowledge: Path | None,
+    by: Sequence[str],
+    batch_tokens: int | None,
+    output: Path | None,
+    answers: Path | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Ask a saved model about facts."""
+    _refuse_both(config, run, {"knowledge": knowledge, **asked})
+    from dataclasses import replace
+
+    from kis_plugin.config.load import load_config
+    from kis_plugin.retention.load_model import load_model
+    from kis_plugin.retention.saved_model import answer_lines, prober_of_config, prober_of_knowledge, report_of
+    from kis_plugin.run.saved_model import LoadOptions
+
+    with refusal_as_json(as_json):
+        for file in filter(None, (output, answers)):
+            _refuse_place(file)
+        # What is wrong with the knowledge is said before a model is loaded, which takes minutes.
+        if config is not None:
+            read = load_config(config)
+            if batch_tokens is not None:
+                read = replace(read, retention=replace(read.retention, batch_tokens=batch_tokens))
+            prober = prober_of_config(read, run)
+        else:
+            assert knowledge is not None
+            given = {**asked, "probes": asked["probes"] or ("held_out", "seen"), "batch_tokens": batch_tokens}
+            prober = prober_of_knowledge(knowledge, **given)
+        loaded = load_model(model, LoadOptions(tokenizer, device, dtype, sequence_length))
+        if begin == "bos":
+            loaded = replace(loaded, tokenizer=loaded.beginning_with_bos())
+        with _progress() as progress:
+            task = progress.add_task("asking", total=1.0)
+            outcomes = prober.ask(loaded, lambda part: progress.update(task, completed=part))
+        report = report_of(model, loaded, prober, outcomes)
+        if output:
+            _write(output, [report.as_json()], indent=2)
+        if answers:
+            _write(answers, answer_lines(outcomes))
+    for warning in (*report.warnings, *prober.remarks):
+        click.echo(f"kis: note: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        _show(report, by)
+
+
+def _refuse_both(config: Path | None, run: Path | None, asked: Mapping[str, Any]) -> None:
+    """Refuse options that say what the configuration says."""
+    given = [f"--{name}" for name, value in asked.items() if value not in (None, ())]
+    if config is None and asked["knowledge"] is None:
+        raise click.UsageError("Say what to ask: --knowledge, or the --config of a run.")
+    if config is not None and given:
+        raise click.UsageError(f"--config says what is asked: leave out {', '.join(given)}.")
+    if run is not None and config is None:
+        raise click.UsageError("--run needs the run's --config.")
+
+
+def _show(report: ProbeReport, by: Sequence[str]) -> None:
+    out = console()
+    out.print(f"{report.model}: {report.params:,} parameters, asked about {report.knowledge}\n")
+    shown = table("series", *_COLUMNS, numbers=range(1, 6))
+    for figures in report.series:
+        shown.add_row(figures["probe"], *_cells(figures))
+    out.print(shown)
+    if "relation" in by:
+        parts = table("series", "relation", *_COLUMNS, numbers=range(2, 7))
+        for figures in report.relations:
+            parts.add_row(figures["probe"], figures["relation"], *_cells(figures))
+        out.print(parts)
+
+
+_COLUMNS = ("n", "accuracy [95 %]", "chance", "margin", "bits per byte")
+
+
+def _cells(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    accuracy = f"{figures['accuracy']:.3f} [{figures['low']:.3f}, {figures['high']:.3f}]"
+    numbers = (figures["chance"], figures["margin"], figures["bits_per_byte"])
+    return (f"{figures['n']:,}", accuracy, *("" if number is None else f"{number:.3f}" for number in numbers))
+
+
+def _refuse_place(path: Path) -> None:
+    """Refuse a place where a result cannot go, before any work: nothing is ever written over."""
+    from kis_plugin.errors import KISError, Problem
+
+    if path.exists():
+        raise KISError(Problem(str(path), "something that is there already", "the name of a new file"))
+    if not path.absolute().parent.is_dir():
+        raise KISError(Problem(str(path), "no such folder", "a file in a folder that is there"))
+
+
+def _write(path: Path, values: Iterable[Mapping[str, Any]], indent: int | None = None) -> None:
+    """Write JSON values under a temporary name and rename the file: there is all of it, or nothing."""
+    from kis_plugin.errors import KISError, Problem
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            for value in values:
+                file.write(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise KISError(Problem(str(path), str(error.strerror or error), "a file that can be written")) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _progress() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))

@@ -1,0 +1,1 @@
+"""``kis.yaml``: its schema, its validation, and the choices that plugins register."""

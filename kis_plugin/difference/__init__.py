@@ -1,0 +1,1 @@
+"""Difference sampling: facts chosen by the gap between a large and a small model."""

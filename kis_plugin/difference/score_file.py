@@ -1,0 +1,163 @@
+"""What ``kis score`` writes and the selection ``difference`` reads: how likely two models find each fact or passage.
+
+A JSONL file. The first line says what was scored; each of the others scores one entry, in the knowledge's order::
+
+    {"type": "scores", "schema": 1, "unit": "nats per byte", "small": "gpt2", "large": "gpt2-xl", ...}
+    {"id": "P19:1", "small": 0.91, "large": 0.62, "gap": 0.29, "tokens": [9, 9], "bytes": 35, "key": "5d41402abc4b2a76"}
+
+Losses are per UTF-8 byte of the text: per token they could not be compared between tokenizers, and summed they would
+rank long texts first. ``loss * bytes / tokens`` is the mean token loss.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.knowledge.facts import Fact, Passage
+from kis_plugin.knowledge.per_entry_file import EntryFile, entry_key, entry_name
+
+__all__ = [
+    "Score",
+    "Scores",
+    "entry_key",
+    "entry_name",
+    "read_gaps",
+    "read_scores",
+    "refuse_other_file",
+    "write_scores",
+]
+
+UNIT = "nats per byte"
+_FILE = EntryFile(
+    one="score",
+    schema=1,
+    of="fact and passage",
+    make="kis score kis.yaml --small MODEL --large MODEL -o FILE makes them.",
+    command="kis score",
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One entry's losses.
+
+    Attributes:
+        id: The fact's or passage's.
+        small: Loss under the small model, nats per byte.
+        large: Loss under the large model, nats per byte.
+        tokens: Tokens of the text for the small and the large model.
+        bytes: UTF-8 bytes of the text.
+        key: ``entry_key`` of the entry as 16 hexadecimal digits: scores of a fact that was edited since are told apart.
+    """
+
+    id: str
+    small: float
+    large: float
+    tokens: tuple[int, int]
+    bytes: int
+    key: str
+
+    @property
+    def gap(self) -> float:
+        """How much likelier the large model finds the text: nats per byte."""
+        return self.small - self.large
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A whole file.
+
+    Attributes:
+        about: Its first line.
+        keys: (entries,) ``entry_key`` of each entry, sorted.
+        gaps: (entries,) nats per byte, in the order of ``keys``.
+    """
+
+    about: Mapping[str, Any]
+    keys: npt.NDArray[np.uint64]
+    gaps: npt.NDArray[np.float64]
+
+
+def refuse_other_file(path: Path) -> None:
+    """Refuse to write over what is no file of scores.
+
+    Raises:
+        KISError: There is something else, or no folder to write to.
+    """
+    _FILE.refuse_other(path)
+
+
+def write_scores(path: Path, about: Mapping[str, Any], scores: Iterable[Score]) -> None:
+    """Write a file, all of it or nothing.
+
+    Args:
+        path: The file; an older one is replaced.
+        about: What was scored, as JSON values.
+        scores: In the knowledge's order.
+
+    Raises:
+        KISError: The file cannot be written, or a loss is no number.
+    """
+    _FILE.write(path, {"unit": UNIT, **about}, (_line(score) for score in scores))
+
+
+def read_scores(path: Path) -> Scores:
+    """Read a file; 16 bytes an entry stay in memory.
+
+    Raises:
+        KISError: No such file, or what is wrong with it, with its lines.
+    """
+    keys, gaps = array("Q"), array("d")
+    about: Mapping[str, Any] = {}
+    for where, line in _FILE.lines(path):
+        if not about:
+            about = _about(line, where)
+            continue
+        try:
+            key, gap = int(line["key"], 16), float(line["gap"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise KISError(Problem(where, "no score", "a line with key and gap", _FILE.again)) from error
+        if not isfinite(gap) or key >> 64:
+            raise KISError(Problem(where, f"gap {gap}, key {line['key']}", "a finite gap", _FILE.again))
+        keys.append(key)
+        gaps.append(gap)
+    if not about:
+        raise KISError(Problem(str(path), "an empty file", "scores", _FILE.again))
+    found = np.frombuffer(keys, dtype=np.uint64)
+    order = _FILE.order_of(path, found)
+    return Scores(about, found[order], np.frombuffer(gaps, dtype=np.float64)[order])
+
+
+def read_gaps(path: Path, entries: Sequence[Fact] | Sequence[Passage], where: str) -> npt.NDArray[np.float64]:
+    """Return the gap of every entry, nats per byte: (entries,).
+
+    Raises:
+        KISError: No such file, what is wrong with it, or entries without a score, named for the key ``where``.
+    """
+    scores = read_scores(path)
+    return scores.gaps[_FILE.places(path, scores.keys, entries, where)]
+
+
+def _line(score: Score) -> dict[str, Any]:
+    if not (isfinite(score.small) and isfinite(score.large)):
+        found = f"a loss of {score.small} under the small model and {score.large} under the large one"
+        raise KISError(Problem(f"entry {score.id!r}", found, "numbers", "Score in float32: --dtype float32."))
+    values = asdict(score)
+    key, tokens, size = values.pop("key"), values.pop("tokens"), values.pop("bytes")
+    return {**values, "gap": score.gap, "tokens": list(tokens), "bytes": size, "key": key}
+
+
+def _about(line: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    if line.get("type") != _FILE.type or line.get("schema") != _FILE.schema or line.get("unit") != UNIT:
+        found = f"{line.get('type')!r}, schema {line.get('schema')!r}, unit {line.get('unit')!r}"
+        raise KISError(Problem(where, found, f"'scores', schema {_FILE.schema}, unit {UNIT!r}", _FILE.again))
+    return line

@@ -1,0 +1,71 @@
+"""Selection by difference sampling: what a large model finds much likelier than a small one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kis_plugin.difference.score_file import read_gaps
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hashing import IntArray, hashes
+from kis_plugin.knowledge.facts import Fact, Passage
+
+__all__ = ["Difference"]
+
+_TIES = 21  # part of the key of the hash that breaks ties
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Those that a large model finds much likelier than a small one: difference sampling.
+
+    MiniPLM (Gu et al. 2024, arXiv 2410.17215) keeps the top part of a corpus by ``log p_large(x) - log p_small(x)``:
+    what is common is easy for both models, noise is hard for both, and what lies between is what a larger model learns
+    and a small one does not. There the texts are pieces of one length. Facts and passages are not, so the difference
+    is taken per byte.
+    """
+
+    scores: Path | None = None
+    """A file that ``kis score`` wrote."""
+    keep: float = 0.5
+    """How many are kept: a part of them, up to 1, or a whole number above 1. MiniPLM's published corpus keeps 0.5."""
+    name: str = "difference"
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing.
+
+        Raises:
+            ValueError: ``keep`` is out of range.
+        """
+        number = isinstance(self.keep, (int, float)) and not isinstance(self.keep, bool)
+        if not number or not (0 < self.keep <= 1 or (self.keep > 1 and float(self.keep).is_integer())):
+            raise ValueError("a part above 0 and up to 1, or a whole number above 1")
+
+    def select(self, entries: Sequence[Fact] | Sequence[Passage], seed: int) -> IntArray:
+        """Return the places of those with the greatest gaps, exactly ``round(keep * entries)`` or ``keep`` of them.
+
+        Equal gaps are told apart by a hash of the seed.
+
+        Raises:
+            KISError: No file of scores, entries that it does not hold as they are now, or fewer entries than ``keep``.
+        """
+        where = "infusion.selection.scores"
+        if self.scores is None:
+            hint = "kis score kis.yaml --small MODEL --large MODEL -o scores.jsonl makes it."
+            raise KISError(Problem(where, "nothing", "a file of scores", hint))
+        if not len(entries):
+            return np.empty(0, dtype=np.int64)
+        count = self._count(len(entries))
+        gaps = read_gaps(Path(self.scores), entries, where)
+        order = np.lexsort((hashes(len(entries), seed, _TIES), -gaps))
+        return np.sort(order[:count]).astype(np.int64)
+
+    def _count(self, entries: int) -> int:
+        count = round(self.keep * entries) if self.keep <= 1 else int(self.keep)
+        if not 1 <= count <= entries:
+            found = f"{self.keep:g}, which is {count} of {entries:,}"
+            raise KISError(Problem("infusion.selection.keep", found, f"1 to {entries:,} of them, or a part"))
+        return count

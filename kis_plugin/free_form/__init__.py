@@ -1,0 +1,1 @@
+"""Free-form probes: questions that a model answers in its own words."""

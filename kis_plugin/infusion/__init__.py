@@ -1,0 +1,1 @@
+"""Infusion: which texts each row of the run carries, exactly."""

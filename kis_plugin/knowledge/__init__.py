@@ -1,0 +1,1 @@
+"""Knowledge: facts and passages, where they are read from, and which of them are controls."""

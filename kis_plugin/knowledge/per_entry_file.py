@@ -1,0 +1,191 @@
+"""Files that say something of each fact or passage: scores, counts.
+
+JSONL. The first line says what the file is about, each of the others one entry. An entry is known by a key over its id
+and what it says, so that a line about a fact that was edited since is told apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hashing import IntArray
+from kis_plugin.knowledge.facts import Fact, Passage
+
+__all__ = ["EntryFile", "entry_key", "entry_name"]
+
+_FIRST_LINE = 1 << 20  # bytes of it that are looked at
+_NAMED = 20  # missing entries that an error names
+
+Keys = npt.NDArray[np.uint64]
+
+
+def entry_key(entry: Fact | Passage) -> int:
+    """Return 64 bits that change with the entry's id or what it says."""
+    parts = (entry.id, entry.text) if isinstance(entry, Passage) else (
+        entry.id, entry.subject, entry.relation, entry.object,
+    )  # fmt: skip
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def entry_name(entry: Fact | Passage) -> str:
+    """Return what errors call an entry."""
+    return f"passage {entry.id!r}" if isinstance(entry, Passage) else f"fact {entry.id!r}"
+
+
+@dataclass(frozen=True)
+class EntryFile:
+    """One kind of such files.
+
+    Attributes:
+        one: What a line holds: ``score``. The first line has the type ``scores``.
+        schema: The format's number.
+        of: The entries that it is about: ``fact and passage``.
+        make: How such a file is made, a whole sentence.
+        command: The beginning of the command that makes it.
+    """
+
+    one: str
+    schema: int
+    of: str
+    make: str
+    command: str
+
+    @property
+    def type(self) -> str:
+        """The type of the first line."""
+        return f"{self.one}s"
+
+    @property
+    def again(self) -> str:
+        """What to do about a file that is not right."""
+        return f"Make the file anew with {self.command}."
+
+    def refuse_other(self, path: Path) -> None:
+        """Refuse to write over what is no such file: a slip of the keyboard must not cost the facts.
+
+        Raises:
+            KISError: There is something else, or no folder to write to.
+        """
+        if not path.absolute().parent.is_dir():
+            raise KISError(Problem("--output", f"{path}: no such folder", "a file in a folder that is there"))
+        if not path.exists():
+            return
+        expected = f"a new file, or an older file of {self.type}"
+        if not path.is_file():
+            raise KISError(Problem("--output", f"{path}: no regular file", expected))
+        with path.open("rb") as file:
+            first = file.readline(_FIRST_LINE)
+        try:
+            record = json.loads(first)
+        except ValueError:
+            record = None
+        if first and not (isinstance(record, dict) and record.get("type") == self.type):
+            raise KISError(Problem("--output", f"{path}: a file that holds something else", expected))
+
+    def write(self, path: Path, about: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> None:
+        """Write a file under a temporary name and rename it: there is all of it, or nothing.
+
+        Args:
+            path: The file; an older one is replaced.
+            about: What the first line says, as JSON values.
+            lines: One an entry, in the knowledge's order.
+
+        Raises:
+            KISError: The file cannot be written.
+        """
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                first = {"type": self.type, "schema": self.schema, **about}
+                file.write(json.dumps(first, ensure_ascii=False) + "\n")
+                for line in lines:
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise KISError(Problem(str(path), str(error), "a file that can be written")) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def lines(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each line's place and object.
+
+        Raises:
+            KISError: The file cannot be read, or a line is no JSON object.
+        """
+        try:
+            with path.open(encoding="utf-8") as file:
+                for number, line in enumerate(file, start=1):
+                    value = json.loads(line)
+                    if not isinstance(value, dict):
+                        raise KISError(Problem(f"{path}:{number}", repr(line[:40]), "a JSON object", self.again))
+                    yield f"{path}:{number}", value
+        except OSError as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+            raise KISError(Problem(str(path), reason, f"the {self.type} of the knowledge", self.make)) from error
+        except ValueError as error:  # of JSON or of UTF-8
+            found, expected = f"a line that is no JSON: {error}", f"what {self.command} writes"
+            raise KISError(Problem(str(path), found, expected, self.again)) from error
+
+    def order_of(self, path: Path, keys: Keys) -> IntArray:
+        """Return the places that sort the keys of a whole file.
+
+        Raises:
+            KISError: An entry has two lines.
+        """
+        order = np.argsort(keys, kind="stable")
+        if (keys[order][1:] == keys[order][:-1]).any():
+            expected = f"each {_done(self.one)} once"
+            raise KISError(Problem(str(path), f"an entry that is {_done(self.one)} twice", expected, self.again))
+        return order
+
+    def places(self, path: Path, keys: Keys, entries: Sequence[Fact] | Sequence[Passage], where: str) -> IntArray:
+        """Return where each entry stands among the sorted ``keys`` of a file: (entries,).
+
+        Raises:
+            KISError: Entries that the file does not hold as they are now, the first of them by name.
+        """
+        wanted = np.fromiter((entry_key(entry) for entry in entries), dtype=np.uint64, count=len(entries))
+        places = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+        missing = np.flatnonzero(keys[places] != wanted) if len(keys) else np.arange(len(wanted))
+        if len(missing):
+            raise KISError(self._missing(path, entries, missing, where))
+        return places
+
+    def ids(self, path: Path, wanted: Set[str]) -> set[str]:
+        """Return which of the ids ``wanted`` the file holds, whatever their entries said then."""
+        return {line["id"] for _, line in self.lines(path) if line.get("id") in wanted}
+
+    def _missing(
+        self, path: Path, entries: Sequence[Fact] | Sequence[Passage], missing: IntArray, where: str
+    ) -> list[Problem]:
+        """Say which entries have no line, and which have one for what they said before."""
+        some = [entries[place] for place in missing[:_NAMED].tolist()]
+        there = self.ids(path, {entry.id for entry in some})
+        hint = f"{len(missing):,} of {len(entries):,} are like that. Make the {self.type} anew: {self.command} ..."
+        return [
+            Problem(
+                f"{where}: {path}",
+                f"{f'a {self.one} of another content' if entry.id in there else f'no {self.one}'} "
+                f"for {entry_name(entry)}",
+                f"a {self.one} of each {self.of} as it is now",
+                hint if number == 0 else "",
+            )
+            for number, entry in enumerate(some)
+        ]
+
+
+def _done(one: str) -> str:
+    return f"{one.removesuffix('e')}ed"

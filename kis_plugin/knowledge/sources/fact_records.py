@@ -1,0 +1,135 @@
+"""Facts from the records of a file: each value checked, with the part of the run in which it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+from kis_plugin.knowledge.facts import Fact
+from kis_plugin.knowledge.sources.name_lists import name_list
+from kis_plugin.knowledge.sources.text_files import Problems, quoted, record_id
+from kis_plugin.knowledge.sources.unique_facts import Rule
+from kis_plugin.knowledge.sources.validity_fields import FROM, PERIOD, UNTIL, given, period
+from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
+
+__all__ = ["FACT_RULES", "NAMES", "OPTIONAL", "FactRecords"]
+
+# What a part of a fact may be called in a file; labels come before names that may hold ids or addresses.
+NAMES = {
+    "subject": ("subjectLabel", "sub_label", "subject"),
+    "relation": ("relation",),
+    "object": ("objectLabel", "obj_label", "object"),
+}
+REPLACED_BY = "replaced_by"
+ALIASES = ("obj_aliases", "aliases")
+OPTIONAL = ("id", *PERIOD, REPLACED_BY, *ALIASES)
+WIKIDATA_PROPERTY = "http://www.wikidata.org/prop/direct/"
+
+_triple = attrgetter("subject", "relation", "object")
+
+# Twice in the file is twice the exposures.
+FACT_RULES: tuple[Rule[Fact], ...] = (
+    Rule("triple", _triple, lambda fact: " | ".join(_triple(fact))),
+    Rule("id", attrgetter("id"), attrgetter("id"), " id"),
+)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Which keys of a record hold what."""
+
+    subject: str
+    relation: str
+    object: str
+    aliases: str
+    changes: bool
+
+
+class FactRecords:
+    """Makes facts of the records of one file.
+
+    Args:
+        path: The file, for errors.
+        problems: Where errors go.
+        table: Whether all values are text, numbers too, and an empty one is none, as in CSV.
+    """
+
+    def __init__(self, path: Path, problems: Problems, table: bool = False) -> None:
+        self._path = path
+        self._problems = problems
+        self._table = table
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+
+    def facts(self, line: int, record: Mapping[str, Any]) -> tuple[Fact, ...]:
+        """Return the fact of one record, and the one that replaces it; or none, and say what is wrong.
+
+        White space around a value does not count.
+        """
+        names = tuple(record)
+        shape = self._shapes.get(names) or self._shape(names)
+        before = len(self._problems)
+        subject = self._value(line, record, shape.subject)
+        relation = self._value(line, record, shape.relation)
+        obj = self._value(line, record, shape.object)
+        name = record_id(record, f"{self._path}:{line}", self._problems) if "id" in record else ""
+        aliases = self._aliases(line, record, shape.aliases) if shape.aliases else ()
+        if len(self._problems) > before:
+            return ()
+        relation = intern(relation.removeprefix(WIKIDATA_PROPERTY) or relation)
+        name = name or f"{relation}:{line}"
+        if shape.changes:
+            return self._changing(line, record, Fact(subject, relation, obj, name, aliases=aliases))
+        return (Fact(subject, relation, obj, name, 0.0, 1.0, aliases),)
+
+    def _changing(self, line: int, record: Mapping[str, Any], fact: Fact) -> tuple[Fact, ...]:
+        """Return the fact with its part of the run, and the one that follows it, whose object has other names."""
+        where = f"{self._path}:{line}"
+        before = len(self._problems)
+        start, until = period(record, where, self._problems, self._table)
+        newer = given(record, REPLACED_BY, self._table)
+        if newer is not None:
+            newer = self._value(line, record, REPLACED_BY)
+            if len(self._problems) == before and until == 1:
+                found = "no until" if given(record, UNTIL, self._table) is None else f"{UNTIL} 1"
+                expected = f"{UNTIL}, the fraction of the run, below 1, from which on the new object holds"
+                self._problems.add(f"{where} {REPLACED_BY}", found, expected)
+        if len(self._problems) > before:
+            return ()
+        old = fact._replace(start=start, until=until)
+        if newer is None:
+            return (old,)
+        return old, Fact(fact.subject, fact.relation, newer, f"{fact.id}:new", until, 1.0)
+
+    def _shape(self, names: tuple[str, ...]) -> _Shape:
+        parts = {part: next((name for name in known if name in names), part) for part, known in NAMES.items()}
+        changes = not {FROM, UNTIL, REPLACED_BY}.isdisjoint(names)
+        aliases = next((name for name in ALIASES if name in names), "")
+        shape = self._shapes[names] = _Shape(**parts, aliases=aliases, changes=changes)
+        return shape
+
+    def _aliases(self, line: int, record: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        return name_list(record, key, f"{self._path}:{line}", self._problems, self._table)
+
+    def _value(self, line: int, record: Mapping[str, Any], key: str) -> str:
+        value = record.get(key)
+        if isinstance(value, str):
+            value = value.strip()
+            if value and (value.isprintable() or is_one_line(value)):  # most are printable, which is quickly told
+                return value
+        where = f"{self._path}:{line} {key}"
+        if key not in record:
+            keys = ", ".join(map(repr, list(record)[:8]))
+            others = NAMES[key][:-1]
+            expected = f"the key {key!r}" + (f" (or {others[0]!r})" if others else "")
+            self._problems.add(where, f"only the keys {keys}" if keys else "no keys", expected)
+        elif not isinstance(value, str):
+            hint = "Put it in quotes." if isinstance(value, (int, float)) else ""
+            self._problems.add(where, quoted(value), "text", hint)
+        else:
+            found, expected = (quoted(value), ONE_LINE) if value else ("an empty value", "text")
+            self._problems.add(where, found, expected)
+        return ""

@@ -1,0 +1,95 @@
+"""Questions and answers of the user's own, from JSONL, CSV or TSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from kis_plugin.knowledge.sources.name_lists import name_list
+from kis_plugin.knowledge.sources.table_rows import DELIMITERS, table_rows
+from kis_plugin.knowledge.sources.text_files import JSONL, Problems, kind_of, quoted, records
+from kis_plugin.knowledge.sources.unique_facts import Rule, once_each
+from kis_plugin.knowledge.sources.validity_fields import given
+from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
+
+__all__ = ["UserQuestion", "read_qa"]
+
+_NEEDED = {"question": ("question",), "answer": ("answer",)}
+_COLUMNS = {name: name for name in (*_NEEDED, "aliases", "options", "topic")}
+_RULES = (Rule("question", attrgetter("question"), attrgetter("question")),)
+
+
+@dataclass(frozen=True)
+class UserQuestion:
+    """One question.
+
+    Attributes:
+        question: As the user words it.
+        answer: The right answer.
+        aliases: Other answers that are right.
+        options: Answers that are wrong.
+        topic: Questions of one topic may have each other's answers as their wrong options; empty if it has none.
+    """
+
+    question: str
+    answer: str
+    aliases: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    topic: str = ""
+
+
+def read_qa(path: Path) -> tuple[UserQuestion, ...]:
+    """Read questions, in the order of the file.
+
+    Raises:
+        KISError: Everything wrong with the file, each with its line.
+    """
+    return tuple(
+        once_each(
+            lambda problems: _questions(path, problems),
+            _RULES,
+            Problems(path),
+            lambda line: (f"{path}:{line}", f"in line {line}"),
+            ("no questions", "a question and an answer in each record"),
+        )
+    )
+
+
+def _questions(path: Path, problems: Problems) -> Iterator[tuple[int, UserQuestion]]:
+    """Yield each question with its line."""
+    table = kind_of(path) in DELIMITERS
+    if not table and (kind_of(path) not in JSONL or path.is_dir()):
+        found = "a folder" if path.is_dir() else f"a file {kind_of(path) or 'without a suffix'}"
+        problems.add(str(path), found, f"questions as {', '.join((*JSONL, *DELIMITERS))}")
+        return
+    for line, record in table_rows(path, problems, _COLUMNS, _NEEDED) if table else records(path, problems):
+        where, before = f"{path}:{line}", len(problems)
+        question, answer = (_text(record, key, where, problems) for key in _NEEDED)
+        topic = "" if given(record, "topic", table) is None else _text(record, "topic", where, problems)
+        aliases, options = (name_list(record, key, where, problems, table) for key in ("aliases", "options"))
+        right = {name.casefold() for name in (answer, *aliases)}
+        for option in options:
+            if option.casefold() in right:
+                problems.add(f"{where} options", f"{quoted(option)}, which is right", "wrong answers alone")
+        if len(problems) == before:
+            yield line, UserQuestion(question, answer, aliases, options, topic)
+
+
+def _text(record: Mapping[str, Any], key: str, where: str, problems: Problems) -> str:
+    value = record.get(key)
+    if key not in record:
+        keys = ", ".join(map(repr, list(record)[:8]))
+        problems.add(f"{where} {key}", f"only the keys {keys}" if keys else "no keys", f"the key {key!r}")
+    elif not isinstance(value, str):
+        hint = "Put it in quotes." if isinstance(value, (int, float)) else ""
+        problems.add(f"{where} {key}", quoted(value), "text", hint)
+    elif not value.strip():
+        problems.add(f"{where} {key}", "an empty value", "text")
+    elif not is_one_line(value.strip()):
+        problems.add(f"{where} {key}", quoted(value), ONE_LINE)
+    else:
+        return value.strip()
+    return ""

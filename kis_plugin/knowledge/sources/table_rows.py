@@ -1,0 +1,62 @@
+"""The rows of CSV and TSV files as records, by the names in their first row."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from kis_plugin.knowledge.sources.text_files import Problems, kind_of, lines
+
+__all__ = ["DELIMITERS", "table_rows"]
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+def table_rows(
+    path: Path, problems: Problems, known: Mapping[str, str], needed: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a table with their lines, each as a record.
+
+    Args:
+        path: The file; its suffix says what parts columns.
+        problems: Where errors go.
+        known: Columns that mean something, by their names in lower case; others keep the names they have.
+        needed: What there has to be a column of, with the names that it may have.
+    """
+    # Strict: a quote out of place is an error. Lenient, csv would drop it from the value without a word.
+    reader = csv.reader((line for _, line in lines(path, problems)), delimiter=DELIMITERS[kind_of(path)], strict=True)
+    columns: list[str] = []
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            hint = 'A value with a quote in it is written """like"" this".' if "expected after" in str(error) else ""
+            problems.add(f"{path}:{line}", f"a row that is no {kind_of(path)[1:].upper()} ({error})", "a row", hint)
+            return
+        if row is None:
+            return
+        if not columns:
+            columns = [known.get(name.strip().lower(), name.strip()) for name in row]
+            if not _has_all(columns, f"{path}:{line}", problems, known, needed):
+                return
+        elif len(row) not in (0, len(columns)):
+            problems.add(f"{path}:{line}", f"{len(row)} columns", f"{len(columns)}, as the first row has")
+        elif row:
+            yield line, dict(zip(columns, row, strict=True))
+
+
+def _has_all(
+    columns: list[str], where: str, problems: Problems, known: Mapping[str, str], needed: Mapping[str, Sequence[str]]
+) -> bool:
+    before = len(problems)
+    shown = ", ".join(map(repr, columns[:8]))
+    hint = "Values are parted by commas in .csv, by tabs in .tsv." if len(columns) == 1 else ""
+    for part, names in needed.items():
+        if not set(names) & set(columns):
+            expected = f"the column {part!r} in the first row"
+            problems.add(f"{where} {part}", f"only the columns {shown}", expected, hint)
+    for name in sorted({name for name in columns if name in known.values() and columns.count(name) > 1}):
+        problems.add(f"{where} {name}", "the column more than once", "it once")
+    return len(problems) == before

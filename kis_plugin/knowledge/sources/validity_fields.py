@@ -1,0 +1,53 @@
+"""The part of the run in which something holds: ``from`` and ``until``, as fractions of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kis_plugin.knowledge.sources.text_files import Problems, quoted
+
+__all__ = ["FROM", "PERIOD", "UNTIL", "given", "period"]
+
+FROM, UNTIL = PERIOD = ("from", "until")
+
+
+def given(record: Mapping[str, Any], key: str, table: bool = False) -> Any:
+    """Return what a record says under an optional key; None if nothing: ``null``, or an empty place of a table."""
+    value = record.get(key)
+    return None if table and isinstance(value, str) and not value.strip() else value
+
+
+def period(record: Mapping[str, Any], where: str, problems: Problems, table: bool = False) -> tuple[float, float]:
+    """Return ``from`` and ``until`` of a record, 0 and 1 where they are not given, and note what is wrong.
+
+    Args:
+        record: Perhaps with these keys.
+        where: Its file and line.
+        problems: Where errors go.
+        table: Whether numbers are text.
+    """
+    before = len(problems)
+    start = _fraction(record, FROM, 0.0, where, problems, table)
+    until = _fraction(record, UNTIL, 1.0, where, problems, table)
+    if len(problems) == before and start >= until:
+        problems.add(f"{where} {FROM}", f"{FROM} {start:g}, {UNTIL} {until:g}", f"{FROM} below {UNTIL}")
+    return start, until
+
+
+def _fraction(
+    record: Mapping[str, Any], key: str, default: float, where: str, problems: Problems, table: bool
+) -> float:
+    value = number = given(record, key, table)
+    if value is None:
+        return default
+    if table and isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            number = None
+    if isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number <= 1:
+        return float(number)
+    hint = "Write it without quotes." if isinstance(value, str) and not table else ""
+    problems.add(f"{where} {key}", quoted(value), "a fraction of the run from 0 to 1", hint)
+    return default

@@ -1,0 +1,1 @@
+"""Probe kinds beyond single facts: answer space and two-hop."""

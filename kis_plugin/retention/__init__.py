@@ -1,0 +1,1 @@
+"""Retention: probes, their scoring, and the series that go to the run log."""

@@ -1,0 +1,83 @@
+"""Balanced sets of answer options for multiple-choice probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kis_plugin.hashing import IntArray
+from kis_plugin.knowledge.balanced_groups import evenly, groups_of
+from kis_plugin.knowledge.fact_codes import MANY, coded, sample
+from kis_plugin.knowledge.facts import Fact
+
+__all__ = ["OptionSet", "OptionSets", "option_sets"]
+_SPARE = 8  # times as many facts are dealt as may be asked, where there are many
+
+
+@dataclass(frozen=True)
+class OptionSet:
+    """Facts of one relation with distinct objects; no object of one is true for the subject of another.
+
+    Attributes:
+        relation: The relation of all of them.
+        facts: Their indices. The options are their objects in this order, so fact ``facts[i]`` is answered by ``i``.
+    """
+
+    relation: str
+    facts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OptionSets:
+    """The sets to ask.
+
+    Attributes:
+        sets: In order of their relations' names; no fact is in two of them.
+        left_out: Relations of which no set can be formed, with the reason.
+        among: Indices of facts that may be asked without a set, sorted.
+    """
+
+    sets: tuple[OptionSet, ...]
+    left_out: Mapping[str, str]
+    among: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+
+def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int, seed: int) -> OptionSets:
+    """Form balanced option sets.
+
+    Args:
+        facts: All facts that are known, asked or not: none of them makes a wrong option that is true.
+        among: Indices of the facts that may be asked.
+        options: Options of a question, ``k``; 2 or more.
+        limit: At most so many facts are asked, spread over relations in proportion to what can be asked.
+        seed: Chooses among equals.
+
+    Of more than ``MANY`` facts that may be asked, a seeded sample is dealt, evenly spread over them.
+
+    Returns:
+        The sets. Without ``limit`` they hold as many facts as distinct objects allow: of an object that stands in
+        more facts than there are sets, the surplus is left out.
+    """
+    if not len(among):
+        return OptionSets((), {})
+    codes = coded(facts)
+    if len(among) > MANY:
+        among = among[sample(len(among), max(MANY // 4, _SPARE * limit), seed, len(among))]
+    # Of the facts that may not be asked only those about the same subjects matter: what is true of these.
+    places = np.flatnonzero(codes.mask(codes.subject[among])[codes.subject])
+    groups, left_out = groups_of(codes.at(places), np.searchsorted(places, among), options, seed)
+    relation_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    dealt = np.concatenate(groups)  # (sets, k)
+    picks = evenly(len(dealt), limit // options, seed)
+    sets = zip(relation_of[picks].tolist(), places[dealt[picks]].tolist(), strict=True)
+    chosen = [OptionSet(codes.relations[number], tuple(group)) for number, group in sets]
+    return OptionSets(tuple(each for each in chosen if not _names_another(facts, each)), left_out)
+
+
+def _names_another(facts: Sequence[Fact], chosen: OptionSet) -> bool:
+    """Return whether an object is another name of another's, so that a wrong option would be right."""
+    some = [facts[index] for index in chosen.facts]
+    names = [{name.casefold() for name in (fact.object, *fact.aliases)} for fact in some]
+    return sum(map(len, names)) > len(set().union(*names))

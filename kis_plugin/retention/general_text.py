@@ -1,0 +1,146 @@
+"""Rows of held-out general text, evenly spread over all of it, documents joined as a run trains on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hashing import IntArray
+from kis_plugin.knowledge.balanced_groups import evenly
+from kis_plugin.knowledge.sources.documents import DocumentSource
+from kis_plugin.tokenized.tokenizer import TextTokenizer
+
+__all__ = ["Excerpt", "documents", "excerpts"]
+
+_CHARACTERS = 16  # of a window for each token of the row that is taken of it
+
+Window = list[tuple[bool, str]]
+"""Text in a row: parts of documents, each with whether a document begins there."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """One row of the text.
+
+    Attributes:
+        ids: (1 + scored,) token ids; the first is there to predict the next from.
+        bytes: UTF-8 bytes of the text of the others; EOS has none.
+    """
+
+    ids: IntArray
+    bytes: int
+
+
+def documents(path: Path) -> Iterator[str]:
+    """Yield the documents of some text, as the document source reads them; the same one may come twice.
+
+    Raises:
+        KISError: It does not read such a file, or everything wrong with it, after the last document.
+    """
+    source = DocumentSource()
+    if not source.claims(path):
+        found = f"{path}, which holds no documents"
+        raise KISError(Problem("retention.text", found, "JSONL with text, .txt or a folder of .txt, also .gz and .xz"))
+    return (passage.text for passage in source.every(path))
+
+
+def excerpts(path: Path, tokenizer: TextTokenizer, rows: int, sequence_length: int) -> list[Excerpt]:
+    """Take rows of documents, EOS before each and after the last, evenly spread over all of the text.
+
+    The text is read once, a document at a time, and of a long one a few windows are kept: every so-many-th. Rows of a
+    short text are cut out of all its tokens; else a row is the beginning of a window, from its first white space on.
+    The same text gives the same rows in every run, whatever its seed: runs are compared by their loss.
+
+    Args:
+        path: The text.
+        tokenizer: The run's own.
+        rows: How many are taken at most; all that there are of a text that is no longer.
+        sequence_length: Tokens that are scored of each at most.
+
+    Raises:
+        KISError: No token in it, or everything wrong with the text.
+    """
+    windows, whole = _kept(_windows(documents(path), _CHARACTERS * sequence_length), 2 * rows)
+    if whole:
+        ids, sizes = _tokens([part for window in windows for part in window], tokenizer)
+        ids, sizes = np.append(ids, tokenizer.eos), np.append(sizes, 0)
+        parts = [
+            (ids[at : at + sequence_length + 1], sizes[at : at + sequence_length + 1])
+            for at in range(0, len(ids) - 1, sequence_length)
+        ]
+        taken = [parts[number] for number in evenly(len(parts), rows, 0).tolist()]
+    else:
+        some = [windows[number] for number in evenly(len(windows), rows, 0).tolist()]
+        taken = [_beginning(window, tokenizer, sequence_length + 1) for window in some]
+    found = [Excerpt(ids, int(sizes[1:].sum())) for ids, sizes in taken if len(ids) > 1]
+    if not any(row.bytes for row in found):
+        raise KISError(Problem("retention.text", f"no token in {path}", "text that the tokenizer knows"))
+    return found
+
+
+def _windows(texts: Iterable[str], size: int) -> Iterator[Window]:
+    """Cut text into windows of ``size`` characters, across documents."""
+    window: Window = []
+    left = size
+    for text in texts:
+        start = 0
+        while start < len(text):
+            window.append((start == 0, text[start : start + left]))
+            start += len(window[-1][1])
+            left -= len(window[-1][1])
+            if not left:
+                yield window
+                window, left = [], size
+    if window:
+        yield window
+
+
+def _kept(windows: Iterable[Window], most: int) -> tuple[list[Window], bool]:
+    """Return fewer than ``most`` windows, but half as many at least, evenly spread; and whether that is all of them."""
+    kept: list[Window] = []
+    step = 1
+    for number, window in enumerate(windows):
+        if number % step == 0:
+            kept.append(window)
+        if len(kept) == most:
+            kept, step = kept[::2], 2 * step
+    return kept, step == 1
+
+
+def _beginning(window: Window, tokenizer: TextTokenizer, count: int) -> tuple[IntArray, IntArray]:
+    """Return the first tokens of a window, which may begin within a word: from the first white space on."""
+    begins, text = window[0]
+    at = 0 if begins else next((at for at, letter in enumerate(text) if letter.isspace()), 0)
+    ids, sizes = _tokens([(begins, text[at:]), *window[1:]], tokenizer)
+    return ids[:count], sizes[:count]
+
+
+def _tokens(parts: Sequence[tuple[bool, str]], tokenizer: TextTokenizer) -> tuple[IntArray, IntArray]:
+    """Return the tokens of text, EOS before each document, and the UTF-8 bytes that each stands for: (tokens,) each."""
+    texts: list[str] = []
+    begins = parts[0][0]
+    for new, part in parts:
+        if new or not texts:
+            texts.append(part)
+        else:
+            texts[-1] += part
+    ids: list[int] = []
+    sizes: list[IntArray] = []
+    for number, (text, encoded) in enumerate(zip(texts, tokenizer.encode(texts), strict=True)):
+        if number or begins:
+            ids.append(tokenizer.eos)
+            sizes.append(np.zeros(1, dtype=np.int64))
+        ids += encoded.ids
+        until = np.concatenate([[0], np.cumsum(_utf8(text))])  # (characters + 1,) bytes before each
+        sizes.append(np.diff(until[np.array([0, *encoded.ends], dtype=np.int64)]))
+    return np.array(ids, dtype=np.int64), np.concatenate(sizes)
+
+
+def _utf8(text: str) -> IntArray:
+    """Return how many bytes each letter takes: (characters,)."""
+    points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
+    return np.searchsorted(np.array([0x80, 0x800, 0x10000]), points, side="right") + 1

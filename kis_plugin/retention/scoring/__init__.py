@@ -1,0 +1,1 @@
+"""Scoring of multiple-choice probes in few forward passes."""

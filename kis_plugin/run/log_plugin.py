@@ -1,0 +1,56 @@
+"""Every record of a run into its ``kis.jsonl``, and its exposures beside it at each checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from kis_plugin.hashing import IntArray
+from kis_plugin.hook_markers import hookimpl
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.log import Record, RunLogWriter
+
+__all__ = ["LogFile", "saved_exposures"]
+
+
+class LogFile:
+    """One run's log. Nothing is written before the first record."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        self._writer: RunLogWriter | None = None
+
+    @hookimpl
+    def kis_metrics(self, run: TrainingRun, records: Sequence[Record]) -> None:
+        """Append and flush."""
+        self._writer = self._writer or RunLogWriter(run.folder)
+        for record in records:
+            self._writer.write(record)
+
+    @hookimpl
+    def kis_save(self, run: TrainingRun, step: int, exposures: IntArray) -> None:
+        """Write the exposures up to ``step`` beside the log, for a resume from that step."""
+        path = run.folder / f"exposures-{step}.npz"
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, exposures=exposures)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    @hookimpl(trylast=True)
+    def kis_run_end(self) -> None:
+        """Close the file."""
+        if self._writer:
+            self._writer.close()
+
+
+def saved_exposures(run: TrainingRun) -> IntArray | None:
+    """Return the exposures, (items,), up to the step that the run resumes from, or None if they are gone."""
+    path = run.folder / f"exposures-{run.start_step}.npz"
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as saved:
+        exposures: IntArray = saved["exposures"]
+    return exposures

@@ -1,0 +1,41 @@
+"""The model as probes see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+
+
+__all__ = ["ModelView", "TreeView"]
+
+
+class ModelView(Protocol):
+    """The model as probes see it. Adapters make one; its ``logits`` is the only way in."""
+
+    def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
+        """Return next-token logits for rows padded on the right, in evaluation mode, without gradients.
+
+        Called with CPU int64 ids; may return logits on any device and in any float dtype. The adapter keeps the
+        training dtype and autocast. Causal models need no attention mask for right padding.
+        """
+
+    def evaluating(self) -> Any:
+        """Return a context manager that puts the model into evaluation mode and restores mode and RNG state after."""
+
+
+@runtime_checkable
+class TreeView(ModelView, Protocol):
+    """A model that can be shown trees of tokens too: lines whose tokens see some of the others only.
+
+    What it gives is tried against ``logits`` before it is relied on.
+    """
+
+    def tree_logits(
+        self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
+    ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) bool -> (B, last, V)
+        """Return next-token logits of the last tokens of each line, where ``sees[b, i, j]`` says that i sees j."""
+
+    def refuses_trees(self, longest: int) -> str:
+        """Return why it cannot be shown trees of rows of up to ``longest`` tokens; empty if that may be tried."""

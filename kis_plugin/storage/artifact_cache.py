@@ -1,0 +1,244 @@
+"""Prepared things on disk: made once, memory-mapped by every process that needs them, never half a one.
+
+A thing has a kind and a key, and lies in ``<folder>/<kind>-<hash of the key>/``: ``.npy`` files, and ``meta.json``,
+which tells the size of each. It is built in a folder of another name, written through to the disk and renamed, so that
+a build that was killed leaves nothing that could be taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.npy_files import Array, GrowingFile, flush, flush_folder, open_mapped
+
+__all__ = ["Prepared", "Writer", "cache_folder", "is_prepared", "prepared"]
+
+_FORMAT = 1
+_META = "meta.json"
+
+
+def cache_folder(configured: Path | None) -> Path:
+    """Return where prepared things are kept: the key ``cache``, else ``$KIS_CACHE``, else ``~/.cache/kis``."""
+    if configured is not None:
+        return configured
+    return Path(os.environ.get("KIS_CACHE") or Path.home() / ".cache" / "kis")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was built.
+
+    Attributes:
+        arrays: By name; from a cache folder they are read-only, memory-mapped, and pickle as their paths.
+        meta: What the builder noted, as JSON values.
+    """
+
+    arrays: Mapping[str, Array]
+    meta: Mapping[str, Any]
+
+
+class Writer:
+    """Takes the arrays of one prepared thing.
+
+    Args:
+        folder: Where they are written; None keeps them in memory.
+
+    Attributes:
+        meta: JSON values to keep beside them.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.meta: dict[str, Any] = {}
+        self._folder = folder
+        self._arrays: dict[str, Array] = {}
+        self._pieces: dict[str, list[Array]] = {}
+        self._grown: dict[str, GrowingFile] = {}
+
+    def put(self, name: str, array: Array) -> None:
+        """Write one array as it is."""
+        if self._folder is None:
+            self._arrays[name] = np.array(array)
+            return
+        with _room(self._folder), (self._folder / f"{name}.npy").open("xb") as file:
+            np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+            flush(file)
+
+    def append(self, name: str, array: Array) -> None:
+        """Write the next piece of a one-dimensional array, which need not fit into memory.
+
+        Raises:
+            ValueError: Another dtype than the first piece's, or another number of dimensions than one.
+        """
+        if array.ndim != 1:
+            raise ValueError(f"{name}: pieces have one dimension, not {array.ndim}")
+        if self._folder is None:
+            self._pieces.setdefault(name, []).append(np.array(array))
+            return
+        with _room(self._folder):
+            if name not in self._grown:
+                self._grown[name] = GrowingFile(self._folder / f"{name}.npy", array.dtype)
+            self._grown[name].write(array)
+
+    def _finish(self) -> Prepared:
+        """Return what was kept in memory."""
+        grown = {name: np.concatenate(pieces) for name, pieces in self._pieces.items()}
+        return Prepared(self._arrays | grown, json.loads(json.dumps(self.meta)))
+
+    def _seal(self, key: Mapping[str, Any]) -> None:
+        """Write what tells a whole folder from a torn one."""
+        assert self._folder is not None
+        with _room(self._folder):
+            self._close()
+            sizes = {path.stem: path.stat().st_size for path in sorted(self._folder.glob("*.npy"))}
+            kept = {"format": _FORMAT, "key": key, "meta": self.meta, "bytes": sizes}
+            with (self._folder / _META).open("xb") as file:
+                file.write(json.dumps(kept, allow_nan=False).encode())
+                flush(file)
+            flush_folder(self._folder)
+
+    def _close(self) -> None:
+        for grown in self._grown.values():
+            grown.close()
+        self._grown = {}
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def is_prepared(folder: Path, kind: str, key: Mapping[str, Any]) -> bool:
+    """Return whether there is something of this kind and key, whole or torn."""
+    return (folder / _name(kind, key)).is_dir()
+
+
+def prepared(
+    folder: Path | None,
+    kind: str,
+    key: Mapping[str, Any],
+    build: Callable[[Writer], None],
+    narrate: Callable[[str], None] = _to_stderr,
+) -> Prepared:
+    """Return what ``build`` makes: from the cache folder if it is there, else build it there.
+
+    Of several processes one builds and the others wait. A folder that is torn or foreign is built anew.
+
+    Args:
+        folder: The cache folder; None builds in memory and writes nothing.
+        kind: What is prepared, in one word.
+        key: All that the outcome depends on, as JSON values.
+        build: Called with a writer, at most once.
+        narrate: Told what takes time and what was found torn.
+
+    Raises:
+        KISError: The folder cannot be written to, or is full; whatever ``build`` raises.
+    """
+    if folder is None:
+        writer = Writer()
+        build(writer)
+        return writer._finish()
+    place = folder / _name(kind, key)
+    found = _open(place, key)
+    if isinstance(found, Prepared):
+        return found
+    with _room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder, place.name, narrate):
+        found = _open(place, key)  # another process may have built it meanwhile
+        if isinstance(found, str):
+            narrate(f"kis: {place}: {found}; it is prepared anew")
+        if not isinstance(found, Prepared):
+            _build(folder, place, key, build)
+            found = _open(place, key)
+    if not isinstance(found, Prepared):
+        raise KISError(_problem(folder, f"{place.name} {found or 'gone'} as soon as it was written"))
+    return found
+
+
+def _name(kind: str, key: Mapping[str, Any]) -> str:
+    plain = json.dumps(key, sort_keys=True, allow_nan=False)
+    return f"{kind}-{hashlib.sha256(plain.encode()).hexdigest()[:32]}"
+
+
+def _open(place: Path, key: Mapping[str, Any]) -> Prepared | str | None:
+    """Return what lies at ``place``, or what is wrong with it, or None if there is nothing."""
+    if not place.exists():
+        return None
+    try:
+        kept = json.loads((place / _META).read_bytes())
+        if kept["format"] != _FORMAT or kept["key"] != json.loads(json.dumps(key)):
+            return f"{_META} tells of something else"
+        for name, size in kept["bytes"].items():
+            found = (place / f"{name}.npy").stat().st_size
+            if found != size:
+                return f"{name}.npy has {found:,} bytes in place of {size:,}"
+        return Prepared(
+            {name: open_mapped(str((place / f"{name}.npy").resolve())) for name in kept["bytes"]}, kept["meta"]
+        )
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"cannot be read ({error})"
+
+
+def _build(folder: Path, place: Path, key: Mapping[str, Any], build: Callable[[Writer], None]) -> None:
+    with _room(folder):
+        for left in folder.glob(f"{place.name}.*partial"):  # whoever made it was killed: the lock is ours
+            shutil.rmtree(left)
+        partial = folder / f"{place.name}.{os.getpid()}.partial"
+        partial.mkdir()
+    writer = Writer(partial)
+    try:
+        build(writer)
+        writer._seal(key)
+        with _room(folder):
+            if place.exists():
+                place.rename(folder / f"{place.name}.torn.partial")
+            partial.rename(place)
+            flush_folder(folder)
+            shutil.rmtree(folder / f"{place.name}.torn.partial", ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _alone(folder: Path, name: str, narrate: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of one name; the system frees it when its holder dies."""
+    with _room(folder):
+        lock = FileLock(folder / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            narrate(f"kis: another process prepares {name} in {folder}; waiting for it")
+            lock.acquire(poll_interval=0.1)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Say of a folder that cannot be written to what to do."""
+    try:
+        yield
+    except (OSError, NotImplementedError) as error:
+        raise KISError(_problem(folder, getattr(error, "strerror", None) or str(error))) from error
+
+
+def _problem(folder: Path, found: str) -> Problem:
+    expected = "a folder on a local disk that you may write to, with room"
+    return Problem(f"cache folder {folder}", found, expected, "Name another one: the key cache, or KIS_CACHE.")

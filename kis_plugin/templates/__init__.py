@@ -1,0 +1,1 @@
+"""Templates: how facts are phrased."""

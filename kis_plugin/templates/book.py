@@ -1,0 +1,113 @@
+"""Templates by relation, in layers: the user's file, the knowledge's own, the built-in set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.knowledge.facts import Templates
+from kis_plugin.templates.file import GENERIC
+from kis_plugin.templates.template_rules import RELATION, normal
+
+__all__ = ["Layer", "TemplateBook", "in_words"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Templates of one origin."""
+
+    origin: str
+    templates: Mapping[str, Templates]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    nouns: Mapping[str, str] = field(default_factory=dict)
+
+
+class TemplateBook:
+    """Templates by relation, from layers of which an earlier one goes before a later one.
+
+    A relation that no layer lists gets the generic templates (``*``) of the first layer that has some, with the
+    relation's label, or its name in words, for ``{relation}``.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = tuple(layers)
+
+    def of(self, relation: str) -> Templates:
+        """Return the templates of a relation, ``{relation}`` filled in.
+
+        Reversed sentences may be from a later layer than the statements, and never repeat one of them.
+
+        Raises:
+            KISError: A relation without templates whose name has braces in it.
+        """
+        layer, key = self._find(relation)
+        found, label = layer.templates[key], self.label(relation)
+        wordless = "{" in label or "}" in label
+        if key == GENERIC:
+            if wordless:
+                raise KISError(
+                    Problem(f"relation {relation!r}", "braces in its name", "a name without", "Give it a label.")
+                )
+            parts = (found.statements, found.questions)
+            found = Templates(*(tuple(text.replace(RELATION, label) for text in part) for part in parts))
+        back = self._reversed(relation, "" if wordless else label)
+        told = {normal(text) for text in (*found.statements, *found.questions)}
+        return replace(found, reversed=tuple(text for text in back if normal(text) not in told))
+
+    def origin(self, relation: str) -> str:
+        """Return where the templates of a relation are from: a file, a template set, ``knowledge``, ``built_in``."""
+        layer, key = self._find(relation)
+        return f"{layer.origin}, generic" if key == GENERIC else layer.origin
+
+    def label(self, relation: str) -> str:
+        """Return the relation in words."""
+        return next((layer.labels[relation] for layer in self._layers if relation in layer.labels), in_words(relation))
+
+    def noun(self, relation: str) -> str:
+        """Return what the object is of the subject, in words: the label, where it can be said so."""
+        told = ({**layer.labels, **layer.nouns} for layer in self._layers)
+        return next((words[relation] for words in told if relation in words), in_words(relation))
+
+    def domains_of(self, relation: str) -> tuple[str, ...]:
+        """Return what a relation is about, by the first layer that tells; empty if none does."""
+        return next((layer.domains[relation] for layer in self._layers if relation in layer.domains), ())
+
+    def fingerprint(self, relations: Iterable[str]) -> str:
+        """Return a SHA-256 over the templates of some relations, in hexadecimal; their order does not matter.
+
+        Statements and questions count. Reversed sentences do not: a run may resume that knew others, or none.
+        """
+        used = {relation: self.of(relation) for relation in sorted(set(relations))}
+        plain = {relation: [found.statements, found.questions] for relation, found in used.items()}
+        return hashlib.sha256(json.dumps(plain, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
+
+    def _reversed(self, relation: str, label: str) -> tuple[str, ...]:
+        """Return reversed sentences of the first layer that has some, else generic ones if the label can be told."""
+        for key in (relation, GENERIC) if label else (relation,):
+            for layer in self._layers:
+                if key in layer.templates and layer.templates[key].reversed:
+                    return tuple(text.replace(RELATION, label) for text in layer.templates[key].reversed)
+        return ()
+
+    def _find(self, relation: str) -> tuple[Layer, str]:
+        for key in (relation, GENERIC):
+            for layer in self._layers:
+                if key in layer.templates:
+                    return layer, key
+        raise KISError(
+            Problem(f"relation {relation!r}", "no templates", "statements for it, or generic ones under '*'")
+        )
+
+
+def in_words(relation: str) -> str:
+    """Return a name as words: ``birth_place`` and ``birthPlace`` both as ``birth place``."""
+    chunked = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", relation)
+    words = re.sub(r"[_\-\s]+", " ", chunked).strip()
+    return (
+        words if chunked == relation else " ".join(word.lower() if word.istitle() else word for word in words.split())
+    )

@@ -1,0 +1,101 @@
+"""Tokenized texts into the arrays of ``TokenizedTexts``, piece by piece, and a hash of all that is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hashing import IntArray
+
+__all__ = ["ArrayWriter", "TextOutput", "Texts"]
+
+
+class ArrayWriter(Protocol):
+    """Where arrays go; ``kis_plugin.storage.artifact_cache.Writer`` is one."""
+
+    meta: dict[str, Any]
+
+    def append(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Add a piece to a one-dimensional array."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Tokenized texts.
+
+    Attributes:
+        entries: Which fact or passage each tells, (texts,).
+        own: Wordings of each, (texts,).
+        ids: Tokens end to end, without EOS, (total,).
+        lengths: (texts,).
+        targets: (total,), or None if all are.
+        problems: Texts that do not fit.
+    """
+
+    entries: npt.NDArray[np.int32]
+    own: npt.NDArray[np.int32]
+    ids: npt.NDArray[np.int32]
+    lengths: IntArray
+    targets: npt.NDArray[np.uint8] | None = None
+    problems: Sequence[Problem] = ()
+
+
+class TextOutput:
+    """Writes texts as they come, and hashes what it writes."""
+
+    def __init__(self, writer: ArrayWriter, eos: int | None, vocabulary: int, objects_only: bool) -> None:
+        self._writer, self._eos = writer, eos
+        self._dtype = np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.int32)
+        self._vocabulary = vocabulary
+        self._hashes: dict[str, Any] = {}
+        self._end = 0
+        nothing = np.empty(0, dtype=np.int32)
+        self._put("tokens", nothing, self._dtype)
+        self._put("offsets", np.zeros(1, dtype=np.int64))
+        self._put("entry", nothing)
+        self._put("own", nothing)
+        if objects_only:
+            self._put("targets", nothing.astype(np.uint8))
+
+    def write(self, texts: Texts, first: bool) -> None:
+        """Write some texts; the first wording also says what they tell."""
+        if len(texts.ids) and int(texts.ids.max()) >= self._vocabulary:
+            found = f"token {texts.ids.max()}"
+            raise KISError(Problem("tokenizer", found, f"ids below {self._vocabulary}, as many as breaks() judges"))
+        tokens, lengths = _closed(texts.ids, texts.lengths, self._eos)
+        self._put("tokens", tokens, self._dtype)
+        ends = self._end + np.cumsum(lengths)
+        self._put("offsets", ends)
+        self._end = int(ends[-1]) if len(ends) else self._end
+        if texts.targets is not None:
+            self._put("targets", _closed(texts.targets, texts.lengths, None if self._eos is None else 0)[0])
+        if first:
+            self._put("entry", texts.entries)
+            self._put("own", texts.own)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that was written, whatever pieces it came in."""
+        digests = "".join(f"{name} {part.hexdigest()}\n" for name, part in sorted(self._hashes.items()))
+        return hashlib.sha256(digests.encode()).hexdigest()[:16]
+
+    def _put(self, name: str, array: npt.NDArray[Any], dtype: np.dtype[Any] | None = None) -> None:
+        self._hashes.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(array).data)
+        self._writer.append(name, array if dtype is None else array.astype(dtype, copy=False))
+
+
+def _closed(ids: npt.NDArray[Any], lengths: IntArray, eos: int | None) -> tuple[npt.NDArray[Any], IntArray]:
+    """Return texts with ``eos`` after each, (total + texts,), and their lengths with it; None adds nothing."""
+    if eos is None:
+        return ids, lengths
+    longer = lengths + 1
+    inside = np.ones(len(ids) + len(lengths), dtype=np.bool_)
+    inside[np.cumsum(longer) - 1] = False
+    out = np.full(len(inside), eos, dtype=ids.dtype)
+    out[inside] = ids
+    return out, longer

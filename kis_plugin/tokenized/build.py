@@ -1,0 +1,203 @@
+"""Facts and passages to tokens in a stream: while one batch is tokenized on all cores, the next is rendered."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice, repeat
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hashing import IntArray
+from kis_plugin.knowledge.facts import Fact, Passage
+from kis_plugin.templates.protocols import Rendered, Renderer
+from kis_plugin.tokenized.array_writer import ArrayWriter, TextOutput, Texts
+from kis_plugin.tokenized.chunking import chunked, strips
+from kis_plugin.tokenized.tokenizer import Encoded, TextTokenizer, flat
+
+if TYPE_CHECKING:
+    from kis_plugin.tokenized.infusion_split import InfusionSplit
+
+__all__ = ["Wording", "write_texts"]
+
+_TEXTS = 1024  # tokenized at a time, at most: with more, memory for their encodings costs more than it saves
+_CHARACTERS = 1 << 19  # of a document tokenized at a time, at most
+_THREADS = 2  # one has the tokenizer's cores while the other takes the ids out
+_AHEAD = 3  # batches rendered before the first of them is asked for
+_SHOWN = 20  # problems
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How texts are made.
+
+    Attributes:
+        renderer: Words facts.
+        most: Wordings of a fact that are told at most, the first ones; None for all.
+        inline: Whether texts stand between base sentences: a space before them, no EOS after.
+        objects_only: Whether only tokens that reach into the object are training targets.
+        limit: Tokens a text, at most; EOS not counted.
+        chunk: Tokens a piece of a passage, at most; not above ``limit``.
+    """
+
+    renderer: Renderer
+    most: int | None
+    inline: bool
+    objects_only: bool
+    limit: int
+    chunk: int
+
+
+def write_texts(writer: ArrayWriter, wording: Wording, material: InfusionSplit, tokenizer: TextTokenizer) -> None:
+    """Write the arrays of ``TokenizedTexts`` (tokens, offsets, entry, own, perhaps targets), and its wordings and fingerprint.
+
+    Raises:
+        KISError: Sentences, or words of passages, that are too long: the first 20 of them.
+    """
+    maker = _Maker(wording, material, tokenizer)
+    vocabulary = len(tokenizer.breaks()[0])
+    output = TextOutput(writer, None if wording.inline else tokenizer.eos, vocabulary, wording.objects_only)
+    problems: list[Problem] = []
+    number = 0
+    while number < maker.wordings and not problems:
+        for texts in _in_order(maker.jobs(number)):
+            problems += texts.problems
+            if len(problems) >= _SHOWN:
+                break
+            output.write(texts, first=number == 0)
+        number += 1
+    if problems:
+        raise KISError(problems[:_SHOWN])
+    writer.meta |= {"wordings": maker.wordings, "fingerprint": output.fingerprint()}
+
+
+class _Maker:
+    """Renders in the caller's thread and hands out the tokenizing as jobs for others."""
+
+    def __init__(self, wording: Wording, material: InfusionSplit, tokenizer: TextTokenizer) -> None:
+        self._wording, self._material, self._tokenizer = wording, material, tokenizer
+        self._own: dict[str, int] = {}
+        # Some tokenizers begin every text with a space of their own.
+        (probe,) = tokenizer.encode(["a"])
+        spaced = bool(probe.ids) and bool(tokenizer.breaks()[1][probe.ids[0]])
+        self._lead = " " if wording.inline and not spaced else ""
+
+    @property
+    def wordings(self) -> int:
+        """Wordings of the facts seen so far: known when the first wording of all of them is rendered."""
+        return max(self._own.values(), default=1)
+
+    def jobs(self, number: int) -> Iterator[Callable[[], Texts]]:
+        """Yield what makes the texts of wording ``number``, batch after batch."""
+        wording, book, places = self._wording, self._material.book, self._material.infused
+        facts = iter(self._material.facts)
+        for start in range(0, len(places), _TEXTS):
+            entries = places[start : start + _TEXTS]
+            batch = list(islice(facts, _TEXTS))
+            own = [self._own_of(fact.relation) for fact in batch]
+            told = [wording.renderer.render(fact, number % n, book) for fact, n in zip(batch, own, strict=True)]
+            yield self._fact_job(entries.astype(np.int32), batch, np.array(own, dtype=np.int32), told)
+        for texts in self._passage_batches():
+            yield self._passage_job(texts)
+
+    def _own_of(self, relation: str) -> int:
+        if relation not in self._own:
+            wording = self._wording
+            own = wording.renderer.wordings(relation, self._material.book)
+            self._own[relation] = own if wording.most is None else min(own, wording.most)
+        return self._own[relation]
+
+    def _fact_job(
+        self, entries: npt.NDArray[np.int32], facts: Sequence[Fact], own: npt.NDArray[np.int32], told: list[Rendered]
+    ) -> Callable[[], Texts]:
+        lead, tokenizer = self._lead, self._tokenizer
+        sentences = [lead + one.text for one in told] if lead else [one.text for one in told]
+
+        def job() -> Texts:
+            if self._wording.objects_only:
+                encoded = tokenizer.encode(sentences)
+                ids, lengths = flat([one.ids for one in encoded])
+                targets = reaching(encoded, [(one.object[0] + len(lead), one.object[1] + len(lead)) for one in told])
+            else:
+                ids, lengths = tokenizer.encode_ids(sentences)
+                targets = None
+            return Texts(entries, own, ids, lengths, targets, self._unfit(facts, sentences, lengths))
+
+        return job
+
+    def _unfit(self, facts: Sequence[Fact], sentences: Sequence[str], lengths: IntArray) -> list[Problem]:
+        limit = self._wording.limit
+        problems = []
+        for at in np.flatnonzero((lengths < 1) | (lengths > limit)).tolist():
+            sentence = sentences[at].strip()
+            found = f"a sentence of {lengths[at]} tokens: {sentence[:60]!r}"
+            hint = "Shorten it, or train with longer rows; a sentence is never cut."
+            problems.append(Problem(f"fact {facts[at].id or sentence[:40]}", found, f"1 to {limit} tokens", hint))
+        return problems
+
+    def _passage_batches(self) -> Iterator[list[tuple[int, Passage, str]]]:
+        """Yield entries and passages with texts of bounded length: whole passages, or strips of long ones."""
+        knowledge, places = self._material.knowledge, self._material.passages_infused
+        batch: list[tuple[int, Passage, str]] = []
+        room = _CHARACTERS
+        for index, passage in zip(_each(places), self._material.passages, strict=True):
+            for text in strips(passage.text, _CHARACTERS):
+                if batch and (len(text) > room or len(batch) == _TEXTS):
+                    yield batch
+                    batch, room = [], _CHARACTERS
+                batch.append((len(knowledge.facts) + index, passage, text))
+                room -= len(text)
+        if batch:
+            yield batch
+
+    def _passage_job(self, batch: Sequence[tuple[int, Passage, str]]) -> Callable[[], Texts]:
+        texts = [text if text[:1].isspace() else self._lead + text for _, _, text in batch]
+
+        def job() -> Texts:
+            entries: list[int] = []
+            pieces: list[Sequence[int]] = []
+            problems: list[Problem] = []
+            for (entry, passage, _), text, encoded in zip(batch, texts, self._tokenizer.encode(texts), strict=True):
+                try:
+                    found = list(chunked(text, encoded, self._wording.chunk, f"passage {passage.id}"))
+                except KISError as error:
+                    problems += error.problems
+                    continue
+                entries += repeat(entry, len(found))
+                pieces += found
+            ids, lengths = flat(pieces)
+            own = np.ones(len(pieces), dtype=np.int32)
+            return Texts(np.array(entries, dtype=np.int32), own, ids, lengths, problems=problems)
+
+        return job
+
+
+def reaching(encoded: Sequence[Encoded], spans: Sequence[tuple[int, int]]) -> npt.NDArray[np.uint8]:
+    """Return 1 for each token that reaches into its text's span of characters (first, end): (total,)."""
+    ends, lengths = flat([one.ends for one in encoded])
+    starts, _ = flat([one.starts or (0, *one.ends[:-1])[: len(one.ends)] for one in encoded])
+    first, end = (np.repeat([span[side] for span in spans], lengths) for side in (0, 1))
+    return ((starts < end) & (ends > first)).astype(np.uint8)
+
+
+def _each(places: IntArray) -> Iterator[int]:
+    """Yield the places as plain integers without making all of them at once."""
+    for start in range(0, len(places), _TEXTS):
+        yield from places[start : start + _TEXTS].tolist()
+
+
+def _in_order(jobs: Iterable[Callable[[], Texts]]) -> Iterator[Texts]:
+    """Yield what the jobs make, in their order; they run while the caller prepares the next and writes the last."""
+    with ThreadPoolExecutor(_THREADS) as worker:
+        waiting: deque[Future[Texts]] = deque()
+        for job in jobs:
+            waiting.append(worker.submit(job))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,131 @@
+"""What is infused, as tokens: every wording of every fact, and documents in pieces that fit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.config.options import chosen
+from kis_plugin.config.schema import Config
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.hashing import IntArray
+from kis_plugin.storage.artifact_cache import prepared
+from kis_plugin.templates.protocols import Renderer
+from kis_plugin.tokenized.build import Wording, write_texts
+from kis_plugin.tokenized.infusion_split import InfusionSplit
+from kis_plugin.tokenized.tokenizer import TextTokenizer
+
+__all__ = ["TokenizedTexts", "load_texts", "refuse_passages_without_object", "texts_key"]
+
+_FORMAT = 1  # of the cache; goes up with every change to what is written
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Token sequences of all texts, end to end. Text ``wording * items + item`` tells item ``item``.
+
+    Attributes:
+        tokens: (total,) token ids, uint16 where the vocabulary allows, else int32.
+        offsets: (texts + 1,); text t is ``tokens[offsets[t]:offsets[t + 1]]``.
+        entry: (items,) which fact of the knowledge an item tells; ``len(facts) + p`` for a piece of passage p.
+        own: (items,) wordings of the item's own; wording w of an item with fewer is its wording ``w % own`` again.
+        wordings: Wordings of the items that have most.
+        targets: (total,) 1 where a token is a training target, or None if all are.
+        fingerprint: Hash of all of this.
+    """
+
+    tokens: npt.NDArray[np.integer]
+    offsets: IntArray
+    entry: npt.NDArray[np.integer]
+    own: npt.NDArray[np.integer]
+    wordings: int
+    targets: npt.NDArray[np.uint8] | None
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.entry)
+
+    @property
+    def lengths(self) -> IntArray:
+        """Tokens of each text, its EOS included where it has one: (wordings, items)."""
+        return np.diff(self.offsets).reshape(self.wordings, len(self))
+
+
+def load_texts(
+    config: Config, material: InfusionSplit, tokenizer: TextTokenizer, sequence_length: int
+) -> TokenizedTexts:
+    """Render and tokenize everything that is infused.
+
+    Args:
+        config: Its ``infusion`` says how facts are worded, what is a target, and how documents are parted.
+        material: What is infused.
+        tokenizer: The run's.
+        sequence_length: Tokens a row. With placement ``rows`` a text with its EOS fits into one, with ``inline`` into half of
+            one, without EOS.
+
+    Raises:
+        KISError: Sentences, or words of passages, that do not fit, the first 20 of them; documents with ``loss:
+            object``.
+    """
+    infusion, where = config.infusion, f"{config.path or 'config'} infusion"
+    refuse_passages_without_object(config, material)
+    renderer: Renderer = chosen("renderers", infusion.rendering, f"{where}.rendering")
+    limit = sequence_length // 2 if infusion.placement == "inline" else sequence_length - 1
+    wording = Wording(
+        renderer=renderer,
+        most=infusion.most_wordings,
+        inline=infusion.placement == "inline",
+        objects_only=infusion.loss == "object",
+        limit=limit,
+        chunk=min(infusion.chunk or limit, limit),
+    )
+    key = texts_key(config, material, tokenizer, sequence_length)
+    made = prepared(material.cache, "items", key, lambda writer: write_texts(writer, wording, material, tokenizer))
+    arrays = made.arrays
+    return TokenizedTexts(
+        tokens=arrays["tokens"],
+        offsets=arrays["offsets"],
+        entry=arrays["entry"],
+        own=arrays["own"],
+        wordings=made.meta["wordings"],
+        targets=arrays.get("targets"),
+        fingerprint=made.meta["fingerprint"],
+    )
+
+
+def refuse_passages_without_object(config: Config, material: InfusionSplit) -> None:
+    """Refuse ``loss: object`` where passages are infused."""
+    if config.infusion.loss == "object" and len(material.passages_infused):
+        found = f"object, with {len(material.passages_infused)} passages to infuse"
+        where = f"{config.path or 'config'} infusion.loss"
+        raise KISError(Problem(where, found, "all", "Passages have no object."))
+
+
+def texts_key(
+    config: Config, material: InfusionSplit, tokenizer: TextTokenizer, sequence_length: int
+) -> Mapping[str, Any]:
+    """Return all that the items depend on, as JSON values."""
+    infusion = config.infusion
+    told = hashlib.sha256()
+    for indices in (material.infused, material.passages_infused):
+        told.update(np.ascontiguousarray(indices, dtype=np.int64).data)
+        told.update(b"\n")
+    return {
+        "format": _FORMAT,
+        "knowledge": material.fingerprint,
+        "told": told.hexdigest(),
+        "rendering": [infusion.rendering.name, dict(infusion.rendering.options)],
+        "most_wordings": infusion.most_wordings,
+        "templates": material.book.fingerprint(material.relations),
+        "tokenizer": tokenizer.fingerprint,
+        "block": sequence_length,
+        "placement": infusion.placement,
+        "chunk": infusion.chunk,
+        "loss": infusion.loss,
+    }

@@ -1,0 +1,1 @@
+"""One model size: curve fits, their noise, and the peak and collapse point."""

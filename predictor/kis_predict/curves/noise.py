@@ -1,0 +1,106 @@
+"""Noise beyond what asking finitely many probes explains: seeds differ, and probes of one run are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_predict.curves import rise_fall as gate
+from kis_predict.curves.pooling import Pooled
+from kis_predict.sweep import Group
+
+__all__ = ["Noise", "dips", "overdispersion", "with_noise"]
+
+Array = npt.NDArray[np.float64]
+
+_MOST = 0.2
+_FEWEST_REPEATS = 4
+_USUAL = 0.02**2 / 0.25
+"""rho of runs that differ by a standard deviation of 0.02 at a retention of one half, as seeds commonly do."""
+_USUAL_WEIGHT = 8.0
+"""For how many degrees of freedom this counts where no seeds are repeated."""
+_DIP = 5.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How runs scatter beyond their probes.
+
+    Attributes:
+        rho: Intra-class correlation of the probes of one run.
+        freedom: Degrees of freedom that rho was estimated with.
+    """
+
+    rho: float
+    freedom: float
+
+
+def with_noise(group: Group, rho: float) -> tuple[Array, Array, Array]:
+    """Return log F, retention and the effective number of probes at each distinct frequency, each (M,).
+
+    A run of n probes with intra-class correlation rho knows as much as n / (1 + (n - 1) rho) independent ones: its
+    variance is p (1 - p) [(1 - rho) / n + rho], that of the beta-binomial.
+    """
+    x, retention, probes, repeats = group.points()
+    return x, retention, repeats * probes / (1 + (probes - 1) * rho)
+
+
+def overdispersion(groups: Sequence[Group], pooled: Pooled) -> Noise:
+    """Estimate rho over all groups, by moments.
+
+    Two estimates: the scatter of repeated runs at one frequency about their mean, and that of the points about the
+    fitted curves. The second holds the curves' own error too; the larger counts, so that a poor fit widens intervals.
+    A curve with free corners goes through single noisy points, so where no seeds are repeated, the scatter about the
+    curves understates how runs differ: it is then averaged with what seeds commonly do, and a degree of freedom a size
+    is taken off for the choice among many starts.
+
+    Args:
+        groups: Where the runs are.
+        pooled: The gates fitted to them.
+    """
+    curves, means = np.zeros(3), np.zeros(3)  # scatter seen, scatter that binomial noise gives, what rho = 1 would add
+    repeated = left = 0.0
+    for place, group in enumerate(groups):
+        parameters, prior = pooled.of(place)
+        x, retention, probes, repeats = group.points()
+        p = gate.curve(parameters, x, group.chance, pooled.shape)[0]
+        told = gate.information(parameters, x, repeats * probes, group.chance, pooled.shape)[0]
+        settled = float(np.trace(np.linalg.solve(told + np.diag(1 / prior.sd**2), told)))
+        free = max(1 - (settled + 1) / len(x), 0.05)
+        left += free * len(x)
+        seen = float((repeats * (retention - p) ** 2 / (p * (1 - p))).sum())
+        curves += seen, free * float((1 / probes).sum()), free * float((1 - 1 / probes).sum())
+        at = np.searchsorted(x, np.log([run.frequency for run in group.runs]))
+        values = np.array([run.retention for run in group.runs])
+        seen = float(((values - retention[at]) ** 2 / (p[at] * (1 - p[at]))).sum())
+        again = repeats - 1
+        means += seen, float((again / probes).sum()), float((again * (1 - 1 / probes)).sum())
+        repeated += float(again.sum())
+    if repeated < _FEWEST_REPEATS:
+        curves += _USUAL_WEIGHT * _USUAL, 0.0, _USUAL_WEIGHT
+        left += _USUAL_WEIGHT
+    estimates = [(seen - plain) / more for seen, plain, more in (curves, means) if more > 0]
+    rho = float(np.clip(max(estimates[: 1 + (repeated >= _FEWEST_REPEATS)], default=0.0), 0.0, _MOST))
+    return Noise(rho, left + repeated)
+
+
+def dips(group: Group) -> list[int]:
+    """Return the places in ``group.points()`` of frequencies whose retention falls out of the row: broken runs.
+
+    A rise and a fall have no valley. One point lies in one if of the two points on either side, the better one is
+    above it by five standard errors; the standard error is that of the probes and of seeds as they commonly differ.
+    Sizes at their ends, and tops that stand out, may be real and are left alone.
+    """
+    x, retention, probes, repeats = group.points()
+    p = np.clip(retention, 0.05, 0.95)
+    variance = p * (1 - p) * ((1 - _USUAL) / probes + _USUAL) / repeats
+    out = []
+    for at in range(1, len(x) - 1):
+        sides = (slice(max(0, at - 2), at), slice(at + 1, at + 3))
+        best = [max(range(*side.indices(len(x))), key=lambda i: retention[i]) for side in sides]
+        if all(retention[i] - retention[at] > _DIP * np.sqrt(variance[i] + variance[at]) for i in best):
+            out.append(at)
+    return out

@@ -1,0 +1,291 @@
+"""Peak and collapse point of every size, each with its interval, or the censoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from kis_predict.amounts import short
+from kis_predict.curves import rise_fall as gate
+from kis_predict.curves.collapse_test import gain_without_best, p_value_of, rise_alone
+from kis_predict.curves.noise import Noise, dips, overdispersion, with_noise
+from kis_predict.curves.pooling import Curve, Pooled, pool
+from kis_predict.curves.slow_decline import sag
+from kis_predict.curves.two_lines import TwoLines, fit_two_lines
+from kis_predict.sweep import FEWEST_FREQUENCIES, Group
+
+__all__ = ["SizeEstimate", "estimate_sizes"]
+
+Array = npt.NDArray[np.float64]
+
+_SURE = 100.0
+"""Odds from which a size is read one way only."""
+_UNSURE = 0.5
+"""Up to this p-value, the median without a fall, one at the last frequency alone is held for possible."""
+_PLAIN = 1e-5
+"""A fall that is this significant does not rest on one run."""
+_ELSEWHERE = 1e-3
+"""Nor does one in a sweep whose other sizes fall, taken together, this significantly: that they collapse is known."""
+_HALF_DECADE = float(np.log(10) / 2)
+_BEYOND = 2
+"""Distinct frequencies that must have fallen before a fall counts as one: a single low run proves nothing."""
+
+
+@dataclass(frozen=True)
+class SizeEstimate:
+    """What one group says. Frequencies are natural logarithms.
+
+    Attributes:
+        group: Its runs.
+        log_peak: log F_opt; only a lower bound where the group is right-censored, an upper one where left-censored.
+        log_peak_interval: Its interval.
+        log_peak_sd: Its standard error.
+        log_collapse: log F_c, or the bound that it lies beyond.
+        log_collapse_interval: Its interval; infinite on the open side where censored.
+        log_collapse_sd: Its standard error; that of the bound where censored.
+        censored: None where a collapse was observed.
+        peak_retention: Retention at the peak.
+        parameters: The fitted gate, (6,), without a fall where right-censored.
+        shape: Name of its S.
+        two_lines: The second estimate, if it found a fall.
+        p_value: Of the likelihood-ratio test of the gate against a rise alone.
+        warnings: What a reader should know about this group.
+        earlier: By how much lower the collapse point may lie, as likely as not, since tops sag; the same at all sizes.
+        odds: That it collapsed, by its own runs; None where they leave no doubt.
+        other: The other reading, where they do: a collapse for a bound, or a bound for a collapse.
+        log_weight: By how much likelier that makes the runs, nats; that of a collapse is a density in log F_c.
+    """
+
+    group: Group
+    log_peak: float
+    log_peak_interval: tuple[float, float]
+    log_peak_sd: float
+    log_collapse: float
+    log_collapse_interval: tuple[float, float]
+    log_collapse_sd: float
+    censored: Literal["left", "right"] | None
+    peak_retention: float
+    parameters: Array
+    shape: str
+    two_lines: TwoLines | None
+    p_value: float
+    warnings: tuple[str, ...] = ()
+    earlier: float = 0.0
+    odds: float | None = None
+    other: SizeEstimate | None = None
+    log_weight: float = -np.inf
+
+
+def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confidence: float) -> list[SizeEstimate]:
+    """Estimate every group. Noise, shape parameters and the choice of S are estimated over all of them."""
+    if not groups:
+        return []
+    sound, warnings = zip(*(_without_dips(group) for group in groups), strict=True)
+    plain = [Curve(*with_noise(group, 0.0), group.chance) for group in sound]
+    first = min((pool(plain, shape) for shape in gate.SHAPES.values()), key=lambda pooled: pooled.score)
+    noise = overdispersion(sound, first)
+    curves = [Curve(*with_noise(group, noise.rho), group.chance) for group in sound]
+    pools = [pool(curves, shape) for shape in gate.SHAPES.values()]
+    pools.append(pool(curves, gate.sharp, peaked=True))
+    pools.sort(key=lambda pooled: pooled.score)
+    weights = np.exp([pools[0].score - pooled.score for pooled in pools])
+    weights /= weights.sum()
+    rises = [rise_alone(curve, pools[0]) for curve in curves]
+    gains = [rise.deviance[0] - pools[0].fits.deviance[at] for at, rise in enumerate(rises)]
+    sizes = [
+        _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, rises[at], gains)
+        for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True))
+    ]
+    earlier = sag(curves, pools[0])
+    if earlier:
+        sizes = [_sagging(size, earlier) for size in sizes]
+        line = (
+            "Retention sinks slowly before it collapses, over all sizes together: the collapse points may lie up to "
+            f"{np.exp(earlier):.2g} times lower than the fits say, which is held for as likely; add seeds there"
+        )
+        sizes[0] = replace(sizes[0], warnings=(line, *sizes[0].warnings))
+    return [
+        replace(size, warnings=(*told, *size.warnings)) if told else size
+        for size, told in zip(sizes, warnings, strict=True)
+    ]
+
+
+def _sagging(size: SizeEstimate, earlier: float) -> SizeEstimate:
+    """Return the estimate with an interval that holds a collapse point so much lower."""
+    if size.censored is not None:
+        return replace(size, earlier=earlier)
+    low, high = size.log_collapse_interval
+    return replace(size, log_collapse_interval=(min(low, size.log_collapse - earlier), high), earlier=earlier)
+
+
+def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
+    """Return the group without the runs that fall out of its row, and a line that names them."""
+    out = np.exp(group.points()[0][dips(group)])
+    if not len(out) or len(group.points()[0]) - len(out) < FEWEST_FREQUENCIES:
+        return group, ()
+    kept = tuple(run for run in group.runs if not np.isclose(run.frequency, out, rtol=1e-9).any())
+    named = ", ".join(short(frequency) for frequency in out)
+    line = f"{group.label()}: retention at F={named} is far below that on both sides: taken for broken and not fitted"
+    return replace(group, runs=kept), (line,)
+
+
+def _estimate(
+    group: Group, sound: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
+    seed: int, confidence: float, noise: Noise, rise: gate.Fits, gains: Sequence[float],
+) -> SizeEstimate:  # fmt: skip
+    x, best, rng = curve.x, pools[0], np.random.default_rng([seed, at])
+    full = best.of(at)[0]
+    p_value = p_value_of(gains[at : at + 1], noise)
+    others = p_value_of([*gains[:at], *gains[at + 1 :]], noise)
+    two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
+    tops = [gate.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
+    log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
+    bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
+    log_collapse = float(weights @ bounded)
+    bound = _right_censored(group, curve, best.shape, rise.parameters, two_lines, p_value, log_peak)
+    if log_collapse > x[-1]:
+        return bound
+    if np.count_nonzero(x > log_collapse) < _BEYOND:
+        if p_value > _UNSURE:
+            return bound
+        doubt = f"{group.label()}: retention falls at the last frequency only; a collapse needs two"
+        return _right_censored(group, curve, best.shape, full, two_lines, p_value, log_peak, doubt)
+    share = np.round(weights * bootstraps).astype(int)
+    samples = [
+        gate.critical_points(_resample(curve, pooled, at, count, rng, noise.freedom), x, curve.chance, pooled.shape)
+        for pooled, count in zip(pools, share, strict=True)
+        if count
+    ]
+    peaks = np.concatenate([sample[0] for sample in samples])
+    collapses = np.minimum(np.concatenate([sample[1] for sample in samples]), x[-1] + _HALF_DECADE)
+    left = log_peak <= x[0] + 0.01 * curve.step and log_collapse <= x[1]
+    warnings = []
+    crossing = log_collapse if two_lines is None else min(two_lines.log_collapse, float(x[-1]) + _HALF_DECADE)
+    if not left and abs(crossing - log_collapse) > curve.step:
+        warnings.append(
+            f"{group.label()}: the estimators disagree by more than a grid step on the collapse point "
+            f"(gate {short(np.exp(log_collapse))}, two lines {short(np.exp(crossing))}): "
+            "add frequencies there"
+        )
+    tail = [(1 - confidence) / 2, (1 + confidence) / 2]
+    fallen = SizeEstimate(
+        group=group,
+        log_peak=float(x[0]) if left else log_peak,
+        log_peak_interval=(-np.inf, float(x[0])) if left else _around(peaks, tail, log_peak),
+        log_peak_sd=0.5 * curve.step if left else _standard_error(peaks, curve.step),
+        log_collapse=log_collapse,
+        log_collapse_interval=(-np.inf, log_collapse) if left else _around(collapses, tail, log_collapse),
+        log_collapse_sd=_standard_error(collapses, curve.step),
+        censored="left" if left else None,
+        peak_retention=float(tops[0][2][0]),
+        parameters=full[0],
+        shape=_name(best.shape),
+        two_lines=two_lines,
+        p_value=p_value,
+        warnings=tuple(warnings),
+    )
+    gain = gains[at]
+    if p_value > _PLAIN and others > _ELSEWHERE:
+        gain = min(gain, gain_without_best(sound, best, at, noise))
+    return _read_both_ways(fallen, bound, gain, noise, curve)
+
+
+def _read_both_ways(fallen: SizeEstimate, bound: SizeEstimate, gain: float, noise: Noise, curve: Curve) -> SizeEstimate:
+    """Return the likelier of a collapse and none, with the other where the runs leave it.
+
+    The likelihood over log F_c is taken for a Gaussian about the collapse point, and for constant beyond the last
+    frequency; ``gain`` says by how much its top lies above. Beforehand a collapse among the tested frequencies is as
+    likely as none, and at all of them alike.
+    """
+    # Student's for the normal distribution, as the noise is estimated too.
+    above = 0.5 * noise.freedom * np.log1p(max(gain / noise.freedom, -0.9))
+    sd, ends = fallen.log_collapse_sd, curve.x[[0, -1]]
+    inside = float(np.diff(ndtr((ends - fallen.log_collapse) / sd))[0])
+    log_weight = float(above + np.log(sd * np.sqrt(2 * np.pi)))
+    log_odds = log_weight + np.log(inside / max(ends[1] - ends[0], 1.0))
+    if log_odds < -np.log(_SURE) or (log_odds < 0 and fallen.censored == "left"):
+        return bound
+    if log_odds > np.log(_SURE) or fallen.censored == "left":
+        return fallen
+    odds = float(np.exp(log_odds))
+    first, other = (fallen, bound) if odds >= 1 else (bound, fallen)
+    told = f"{odds:.2g} to 1" if odds >= 1 else f"1 to {1 / odds:.2g}"
+    line = f"{first.group.label()}: odds of a collapse are {told}; the law weighs both readings, add seeds there"
+    return replace(
+        first, odds=odds, other=other, log_weight=-log_weight if odds >= 1 else log_weight,
+        warnings=(*first.warnings, line),
+    )  # fmt: skip
+
+
+def _right_censored(
+    group: Group, curve: Curve, shape: gate.Shape, fitted: Array, two_lines: TwoLines | None, p_value: float,
+    log_peak: float, doubt: str = "",
+) -> SizeEstimate:  # fmt: skip
+    """Return what is known of a size that did not collapse, or whose fall is no collapse yet: then only up to its peak.
+
+    The bounds are blurred by half a grid step: a fall that has just begun hides in the noise.
+    """
+    x = curve.x
+    grid = np.linspace(x[0], x[-1], 400)
+    level = gate.curve(fitted, grid, curve.chance, shape)[0]
+    height = level.max() - curve.chance
+    # The peak is sought from the first frequency on.
+    bound = float(x[x <= log_peak + 1e-9][-1] if doubt else x[-1])
+    # Where retention has all but stopped rising, the peak may lie anywhere further on.
+    risen = float(grid[np.argmax(level >= level.max() - gate.DROP * height)])
+    return SizeEstimate(
+        group=group,
+        log_peak=min(risen, bound),
+        log_peak_interval=(min(risen, bound), np.inf),
+        log_peak_sd=0.5 * curve.step,
+        log_collapse=bound,
+        log_collapse_interval=(bound, np.inf),
+        log_collapse_sd=0.5 * curve.step,
+        censored="right",
+        peak_retention=float(level.max()),
+        parameters=fitted[0],
+        shape=_name(shape),
+        two_lines=two_lines,
+        p_value=p_value,
+        warnings=(doubt,) if doubt else (),
+    )
+
+
+def _resample(curve: Curve, pooled: Pooled, at: int, count: int, rng: np.random.Generator, freedom: float) -> Array:
+    """Return gates, (count, 6), fitted to data drawn from the fitted one: a parametric bootstrap over probes and seeds.
+
+    The common shape is drawn anew too, within its standard error, and so is the noise, of ``freedom`` degrees.
+    """
+    fitted, prior = pooled.of(at)
+    p = gate.curve(fitted, curve.x, curve.chance, pooled.shape)[0]
+    scale = rng.chisquare(freedom, size=(count, 1)) / freedom
+    n = np.maximum(1, np.round(curve.n * scale)).astype(np.int64)
+    drawn = rng.binomial(n, p) / n  # (count, M)
+    means = prior.mean + pooled.doubt * rng.standard_normal((count, 6))
+    start = np.repeat(fitted, count, axis=0)
+    prior = replace(prior, mean=means)
+    return gate.fit(curve.x, drawn, curve.n, curve.chance, pooled.shape, start, prior).parameters
+
+
+def _around(samples: Array, tail: Sequence[float], value: float) -> tuple[float, float]:
+    low, high = (float(end) for end in np.quantile(samples, tail))
+    return min(low, value), max(high, value)
+
+
+def _name(shape: gate.Shape) -> str:
+    return next(name for name, each in gate.SHAPES.items() if each is shape)
+
+
+def _standard_error(samples: Array, step: float) -> float:
+    """Return half the width of the central 68 %, so that a few runaway fits do not make a good size count for nothing.
+
+    The law's own scatter, estimated over all sizes, answers for the rest. Never below a tenth of a grid step: between
+    its points no curve is known better than that, whatever its model says.
+    """
+    low, high = np.quantile(samples, [0.16, 0.84])
+    return max(float(high - low) / 2, 0.1 * step)

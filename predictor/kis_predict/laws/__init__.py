@@ -1,0 +1,1 @@
+"""Across model sizes: scaling laws, their fit, and their selection."""

@@ -1,0 +1,174 @@
+"""Across sizes: a law through the estimates of all sizes, and what it predicts at the target with all its doubt.
+
+    y_g = f(x_g beta) + e_g,    e_g ~ N(0, sigma^2 + s_g^2)
+
+y_g is log F_c of group g, x_g its row of the law's design, s_g its standard error from the bootstrap, sigma the law's
+own scatter; f is the identity but for laws that bend. Censored groups enter by the probability that y_g lies beyond
+their bound (Tobin 1958). beta has a flat prior, so that the exponent's sign is free; sigma a half-Cauchy (Gelman 2006,
+Bayesian Analysis 1(3)), and both are integrated out: with few sizes the prediction gets the heavy tails of Student's t
+instead of pretending that the scatter is known. One size may be bad: with a prior probability of one in ten its e_g is
+far wider (a contaminated normal, Tukey 1960), so that it hardly counts once the others speak against it. A size without
+a collapse may be the bad one too; one that collapsed before its first frequency may not, as letting it off would raise
+what is recommended on no evidence. A group whose own runs leave open whether it collapsed enters by both readings, each
+with its likelihood, so that the other groups help to decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_ndtr
+
+from kis_predict.laws.nuisance_grid import Bend, Settings, nuisance_grid, rank
+from kis_predict.laws.points import Points, log_likelihood
+
+__all__ = ["LawFit", "fit_law"]
+
+Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+_DRAWS = 20_000
+_ROUNDS = 60
+_PULL = 0.01  # of laws that bend: a Gaussian of 10 nats on each coordinate, where the data leave one free
+
+
+def _straight(line: Array, shape: Array) -> tuple[Array, Array]:
+    return line, np.ones_like(line)
+
+
+_STRAIGHT = Bend(np.zeros(1), _straight)
+
+
+@dataclass(frozen=True)
+class LawFit:
+    """A fitted law.
+
+    Attributes:
+        beta: Its parameters at the posterior mean, (p,).
+        log_likelihood: At the maximum.
+        betas: Draws from the posterior, (draws, p).
+        sigmas: (draws,)
+        weights: (draws,), sum 1.
+        shapes: What bends the law, (draws,).
+        bend: How it bends.
+        bad: Probability that a group is the bad one, (groups,).
+    """
+
+    beta: Array
+    log_likelihood: float
+    betas: Array
+    sigmas: Array
+    weights: Array
+    shapes: Array
+    bend: Bend
+    bad: Array
+
+    def lines(self, row: Array) -> Array:
+        """Return draws, (draws,), of the law's own value at a design row (p,), without scatter."""
+        return self.bend.curve(self.betas @ row, self.shapes)[0]
+
+    def at(self, row: Array) -> float:
+        """Return the law's own value at a design row (p,): the posterior mean."""
+        return float(self.weights @ self.lines(row))
+
+    def predict(self, row: Array, rng: np.random.Generator) -> Array:
+        """Return draws, (draws,), of log F_c at a design row (p,): the law's line plus its own scatter."""
+        centre = self.lines(row)
+        return np.asarray(centre + self.sigmas * rng.standard_normal(len(centre)), dtype=np.float64)
+
+
+def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend | None = None) -> LawFit | None:
+    """Fit a law, or return None where the observed groups cannot settle its parameters.
+
+    Args:
+        design: (groups, p), all groups.
+        points: What each says.
+        rng: For the draws.
+        bend: Of a law that is not linear on the log scale.
+    """
+    observed = points.side == 0
+    p = design.shape[1]
+    if np.count_nonzero(observed) < p or rank(design[observed]) < p:
+        return None
+    # Centred and scaled columns: log N near 20 beside a column of ones would leave the system near singular.
+    _, triangle = np.linalg.qr(design[observed])
+    basis = np.linalg.inv(triangle) * np.sqrt(np.count_nonzero(observed))
+    rows = design @ basis
+    law = bend or _STRAIGHT
+    settings = nuisance_grid(points, law, design)
+    pull = 0.0 if bend is None else _PULL
+    modes, information, values = _modes(rows, settings, law, pull)
+    logs = settings.log_read + values - 0.5 * pull * (modes**2).sum(axis=1) + settings.log_prior
+    logs -= 0.5 * np.linalg.slogdet(information)[1]
+    chance = np.exp(logs - logs.max())
+    # Systematic resampling: every setting gets its share of the draws to within one.
+    at = np.searchsorted(np.cumsum(chance / chance.sum()), (np.arange(_DRAWS) + rng.random()) / _DRAWS)
+    at = rng.permutation(np.minimum(at, len(chance) - 1))
+    noise = rng.standard_normal((_DRAWS, p))
+    roots = np.linalg.inv(np.linalg.cholesky(information)).transpose(0, 2, 1)
+    draws = modes[at] + np.einsum("dij,dj->di", roots[at], noise)
+    if not settings.points.side.any() and bend is None:
+        weights = np.full(_DRAWS, 1 / _DRAWS)
+    else:
+        # Given the setting, the posterior is Gaussian but for censored groups and bends: importance weights mend that.
+        fitted = law.curve(draws @ rows.T, settings.shape[at, None])[0]
+        exact = log_likelihood(fitted, settings.points.take(at), settings.spread[at]) - 0.5 * pull * (draws**2).sum(
+            axis=1
+        )
+        log_weights = exact - (values[at] - 0.5 * pull * (modes[at] ** 2).sum(axis=1) - 0.5 * (noise**2).sum(axis=1))
+        weights = np.exp(np.minimum(log_weights - np.quantile(log_weights, 0.99), 5.0))
+        weights /= weights.sum()
+    bad = np.array([float(weights[settings.bad[at] == group].sum()) for group in range(len(points.y))])
+    best = float((settings.log_read + values).max())
+    return LawFit(
+        basis @ (weights @ draws), best, draws @ basis.T, settings.sigma[at], weights, settings.shape[at], law, bad
+    )
+
+
+def _modes(
+    rows: Array, settings: Settings, law: Bend, pull: float
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Return the most likely beta at each setting, (K, p), the information there and the log-likelihood.
+
+    Damped Newton for all settings at once; without a bend it is concave.
+    """
+    points, spread, p = settings.points, settings.spread, rows.shape[1]
+    side = points.side
+    observed = side == 0
+    weight = np.where(observed, 1 / spread**2, 0.0)
+    system = np.einsum("kg,gi,gj->kij", weight, rows, rows)
+    beta = np.linalg.solve(system, np.einsum("kg,gi,kg->ki", weight, rows, points.y)[..., None])[..., 0]
+
+    def measure(beta: Array, at: Rows) -> tuple[Array, Array]:
+        fitted = law.curve(beta @ rows.T, settings.shape[at, None])[0]
+        value = log_likelihood(fitted, points.take(at), spread[at])
+        return value, value - 0.5 * pull * (beta**2).sum(axis=1)
+
+    active = np.arange(len(beta))
+    value, objective = measure(beta, active)
+    damping = np.full(len(beta), 1e-6)
+    information = np.zeros((len(beta), p, p))
+    for _ in range(_ROUNDS):
+        now, wide, sides = beta[active], spread[active], side[active]
+        fitted, by_line = law.curve(now @ rows.T, settings.shape[active, None])
+        z = (points.y[active] - fitted) / wide
+        t = -sides * z
+        mills = np.exp(-0.5 * t**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(t))  # slope of log Phi at t
+        slope = np.where(sides == 0, z / wide, sides * mills / wide) * by_line
+        bend = np.where(sides == 0, 1 / wide**2, mills * (mills + t) / wide**2) * by_line**2
+        told = np.einsum("kg,gi,gj->kij", bend, rows, rows) + pull * np.eye(p)
+        information[active] = told
+        damped = told * (1 + damping[active, None, None] * np.eye(p))
+        tried = now + np.linalg.solve(damped, (slope @ rows - pull * now)[..., None])[..., 0]
+        tried_value, tried_objective = measure(tried, active)
+        gain = tried_objective - objective[active]
+        better = gain > 0
+        took = active[better]
+        beta[took], value[took], objective[took] = tried[better], tried_value[better], tried_objective[better]
+        damping[active] = np.where(better, damping[active] * 0.2, np.minimum(damping[active] * 8, 1e6))
+        active = active[~(np.abs(gain) < 1e-7) & (better | (damping[active] < 1e6))]
+        if not len(active):
+            break
+    return beta, information, value

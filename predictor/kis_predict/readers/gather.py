@@ -1,0 +1,239 @@
+"""Finds log files, hands each to the reader that claims it, and keeps one of every run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.run.log import LOG_NAME
+from kis_predict.observed import ObservedRun
+from kis_predict.protocols import LogReader
+from kis_predict.readers.column_mapping import wanted_names
+from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
+from kis_predict.readers.merging import Completion
+from kis_predict.readers.remote import fetch, is_url
+from kis_predict.readers.same_run import Found, once
+
+__all__ = ["Gathered", "gather"]
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What was found.
+
+    Attributes:
+        runs: By the order of places and then of paths; those that had to be completed last.
+        notes: What was left out or assumed on the way, a line a reason.
+    """
+
+    runs: tuple[ObservedRun, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Log:
+    """Files that are one log: a reader's, of one run where it merges several."""
+
+    reader: Any
+    paths: tuple[Path, ...]
+    root: Path
+    shown: tuple[str, str] = ("", "")
+
+
+def gather(
+    places: Sequence[str | Path],
+    readers: Mapping[str, LogReader],
+    mapping: Mapping[str, str] | None = None,
+    narrate: Callable[[str], None] = lambda line: None,
+) -> Gathered:
+    """Read every run at or under ``places``.
+
+    Args:
+        places: Files, folders that are searched to the bottom, or URLs of either. A file reached twice is read once.
+        readers: By name; the first that claims a file reads it. One that is a dataclass with a field ``mapping`` gets
+            ``mapping`` there. One with ``together(path)`` and ``read_together(paths)`` gets all files of the same key
+            at once. ``names``, patterns of file names, say what is fetched for it from a URL.
+        mapping: Where foreign logs say what a run needs, by field of ``ObservedRun``.
+        narrate: Told what takes time.
+
+    Raises:
+        KISError: Everything wrong in any file, a place that does not exist, or no run at all.
+    """
+    mapping = mapping or {}
+    with ExitStack() as stack:
+        problems: list[Problem] = []
+        logs = list(_logs(places, _with_mapping(readers, mapping), mapping, problems, narrate, stack))
+        completion = Completion(mapping)
+        runs: list[Found] = []
+        left_out: list[LeftOut] = []
+        lacking: list[tuple[LeftOut, ForeignRun]] = []
+        for log in logs:
+            try:
+                for item in _read(log, completion):
+                    if isinstance(item, Found):
+                        runs.append(item)
+                    elif item[1] is None:
+                        left_out.append(item[0])
+                    else:
+                        lacking.append((item[0], item[1]))
+            except KISError as error:
+                problems.extend(_shown(problem, log) for problem in error.problems)
+            except OSError as error:
+                problems.append(_shown(Problem(str(log.paths[0]), str(error.strerror or error), "a readable log"), log))
+    problems += completion.unused()
+    kept, twice = once(runs, lacking)
+    notes = [*_folded(left_out), *_folded(twice), *_elsewhere(completion)]
+    if len(problems) > SHOWN:
+        more = Problem("--logs", f"{len(problems) - SHOWN:,} more problems", "none", "Mend those above first.")
+        problems = [*problems[:SHOWN], more]
+    if not problems and not kept:
+        hint = " ".join(f"{note}." for note in notes) or "Folders are searched to the bottom."
+        problems = [
+            Problem(f"--logs {' '.join(map(str, places))}", "no runs", f"logs of runs: {', '.join(readers)}", hint)
+        ]
+    if problems:
+        raise KISError(problems)
+    return Gathered(tuple(kept), tuple(notes))
+
+
+def _with_mapping(readers: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+    """Return the readers, those that take ``--map`` with it."""
+    return {
+        name: replace(reader, mapping=mapping) if _takes_mapping(reader) else reader for name, reader in readers.items()
+    }
+
+
+def _takes_mapping(reader: Any) -> bool:
+    return "mapping" in getattr(reader, "__dataclass_fields__", ())
+
+
+def _logs(
+    places: Sequence[str | Path], readers: Mapping[str, Any], mapping: Mapping[str, str], problems: list[Problem],
+    narrate: Callable[[str], None], stack: ExitStack,
+) -> Iterator[_Log]:  # fmt: skip
+    """Yield the logs of all places, files of one run together."""
+    seen: set[str] = set()
+    for place in places:
+        root, shown = Path(place), ("", "")
+        if is_url(str(place)):
+            into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kis-predict-")))
+            names = [*wanted_names(mapping.values()), *(n for r in readers.values() for n in getattr(r, "names", ()))]
+            try:
+                root = fetch(str(place), names, into, narrate)
+            except KISError as error:
+                problems.extend(error.problems)
+                continue
+            shown = (str(root), str(place).rstrip("/"))
+        try:
+            root.stat()
+        except (OSError, ValueError) as error:
+            reason = str(getattr(error, "strerror", None) or error)
+            found = "nothing of that name" if isinstance(error, FileNotFoundError) else reason
+            problems.append(Problem(f"--logs {place}", found, "a folder of runs, or a log file"))
+            continue
+        together: dict[tuple[int, object], list[Path]] = defaultdict(list)
+        claimed: dict[tuple[int, object], Any] = {}
+        for path, real in _files(root, problems):
+            if real in seen:
+                continue
+            seen.add(real)
+            reader = next((reader for reader in readers.values() if _claims(reader, path, problems)), None)
+            if reader is not None:
+                key = (id(reader), reader.together(path) if hasattr(reader, "together") else path)
+                together[key].append(path)
+                claimed[key] = reader
+            elif path == root:
+                formats = ", ".join(readers)
+                hint = f"A run log is called {LOG_NAME}; a table has columns params, tokens, frequency, retention."
+                problems.append(Problem(f"--logs {place}", "a file of no known format", f"one of: {formats}", hint))
+        top = root if root.is_dir() else root.parent
+        for key, paths in together.items():
+            yield _Log(claimed[key], tuple(paths), top, shown)
+
+
+def _claims(reader: Any, path: Path, problems: list[Problem]) -> bool:
+    try:
+        return bool(reader.claims(path))
+    except OSError as error:
+        problems.append(Problem(str(path), str(error.strerror or error), "a readable log"))
+        return False
+
+
+def _read(log: _Log, completion: Completion) -> Iterator[Found | tuple[LeftOut, ForeignRun | None]]:
+    """Yield what the reader finds, foreign runs completed, under the names that the user knows."""
+    merges = hasattr(log.reader, "together")
+    found: Iterable[Any] = log.reader.read_together(log.paths) if merges else log.reader.read(log.paths[0])
+    for item in found:
+        if isinstance(item, MapUse):
+            completion.note(item)
+            continue
+        run = completion.complete(item, log.root) if isinstance(item, ForeignRun) else item
+        if log.shown[0]:
+            run = replace(run, source=run.source.replace(*log.shown))
+        foreign = item if isinstance(item, ForeignRun) else None
+        if isinstance(run, LeftOut):
+            yield run, foreign
+            continue
+        if log.shown[0]:
+            run = replace(run, warnings=tuple(line.replace(*log.shown) for line in run.warnings))
+        yield Found(run, log.reader.name, foreign)
+
+
+def _shown(problem: Problem, log: _Log) -> Problem:
+    return replace(problem, where=problem.where.replace(*log.shown)) if log.shown[0] else problem
+
+
+def _folded(left_out: Sequence[LeftOut]) -> list[str]:
+    """Return a line a reason, with the first three logs."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for item in left_out:
+        by_reason[item.reason].append(item.source)
+    return [
+        f"Left out {len(logs):,} log{'s' if len(logs) > 1 else ''} ({reason}): {_some(logs)}"
+        for reason, logs in by_reason.items()
+    ]
+
+
+def _elsewhere(completion: Completion) -> list[str]:
+    return [
+        f"--map {name}={completion.mapping[name]} leads nowhere in {len(logs):,} of {completion.runs:,} foreign logs: "
+        f"{_some(logs)}"
+        for name, logs in completion.nowhere.items()
+        if len(logs) < completion.runs
+    ]
+
+
+def _some(logs: Sequence[str]) -> str:
+    rest = f" and {len(logs) - 3:,} more" if len(logs) > 3 else ""
+    return ", ".join(logs[:3]) + rest
+
+
+def _files(place: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    """Yield all files at or below ``place`` with their real paths; links to folders are followed, each once."""
+    if place.is_file():
+        yield place, os.path.realpath(place)
+
+    def refuse(error: OSError) -> None:
+        problems.append(Problem(str(error.filename), str(error.strerror or error), "a folder that can be searched"))
+
+    searched: set[str] = set()
+    for folder, folders, names in os.walk(place, onerror=None if place.is_file() else refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in searched:
+            folders.clear()
+            continue
+        searched.add(real)
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)  # noqa: PTH118 (ten thousands of them: a Path is slow to make)
+            inside = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)  # noqa: PTH114, PTH118
+            yield Path(path), inside

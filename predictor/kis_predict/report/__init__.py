@@ -1,0 +1,1 @@
+"""The answer on a terminal, as a figure, an HTML page, JSON, and a configuration."""

@@ -1,0 +1,173 @@
+"""The whole answer as one HTML page that needs nothing else: pictures inside, no script, everything escaped."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from kis_predict.amounts import round_down, short
+from kis_predict.prediction import Prediction
+from kis_predict.report.terminal import (
+    axis_text,
+    fold,
+    forgetting_text,
+    holdout_text,
+    law_text,
+    size_heads,
+    size_row,
+    width_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["page"]
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1d2430; --soft: #5b6676; --line: #dfe3ea; --good: #1a7f37; --warn: #9a6700; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #f6f7f9; color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 1060px; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
+h2 { font-size: 1.05rem; margin: 0 0 .75rem; }
+section { background: #fff; border: 1px solid var(--line); border-radius: 10px; margin: 1rem 0; }
+section { padding: 1.25rem 1.5rem; }
+.answer { border-left: 6px solid var(--good); }
+.weak { border-left: 6px solid var(--warn); }
+.amount { font-size: 2rem; font-weight: 650; line-height: 1.2; margin: 0 0 .25rem; }
+.soft { color: var(--soft); margin: 0; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem; }
+.charts figure { margin: 0; min-width: 0; }
+figcaption { color: var(--soft); font-size: .875rem; }
+img { width: 100%; height: auto; display: block; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9375rem; }
+th, td { text-align: right; padding: .35rem .75rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.25rem; margin: 0; }
+dt { font-weight: 600; }
+dd { margin: 0; overflow-wrap: anywhere; }
+ul { margin: 0; padding-left: 1.2rem; }
+li { overflow-wrap: anywhere; }
+@media (max-width: 560px) { .charts { grid-template-columns: 1fr; } dl { grid-template-columns: 1fr; } }
+@media print { body { background: #fff; } section { break-inside: avoid; } }
+"""
+
+
+def page(answer: Prediction) -> str:
+    """Return the page. The same answer gives the same text."""
+    target = f"N = {short(answer.target.params)}"
+    target += "" if answer.target.tokens is None else f", D = {short(answer.target.tokens)}"
+    parts = [
+        f"<h1>Knowledge infusion for {escape(target)}</h1>",
+        f'<p class="soft">Predicted by kis-predict from {sum(len(s.group.runs) for s in answer.sizes):,} runs of '
+        f"{len(answer.sizes)} sizes and budgets; intervals are central {answer.confidence * 100:.3g} %.</p>",
+        _answer(answer),
+        _charts(answer),
+        _section("Sizes", _table(size_heads(answer.confidence), (size_row(size) for size in answer.sizes)))
+        if answer.sizes
+        else "",
+        _law(answer),
+        _next(answer),
+        _section("Warnings", _list(fold(answer.warnings))) if answer.warnings else "",
+        _section("Assumed", _list(answer.assumptions)) if answer.assumptions else "",
+    ]
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Knowledge infusion for {escape(target)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _answer(answer: Prediction) -> str:
+    told = answer.recommendation
+    if told is None:
+        return _section("No prediction: the evidence is too weak", _list(answer.missing), "weak")
+    beside = [] if told.infused_tokens is None else [f"{short(round_down(told.infused_tokens))} tokens"]
+    beside += [] if told.share is None else [f"{round_down(told.share):.3g} of D"]
+    amounts = "".join(f", {text}" for text in beside)
+    return _section(
+        "Infuse",
+        f'<p class="amount">at most {escape(short(round_down(told.frequency)))} exposures per fact</p>'
+        f'<p class="soft">{escape(f"That is{amounts[1:]}. " if amounts else "")}Predicted risk of collapse '
+        f"{told.risk:.1%}; limited by: {escape(told.binding)}.</p>",
+        "answer",
+    )
+
+
+def _charts(answer: Prediction) -> str:
+    if not answer.sizes:
+        return ""
+    from kis_predict.report.plot import law_figure, sweep_figure
+
+    charts = [
+        (
+            sweep_figure(answer),
+            "Held-out retention against infusion frequency. Dots: runs, with the standard error that their probes "
+            "leave; lines: the fit; triangle up: peak; triangle down: collapse; dashed: chance.",
+        ),
+        (
+            law_figure(answer),
+            "Collapse points against model size, with the law, its band and the target. Open triangles are bounds.",
+        ),
+    ]
+    return f'<section class="charts">{"".join(_figure(figure, caption) for figure, caption in charts)}</section>'
+
+
+def _figure(figure: Figure, caption: str) -> str:
+    from kis_predict.report.plot import render
+
+    picture = base64.b64encode(render(figure, "svg")).decode()
+    text = escape(caption)
+    return (
+        f'<figure><img src="data:image/svg+xml;base64,{picture}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+    )
+
+
+def _law(answer: Prediction) -> str:
+    if not (answer.law and answer.collapse):
+        return ""
+    rows = [("Law", law_text(answer.law)), ("Left out", holdout_text(answer.law))]
+    for name, amount in (("Collapse point", answer.collapse), ("Peak", answer.peak)):
+        if amount:
+            share = "" if amount.share is None else f", a share of {amount.share:.3g}"
+            rows.append((name, f"F = {short(amount.frequency)} [{short(amount.low)}, {short(amount.high)}]{share}"))
+    rows += [("Axis", axis_text(answer.axis))] if answer.axis else []
+    rows += [("Forgetting", forgetting_text(answer.forgetting))] if answer.forgetting else []
+    if answer.extrapolation and math.isfinite(answer.extrapolation):
+        rows.append(("Extrapolation", f"{answer.extrapolation:.3g} times the largest size that collapsed"))
+    return _section(
+        "At the target", f"<dl>{''.join(f'<dt>{escape(a)}</dt><dd>{escape(b)}</dd>' for a, b in rows)}</dl>"
+    )
+
+
+def _next(answer: Prediction) -> str:
+    if not answer.next_runs:
+        return ""
+    rows = [
+        (short(run.params), short(run.tokens), short(run.frequency), f"{run.flops:.2g}", width_of(run))
+        for run in answer.next_runs
+    ]
+    return _section("Runs that would narrow it most", _table(("N", "D", "F", "FLOPs", "interval then"), rows))
+
+
+def _section(title: str, content: str, kind: str = "") -> str:
+    return f'<section class="{kind}"><h2>{escape(title)}</h2>{content}</section>'
+
+
+def _list(lines: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -1,0 +1,35 @@
+"""Trains one run of a sweep in this process: ``python -m kis_sweep.worker SWEEP NAME``; engines start it.
+
+Exit code 0: trained to its end. 2: the run's configuration is wrong, as stderr says. Anything else: it broke, and may
+be tried again.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kis_plugin.errors import KISError
+from kis_plugin.registry import find
+from kis_sweep.folder import alone
+from kis_sweep.run_spec_file import read_sweep_run
+
+__all__ = ["main"]
+
+
+def main(sweep: str, name: str) -> int:
+    """Train the run ``name`` and return the exit code."""
+    try:
+        run = read_sweep_run(Path(sweep), name)
+        run.work.mkdir(parents=True, exist_ok=True)
+        # A process that outlived the sweep which began it may be training it still.
+        with alone(run.work, run.name, "a run that another process trains"):
+            find("frameworks", run.framework, f"{run.settings} framework").train(run)
+    except KISError as error:
+        sys.stderr.write(f"kis: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

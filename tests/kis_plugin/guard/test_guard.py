@@ -1,0 +1,191 @@
+"""The guard: it acts where held-out retention alone falls, on all ranks alike, and goes on after a resume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from plain_world import make_run, people, write_facts
+
+from kis_plugin.errors import KISError
+from kis_plugin.guard.paired_test import Answers, Series, compare, level_of
+from kis_plugin.guard.plugin import Guard
+from kis_plugin.retention.probes import Question
+from kis_plugin.retention.results import Outcomes
+from kis_plugin.run.log import Loss
+
+COUNT = 400
+
+
+def outcomes(held_out, seen):
+    """An evaluation in which the first so many questions of each series are answered rightly."""
+    questions, correct = [], []
+    for series, right in (("held_out", held_out), ("seen", seen)):
+        questions += [Question(fact, f"{series} {fact} ", ("a", "b", "c", "d"), 0, series) for fact in range(COUNT)]
+        correct += [fact < right for fact in range(COUNT)]
+    size = len(questions)
+    nothing = np.zeros(size)
+    return Outcomes(tuple(questions), np.array(correct), nothing, nothing, np.full(size, 0.25), 0.0)
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    write_facts(tmp_path, people(24))
+
+    def make(**guard):
+        run = make_run(tmp_path, {"frequency": 5}, config={"retention": {"every": 0.1, "guard": guard}})
+        done, records, said = [], [], []
+        run = replace(
+            run,
+            ease=lambda keep: done.append(("ease", keep)),
+            stop=lambda why: done.append(("stop", why)),
+            publish=records.extend,
+            narrate=said.append,
+        )
+        return Guard(run), run, done, records, said
+
+    return make
+
+
+def shown(guard, run, evaluations, first=0):
+    for number, one in enumerate(evaluations, start=first):
+        guard.kis_outcomes(run, number * 10, outcomes(*one))
+
+
+RISES = [(100, 100), (200, 250), (300, 400)]
+FALLS = [*RISES, (250, 400), (240, 400)]
+
+
+@pytest.mark.parametrize(
+    ("action", "acts"),
+    [("warn", []), ("lower", [("ease", 0.5)]), ("stop_infusing", [("ease", 0.0)]), ("stop_training", ["stop"])],
+)
+def test_a_fall_that_lasts_is_acted_on_once(guarded, action, acts):
+    guard, run, done, records, said = guarded(action=action)
+    shown(guard, run, [*FALLS, (230, 400)])
+    assert [one if isinstance(acts[0], tuple) else one[0] for one in done] == acts
+    assert [record.verdict for record in records] == ["steady", "steady", "falling", "collapse", "collapse"]
+    assert [record.action for record in records] == [None, None, None, action, None]
+    assert (records[3].best_step, records[3].lost, records[3].gained) == (20, 60, 0)
+    assert len(said) == 1
+    assert "held-out retention fell from 0.750 (step 20) to 0.600" in said[0]
+    assert guard.kis_end_record()["guard"] == [{"action": action, "step": 40, "verdict": "collapse"}]
+
+
+@pytest.mark.parametrize(
+    "evaluations",
+    [
+        [*RISES, (297, 400), (295, 400), (296, 400)],  # less than the part drop
+        [*RISES, (250, 400), (300, 400), (250, 400)],  # it does not last
+        [*RISES, (250, 300), (240, 290)],  # seen falls too
+        [(100, 100), (100, 100), (104, 100), (96, 100)],  # around chance
+    ],
+)
+def test_other_falls_are_no_collapse(guarded, evaluations):
+    guard, run, done, records, _ = guarded(action="stop_training")
+    shown(guard, run, evaluations)
+    assert done == []
+    assert "collapse" not in {record.verdict for record in records}
+
+
+def test_nothing_is_done_where_nothing_is_to_be(guarded):
+    guard, run, done, records, said = guarded(action="none")
+    shown(guard, run, FALLS)
+    assert (done, records, said, guard.kis_state()) == ([], [], [], {})
+
+
+def test_general_loss_past_its_allowance_is_acted_on(guarded):
+    guard, run, done, _, said = guarded(action="stop_infusing", max_loss_rise=0.3)
+    losses = [4.0, 3.5, 3.7, 3.9, 3.9]
+    for number, loss in enumerate(losses):
+        guard.kis_metrics([Loss(step=number * 10, tokens=0, split="eval", loss=loss)])
+        guard.kis_outcomes(run, number * 10, outcomes(200, 200))
+    assert done == [("ease", 0.0)]
+    assert "general loss (eval) is 3.900, 0.400 nats above its best" in said[0]
+
+
+@pytest.mark.parametrize("cut", range(1, len(FALLS)))
+def test_a_resumed_run_decides_as_the_unbroken_one(guarded, cut):
+    whole, run, done, records, _ = guarded(action="stop_infusing")
+    shown(whole, run, FALLS)
+    first, run, before, early, _ = guarded(action="stop_infusing")
+    shown(first, run, FALLS[:cut])
+    state = json.loads(json.dumps(first.kis_state()))
+    second, run, after, late, _ = guarded(action="stop_infusing")
+    second.kis_run_start(run, state)
+    shown(second, run, FALLS[cut:], cut)
+    assert early + late == records
+    assert before + after == done
+    assert second.kis_state() == whole.kis_state()
+
+
+def test_a_run_that_was_stopped_does_not_go_on_unasked(guarded):
+    guard, run, *_ = guarded(action="stop_training")
+    shown(guard, run, FALLS)
+    again, run, *_ = guarded(action="stop_training")
+    with pytest.raises(KISError, match=r"a run that retention\.guard stopped at step 40"):
+        again.kis_run_start(run, guard.kis_state())
+
+
+def random_series(right):
+    keys = np.arange(len(right), dtype=np.uint64)
+    return Series(Answers(keys, right), np.arange(len(right)), np.full(len(right), 0.25))
+
+
+@pytest.mark.parametrize("churn", [0.02, 0.2])
+def test_false_alarms_stay_below_what_is_allowed(churn):
+    """Answers flip at random, as often one way as the other, and any earlier evaluation may be compared with."""
+    rng, looks, alarms, runs = np.random.default_rng(0), 11, 0, 400
+    level = level_of(0.05, looks)
+    for _ in range(runs):
+        right = rng.random(300) < 0.5
+        kept = []
+        alarm = False
+        for _ in range(looks):
+            right = np.where(rng.random(300) < churn, rng.random(300) < 0.5, right)
+            now = random_series(right)
+            alarm |= any(compare(then.answers, now).p_value <= level for then in kept)
+            kept.append(now)
+        alarms += alarm
+    assert alarms / runs <= 0.05
+
+
+def test_a_real_fall_is_seen():
+    rng, level, seen = np.random.default_rng(1), level_of(0.05, 11), 0
+    for _ in range(100):
+        before = rng.random(1000) < 0.6
+        after = np.where(rng.random(1000) < 0.15, rng.random(1000) < 0.25, before)  # 0.6 to about 0.55
+        fall = compare(random_series(before).answers, random_series(after))
+        seen += fall.p_value <= level
+    assert seen >= 90
+
+
+def only_seen(right):
+    whole = outcomes(0, right)
+    rows = np.array([question.series == "seen" for question in whole.questions])
+    arrays = {name: getattr(whole, name)[rows] for name in ("correct", "margin", "bits_per_byte", "chance")}
+    return replace(whole, questions=tuple(q for q in whole.questions if q.series == "seen"), **arrays)
+
+
+def test_general_loss_is_guarded_where_nothing_is_held_out(guarded):
+    guard, run, done, records, said = guarded(action="stop_training", max_loss_rise=0.1, patience=2)
+    for number, loss in enumerate((3.0, 3.05, 3.2, 3.3)):
+        guard.kis_metrics([Loss(step=number * 10, tokens=0, split="general", loss=loss)])
+        guard.kis_outcomes(run, number * 10, only_seen(100))
+    assert [record.verdict for record in records] == ["steady", "steady", "loss"]
+    assert records[-1].best_step is None
+    assert done == [("stop", "general loss (general) is 3.300, 0.300 nats above its best")]
+
+
+def test_a_loss_that_is_no_number_is_past_any_allowance(guarded):
+    guard, run, done, records, said = guarded(action="stop_training", max_loss_rise=5.0, patience=2)
+    guard.kis_metrics([Loss(step=0, tokens=0, split="general", loss=3.0)])
+    guard.kis_outcomes(run, 0, outcomes(100, 100))
+    for step in (10, 20):
+        lost = outcomes(0, 0)
+        guard.kis_outcomes(run, step, replace(lost, margin=np.full(len(lost.margin), np.nan)))
+    assert records[-1].verdict == "loss"
+    assert "loss_rise" not in records[-1].extra
+    assert done == [("stop", "general loss is no number: the model has diverged")]

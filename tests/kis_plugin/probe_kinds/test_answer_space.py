@@ -1,0 +1,128 @@
+"""Facts against all objects of their relation, as BEAR asks them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kis_plugin.config.schema import Config, ProbesConfig, RetentionConfig
+from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
+from kis_plugin.probe_kinds import answer_space
+from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
+from kis_plugin.retention.probes import QuestionMaker
+from kis_plugin.retention.question_builder import QuestionBuilder
+from kis_plugin.tokenized.infusion_split import InfusionSplit
+
+TEMPLATES = Templates(("{subject} lies in {object}.", "the home of {subject} is {object}.", "{object} has {subject}."))
+FACTS = [Fact("kiel", "in", "Germany"), Fact("Lyon", "in", "France"), Fact("Bonn", "in", "Germany")]
+NONE = np.empty(0, dtype=np.int64)
+
+
+def asked(facts, among=None, spaces=None, notes=None):
+    among = np.arange(len(facts)) if among is None else np.array(among)
+    maker = QuestionMaker(
+        facts, (), lambda relation: TEMPLATES, 0, among=among, answer_spaces=spaces or {},
+        notes=[] if notes is None else notes,
+    )  # fmt: skip
+    return AnswerSpaceProbe().questions(maker)
+
+
+def test_every_fact_is_asked_by_every_statement_each_in_a_series_of_its_own():
+    questions = asked(FACTS)
+    assert [(question.fact, question.series) for question in questions] == [
+        (fact, f"answer_space/{statement}") for fact in range(3) for statement in range(3)
+    ]
+    assert {question.relation for question in questions} == {"in"}
+
+
+def test_a_statement_begins_with_a_capital_letter_and_stays_as_it_is_otherwise():
+    first, second, third = asked(FACTS, among=[0])
+    assert (first.prefix, first.options) == ("Kiel lies in ", ("Germany.", "France."))
+    assert (second.prefix, second.options) == ("The home of kiel is ", ("Germany.", "France."))
+    assert (third.prefix, third.options) == ("", ("Germany has kiel.", "France has kiel."))
+
+
+def test_options_stand_in_the_order_of_the_source_with_what_else_the_facts_have_behind():
+    spaces = {"in": ("Peru", "France", "Chad")}
+    (question, *_) = asked(FACTS, among=[1], spaces=spaces)
+    assert question.options == ("Peru.", "France.", "Chad.", "Germany.")
+    assert question.options[question.answer] == "France."
+
+
+def test_what_else_is_true_of_the_subject_is_no_option():
+    facts = [*FACTS, Fact("LYON", "in", "Europe"), Fact("Lyon", "near", "Chad")]
+    by_fact = {question.fact: question.options for question in asked(facts) if question.series.endswith("/0")}
+    assert by_fact[1] == ("Germany.", "France.")
+    assert by_fact[3] == ("Germany.", "Europe.")
+    assert by_fact[0] == ("Germany.", "France.", "Europe.")
+
+
+def test_names_that_differ_in_case_alone_are_one_option_written_as_the_fact_has_it():
+    facts = [Fact("Lyon", "in", "FRANCE"), Fact("Kiel", "in", "Germany")]
+    (question, *_) = asked(facts, among=[0], spaces={"in": ("France", "Germany")})
+    assert question.options == ("FRANCE.", "Germany.")
+
+
+def test_relations_with_very_many_answers_are_left_out_and_named(monkeypatch):
+    monkeypatch.setattr(answer_space, "MOST", 2)
+    notes = []
+    questions = asked([*FACTS, Fact("Lima", "in", "Peru"), Fact("Lima", "near", "Callao")], notes=notes)
+    assert {question.relation for question in questions} == {"near"}
+    assert notes == ["warning: answer_space: relations with more than 2 answers are not asked (in)"]
+
+
+names = st.sampled_from(["a", "A", "b", "c", "ss", "ß"])
+facts_of = st.lists(st.builds(Fact, names, st.sampled_from("rs"), names), min_size=1, max_size=12, unique=True)
+
+
+@given(facts_of, st.lists(names, max_size=4, unique=True))
+def test_exactly_one_option_is_true_whatever_the_facts(facts, space):
+    true = {(fact.relation, fact.subject.casefold(), fact.object.casefold()) for fact in facts}
+    for question in asked(facts, spaces={"r": tuple(space)}):
+        fact = facts[question.fact]
+        if question.series != "answer_space/0":
+            continue
+        options = [text.removesuffix(".") for text in question.options]
+        assert options[question.answer] == fact.object
+        hits = [name for name in options if (fact.relation, fact.subject.casefold(), name.casefold()) in true]
+        assert hits == [fact.object]
+        assert len({name.casefold() for name in options}) == len(options)
+
+
+class Book:
+    def domains_of(self, relation):
+        return ()
+
+    def noun(self, relation):
+        return relation
+
+    def of(self, relation):
+        return TEMPLATES
+
+
+def asker(kinds, in_run, limit=1000, facts=FACTS):
+    config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit, templates=kinds)))
+    told = np.arange(len(facts))
+    return QuestionBuilder(config, InfusionSplit(Knowledge(tuple(facts)), Book(), told, NONE), told, NONE, in_run)
+
+
+def test_outside_of_a_run_nothing_else_is_asked_and_no_option_sets_are_missed():
+    notes = []
+    questions = asker(("answer_space",), in_run=False).questions(1.0, notes)
+    assert {question.series for question in questions} == {f"answer_space/{number}" for number in range(3)}
+    assert notes == []
+
+
+def test_in_a_run_seen_is_asked_too():
+    facts = [Fact(f"City {number}", "in", f"Land {number % 5}") for number in range(40)]
+    questions = asker(("answer_space",), in_run=True, facts=facts).questions(1.0, [])
+    assert {question.series for question in questions} == {"seen", *(f"answer_space/{number}" for number in range(3))}
+
+
+@pytest.mark.parametrize("limit", [1, 7, 40])
+def test_at_most_so_many_facts_are_asked_as_are_to_be(limit):
+    facts = [Fact(f"City {number}", "in", f"Land {number % 5}") for number in range(40)]
+    questions = asker(("answer_space",), in_run=False, limit=limit, facts=facts).questions(1.0, [])
+    assert len({question.fact for question in questions}) == limit

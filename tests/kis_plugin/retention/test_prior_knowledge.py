@@ -1,0 +1,185 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from knowing import Knowing, Words
+
+from kis_plugin.config.schema import Config, InfusionConfig, ProbesConfig, RetentionConfig
+from kis_plugin.errors import KISError
+from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
+from kis_plugin.retention.prior_knowledge import decide_known, keep_known, known_facts, known_state, saved_known
+from kis_plugin.run.context import TrainingRun
+from kis_plugin.tokenized.infusion_split import InfusionSplit
+from kis_plugin.tokenized.tokenizer import render
+
+TEMPLATES = Templates(
+    (
+        "{subject} was born in {object}.",
+        "{subject} saw the light of day in {object}.",
+        "The birthplace of {subject} is {object}.",
+    )
+)
+FACTS = tuple(Fact(f"Person{number}", "born", f"City{number % 10}", str(number)) for number in range(40))
+
+
+class Book:
+    def of(self, relation):
+        return TEMPLATES
+
+    def domains_of(self, relation):
+        return ()
+
+
+def material_of(facts=FACTS):
+    return InfusionSplit(Knowledge(facts), Book(), np.arange(len(facts), dtype=np.int64), np.arange(0))
+
+
+def run_in(folder, **changed):
+    config = Config(
+        Path("facts.jsonl"),
+        infusion=InfusionConfig(frequency=3, skip_known=changed.pop("skip_known", True)),
+        retention=RetentionConfig(probes=ProbesConfig(options=4)),
+        on_mismatch=changed.pop("on_mismatch", "error"),
+    )
+    tokenizer = Words()
+    run = TrainingRun(
+        config=config, tokenizer=tokenizer, model=Knowing(tokenizer), framework="none", run_id="r",
+        folder=folder / "runs" / "r", params=1, params_non_embedding=1, rows=100, sequence_length=32, steps=10,
+        narrate=lambda line: None,
+    )  # fmt: skip
+    return replace(run, **changed)
+
+
+def known(run, facts=FACTS):
+    material = material_of(facts)
+    return set(np.flatnonzero(known_facts(run, material, material.infused)).tolist())
+
+
+def test_a_fact_is_known_when_it_wins_in_every_statement(tmp_path):
+    run = run_in(tmp_path)
+    run.model.learn(render(statement, fact) for fact in FACTS[:10] for statement in TEMPLATES.statements)
+    run.model.learn(render(statement, fact) for fact in FACTS[10:30] for statement in TEMPLATES.trained)
+    assert known(run) == set(range(10))
+    assert run.model.modes[0] == "evaluation"
+    assert run.model.modes[-1] == "training"
+
+
+def test_a_model_without_an_opinion_knows_nothing(tmp_path):
+    assert known(run_in(tmp_path)) == set()
+
+
+def test_liking_an_object_is_not_knowing(tmp_path):
+    run = run_in(tmp_path)
+    run.model.like({f"City{number}": float(number) for number in range(10)})
+    assert known(run) == set()
+
+
+def test_a_fact_that_is_known_against_the_liking_is_known(tmp_path):
+    run = run_in(tmp_path)
+    run.model.learn(render(statement, fact) for fact in FACTS[:10] for statement in TEMPLATES.statements)
+    run.model.like({f"City{number}": number / 10 for number in range(10)})
+    assert known(run) == set(range(10))
+
+
+def test_sentences_longer_than_a_row_are_unknown_with_their_sets_and_no_other(tmp_path):
+    long = Fact("Person of a " + "very " * 40 + "long name", "born", "City0", "long")
+    facts = (*FACTS[1:], long)
+    run = run_in(tmp_path)
+    run.model.learn(render(statement, fact) for fact in facts for statement in TEMPLATES.statements)
+    assert len(known(run, facts)) == 36
+
+
+def test_facts_that_no_option_set_takes_are_unknown(tmp_path):
+    facts = tuple(Fact(f"Person{number}", "born", f"City{number % 3}", str(number)) for number in range(12))
+    run = run_in(tmp_path)
+    run.model.learn(render(statement, fact) for fact in facts for statement in TEMPLATES.statements)
+    assert known(run, facts) == set()
+
+
+def test_rank_0_decides_for_all(tmp_path):
+    first = run_in(tmp_path)
+    first.model.learn(render(statement, fact) for fact in FACTS[:20] for statement in TEMPLATES.statements)
+    said = []
+
+    def kept(array):
+        said.append(array.copy())
+        return array
+
+    mask = decide_known(replace(first, sum_over_ranks=kept, world_size=2), material_of(), None)
+    told = iter(said)
+    # The other rank's model knows nothing: what it is told by rank 0 is what counts, and it says nothing itself.
+    mine = []
+
+    def from_rank_0(array):
+        mine.append(array.copy())
+        return next(told)
+
+    other = run_in(tmp_path / "other", rank=1, world_size=2, sum_over_ranks=from_rank_0)
+    assert decide_known(other, material_of(), None).tolist() == mask.tolist() == [n < 20 for n in range(40)]
+    assert not any(array.any() for array in mine)
+    assert next(told, None) is None
+
+
+def test_without_skip_known_nothing_is_asked_or_written(tmp_path):
+    run = run_in(tmp_path, skip_known=False)
+    assert decide_known(run, material_of(), None) is None
+    assert known_state(None) == {}
+    assert run.model.modes == []
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def begun(tmp_path):
+    run = run_in(tmp_path)
+    run.model.learn(render(statement, fact) for fact in FACTS[5:17] for statement in TEMPLATES.statements)
+    mask = decide_known(run, material_of(), None)
+    assert mask.sum() == 12
+    assert not run.folder.exists()  # the run may be refused yet
+    keep_known(run.folder, mask)
+    return replace(run, start_step=4), mask, known_state(mask)
+
+
+def test_a_resume_finds_the_same_and_asks_nothing(begun):
+    run, mask, state = begun
+    asked = len(run.model.modes)
+    assert decide_known(run, material_of(), state).tolist() == mask.tolist()
+    assert saved_known(run, len(FACTS)).tolist() == mask.tolist()
+    assert len(run.model.modes) == asked
+    assert [path.name for path in run.folder.iterdir()] == ["known.npz"]
+
+
+def test_a_resume_without_the_file_is_refused(begun):
+    run, _, state = begun
+    (run.folder / "known.npz").unlink()
+    with pytest.raises(
+        KISError, match=r"resume at step 4: .*known\.npz: found no file .* 12 known facts.*Put the file back"
+    ):
+        decide_known(run, material_of(), state)
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:50], lambda data: b"", lambda data: b"nothing of ours"])
+def test_a_resume_with_a_torn_file_is_refused(begun, spoil):
+    run, _, state = begun
+    path = run.folder / "known.npz"
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(KISError, match=r"known\.npz: found no file of these facts"):
+        decide_known(run, material_of(), state)
+
+
+def test_a_resume_with_another_decision_is_refused(begun):
+    run, mask, _ = begun
+    other = known_state(np.roll(mask, 1))
+    with pytest.raises(KISError, match=r"known\.npz: found another one"):
+        decide_known(run, material_of(), other)
+
+
+def test_skip_known_may_not_change_at_a_resume(begun):
+    run, _, state = begun
+    with pytest.raises(KISError, match=r"infusion\.skip_known: found true, expected false as before"):
+        decide_known(run, material_of(), {"plan": {}})
+    off = replace(run, config=replace(run.config, infusion=InfusionConfig(frequency=3)))
+    with pytest.raises(KISError, match=r"infusion\.skip_known: found false, expected true as before"):
+        decide_known(off, material_of(), state)
+    warned = replace(off, config=replace(off.config, on_mismatch="warn"))
+    assert decide_known(warned, material_of(), state) is None

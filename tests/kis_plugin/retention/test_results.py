@@ -1,0 +1,133 @@
+"""What is written down of an evaluation: each series, and its parts by relation and domain."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kis_plugin.retention.probes import Question
+from kis_plugin.retention.results import LEAST, Outcomes, independent, series_records
+from kis_plugin.run.host_metrics import host_metrics
+from kis_plugin.run.log import GENERAL, Loss
+
+ABOUT = {"P19": ("Person",), "P20": ("Person",), "P36": ("Place", "Politics"), "P50": ()}
+
+
+def outcomes(*asked):
+    """Make outcomes of (series, relation, correct) triples."""
+    questions = [
+        Question(n, "", ("a", "b"), 0, series, relation, domains=ABOUT.get(relation, ()), null=float(n % 4 == 0))
+        for n, (series, relation, _) in enumerate(asked)
+    ]
+    count = len(questions)
+    correct = np.array([right for *_, right in asked], dtype=bool)
+    return Outcomes(questions, correct, np.ones(count), np.arange(count, dtype=float), np.full(count, 0.5), 2.0)
+
+
+def records(found, by=("relation", "domain")):
+    return {record.probe: record for record in series_records(3, 300, found, by)}
+
+
+def test_every_record_has_chance_floor_ceiling_and_bits_per_byte():
+    (record,) = series_records(3, 300, outcomes(*[("held_out", "P19", True)] * 8))
+    assert (record.step, record.tokens, record.n, record.accuracy) == (3, 300, 8, 1.0)
+    assert [record.extra[key] for key in ("chance", "floor", "ceiling")] == [0.5, 0.25, 1.0]
+    assert record.extra["low"] < record.extra["high"] == 1
+    assert record.bits_per_byte == pytest.approx(3.5)
+
+
+def test_questions_that_stand_and_fall_with_their_fact_are_worth_one_each():
+    alike = np.repeat(np.arange(30) % 3 == 0, 5)  # 30 facts, five questions each, all answered alike
+    assert independent(alike, np.repeat(np.arange(30), 5)) == pytest.approx(30, rel=0.05)
+
+
+def test_questions_of_a_fact_that_are_answered_by_chance_are_worth_nearly_all():
+    rng = np.random.default_rng(0)
+    worth = independent(rng.random(2000) < 0.5, np.repeat(np.arange(400), 5))
+    assert 1700 < worth <= 2000
+
+
+def test_the_worth_is_that_of_the_spread_between_resampled_facts():
+    rng = np.random.default_rng(1)
+    known = rng.beta(1, 1, 200)  # how well each fact is known
+    answers = rng.random((200, 6)) < known[:, None]  # (facts, questions)
+    means = [answers[rng.integers(0, 200, 200)].mean() for _ in range(4000)]
+    p = answers.mean()
+    assert independent(answers.ravel(), np.repeat(np.arange(200), 6)) == pytest.approx(
+        p * (1 - p) / np.var(means), rel=0.08
+    )
+
+
+@pytest.mark.parametrize(("right", "worth"), [([1, 1, 1, 1], 2), ([0, 0, 0, 0], 2), ([1, 0, 1, 0], 4)])
+def test_the_worth_lies_between_facts_and_questions_where_there_is_no_spread(right, worth):
+    assert independent(np.array(right, dtype=bool), np.array([0, 0, 1, 1])) == worth
+
+
+def test_a_record_says_what_its_questions_are_worth_and_takes_its_interval_from_that():
+    found = outcomes(*[("held_out", "P19", n < 20) for n in range(40)])
+    (once,) = series_records(0, 0, found)
+    questions = [replace(question, fact=question.fact // 4) for question in found.questions]
+    (often,) = series_records(0, 0, replace(found, questions=questions))
+    assert (once.independent, once.worth) == (None, 40)
+    assert often.independent == often.worth == 10
+    assert often.extra["low"] < once.extra["low"] < 0.5 < once.extra["high"] < often.extra["high"]
+    assert (often.n, often.accuracy) == (40, 0.5)
+
+
+def test_a_floor_or_bits_that_are_not_known_are_left_out():
+    found = outcomes(*[("recall", "P19", True)] * 8)
+    found.bits_per_byte[:] = np.nan
+    questions = [Question(0, "", ("a",), 0, "recall")] * 8
+    (record,) = series_records(0, 0, Outcomes(questions, found.correct, *[found.bits_per_byte] * 3, 1.0))
+    assert "floor" not in record.extra
+    assert record.bits_per_byte is None
+
+
+def test_parts_follow_the_series_and_hold_their_own_questions():
+    found = records(outcomes(*[("held_out", "P19", True)] * 6, *[("held_out", "P36", False)] * 5))
+    assert list(found) == [
+        "held_out", "held_out/relation/P19", "held_out/relation/P36",
+        "held_out/domain/Person", "held_out/domain/Place", "held_out/domain/Politics",
+    ]  # fmt: skip
+    assert (found["held_out"].n, found["held_out"].correct) == (11, 6)
+    assert (found["held_out/relation/P19"].n, found["held_out/relation/P19"].accuracy) == (6, 1.0)
+    assert (found["held_out/domain/Politics"].n, found["held_out/domain/Politics"].accuracy) == (5, 0.0)
+
+
+def test_a_part_of_too_few_questions_and_one_that_is_the_whole_are_left_out():
+    few = [("held_out", "P36", True)] * (LEAST - 1)
+    assert list(records(outcomes(*[("held_out", "P19", True)] * 6, *few))) == [
+        "held_out", "held_out/relation/P19", "held_out/domain/Person"
+    ]  # fmt: skip
+    assert list(records(outcomes(*[("held_out", "P19", True)] * 6))) == ["held_out"]
+    both = outcomes(*[("seen", "P19", True)] * 6, *[("seen", "P20", True)] * 6)  # two relations of one domain
+    assert list(records(both)) == ["seen", "seen/relation/P19", "seen/relation/P20"]
+
+
+def test_every_series_is_broken_down_by_what_is_asked_for():
+    asked = [(series, relation, True) for series in ("held_out", "control") for relation in ("P19", "P36")] * 4
+    assert [name for name in records(outcomes(*asked), ["domain"]) if "/" in name] == [
+        "held_out/domain/Person", "held_out/domain/Place", "held_out/domain/Politics",
+        "control/domain/Person", "control/domain/Place", "control/domain/Politics",
+    ]  # fmt: skip
+    assert not [name for name in records(outcomes(*asked), ()) if "/" in name]
+
+
+def test_a_relation_without_a_domain_is_in_none():
+    found = records(outcomes(*[("held_out", "P19", True)] * 6, *[("held_out", "P50", False)] * 6), ["domain"])
+    assert {name: record.n for name, record in found.items()} == {"held_out": 12, "held_out/domain/Person": 6}
+
+
+def test_the_host_log_gets_all_of_a_series_and_accuracy_of_its_parts():
+    found = series_records(0, 0, outcomes(*[("held_out", "P19", True)] * 6, *[("held_out", "P36", False)] * 6))
+    parts = series_records(0, 0, outcomes(*[("s", "P19", True)] * 6, *[("s", "P36", False)] * 6), ["relation"])[1:]
+    loss = Loss(step=0, tokens=0, split=GENERAL, loss=2.5, extra={"bits_per_byte": 1.25})
+    assert host_metrics([*found, *parts, loss, Loss(step=0, tokens=0, split="eval", loss=3.0)]) == {
+        "retention/held_out": 0.5,
+        "retention/held_out_margin": 1.0,
+        "retention/held_out_bits_per_byte": 5.5,
+        "retention/s/relation/P19": 1.0,
+        "retention/s/relation/P36": 0.0,
+        "retention/general_loss": 2.5,
+        "retention/general_bits_per_byte": 1.25,
+    }

@@ -1,0 +1,78 @@
+"""The user's own questions, with options and without."""
+
+import pytest
+
+from kis_plugin.knowledge.sources.qa import UserQuestion
+from kis_plugin.retention.user_questions import QA, QA_ANSWER, own_questions
+
+
+def asked(found, options=4, limit=1000, series=QA):
+    notes: list[str] = []
+    return own_questions(found, series, options, limit, 0, notes), notes
+
+
+def many(count, **keys):
+    return [UserQuestion(f"Which part has the P{n}?", f"seal {n % 10}", **keys) for n in range(count)]
+
+
+def of(questions, series):
+    return [question for question in questions if question.series == series]
+
+
+def test_answers_of_one_topic_are_each_others_options_in_balanced_sets():
+    found = many(20, topic="seals") + [
+        UserQuestion(f"Who made the P{n}?", f"firm {n}", topic="firms") for n in range(8)
+    ]
+    questions, notes = asked(found)
+    chosen = of(questions, QA)
+    assert (len(chosen), notes) == (28, [])
+    for question in chosen:
+        own = found[question.fact]
+        assert question.prefix == f"{own.question} "
+        assert question.options[question.answer] == own.answer
+        assert len(set(question.options)) == 4
+        assert {option.split()[0] for option in question.options} == {own.answer.split()[0]}
+        mates = [other for other in chosen if other.mates == question.mates]
+        assert sorted(other.options[other.answer] for other in mates) == sorted(question.options)
+
+
+def test_wrong_options_of_its_own_are_a_questions_options():
+    found = [UserQuestion("Who?", "Ada", (), ("Bob", "Cyd", "Dot", "Eve"))]
+    (question, free), notes = asked(found, series="held_out")
+    assert (question.series, question.prefix, question.options, question.answer) == (
+        "held_out", "Who? ", ("Ada", "Bob", "Cyd", "Dot"), 0,
+    )  # fmt: skip
+    assert (free.series, notes) == (QA_ANSWER, [])
+
+
+def test_every_question_is_answered_freely_too():
+    found = [UserQuestion("Who?", "Ada", ("Lady A", "Ada"), ("Bob",)), *many(3)]
+    questions, notes = asked(found)
+    free = of(questions, QA_ANSWER)
+    assert [(question.prefix, question.options, question.accepted) for question in free[:2]] == [
+        ("Who? ", ("Ada",), ("Ada", "Lady A")),
+        ("Which part has the P0? ", ("seal 0",), ("seal 0",)),
+    ]
+    assert of(questions, QA) == []
+    assert notes == [
+        "warning: series qa: 4 of 4 questions of your own have no 4 options (1 of them name fewer than 3 wrong "
+        "options; qa: 3 distinct objects among 3 facts, 4 needed)"
+    ]
+
+
+def test_another_name_of_an_answer_is_none_of_its_wrong_options():
+    found = [UserQuestion(f"Q{n}?", f"answer {n}") for n in range(3)] + [UserQuestion("Q3?", "fourth", ("Answer 0",))]
+    assert of(asked(found)[0], QA) == []
+    assert len(of(asked([*found[:3], UserQuestion("Q3?", "fourth")])[0], QA)) == 4
+
+
+@pytest.mark.parametrize("limit", [1, 40, 1000])
+def test_of_many_so_many_are_asked_as_there_may_be(limit):
+    questions, notes = asked(many(100), limit=limit)
+    assert len(of(questions, QA_ANSWER)) == min(limit, 100)
+    assert any("of 100 questions of your own are asked" in note for note in notes) == (limit < 100)
+    assert asked(many(100), limit=limit) == (questions, notes)
+
+
+def test_nothing_of_ones_own_is_nothing_asked():
+    assert asked([]) == ([], [])

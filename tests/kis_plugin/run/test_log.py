@@ -1,0 +1,198 @@
+"""The run log: what is written is read back, and what is no log is refused line by line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kis_plugin.errors import KISError
+from kis_plugin.run.log import LOG_NAME, End, Loss, Retention, Run, RunLogWriter, read_run_log
+
+pytestmark = pytest.mark.usefixtures("here")
+anything = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+RUN = Run(run_id="r", params=1000, tokens=2000, frequency=64.0, facts=10, versions={"torch": "2"}, extra={"site": "a"})
+HELD_OUT = Retention(step=0, tokens=0, probe="held_out", accuracy=0.25, n=4, correct=1, extra={"low": 0.1})
+LOSS = Loss(step=0, tokens=0, split="eval", loss=4.9)
+END = End(status="completed", step=5, tokens=2000, achieved_frequency={"min": 64, "max": 64, "mean": 64.0})
+
+# Line by line what the format says; others write it without this package.
+SAMPLE = """\
+{"type":"run","schema":1,"run_id":"x","framework":"hf","params":1066112,"params_non_embedding":786432,"tokens":2000000,\
+"frequency":64.0,"facts":1000,"tokens_per_fact":19.7,"infused_tokens":1260800,"share":0.6304,"options":4,"seed":0,\
+"schedule_hash":"h","versions":{"python":"3.12"}}
+{"type":"retention","step":500,"tokens":1000000,"probe":"held_out","accuracy":0.371,"correct":371,"n":1000,\
+"margin":0.42,"seconds":1.9}
+{"type":"loss","step":500,"tokens":1000000,"split":"eval","loss":4.91}
+{"type":"end","status":"completed","step":1000,"tokens":2000000,"achieved_frequency":{"min":64,"max":64,"mean":64.0}}
+"""
+
+
+def log(text: str | bytes) -> Path:
+    path = Path(LOG_NAME)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def problems(text: str | bytes) -> list[str]:
+    with pytest.raises(KISError) as caught:
+        read_run_log(log(text))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def write(*records) -> Path:
+    writer = RunLogWriter(Path("runs/r"))
+    for record in records:
+        writer.write(record)
+    writer.close()
+    return writer.path
+
+
+def test_the_documented_sample_is_read():
+    found = read_run_log(log(SAMPLE))
+    assert (found.run.params, found.run.share, found.run.versions) == (1066112, 0.6304, {"python": "3.12"})
+    assert (found.retention[0].correct, found.retention[0].margin) == (371, 0.42)
+    assert found.loss[0].loss == 4.91
+    assert found.end is not None
+    assert found.end.achieved_frequency == {"min": 64, "max": 64, "mean": 64.0}
+    assert found.warnings == ()
+
+
+def test_what_is_written_is_read_back():
+    found = read_run_log(write(RUN, HELD_OUT, LOSS, END))
+    assert (found.run, found.retention, found.loss, found.end) == (RUN, (HELD_OUT,), (LOSS,), END)
+
+
+def test_each_line_is_there_as_soon_as_it_is_written():
+    writer = RunLogWriter(Path("runs/r"))
+    writer.write(RUN)
+    assert read_run_log(writer.path).run == RUN
+    writer.write(LOSS)
+    assert read_run_log(writer.path).loss == (LOSS,)
+    writer.close()
+    writer.close()
+
+
+def test_a_resumed_run_appends():
+    write(RUN, LOSS)
+    found = read_run_log(write(replace(RUN, versions={"torch": "3"}), LOSS, END))
+    assert (found.run, len(found.loss), found.end) == (RUN, 2, END)
+
+
+def test_logs_of_two_runs_in_one_file_are_not_taken_for_one():
+    with pytest.raises(KISError) as caught:
+        read_run_log(write(RUN, LOSS, replace(RUN, frequency=8.0, seed=1), END))
+    assert [str(problem).split(" ", 1)[1] for problem in caught.value.problems] == [
+        "frequency: found 8.0 in a second run record, expected 64.0 as before",
+        "seed: found 1 in a second run record, expected None as before",
+    ]
+
+
+def test_a_log_of_a_later_format_is_refused():
+    assert problems(SAMPLE.replace('"schema":1', '"schema":2')) == [
+        f"{LOG_NAME} schema: found 2, expected 1 or less. It was written by a newer KIS: update this one."
+    ]
+
+
+def test_a_log_that_cannot_be_written_is_refused():
+    Path("runs").write_text("a file")
+    with pytest.raises(KISError, match=r"^runs.*, expected a run log that can be written"):
+        RunLogWriter(Path("runs/r"))
+
+
+@pytest.mark.parametrize("kept", [1, 20, -2])
+def test_a_torn_last_line_is_left_out_with_a_warning_and_the_next_record_starts_a_line(kept):
+    path = write(RUN, LOSS)
+    whole, torn, _ = path.read_text().split("\n")
+    path.write_text(f"{whole}\n{torn[:kept]}")
+    found = read_run_log(path)
+    assert (found.run, found.loss) == (RUN, ())
+    assert "last line is torn" in found.warnings[0]
+    RunLogWriter(path.parent).close()
+    assert path.read_text().endswith("\n")
+
+
+def test_records_and_keys_of_later_versions_are_passed_over_and_kept():
+    found = read_run_log(log(SAMPLE + '{"type":"weather","rain":1}\n'))
+    assert len(found.retention) == 1
+    line = {"type": "run", "run_id": "x", "params": 1, "tokens": 1, "frequency": 0, "colour": [1, {"a": None}]}
+    assert read_run_log(log(json.dumps(line))).run.extra == {"colour": [1, {"a": None}]}
+
+
+def test_what_is_not_known_is_not_written():
+    text = write(Run(run_id="r", params=1, tokens=1, frequency=1)).read_text()
+    assert "null" not in text
+    assert json.loads(text)["type"] == "run"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_have_is_never_written(value):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write(Loss(step=0, tokens=0, split="eval", loss=value))
+
+
+def test_every_problem_is_said_at_once_with_its_line():
+    assert problems(
+        '{"type":"run","run_id":"x","tokens":"many","frequency":NaN,"params":1.5}\n'
+        "{oops\n"
+        "[1]\n"
+        '{"step":1}\n'
+        '{"type":"retention","step":0,"tokens":0,"probe":7,"accuracy":true,"n":10}\n'
+        '{"type":"end","status":"completed","step":0,"tokens":0,"achieved_frequency":3}\n'
+    ) == [
+        f"{LOG_NAME}:1 params: found 1.5, expected a whole number",
+        f"{LOG_NAME}:1 tokens: found 'many', expected a finite number",
+        f"{LOG_NAME}:1 frequency: found nan, expected a finite number",
+        f"{LOG_NAME}:2: found a line that is not JSON (Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)), expected one JSON object",
+        f"""{LOG_NAME}:3: found '[1]', expected a JSON object with a "type\"""",
+        f"""{LOG_NAME}:4: found '{{"step":1}}', expected a JSON object with a "type\"""",
+        f"{LOG_NAME}:5 probe: found 7, expected text",
+        f"{LOG_NAME}:5 accuracy: found True, expected a finite number",
+        f"{LOG_NAME}:6 achieved_frequency: found 3, expected an object",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "\n", SAMPLE.split("\n", 1)[1]])
+def test_a_log_without_its_run_is_refused(text):
+    (found,) = problems(text)
+    assert found.startswith(f"{LOG_NAME}: found no record of type 'run', expected one as the first line. Take ")
+
+
+def test_a_missing_log():
+    with pytest.raises(KISError, match=r"absent\.jsonl: found No such file or directory, expected a readable run log"):
+        read_run_log(Path("absent.jsonl"))
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+positive = st.floats(0, allow_nan=False, allow_infinity=False)
+counts = st.integers(0, 2**63)
+values = st.none() | st.booleans() | st.integers() | numbers | st.text(max_size=4)
+record_like = st.dictionaries(
+    st.sampled_from(["type", "run_id", "params", "tokens", "frequency", "step", "split", "loss", "status", "versions"]),
+    values | st.sampled_from(["run", "retention", "loss", "end"]) | st.dictionaries(st.text(max_size=3), values),
+)
+
+
+@anything
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), counts, counts, positive, st.none() | numbers)
+def test_any_values_are_read_back_exactly(here, name, params, tokens, frequency, share):
+    run = Run(run_id=name, params=params, tokens=tokens, frequency=frequency, share=share, extra={"note": name})
+    Path("runs/r", LOG_NAME).unlink(missing_ok=True)
+    assert read_run_log(write(run)).run == run
+
+
+@anything
+@given(st.binary(max_size=80) | st.lists(record_like, max_size=4).map(lambda found: "\n".join(map(json.dumps, found))))
+def test_any_bytes_give_a_log_or_a_kis_error(here, text):
+    path = log(text)
+    try:
+        outcome = read_run_log(path)
+    except KISError as error:
+        outcome = error
+    assert LOG_NAME in str(outcome) if isinstance(outcome, KISError) else isinstance(outcome.run, Run)

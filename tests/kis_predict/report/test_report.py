@@ -1,0 +1,245 @@
+"""The answer as charts, pictures, a page and a configuration."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from rich.console import Console
+
+from kis_plugin.config.load import load_config
+from kis_plugin.registry import registered
+from kis_predict.predict import Question, predict
+from kis_predict.prediction import AxisReport, Forgetting, NextRun
+from kis_predict.report.chart_data import size_curves, spread
+from kis_predict.report.run_config import config_text
+from kis_predict.report.terminal import fold, print_report
+
+MADE = {}
+
+
+@pytest.fixture
+def answers(sweep_runs):
+    """One answer with a recommendation and one without, made once."""
+    if not MADE:
+        laws = registered("laws")
+        question = Question(params=7 * 10**9, bootstraps=50)
+        MADE["ok"] = predict(sweep_runs(last={3: -1.5}), question, laws)
+        MADE["weak"] = predict(sweep_runs(sizes=(1e7, 3e7)), question, laws)
+    return MADE
+
+
+@pytest.fixture
+def answer(answers):
+    return answers["ok"]
+
+
+def printed(answer, charts=True, width=80):
+    console = Console(highlight=False, width=width, file=None, force_terminal=False, no_color=True)
+    with console.capture() as captured:
+        print_report(answer, console, charts)
+    return captured.get()
+
+
+# --- terminal ----------------------------------------------------------------------------------------------------
+
+
+def test_charts_show_every_size_its_peak_and_collapse_and_the_target(answer):
+    pytest.importorskip("plotille")
+    text = printed(answer)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    for size in ("N=10M", "N=30M", "N=90M", "N=270M"):
+        assert size in text
+    charts = text[text.index("collapse point\n") : text.index("F tested")]
+    assert charts.count("P") >= 3
+    assert charts.count("C") >= 3
+    assert "T" in charts
+    assert "^" in charts  # the size that did not collapse
+    assert "Collapse point (exposures per fact) against N" in charts
+
+
+def test_a_narrow_terminal_gets_no_charts(answer):
+    assert "⠀" not in printed(answer, width=79)
+
+
+def test_without_plotille_the_report_is_the_same_but_for_the_charts(answer, monkeypatch):
+    monkeypatch.setattr("kis_predict.report.terminal_plot.find_spec", lambda name: None)
+    assert printed(answer) == printed(answer, charts=False)
+
+
+def test_weak_evidence_has_charts_of_the_sizes_but_no_law(answers):
+    pytest.importorskip("plotille")
+    text = printed(answers["weak"])
+    assert "N=10M" in text
+    assert "against N" not in text
+
+
+def test_forgetting_axis_and_next_runs_are_shown(answer):
+    told = replace(
+        answer,
+        forgetting=Forgetting(0.05, 300.0, 200.0, float("inf"), 0.02),
+        axis=AxisReport("share", {"frequency": 0.3, "share": 0.1}, "it misses left-out sizes by less"),
+        next_runs=(NextRun(10**9, 2 * 10**10, 400.0, 1.2e20, 0.7),),
+    )
+    text = " ".join(printed(told).split())
+    assert "F = 300 [200, more], a share of 0.02 raises general loss by 0.05 nats" in text
+    assert "share: it misses left-out sizes by less (left-out sizes missed by: frequency 30.0%, share 10.0%)" in text
+    assert "70% as wide" in text
+    unknown = printed(replace(answer, forgetting=Forgetting(0.05, reason="the logs carry no general loss")))
+    assert "not predicted: the logs carry no general loss" in " ".join(unknown.split())
+
+
+def test_many_lines_alike_are_folded():
+    lines = [f"runs/{n}/kis.jsonl: retention was last measured at step {n} of 100" for n in range(40)]
+    folded = fold([*lines, "Something else"])
+    assert len(folded) == 5
+    assert folded[3] == "and 37 more like the one above"
+
+
+# --- pictures and page -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+@pytest.mark.parametrize("kind", ["ok", "weak"])
+def test_pictures_are_what_they_are_called_and_the_same_each_time(answers, kind, ending, start):
+    pytest.importorskip("matplotlib")
+    from kis_predict.report.plot import draw
+
+    picture = draw(answers[kind], ending)
+    assert picture.startswith(start)
+    assert picture == draw(answers[kind], ending)
+
+
+def test_of_many_sizes_the_smallest_and_the_largest_are_drawn(answer):
+    curves = size_curves(answer.sizes) * 10
+    chosen = spread(curves, 6)
+    assert len(chosen) == 6
+    assert (chosen[0], chosen[-1]) == (curves[0], curves[-1])
+    assert spread(curves[:3], 6) == curves[:3]
+
+
+def test_no_text_of_a_picture_lies_outside_it(answer):
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from kis_predict.report.plot import law_figure, sweep_figure
+
+    for figure in (sweep_figure(answer), law_figure(answer)):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        box = figure.bbox
+        for axes in figure.axes:
+            low, high = axes.get_xlim()
+            for text in (axes.xaxis.label, axes.yaxis.label, *axes.get_legend().get_texts()):
+                inside = text.get_window_extent(canvas.get_renderer())
+                assert box.x0 <= inside.x0, text
+                assert inside.x1 <= box.x1, text
+            labels = [
+                text.get_window_extent(canvas.get_renderer())
+                for at, text in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+                if low <= at <= high
+            ]
+            assert all(one.x1 < two.x0 for one, two in pairwise(labels))
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("kind", ["ok", "weak"])
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(answers, kind):
+    pytest.importorskip("matplotlib")
+    from kis_predict.report.page import page
+
+    text = page(answers[kind])
+    tags = Tags(text)
+    assert tags.open == []
+    assert not {tag for tag, _ in tags.found} & {"script", "link", "iframe", "object", "embed", "form"}
+    sources = [attrs["src"] for tag, attrs in tags.found if tag == "img"]
+    assert len(sources) == 2
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert not re.search(r"https?://", text)
+    assert text == page(answers[kind])
+
+
+def test_everything_on_the_page_is_escaped(answer):
+    pytest.importorskip("matplotlib")
+    from kis_predict.report.page import page
+
+    evil = "<script>alert(1)</script>\"'&"
+    law = replace(answer.law, formula=evil, name=evil)
+    recommendation = replace(answer.recommendation, binding=evil)
+    text = page(replace(answer, law=law, recommendation=recommendation, warnings=(evil,), assumptions=(evil,)))
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;") == 4
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
+def test_a_browser_shows_the_page(answer, tmp_path):
+    pytest.importorskip("matplotlib")
+    from kis_predict.report.page import page
+
+    path, shot = tmp_path / "report.html", tmp_path / "shot.png"
+    path.write_text(page(answer), encoding="utf-8")
+    base = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    dom = subprocess.run([*base, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    assert "exposures per fact" in dom.stdout
+    command = [*base, "--hide-scrollbars", "--window-size=1100,1500", f"--screenshot={shot}", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "Refused to" not in done.stderr  # the page's own policy
+    from matplotlib.image import imread
+
+    pixels = imread(shot)  # (height, width, 4)
+    charts = pixels[280:620, 60:1040, :3]
+    assert len({tuple(pixel) for pixel in (charts.reshape(-1, 3) * 255).astype(int).tolist()}) > 50
+
+
+# --- configuration -----------------------------------------------------------------------------------------------
+
+
+def test_the_configuration_is_one_that_the_plugin_takes(answer, tmp_path):
+    (tmp_path / "the facts.jsonl").write_text("")
+    path = tmp_path / "kis.yaml"
+    path.write_text(config_text(answer, "the facts.jsonl", 3))
+    config = load_config(path)
+    assert config.seed == 3
+    told = answer.recommendation.frequency
+    assert 0.99 * told <= config.infusion.frequency <= told
+    assert config.infusion.share is None
+
+
+def test_on_the_share_axis_the_configuration_gives_the_share(answer, tmp_path):
+    (tmp_path / "facts.jsonl").write_text("")
+    path = tmp_path / "kis.yaml"
+    axis = AxisReport("share", {}, "told so")
+    path.write_text(config_text(replace(answer, axis=axis), "facts.jsonl", 0))
+    infusion = load_config(path).infusion
+    assert 0.99 * answer.recommendation.share <= infusion.share <= answer.recommendation.share
+    assert infusion.frequency is None
+
+
+def test_a_plugins_text_stays_in_its_comment(answer, tmp_path):
+    (tmp_path / "facts.jsonl").write_text("")
+    path = tmp_path / "kis.yaml"
+    law = replace(answer.law, formula="x\nrun_log: /etc\n\u2028y: 1")
+    path.write_text(config_text(replace(answer, law=law), "facts.jsonl", 0), encoding="utf-8")
+    assert load_config(path).run_log == tmp_path / "runs"
