@@ -85,7 +85,7 @@ class LoadedReader:
         self._begin = int(begins[0])
 
     def losses(self, texts: Sequence[str]) -> Losses:
-        """Return the loss of each text; those longer than ``sequence_length`` are read in pieces that do not see each other."""
+        """Return the loss of each text; a text longer than ``sequence_length`` is read in independent pieces."""
         encoded = self._tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
         rows: list[Sequence[int]] = []
         owner: list[int] = []

@@ -45,13 +45,14 @@ class KnowledgeInfusion:
 
     Args:
         config: Path of a ``kis.yaml``, or its contents as a mapping.
-        tokenizer: A fast one of ``transformers`` with an EOS token, or any ``kis_plugin.tokenized.tokenizer.TextTokenizer``.
+        tokenizer: A fast one of ``transformers`` with an EOS token, or any
+            ``kis_plugin.tokenized.tokenizer.TextTokenizer``.
         model: Called with ids (B, T), gives logits (B, T, V) or an object with ``.logits``.
         dataset: The data; examples are mappings with ``input_ids`` (T,), or bare ids (T,) or (T + 1,).
         batch_size: Rows of a batch on one rank.
         steps: Optimizer steps of the whole run.
         accumulation: Batches of one step on one rank.
-        sequence_length: Tokens a row that are trained on, T: by default all of a row. Give one less than the length of rows that
+        sequence_length: Tokens a row that are trained on, T: by default all of a row. Give one less for rows that
             hold inputs and targets, ``x, y = row[:-1], row[1:]``.
         rank: By default that of ``torch.distributed``.
         world_size: Likewise.

@@ -92,7 +92,8 @@ def _show(report: InspectReport, whole: bool) -> None:
     out = console()
     plain = not _encodes(LEVELS)
     out.print(
-        f"{report.config} in a run of {report.rows:,} rows of {report.sequence_length:,} tokens, {report.tokens:,} together\n"
+        f"{report.config} in a run of {report.rows:,} rows of {report.sequence_length:,} tokens, "
+        f"{report.tokens:,} together\n"
     )
     for key, value in _amounts(report):
         out.print(f"  {key:<22}{value}")

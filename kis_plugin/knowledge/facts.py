@@ -78,7 +78,7 @@ class Knowledge:
     """All that one source gave.
 
     Attributes:
-        facts: Triples, in file order: a tuple, or a ``kis_plugin.knowledge.store.tables.FactTable`` where they are many.
+        facts: Triples, in file order: a tuple, or a ``FactTable`` of ``knowledge.store.tables`` where they are many.
         passages: Documents, in file order.
         templates: Templates that came with the facts (a BEAR-style folder has them), by relation.
         domains: What relations are about, by relation, where it came with the facts.

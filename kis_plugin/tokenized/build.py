@@ -54,7 +54,7 @@ class Wording:
 
 
 def write_texts(writer: ArrayWriter, wording: Wording, material: InfusionSplit, tokenizer: TextTokenizer) -> None:
-    """Write the arrays of ``TokenizedTexts`` (tokens, offsets, entry, own, perhaps targets), and its wordings and fingerprint.
+    """Write the arrays of ``TokenizedTexts`` (tokens, offsets, entry, own, perhaps targets), wordings, fingerprint.
 
     Raises:
         KISError: Sentences, or words of passages, that are too long: the first 20 of them.

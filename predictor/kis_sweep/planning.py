@@ -35,7 +35,8 @@ _LEAST_HELD_OUT = 64  # rows
 
 _SCHEMA: Schema = {
     "training": {
-        "framework": text, "tokens": optional(whole(1)), "tokens_per_param": number(0, 1e6), "sequence_length": whole(2),
+        "framework": text, "tokens": optional(whole(1)), "tokens_per_param": number(0, 1e6),
+        "sequence_length": whole(2),
         "batch": whole(1), "vocabulary": whole(2), "rate": number(0, 1e3), "precision": one_of(*PRECISIONS, absent={}),
         "compile": flag, "saves": whole(1), "keep_models": flag,
         "models": lambda value: name_or_names(value) if value else (),

@@ -128,7 +128,8 @@ def test_problems_of_the_knowledge_are_problems_of_the_configuration(facts, said
 
 def test_plugins_are_listed_as_a_table_and_as_json():
     listed = json.loads(kis("plugins", "--json").stdout)
-    uniform = {"kind": "schedules", "name": "uniform", "module": "kis_plugin.infusion.schedules", "plugin": "kis_plugin.cli.builtin",
+    uniform = {"kind": "schedules", "name": "uniform", "module": "kis_plugin.infusion.schedules",
+               "plugin": "kis_plugin.cli.builtin",
                "distribution": f"kis-plugin {__version__}"}  # fmt: skip
     assert uniform in listed
     table = kis("plugins").stdout

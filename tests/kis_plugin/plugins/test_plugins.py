@@ -198,7 +198,8 @@ def test_a_name_given_twice_is_refused(install):
         "other = other", "@hookimpl\ndef kis_register_schedules(register):\n  register(B())\nclass B: name = 'uniform'"
     )
     assert refusal() == (
-        "plugin other.B: found schedules name 'uniform', expected another name: kis_plugin.infusion.schedules.Uniform has it"
+        "plugin other.B: found schedules name 'uniform', expected another name: "
+        "kis_plugin.infusion.schedules.Uniform has it"
     )
 
 
