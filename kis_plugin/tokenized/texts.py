@@ -66,7 +66,7 @@ def load_texts(
         config: Its ``infusion`` says how facts are worded, what is a target, and how documents are parted.
         material: What is infused.
         tokenizer: The run's.
-        sequence_length: Tokens a row. With placement ``rows`` a text with its EOS fits into one, with ``inline`` half of
+        sequence_length: Tokens a row. With placement ``rows`` a text with its EOS fits into one, ``inline`` half of
             one, without EOS.
 
     Raises:
