@@ -114,7 +114,7 @@ def main() -> None:
         if not answered(os.path.relpath(LAW), "4M", "--tokens", "4.5M", "--facts", "200", "--max-loss-rise", "0.3"):
             console.print(
                 "\nMeasured, and still too little to stake a large run on: the runs to add stand above. A full "
-                "recommendation, from a sweep that is simulated and says so: docs/predicting.md"
+                "recommendation, from a sweep that is simulated and says so: docs/how-to/predict.md"
             )
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. Logs: {place}/sweep/runs", highlight=False)
 

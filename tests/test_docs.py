@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = {
     "kis": [sys.executable, "-m", "kis_plugin.cli.main"],
     "kis-predict": [sys.executable, "-m", "kis_predict.cli"],
@@ -83,7 +83,9 @@ def test_commands_run_and_print_what_is_shown(page, tmp_path):
                 ], command
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "hf.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "how-to" / "huggingface.md"], ids=lambda page: page.name
+)
 def test_the_trainer_example_trains_infuses_and_logs(page, tmp_path, monkeypatch):
     pytest.importorskip("transformers")
     sys.path.insert(0, str(ROOT / "tests" / "kis_hf"))
@@ -147,7 +149,11 @@ def as_written(default: object) -> str:
 def test_the_page_of_the_configuration_has_every_key_with_its_default():
     from kis_plugin.config.schema import DEFAULT_FREQUENCY, Config
 
-    rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*)\|", (ROOT / "docs" / "config.md").read_text(encoding="utf-8"), re.M)
+    rows = re.findall(
+        r"^\| `([\w.]+)` \| ([^|]*)\|",
+        (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8"),
+        re.M,
+    )
     expected = keys_with_defaults(Config)
     assert expected["infusion.frequency"] == "null"  # one of three amounts; without any it is this:
     expected["infusion.frequency"] = f"{DEFAULT_FREQUENCY:g}"

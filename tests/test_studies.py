@@ -8,7 +8,11 @@ import shlex
 import pytest
 from test_docs import ROOT, run
 
-PAGES = [ROOT / "docs" / "evidence.md", ROOT / "docs" / "experiments.md", *sorted(ROOT.glob("examples/*/README.md"))]
+PAGES = [
+    ROOT / "docs" / "explanation" / "evidence.md",
+    ROOT / "docs" / "explanation" / "experiments.md",
+    *sorted(ROOT.glob("examples/*/README.md")),
+]
 READERS = r"`(python examples/(?:figure|study/table|law/\w+)\.py [^`>]+)`"
 PICTURES = (".svg", ".png")
 

@@ -92,7 +92,7 @@ def shape_of(model: str, sequence_length: int) -> Shape:
         raise KISError(Problem(where, "no weights", " or ".join(_WEIGHTS), "save_pretrained writes them."))
     if config.model_type != "llama" or config.attention_bias or config.mlp_bias:
         found = "a Llama with biases" if config.model_type == "llama" else f"a {config.model_type} model"
-        hint = "Others take the callback in a training script of their own: docs/hf.md."
+        hint = "Others take the callback in a training script of their own: docs/how-to/huggingface.md."
         raise KISError(Problem(where, found, "a Llama without biases", hint))
     if config.max_position_embeddings < sequence_length:
         raise KISError(

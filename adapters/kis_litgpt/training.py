@@ -30,7 +30,7 @@ _NOT_HERE = (
     ("loss", "all", "LitGPT's training loop takes the loss of every token of a row."),
     ("attention", "row", "LitGPT's training loop gives its model no positions and no mask."),
 )
-_ELSEWHERE = "docs/hf.md"
+_ELSEWHERE = "docs/how-to/huggingface.md"
 _STRATEGIES = ("DDPStrategy",)  # of Fabric, tested with several processes
 
 

@@ -1,4 +1,4 @@
-"""The loop that docs/adapters.md shows is run as it stands there."""
+"""The loop that docs/how-to/pytorch.md shows is run as it stands there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from world import kis, make_model, make_tokenizer
 
 from kis_plugin.run.log import read_run_log
 
-PAGE = Path(__file__).parents[2] / "docs" / "adapters.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "pytorch.md"
 
 
 def test_the_loop_of_the_page_infuses_and_logs(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_what_they_look_like(schedule, parts, looks):
 
 
 def test_the_documentation_shows_them_as_they_are():
-    page = (Path(__file__).parents[3] / "docs" / "schedules.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "schedules.md").read_text(encoding="utf-8")
     shown_there = dict(re.findall(r"^(\w+) +([ ▁▂▃▄▅▆▇█]+)$", page, re.M))
     built_in = (Uniform(), Ramp(), Burst(), Spaced())
     assert shown_there == {schedule.name: sparkline(schedule.weights(64)).rstrip() for schedule in built_in}

@@ -29,7 +29,7 @@ from kis_predict import hookspecs as predict_hookspecs
 from kis_sweep import hookspecs as sweep_hookspecs
 
 EXAMPLE = Path(__file__).parents[2] / "plugin_example"
-DOCS = Path(__file__).parents[3] / "docs" / "plugins.md"
+DOCS = Path(__file__).parents[3] / "docs" / "how-to" / "plugins.md"
 FACTS = "".join(f"[Person {n}]\nborn in = City {n}\n" for n in range(8))
 
 
