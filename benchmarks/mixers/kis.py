@@ -135,8 +135,9 @@ class _Loader:
     """Every rank takes its part of each batch; a resume skips the batches that are done."""
 
     def __init__(self, job: Job, plan: Any) -> None:
-        from kis_hf.row_infusion import RowInfusion
         from torch.utils.data import BatchSampler, DataLoader
+
+        from kis_hf.row_infusion import RowInfusion
 
         base = _Base(job.workload)
         self._done = job.state or 0

@@ -88,9 +88,9 @@ def _plan(rows: int, share: float, folder: Path) -> Any:
 
 
 def _compare(name: str, data: Any, share: float, plan: Any, workers: int, pairs: int) -> Throughput:
-    from kis_hf.row_infusion import RowInfusion
     from torch.utils.data import DataLoader, RandomSampler
 
+    from kis_hf.row_infusion import RowInfusion
     from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 
     loaders = []

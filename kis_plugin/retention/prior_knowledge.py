@@ -101,8 +101,8 @@ def known_facts(run: TrainingRun, material: InfusionSplit, indices: IntArray) ->
     """Ask about facts, all ranks alike; rank 0's answers count.
 
     A model that knows nothing and whose wordings tell nothing of each other is found to know at most
-    ``(1 / options) ** statements`` of them; docs/how-to/select-facts.md has what was measured. Facts of which no option set can
-    be formed, or whose sentences are longer than a row, count as unknown.
+    ``(1 / options) ** statements`` of them; docs/how-to/select-facts.md has what was measured. Facts of which no option
+    set can be formed, or whose sentences are longer than a row, count as unknown.
 
     Args:
         run: Its model is asked.
