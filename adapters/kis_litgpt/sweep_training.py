@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from kis_litgpt.checkpoint_files import WEIGHTS
 from kis_litgpt.saved import is_tied, read_config, read_weights
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.storage.npy_files import open_mapped
 from kis_sweep.run_spec import Shape, SweepRun
 from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard, median_seconds
@@ -166,7 +167,7 @@ def train(run: SweepRun) -> None:
         shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
         shutil.rmtree(out, ignore_errors=True)
     config = run.work / "pretrain.yaml"
-    config.write_text(yaml.safe_dump(_pretrain(run, out, begun), sort_keys=False), encoding="utf-8")
+    write_atomically(config, yaml.safe_dump(_pretrain(run, out, begun), sort_keys=False))
     # LitGPT reads its arguments from the command line again when it saves them beside a checkpoint.
     sys.argv = ["litgpt", "pretrain", "kis-sweep", "--config", str(config)]
     litgpt()

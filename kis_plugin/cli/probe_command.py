@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -182,21 +181,14 @@ def _refuse_place(path: Path) -> None:
 
 
 def _write(path: Path, values: Iterable[Mapping[str, Any]], indent: int | None = None) -> None:
-    """Write JSON values under a temporary name and rename the file: there is all of it, or nothing."""
-    from kis_plugin.errors import KISError, Problem
+    """Write JSON values, all of them or nothing, and never over a file."""
+    from kis_plugin.storage.atomic_write import write_atomically
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            for value in values:
-                file.write(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise KISError(Problem(str(path), str(error.strerror or error), "a file that can be written")) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    def write(file: BinaryIO) -> None:
+        for value in values:
+            file.write((json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n").encode())
+
+    write_atomically(path, write, overwrite=False)
 
 
 def _progress() -> Any:

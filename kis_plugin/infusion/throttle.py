@@ -6,14 +6,13 @@ process has been given yet, and says so in a file of one page that all processes
 
 from __future__ import annotations
 
-import fcntl
 import math
 import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import mix
 from kis_plugin.infusion.rounds import RoundSequence
+from kis_plugin.storage.file_lock import exclusive
 
 __all__ = ["Kept", "Throttle", "Throttles", "throttled"]
 
@@ -73,7 +73,7 @@ class Throttles:
 
         Called before a row is made that the main process does not hear of, on whatever process makes it.
         """
-        with self._locked():
+        with exclusive(self._file):
             self._whole[_DRAWN] = max(self._whole[_DRAWN], stop)
 
     def add(self, keep: float, agreed: Callable[[int], int], drawn: int = 0) -> int:
@@ -89,7 +89,7 @@ class Throttles:
         """
         if len(self) == _MOST:
             raise KISError(Problem("ease()", f"call {_MOST + 1}", f"at most {_MOST} in one run"))
-        with self._locked():  # no worker goes on in between
+        with exclusive(self._file):  # no worker goes on in between
             row = agreed(max(self._whole[_DRAWN], drawn))
             self._whole[_DRAWN] = row
             self._write(Throttle(row, keep))
@@ -114,19 +114,11 @@ class Throttles:
         self._whole[at], self._parts[at + 1] = throttle
         self._whole[_COUNT] += 1  # last: readers take no lock
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes out; the lock is the process's own, also where it inherited the file."""
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN)
-
 
 def _remove(path: Path, owner: int) -> None:
     if os.getpid() == owner:  # a worker that was forked holds a copy of the finalizer
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # gone already, or mapped still, where Windows keeps it
+            path.unlink()
 
 
 @dataclass(frozen=True)

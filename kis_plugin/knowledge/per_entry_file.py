@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact, Passage
+from kis_plugin.storage.atomic_write import write_atomically
 
 __all__ = ["EntryFile", "entry_key", "entry_name"]
 
@@ -104,20 +105,13 @@ class EntryFile:
         Raises:
             KISError: The file cannot be written.
         """
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                first = {"type": self.type, "schema": self.schema, **about}
-                file.write(json.dumps(first, ensure_ascii=False) + "\n")
-                for line in lines:
-                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise KISError(Problem(str(path), str(error), "a file that can be written")) from error
-        finally:
-            partial.unlink(missing_ok=True)
+        first = {"type": self.type, "schema": self.schema, **about}
+
+        def write(file: BinaryIO) -> None:
+            for line in chain([first], lines):
+                file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+
+        write_atomically(path, write)
 
     def lines(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each line's place and object.

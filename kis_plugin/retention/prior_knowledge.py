@@ -9,7 +9,6 @@ time, however many wordings are asked.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from kis_plugin.knowledge.facts import Fact
 from kis_plugin.retention.distractors import OptionSet, option_sets
 from kis_plugin.retention.probes import Question, QuestionMaker
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 __all__ = ["BoolArray", "decide_known", "keep_known", "known_facts", "known_in", "known_state", "saved_known"]
@@ -195,15 +195,8 @@ def _right(logprobs: npt.NDArray[np.float64]) -> BoolArray:
 def keep_known(folder: Path, mask: BoolArray) -> None:
     """Write ``known.npz`` into the run's folder, whole or not at all. Rank 0 only."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{FILE_NAME}.{os.getpid()}.partial"
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, facts=np.int64(len(mask)), known=np.packbits(mask))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / FILE_NAME)
-    finally:
-        partial.unlink(missing_ok=True)
+    columns: dict[str, Any] = {"facts": np.int64(len(mask)), "known": np.packbits(mask)}
+    write_atomically(folder / FILE_NAME, lambda file: np.savez(file, **columns))
 
 
 def known_in(folder: Path, facts: int) -> BoolArray | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.hook_markers import hookimpl
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.log import Record, RunLogWriter
+from kis_plugin.storage.atomic_write import write_atomically
 
 __all__ = ["LogFile", "saved_exposures"]
 
@@ -32,12 +32,7 @@ class LogFile:
     def kis_save(self, run: TrainingRun, step: int, exposures: IntArray) -> None:
         """Write the exposures up to ``step`` beside the log, for a resume from that step."""
         path = run.folder / f"exposures-{step}.npz"
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez_compressed(file, exposures=exposures)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_atomically(path, lambda file: np.savez_compressed(file, exposures=exposures))
 
     @hookimpl(trylast=True)
     def kis_run_end(self) -> None:

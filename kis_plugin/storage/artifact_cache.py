@@ -22,7 +22,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.storage.npy_files import Array, GrowingFile, flush, flush_folder, open_mapped
+from kis_plugin.storage.atomic_write import flush, flush_folder
+from kis_plugin.storage.npy_files import Array, GrowingFile, open_mapped
 
 __all__ = ["Prepared", "Writer", "cache_folder", "is_prepared", "prepared"]
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import mmap
-import os
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "GrowingFile", "Mapped", "flush", "flush_folder", "open_mapped", "release"]
+from kis_plugin.storage.atomic_write import flush
+
+__all__ = ["Array", "GrowingFile", "Mapped", "open_mapped", "release"]
 
 Array = npt.NDArray[Any]
 
@@ -84,18 +85,3 @@ class GrowingFile:
             file.seek(0)
             file.write(start + header.ljust(_HEADER - 11) + b"\n")
             flush(file)
-
-
-def flush(file: BinaryIO) -> None:
-    """Write an open file through to the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Write the names in a folder through to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

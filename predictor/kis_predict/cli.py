@@ -167,24 +167,26 @@ def _write_files(
     answer: Prediction, plot: Path | None, report: Path | None, write_config: Path | None, knowledge: str, seed: int
 ) -> None:
     """Write what was asked for beside the report. Without a recommendation there is no configuration."""
-    from kis_predict.report.whole_file import write_whole
+    from kis_plugin.storage.atomic_write import write_atomically
 
     if plot:
         from kis_predict.report.plot import draw
 
-        write_whole(plot, draw(answer, plot.suffix.lower().removeprefix(".")), "--plot")
+        image = draw(answer, plot.suffix.lower().removeprefix("."))
+        write_atomically(plot.resolve(), image, where=f"--plot {plot}")
         _narrate(f"Wrote {plot}.")
     if report:
         from kis_predict.report.page import page
 
-        write_whole(report, page(answer).encode(), "--report")
+        write_atomically(report.resolve(), page(answer), where=f"--report {report}")
         _narrate(f"Wrote {report}.")
     if write_config and answer.recommendation is None:
         _narrate(f"Did not write {write_config}: there is no recommendation.")
     elif write_config:
         from kis_predict.report.run_config import config_text
 
-        write_whole(write_config, config_text(answer, knowledge, seed).encode(), "--write-config")
+        text = config_text(answer, knowledge, seed)
+        write_atomically(write_config.resolve(), text, where=f"--write-config {write_config}")
         there = "" if (write_config.parent / knowledge).exists() else f"; {knowledge} is still to be put beside it"
         _narrate(f"Wrote {write_config}{there}.")
 

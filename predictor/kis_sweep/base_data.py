@@ -11,6 +11,7 @@ import numpy as np
 
 from kis_plugin.counting.texts import LONGEST, parts, pieces_of, text_files
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.storage.npy_files import GrowingFile, open_mapped
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
@@ -61,7 +62,7 @@ def train_tokenizer(texts: Sequence[Path], vocabulary: int, folder: Path, watch:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     about = {"bos_token": END, "eos_token": END, "tokenizer_class": "PreTrainedTokenizerFast"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+    write_atomically(folder / "tokenizer_config.json", json.dumps(about) + "\n")
 
 
 def encode_text(texts: Sequence[Path], tokenizer: TextTokenizer, path: Path, watch: Watch) -> int:

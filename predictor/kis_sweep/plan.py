@@ -15,10 +15,10 @@ from kis_plugin.config.load import load_config
 from kis_plugin.config.schema import CHOICES, RETENTION_PATHS, Config, is_file_name
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.infusion.plugin import plan_items
+from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.storage.yaml_nodes import read_yaml
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_predict.amounts import short
-from kis_predict.report.whole_file import write_whole
 from kis_predict.sweep import MOST_SHARE
 from kis_sweep.grid import Cell
 from kis_sweep.run_spec import Recipe, SweepRun
@@ -222,5 +222,5 @@ def write_run(run: SweepRun, base: Base, place: Path) -> None:
         place: The folder of the sweep as it will be called.
     """
     run.config.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(run.config, base.text(run, place / "configs" / run.name).encode(), "kis sweep")
-    write_whole(run.settings, sweep_run_text(run).encode(), "kis sweep")
+    write_atomically(run.config, base.text(run, place / "configs" / run.name))
+    write_atomically(run.settings, sweep_run_text(run))

@@ -17,6 +17,7 @@ from kis_plugin.config.field_checks import Schema, check, flag, name_or_names, n
 from kis_plugin.counting.texts import text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import find
+from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_predict.amounts import short
@@ -232,7 +233,7 @@ def _base(config: Path | Mapping[str, Any], part: Path, output: Path) -> Base:
         draft.write_text(yaml.safe_dump({key: str(value) for key, value in config.items()}), encoding="utf-8")
         base = Base.read(draft)
         draft.unlink()
-    (part / "kis.yaml").write_text(base.shared(output), encoding="utf-8")
+    write_atomically(part / "kis.yaml", base.shared(output))
     return base
 
 
@@ -298,4 +299,4 @@ def _write_settings(sweep: Path, settings: Settings) -> None:
         "seconds": dict(settings.seconds),
         "grid": [[cell.size, cell.frequency, cell.seed] for cell in settings.grid],
     }
-    (sweep / SETTINGS).write_text(yaml.safe_dump(values, sort_keys=False, default_flow_style=None), encoding="utf-8")
+    write_atomically(sweep / SETTINGS, yaml.safe_dump(values, sort_keys=False, default_flow_style=None))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kis_plugin.storage.atomic_write import write_atomically
 from kis_sweep.folder import failure_of, finished_log
 from kis_sweep.run_spec import SweepRun
 
@@ -48,13 +49,13 @@ def try_run(
         try:
             code = process.wait()
         except BaseException:  # SLURM ends a job by one; whoever trains the run next must not find it trained still
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
             process.wait()
             raise
     if code == 0 and finished_log(run) is None:
         code = 1
     if code != 0:
-        failure_of(run).write_text(_reason(run.work / OUTPUT, before, code) + "\n", encoding="utf-8")
+        write_atomically(failure_of(run), _reason(run.work / OUTPUT, before, code) + "\n")
     return code
 
 
@@ -69,8 +70,16 @@ def attempt(sweep: str, name: str, environment: Mapping[str, str]) -> int:
 def note_lost(run: SweepRun, error: BaseException) -> int:
     """Note that a run was lost with the machine that it was on; return its exit code."""
     run.work.mkdir(parents=True, exist_ok=True)
-    failure_of(run).write_text(f"{type(error).__name__}: {error}".splitlines()[0] + "\n", encoding="utf-8")
+    write_atomically(failure_of(run), f"{type(error).__name__}: {error}".splitlines()[0] + "\n")
     return LOST
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with all that it started; Windows has no groups of processes, there it alone."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _reason(output: Path, start: int, code: int) -> str:
