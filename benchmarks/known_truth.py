@@ -90,7 +90,7 @@ def _exponential(rng: np.random.Generator, span: float) -> Law:
 
 
 def _parabola(first: tuple[float, float], last: tuple[float, float]) -> Callable[[np.random.Generator, float], Law]:
-    """log F_c as a parabola in log N, by its slopes at the smallest and at the largest size."""
+    """Log F_c as a parabola in log N, by its slopes at the smallest and at the largest size."""
 
     def draw(rng: np.random.Generator, span: float) -> Law:
         start, end = rng.uniform(*first), rng.uniform(*last)

@@ -11,7 +11,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_predict.amounts import short
 from kis_predict.curves.forgetting import forgetting_limit
 from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
-from kis_predict.design.fallback_runs import wanted_runs
+from kis_predict.design.fallback_runs import fallback_runs
 from kis_predict.design.missing_runs import missing_runs
 from kis_predict.design.next_runs import next_runs
 from kis_predict.laws.axis import choose_axis, share_of_one_exposure
@@ -48,7 +48,7 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
         return Prediction(
             "insufficient", Target(question.params, question.tokens), question.confidence, sizes,
             sweep.assumptions, tuple(warnings), missing=tuple(missing),
-            next_runs=wanted_runs(sweep, sizes, question.next_runs, question.new_sizes),
+            next_runs=fallback_runs(sweep, sizes, question.next_runs, question.new_sizes),
         )  # fmt: skip
     tokens, rule = budget(question, sweep)
     where = Sizes(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kis_predict.curves import rise_fall as gate
+from kis_predict.curves import rise_fall
 from kis_predict.observed import ObservedRun
 
 CHANCE = 0.25
@@ -18,8 +18,8 @@ CHANCE = 0.25
 def gate_at(log_collapse: float, x: np.ndarray) -> np.ndarray:
     """Return the retention of a gate that has lost 5 % of its height at ``log_collapse``."""
     parameters = np.array([[1.0, 1.6, np.log(0.8), 1.2, np.log(0.4), 1.5]])
-    where = gate.critical_points(parameters, np.linspace(-6, 6, 2000), CHANCE, gate.smooth)[1][0]
-    return gate.curve(parameters, x - log_collapse + where, CHANCE, gate.smooth)[0]
+    where = rise_fall.critical_points(parameters, np.linspace(-6, 6, 2000), CHANCE, rise_fall.smooth)[1][0]
+    return rise_fall.curve(parameters, x - log_collapse + where, CHANCE, rise_fall.smooth)[0]
 
 
 def make_runs(

@@ -1,4 +1,8 @@
-"""Does the retention of a size fall at all? A gate against its rise alone."""
+"""Does the retention of a size fall at all? The rise-fall curve against a rise alone, by likelihood ratio.
+
+Without a fall, the deviance that fitting one gains is chi-squared with three degrees of freedom: onset, width and depth
+of the fall. The noise is estimated from the same runs, so that the ratio is compared with Snedecor's F.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import replace
 
 from scipy.special import fdtrc
 
-from kis_predict.curves import rise_fall as gate
+from kis_predict.curves import rise_fall
 from kis_predict.curves.noise import Noise, with_noise
 from kis_predict.curves.pooling import Curve, Pooled
 from kis_predict.sweep import Group
@@ -15,17 +19,22 @@ from kis_predict.sweep import Group
 __all__ = ["gain_without_best", "p_value_of", "rise_alone"]
 
 
-def rise_alone(curve: Curve, pooled: Pooled) -> gate.Fits:
-    """Return the rise alone, fitted under its own weak prior: the shared shape is that of curves that fall."""
-    prior = gate.weak_prior(curve.x).without_fall()
-    start = gate.starts(curve.x, prior.mean)
-    return gate.fit(curve.x, curve.retention, curve.n, curve.chance, pooled.shape, start, prior).best()
+def rise_alone(curve: Curve, pooled: Pooled) -> rise_fall.Fits:
+    """Fit a rise alone to one size.
+
+    Under its own weak prior, not the pooled one: what sizes share is the shape of curves that fall.
+    """
+    prior = rise_fall.weak_prior(curve.x).without_fall()
+    start = rise_fall.starts(curve.x, prior.mean)
+    return rise_fall.fit(curve.x, curve.retention, curve.n, curve.chance, pooled.shape, start, prior).best()
 
 
 def p_value_of(gains: Sequence[float], noise: Noise) -> float:
-    """Return that of falls at some sizes, together, that lower the deviance by ``gains``.
+    """Return the p-value of falls at one or several sizes together.
 
-    F for chi-squared, as the noise is estimated too.
+    Args:
+        gains: By how much the fall lowers the deviance, a value per size.
+        noise: Its degrees of freedom make the statistic one of Snedecor's F instead of chi-squared.
     """
     if not gains:
         return 1.0
@@ -34,11 +43,14 @@ def p_value_of(gains: Sequence[float], noise: Noise) -> float:
 
 
 def gain_without_best(group: Group, pooled: Pooled, at: int, noise: Noise) -> float:
-    """Return what the fall gains without the best run: a lucky one alone shows no collapse."""
+    """Return the gain in deviance of the fall when the run with the highest retention is left out.
+
+    One lucky run makes all runs beyond it look like a collapse; a real one is seen without it.
+    """
     best = max(group.runs, key=lambda run: run.retention or 0.0)
     others = replace(group, runs=tuple(run for run in group.runs if run is not best))
     rest = Curve(*with_noise(others, noise.rho), group.chance)
     prior = pooled.of(at)[1]
-    start = gate.starts(rest.x, prior.mean)
-    fallen = gate.fit(rest.x, rest.retention, rest.n, rest.chance, pooled.shape, start, prior).best()
+    start = rise_fall.starts(rest.x, prior.mean)
+    fallen = rise_fall.fit(rest.x, rest.retention, rest.n, rest.chance, pooled.shape, start, prior).best()
     return float(rise_alone(rest, pooled).deviance[0] - fallen.deviance[0])

@@ -1,8 +1,8 @@
 """The second budget: the greatest amount that keeps general loss near that of the uninfused run, size by size.
 
 The criterion is that of critical mixture ratios (CMR, arXiv 2407.17467, section 3): loss on general text may rise by
-no more than a given number of nats over the run without infusion. The rise is taken to grow with F and is read off a
-monotone regression (Barlow et al. 1972), linear in log F between the tested amounts.
+no more than a given number of nats over the run without infusion. The rise is taken to grow with F and is read off an
+isotonic regression (Barlow et al. 1972; scipy), linear in log F between the tested amounts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import isotonic_regression
 
 from kis_predict.amounts import short
 from kis_predict.laws.points import Points
@@ -22,7 +23,7 @@ from kis_predict.protocols import Law
 from kis_predict.request import Question
 from kis_predict.sweep import Group, Sweep
 
-__all__ = ["LossLimit", "forgetting_limit", "loss_limits", "monotone"]
+__all__ = ["LossLimit", "forgetting_limit", "isotonic", "loss_limits"]
 
 Array = npt.NDArray[np.float64]
 
@@ -82,7 +83,7 @@ def forgetting_limit(
     )
     candidates = [] if reason else fit_laws(laws, where, points, question.seed)
     if not candidates:
-        reason = reason or "No law is settled by the sizes whose loss is known"
+        reason = reason or "The sizes whose loss is known determine no law"
         return Forgetting(question.max_loss_rise, reason=reason), np.inf
     draws, weights = mixture(candidates, question.seed)
     tail = (1 - question.confidence) / 2
@@ -131,8 +132,8 @@ def _missing(sweep: Sweep, limits: Sequence[LossLimit], max_rise: float) -> str:
 
 def _losses(group: Group, sweep: Sweep) -> tuple[Array, Array, Array]:
     """Return log F and loss of the infused runs, (runs,) each, and the losses of the uninfused ones."""
-    told = [(np.log(run.frequency), run.loss) for run in group.runs if run.loss is not None]
-    table = np.array(told, dtype=np.float64).reshape(-1, 2)
+    pairs = [(np.log(run.frequency), run.loss) for run in group.runs if run.loss is not None]
+    table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
     base = [run.loss for run in sweep.uninfused if group.holds(run) and run.loss is not None]
     return table[:, 0], table[:, 1], np.array(base, dtype=np.float64)
 
@@ -140,7 +141,7 @@ def _losses(group: Group, sweep: Sweep) -> tuple[Array, Array, Array]:
 def _noise(usable: Sequence[tuple[Group, Array, Array, Array]]) -> float:
     """Return by how much losses of equal runs differ: from repeats, and from how they leave a monotone curve.
 
-    The larger of both, so that a curve that wavers widens the intervals even where no seed is repeated.
+    The larger of both, so that a rough curve widens the intervals even where no seed is repeated.
     """
     repeats, left = [], []
     for _, x, loss, base in usable:
@@ -180,7 +181,7 @@ def _limit(
 
 def _crossings(where: Array, rise: Array, count: Array, level: float) -> tuple[Array, npt.NDArray[np.int64]]:
     """Return where each of B rises, (B, points), reaches ``level``, and the side on which it lies: 0, or +1 or -1."""
-    fitted = monotone(rise, count)
+    fitted = isotonic(rise, count)
     above = fitted > level
     first = np.where(above.any(axis=1), above.argmax(axis=1), len(where))
     side = np.where(first == len(where), 1, np.where(first == 0, -1, 0))
@@ -192,16 +193,6 @@ def _crossings(where: Array, rise: Array, count: Array, level: float) -> tuple[A
     return np.where(side > 0, where[-1], np.where(side < 0, where[0], crossing)), side
 
 
-def monotone(values: Array, weight: Array) -> Array:
-    """Return the weighted least-squares rising sequence of each row of ``values``, (B, M).
-
-    By the max-min formula: the greatest over starts j <= i of the least over ends k >= i of the mean from j to k.
-    """
-    total = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values * weight, axis=1)], axis=1)
-    heavy = np.concatenate([[0.0], np.cumsum(weight)])
-    points = len(weight)
-    start, end = np.meshgrid(np.arange(points), np.arange(points), indexing="ij")
-    spans = np.where(end >= start, heavy[end + 1] - heavy[start], 1.0)
-    means = np.where(end >= start, (total[:, end + 1] - total[:, start]) / spans, np.inf)  # (B, start, end)
-    least = np.minimum.accumulate(means[:, :, ::-1], axis=2)[:, :, ::-1]  # over ends from i on
-    return np.stack([least[:, : i + 1, i].max(axis=1) for i in range(points)], axis=1)
+def isotonic(values: Array, weight: Array) -> Array:
+    """Return the weighted least-squares non-decreasing sequence of each row of ``values``, (B, M)."""
+    return np.array([isotonic_regression(row, weights=weight).x for row in values])

@@ -1,4 +1,8 @@
-"""Noise beyond what asking finitely many probes explains: seeds differ, and probes of one run are not independent."""
+"""Noise beyond what a finite number of probes explains: seeds differ, and the probes of one run are not independent.
+
+The accuracy of a run is taken for beta-binomial: its variance is p (1 - p) [(1 - rho) / n + rho] for n probes with
+intra-class correlation rho (Williams 1982, Applied Statistics 31(2)). rho is estimated by the method of moments.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kis_predict.curves import rise_fall as gate
+from kis_predict.curves import rise_fall
 from kis_predict.curves.pooling import Pooled
 from kis_predict.sweep import Group
 
@@ -59,20 +63,22 @@ def overdispersion(groups: Sequence[Group], pooled: Pooled) -> Noise:
 
     Args:
         groups: Where the runs are.
-        pooled: The gates fitted to them.
+        pooled: The curves fitted to them.
     """
     curves, means = np.zeros(3), np.zeros(3)  # scatter seen, scatter that binomial noise gives, what rho = 1 would add
     repeated = left = 0.0
     for place, group in enumerate(groups):
         parameters, prior = pooled.of(place)
         x, retention, probes, repeats = group.points()
-        p = gate.curve(parameters, x, group.chance, pooled.shape)[0]
-        told = gate.information(parameters, x, repeats * probes, group.chance, pooled.shape)[0]
-        settled = float(np.trace(np.linalg.solve(told + np.diag(1 / prior.sd**2), told)))
-        free = max(1 - (settled + 1) / len(x), 0.05)
+        p = rise_fall.curve(parameters, x, group.chance, pooled.shape)[0]
+        data = rise_fall.information(parameters, x, repeats * probes, group.chance, pooled.shape)[0]
+        # Parameters that the data determine, the others being held by the prior: the trace of the hat matrix.
+        fitted = float(np.trace(np.linalg.solve(data + np.diag(1 / prior.sd**2), data)))
+        free = max(1 - (fitted + 1) / len(x), 0.05)
         left += free * len(x)
         seen = float((repeats * (retention - p) ** 2 / (p * (1 - p))).sum())
         curves += seen, free * float((1 / probes).sum()), free * float((1 - 1 / probes).sum())
+        # Scatter of repeated runs about the mean at their frequency: free of the curve's own error.
         at = np.searchsorted(x, np.log([run.frequency for run in group.runs]))
         values = np.array([run.retention for run in group.runs])
         seen = float(((values - retention[at]) ** 2 / (p[at] * (1 - p[at]))).sum())
@@ -80,6 +86,7 @@ def overdispersion(groups: Sequence[Group], pooled: Pooled) -> Noise:
         means += seen, float((again / probes).sum()), float((again * (1 - 1 / probes)).sum())
         repeated += float(again.sum())
     if repeated < _FEWEST_REPEATS:
+        # The usual scatter of seeds enters as if it had been seen with this many degrees of freedom.
         curves += _USUAL_WEIGHT * _USUAL, 0.0, _USUAL_WEIGHT
         left += _USUAL_WEIGHT
     estimates = [(seen - plain) / more for seen, plain, more in (curves, means) if more > 0]
@@ -88,11 +95,11 @@ def overdispersion(groups: Sequence[Group], pooled: Pooled) -> Noise:
 
 
 def dips(group: Group) -> list[int]:
-    """Return the places in ``group.points()`` of frequencies whose retention falls out of the row: broken runs.
+    """Return the places in ``group.points()`` of single frequencies whose retention is far too low: broken runs.
 
-    A rise and a fall have no valley. One point lies in one if of the two points on either side, the better one is
-    above it by five standard errors; the standard error is that of the probes and of seeds as they commonly differ.
-    Sizes at their ends, and tops that stand out, may be real and are left alone.
+    A rise followed by a fall has no valley. A point lies in one if, of the two points on either side, the better one is
+    above it by five standard errors: those of the probes and of seeds as they commonly differ. The ends of the range,
+    and points that are too high, may be real and are kept.
     """
     x, retention, probes, repeats = group.points()
     p = np.clip(retention, 0.05, 0.95)

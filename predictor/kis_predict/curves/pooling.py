@@ -1,6 +1,6 @@
-"""Sizes lend each other their shape: heights, widths and depths of one sweep scatter about a common mean.
+"""Partial pooling of curve shapes: heights, widths and depths of the sizes of one sweep scatter about a common mean.
 
-A single size of ten noisy points hardly knows how wide its fall is, and its collapse point suffers. An expectation
+Ten noisy points of a single size hardly determine how wide its fall is, and the collapse point suffers. An expectation
 maximisation over all sizes estimates the mean and the spread of each shape parameter (empirical Bayes; Dempster, Laird
 and Rubin 1977, section 4.5), and each size is then fitted under that prior. The spread is what the sizes show of it, so
 that sizes of different shapes keep their own. Where the rise and the fall lie is never shared: the laws need that from
@@ -16,13 +16,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kis_predict.curves import rise_fall as gate
+from kis_predict.curves import rise_fall
 
 __all__ = ["Curve", "Pooled", "pool"]
 
 Array = npt.NDArray[np.float64]
 
-_SHARED = np.array([gate.HEIGHT, gate.PLATEAU, gate.RISE_WIDTH, gate.FALL_WIDTH, gate.DEPTH])
+_SHARED = np.array([rise_fall.HEIGHT, rise_fall.PLATEAU, rise_fall.RISE_WIDTH, rise_fall.FALL_WIDTH, rise_fall.DEPTH])
 _ROUNDS = 12
 _SETTLED = 1e-3
 _SPREAD = 0.3
@@ -56,15 +56,15 @@ class Pooled:
         score: Minus the log evidence of all sizes together, by Laplace's method.
     """
 
-    shape: gate.Shape
-    fits: gate.Fits
-    prior: gate.Prior
+    shape: rise_fall.Shape
+    fits: rise_fall.Fits
+    prior: rise_fall.Prior
     doubt: Array
     score: float
 
-    def of(self, at: int) -> tuple[Array, gate.Prior]:
-        """Return the gate of one size, (1, 6), and its prior."""
-        return self.fits.parameters[at : at + 1], gate.Prior(self.prior.mean[at], self.prior.sd[at])
+    def of(self, at: int) -> tuple[Array, rise_fall.Prior]:
+        """Return the curve of one size, (1, 6), and its prior."""
+        return self.fits.parameters[at : at + 1], rise_fall.Prior(self.prior.mean[at], self.prior.sd[at])
 
 
 @dataclass(frozen=True)
@@ -88,22 +88,22 @@ class Table:
         chance = np.array([[curve.chance] for curve in curves])
         return cls(filled("x", "edge"), filled("retention", "edge"), filled("n", "constant"), chance)
 
-    def fit(self, shape: gate.Shape, start: Array, prior: gate.Prior) -> gate.Fits:
+    def fit(self, shape: rise_fall.Shape, start: Array, prior: rise_fall.Prior) -> rise_fall.Fits:
         """Fit each size from its starts, (sizes, starts, 6), and return the best of each."""
         sizes, count = start.shape[:2]
         x, retention, n, chance = (
             np.repeat(table, count, axis=0) for table in (self.x, self.retention, self.n, self.chance)
         )
-        every = gate.Prior(np.repeat(prior.mean, count, axis=0), np.repeat(prior.sd, count, axis=0))
-        return gate.fit(x, retention, n, chance, shape, start.reshape(-1, 6), every).best(sizes)
+        every = rise_fall.Prior(np.repeat(prior.mean, count, axis=0), np.repeat(prior.sd, count, axis=0))
+        return rise_fall.fit(x, retention, n, chance, shape, start.reshape(-1, 6), every).best(sizes)
 
-    def information(self, shape: gate.Shape, fits: gate.Fits, prior: gate.Prior) -> Array:
+    def information(self, shape: rise_fall.Shape, fits: rise_fall.Fits, prior: rise_fall.Prior) -> Array:
         """Return that of each size's parameters, the prior's included, (sizes, 6, 6)."""
-        told = gate.information(fits.parameters, self.x, self.n, self.chance, shape)
-        return told + np.eye(6) / prior.sd[:, None] ** 2
+        data = rise_fall.information(fits.parameters, self.x, self.n, self.chance, shape)
+        return data + np.eye(6) / prior.sd[:, None] ** 2
 
 
-def pool(curves: Sequence[Curve], shape: gate.Shape, peaked: bool = False) -> Pooled:
+def pool(curves: Sequence[Curve], shape: rise_fall.Shape, peaked: bool = False) -> Pooled:
     """Fit every size, each with the help of all; alone, a size keeps the weak prior.
 
     Args:
@@ -112,26 +112,29 @@ def pool(curves: Sequence[Curve], shape: gate.Shape, peaked: bool = False) -> Po
         peaked: Whether the fall sets in where the rise ends.
     """
     table, sizes = Table.of(curves), len(curves)
-    shared = np.setdiff1d(_SHARED, [gate.PLATEAU]) if peaked else _SHARED
-    weak = [gate.weak_prior(curve.x) for curve in curves]
+    shared = np.setdiff1d(_SHARED, [rise_fall.PLATEAU]) if peaked else _SHARED
+    weak = [rise_fall.weak_prior(curve.x) for curve in curves]
     weak = [each.without_plateau() for each in weak] if peaked else weak
-    alone = prior = gate.Prior(np.array([each.mean for each in weak]), np.array([each.sd for each in weak]))
+    alone = prior = rise_fall.Prior(np.array([each.mean for each in weak]), np.array([each.sd for each in weak]))
 
-    def everywhere(prior: gate.Prior) -> Array:
-        return np.array([gate.starts(curve.x, prior.mean[at]) for at, curve in enumerate(curves)])
+    def everywhere(prior: rise_fall.Prior) -> Array:
+        return np.array([rise_fall.starts(curve.x, prior.mean[at]) for at, curve in enumerate(curves)])
 
     fits = table.fit(shape, everywhere(prior), prior)
     doubt = np.zeros(6)
     usual, widest = alone.mean[0, shared], alone.sd[0, shared]
     for _ in range(_ROUNDS if sizes > 1 else 0):
+        # E step: posterior mean and variance of each size's shape, by Laplace's method.
         values = fits.parameters[:, shared]  # (sizes, shared)
         doubts = np.diagonal(np.linalg.inv(table.information(shape, fits, prior)), axis1=1, axis2=2)[:, shared]
+        # M step. The usual shape counts for a twentieth of a size, the usual spread for one: both keep two or three
+        # sizes that happen to agree from being forced into one shape.
         mean = (values.sum(axis=0) + usual * 0.05) / (sizes + 0.05)
         spread = np.sqrt((((values - mean) ** 2 + doubts).sum(axis=0) + _SPREAD**2) / (sizes + 1))
         spread = np.minimum(spread, widest)
         doubt[shared] = np.sqrt((spread**2 + doubts.mean(axis=0)) / sizes)
         settled = np.abs(np.append(prior.mean[0, shared] - mean, prior.sd[0, shared] - spread)).max() < _SETTLED
-        prior = gate.Prior(alone.mean.copy(), alone.sd.copy())
+        prior = rise_fall.Prior(alone.mean.copy(), alone.sd.copy())
         prior.mean[:, shared], prior.sd[:, shared] = mean, spread
         fits = table.fit(shape, fits.parameters[:, None], prior)
         if settled:
@@ -139,6 +142,6 @@ def pool(curves: Sequence[Curve], shape: gate.Shape, peaked: bool = False) -> Po
     if sizes > 1:
         # Once more from every start: the shared shape may have moved the best fit elsewhere.
         fits = table.fit(shape, everywhere(prior), prior)
-    # Laplace: a shape counts for how likely it makes the data over all its parameters, not at its best ones alone.
+    # Laplace's method: a shape is judged by the likelihood over all its parameters, not at the best ones alone.
     volume = np.linalg.slogdet(table.information(shape, fits, prior))[1] + 2 * np.log(prior.sd).sum(axis=1)
     return Pooled(shape, fits, prior, doubt, float((fits.objective + 0.5 * volume).sum()))

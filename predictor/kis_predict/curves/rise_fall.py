@@ -1,4 +1,4 @@
-"""The first estimator: retention against log F as a rise times a collapse, over the chance floor.
+"""The first estimator: the rise-fall curve, retention over log F as a rise times a fall above chance.
 
     p(x) = c + (1 - c) h S((x - s + g) / w_r + 2) [1 - d S((x - s) / w_f - 2)],   x = log F
 
@@ -183,7 +183,7 @@ def _deviance(retention: Array, p: Array, n: Array) -> Array:
 
 
 def fit(x: Array, retention: Array, n: Array, chance: Chance, shape: Shape, start: Array, prior: Prior) -> Fits:
-    """Fit the gate to B data sets, or from B starts.
+    """Fit the curve to B data sets, or from B starts.
 
     Args:
         x: log F, (M,), or (B, M) where the fits are of several sizes.
@@ -192,7 +192,7 @@ def fit(x: Array, retention: Array, n: Array, chance: Chance, shape: Shape, star
         chance: The floor c, or (B, 1).
         shape: S.
         start: (B, 6) unbounded parameters.
-        prior: What holds parameters that the points cannot tell.
+        prior: Holds the parameters that the points do not determine.
     """
     count, points = len(start), x.shape[-1]
     tables = [np.broadcast_to(table, (count, points)) for table in (x, retention, n)]
@@ -222,11 +222,13 @@ def _fit(
     deviance, objective = measure(u, active)
     for _ in range(_ROUNDS):
         p, jacobian = _curve_and_slopes(u[active], x[active], chance[active], shape)
+        # Fisher scoring: the expected Hessian, J' W J, is positive definite where the observed one need not be.
         weight = n[active] / (p * (1 - p))  # (B, M): Fisher information of a point
         weighted = (jacobian * weight[..., None]).transpose(0, 2, 1)
         system = weighted @ jacobian  # (B, 6, 6)
         gradient = weighted @ (data[active] - p)[..., None] - (pull[active] * (u[active] - mean[active]))[..., None]
         at = np.arange(6)
+        # Levenberg-Marquardt: damping grows where a step fails, and the step is clipped so that none leaves the range.
         system[:, at, at] = (system[:, at, at] + pull[active]) * (1 + damping[active, None])
         tried = u[active] + np.clip(np.linalg.solve(system, gradient)[..., 0], -1.5, 1.5)
         tried_deviance, tried_objective = measure(tried, active)
@@ -264,6 +266,7 @@ def critical_points(parameters: Array, x: Array, chance: float, shape: Shape) ->
     rows = np.arange(len(parameters))
     peak = value[rows, at]
     level = peak - DROP * (peak - chance)
+    # The first grid point below the level beyond the peak, then linear interpolation between it and the one before.
     fallen = (value < level[:, None]) & (np.arange(points) > at[:, None])
     first = np.argmax(fallen, axis=1)
     before, after = value[rows, np.maximum(first - 1, 0)], value[rows, first]

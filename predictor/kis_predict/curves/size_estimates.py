@@ -11,11 +11,11 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from kis_predict.amounts import short
-from kis_predict.curves import rise_fall as gate
+from kis_predict.curves import rise_fall
 from kis_predict.curves.collapse_test import gain_without_best, p_value_of, rise_alone
 from kis_predict.curves.noise import Noise, dips, overdispersion, with_noise
 from kis_predict.curves.pooling import Curve, Pooled, pool
-from kis_predict.curves.slow_decline import sag
+from kis_predict.curves.slow_decline import slow_decline
 from kis_predict.curves.two_lines import TwoLines, fit_two_lines
 from kis_predict.sweep import FEWEST_FREQUENCIES, Group
 
@@ -50,12 +50,13 @@ class SizeEstimate:
         log_collapse_sd: Its standard error; that of the bound where censored.
         censored: None where a collapse was observed.
         peak_retention: Retention at the peak.
-        parameters: The fitted gate, (6,), without a fall where right-censored.
+        parameters: The fitted rise-fall curve, (6,), without a fall where right-censored.
         shape: Name of its S.
         two_lines: The second estimate, if it found a fall.
-        p_value: Of the likelihood-ratio test of the gate against a rise alone.
+        p_value: Of the likelihood-ratio test of the curve against a rise alone.
         warnings: What a reader should know about this group.
-        earlier: By how much lower the collapse point may lie, as likely as not, since tops sag; the same at all sizes.
+        earlier: By how much lower the collapse point may lie, as likely as not, nats: where retention declines slowly
+            before the collapse; the same at all sizes.
         odds: That it collapsed, by its own runs; None where they leave no doubt.
         other: The other reading, where they do: a collapse for a bound, or a bound for a collapse.
         log_weight: By how much likelier that makes the runs, nats; that of a collapse is a density in log F_c.
@@ -85,13 +86,13 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
     """Estimate every group. Noise, shape parameters and the choice of S are estimated over all of them."""
     if not groups:
         return []
-    sound, warnings = zip(*(_without_dips(group) for group in groups), strict=True)
+    sound, notes = zip(*(_without_dips(group) for group in groups), strict=True)
     plain = [Curve(*with_noise(group, 0.0), group.chance) for group in sound]
-    first = min((pool(plain, shape) for shape in gate.SHAPES.values()), key=lambda pooled: pooled.score)
+    first = min((pool(plain, shape) for shape in rise_fall.SHAPES.values()), key=lambda pooled: pooled.score)
     noise = overdispersion(sound, first)
     curves = [Curve(*with_noise(group, noise.rho), group.chance) for group in sound]
-    pools = [pool(curves, shape) for shape in gate.SHAPES.values()]
-    pools.append(pool(curves, gate.sharp, peaked=True))
+    pools = [pool(curves, shape) for shape in rise_fall.SHAPES.values()]
+    pools.append(pool(curves, rise_fall.sharp, peaked=True))
     pools.sort(key=lambda pooled: pooled.score)
     weights = np.exp([pools[0].score - pooled.score for pooled in pools])
     weights /= weights.sum()
@@ -101,21 +102,21 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
         _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, rises[at], gains)
         for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True))
     ]
-    earlier = sag(curves, pools[0])
+    earlier = slow_decline(curves, pools[0])
     if earlier:
-        sizes = [_sagging(size, earlier) for size in sizes]
+        sizes = [_with_slow_decline(size, earlier) for size in sizes]
         line = (
-            "Retention sinks slowly before it collapses, over all sizes together: the collapse points may lie up to "
-            f"{np.exp(earlier):.2g} times lower than the fits say, which is held for as likely; add seeds there"
+            "Retention declines slowly before it collapses, over all sizes together: the collapse points may lie up to "
+            f"{np.exp(earlier):.2g} times lower than the fits say, which is taken to be as likely; add seeds there"
         )
         sizes[0] = replace(sizes[0], warnings=(line, *sizes[0].warnings))
     return [
-        replace(size, warnings=(*told, *size.warnings)) if told else size
-        for size, told in zip(sizes, warnings, strict=True)
+        replace(size, warnings=(*lines, *size.warnings)) if lines else size
+        for size, lines in zip(sizes, notes, strict=True)
     ]
 
 
-def _sagging(size: SizeEstimate, earlier: float) -> SizeEstimate:
+def _with_slow_decline(size: SizeEstimate, earlier: float) -> SizeEstimate:
     """Return the estimate with an interval that holds a collapse point so much lower."""
     if size.censored is not None:
         return replace(size, earlier=earlier)
@@ -124,7 +125,7 @@ def _sagging(size: SizeEstimate, earlier: float) -> SizeEstimate:
 
 
 def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
-    """Return the group without the runs that fall out of its row, and a line that names them."""
+    """Return the group without its broken runs, and a line that names them."""
     out = np.exp(group.points()[0][dips(group)])
     if not len(out) or len(group.points()[0]) - len(out) < FEWEST_FREQUENCIES:
         return group, ()
@@ -136,14 +137,14 @@ def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
 
 def _estimate(
     group: Group, sound: Group, curve: Curve, at: int, pools: Sequence[Pooled], weights: Array, bootstraps: int,
-    seed: int, confidence: float, noise: Noise, rise: gate.Fits, gains: Sequence[float],
+    seed: int, confidence: float, noise: Noise, rise: rise_fall.Fits, gains: Sequence[float],
 ) -> SizeEstimate:  # fmt: skip
     x, best, rng = curve.x, pools[0], np.random.default_rng([seed, at])
     full = best.of(at)[0]
     p_value = p_value_of(gains[at : at + 1], noise)
     others = p_value_of([*gains[:at], *gains[at + 1 :]], noise)
     two_lines = fit_two_lines(x, curve.retention, curve.n, curve.chance)
-    tops = [gate.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
+    tops = [rise_fall.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
     log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
     bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
     log_collapse = float(weights @ bounded)
@@ -157,7 +158,9 @@ def _estimate(
         return _right_censored(group, curve, best.shape, full, two_lines, p_value, log_peak, doubt)
     share = np.round(weights * bootstraps).astype(int)
     samples = [
-        gate.critical_points(_resample(curve, pooled, at, count, rng, noise.freedom), x, curve.chance, pooled.shape)
+        rise_fall.critical_points(
+            _resample(curve, pooled, at, count, rng, noise.freedom), x, curve.chance, pooled.shape
+        )
         for pooled, count in zip(pools, share, strict=True)
         if count
     ]
@@ -169,7 +172,7 @@ def _estimate(
     if not left and abs(crossing - log_collapse) > curve.step:
         warnings.append(
             f"{group.label()}: the estimators disagree by more than a grid step on the collapse point "
-            f"(gate {short(np.exp(log_collapse))}, two lines {short(np.exp(crossing))}): "
+            f"(rise-fall curve {short(np.exp(log_collapse))}, two lines {short(np.exp(crossing))}): "
             "add frequencies there"
         )
     tail = [(1 - confidence) / 2, (1 + confidence) / 2]
@@ -214,8 +217,8 @@ def _read_both_ways(fallen: SizeEstimate, bound: SizeEstimate, gain: float, nois
         return fallen
     odds = float(np.exp(log_odds))
     first, other = (fallen, bound) if odds >= 1 else (bound, fallen)
-    told = f"{odds:.2g} to 1" if odds >= 1 else f"1 to {1 / odds:.2g}"
-    line = f"{first.group.label()}: odds of a collapse are {told}; the law weighs both readings, add seeds there"
+    ratio = f"{odds:.2g} to 1" if odds >= 1 else f"1 to {1 / odds:.2g}"
+    line = f"{first.group.label()}: odds of a collapse are {ratio}; the law weighs both readings, add seeds there"
     return replace(
         first, odds=odds, other=other, log_weight=-log_weight if odds >= 1 else log_weight,
         warnings=(*first.warnings, line),
@@ -223,7 +226,7 @@ def _read_both_ways(fallen: SizeEstimate, bound: SizeEstimate, gain: float, nois
 
 
 def _right_censored(
-    group: Group, curve: Curve, shape: gate.Shape, fitted: Array, two_lines: TwoLines | None, p_value: float,
+    group: Group, curve: Curve, shape: rise_fall.Shape, fitted: Array, two_lines: TwoLines | None, p_value: float,
     log_peak: float, doubt: str = "",
 ) -> SizeEstimate:  # fmt: skip
     """Return what is known of a size that did not collapse, or whose fall is no collapse yet: then only up to its peak.
@@ -232,12 +235,12 @@ def _right_censored(
     """
     x = curve.x
     grid = np.linspace(x[0], x[-1], 400)
-    level = gate.curve(fitted, grid, curve.chance, shape)[0]
+    level = rise_fall.curve(fitted, grid, curve.chance, shape)[0]
     height = level.max() - curve.chance
     # The peak is sought from the first frequency on.
     bound = float(x[x <= log_peak + 1e-9][-1] if doubt else x[-1])
     # Where retention has all but stopped rising, the peak may lie anywhere further on.
-    risen = float(grid[np.argmax(level >= level.max() - gate.DROP * height)])
+    risen = float(grid[np.argmax(level >= level.max() - rise_fall.DROP * height)])
     return SizeEstimate(
         group=group,
         log_peak=min(risen, bound),
@@ -257,19 +260,19 @@ def _right_censored(
 
 
 def _resample(curve: Curve, pooled: Pooled, at: int, count: int, rng: np.random.Generator, freedom: float) -> Array:
-    """Return gates, (count, 6), fitted to data drawn from the fitted one: a parametric bootstrap over probes and seeds.
+    """Return curves, (count, 6), fitted to data drawn from the fitted one: a parametric bootstrap of probes and seeds.
 
     The common shape is drawn anew too, within its standard error, and so is the noise, of ``freedom`` degrees.
     """
     fitted, prior = pooled.of(at)
-    p = gate.curve(fitted, curve.x, curve.chance, pooled.shape)[0]
+    p = rise_fall.curve(fitted, curve.x, curve.chance, pooled.shape)[0]
     scale = rng.chisquare(freedom, size=(count, 1)) / freedom
     n = np.maximum(1, np.round(curve.n * scale)).astype(np.int64)
     drawn = rng.binomial(n, p) / n  # (count, M)
     means = prior.mean + pooled.doubt * rng.standard_normal((count, 6))
     start = np.repeat(fitted, count, axis=0)
     prior = replace(prior, mean=means)
-    return gate.fit(curve.x, drawn, curve.n, curve.chance, pooled.shape, start, prior).parameters
+    return rise_fall.fit(curve.x, drawn, curve.n, curve.chance, pooled.shape, start, prior).parameters
 
 
 def _around(samples: Array, tail: Sequence[float], value: float) -> tuple[float, float]:
@@ -277,8 +280,8 @@ def _around(samples: Array, tail: Sequence[float], value: float) -> tuple[float,
     return min(low, value), max(high, value)
 
 
-def _name(shape: gate.Shape) -> str:
-    return next(name for name, each in gate.SHAPES.items() if each is shape)
+def _name(shape: rise_fall.Shape) -> str:
+    return next(name for name, each in rise_fall.SHAPES.items() if each is shape)
 
 
 def _standard_error(samples: Array, step: float) -> float:

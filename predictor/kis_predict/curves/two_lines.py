@@ -1,4 +1,8 @@
-"""The second estimator, sharing nothing with the first: two straight lines that meet, in a window about the maximum."""
+"""The second estimator, a check of the first: two straight lines that meet, in a window about the maximum.
+
+A continuous broken line (Muggeo 2003, Statistics in Medicine 22(19)), fitted at every break on a grid. It has neither
+the curve family nor the pooling of the first estimator, so that a large difference between them means something.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def fit_two_lines(x: Array, retention: Array, weight: Array, chance: float) -> T
         x: log F, rising, (M,).
         retention: (M,)
         weight: Inverse variances up to a factor, (M,).
-        chance: The floor.
+        chance: Retention of a model that guesses.
 
     Returns:
         None where there is no fall to fit: fewer than two points beyond the maximum, or a right line that rises.
@@ -51,12 +55,14 @@ def fit_two_lines(x: Array, retention: Array, weight: Array, chance: float) -> T
     if last - top < 1 or len(x) < 4:
         return None
     breaks = np.linspace(x[0], x[-1], _BREAKS)[1:-1]
+    # The line is apex + left slope * min(x - b, 0) + right slope * max(x - b, 0): continuous at each break b.
     hinge = x[None, :] - breaks[:, None]  # (breaks, M)
     design = np.stack([np.ones_like(hinge), np.minimum(hinge, 0), np.maximum(hinge, 0)], axis=-1) * weight[:, None]
     target = retention * weight
     gram = np.einsum("kmi,kmj->kij", design, design) + 1e-9 * np.eye(3)
     solved = np.linalg.solve(gram, np.einsum("kmi,m->ki", design, target)[..., None])[..., 0]
     error = ((np.einsum("kmi,ki->km", design, solved) - target) ** 2).sum(axis=1)
+    # Only breaks whose right line falls count: elsewhere there is no collapse to place.
     falls = solved[:, 2] < 0
     if not falls.any():
         return None

@@ -13,7 +13,7 @@ from kis_predict.design.missing_runs import FEWEST_SIZES
 from kis_predict.prediction import NextRun
 from kis_predict.sweep import FEWEST_FREQUENCIES, MOST_SHARE, Group, Sweep
 
-__all__ = ["wanted_runs"]
+__all__ = ["fallback_runs"]
 
 Array = npt.NDArray[np.float64]
 
@@ -23,7 +23,9 @@ _A_SIZE = FEWEST_FREQUENCIES + 3
 """Frequencies that a new size is begun with, and a thin one filled up to."""
 
 
-def wanted_runs(sweep: Sweep, sizes: Sequence[SizeEstimate], count: int, new_sizes: bool = True) -> tuple[NextRun, ...]:
+def fallback_runs(
+    sweep: Sweep, sizes: Sequence[SizeEstimate], count: int, new_sizes: bool = True
+) -> tuple[NextRun, ...]:
     """Return ``count`` runs at most: sizes take turns, the smallest (and cheapest) first, each with its best run first.
 
     A size without a collapse is looked at beyond its end, as long as general text is left there, then around its best

@@ -55,10 +55,10 @@ def _chance(size: SizeEstimate) -> float:
     return float(size.censored is None) if size.odds is None else size.odds / (1 + size.odds)
 
 
-def _together(told: Iterable[tuple[Group, str]]) -> list[str]:
-    """Return a line for each thing said, under the names of all groups that it is said of."""
+def _together(reasons: Iterable[tuple[Group, str]]) -> list[str]:
+    """Return one line for each reason, under the names of all groups that share it."""
     labels: dict[str, list[str]] = {}
-    for group, text in told:
+    for group, text in reasons:
         labels.setdefault(text, []).append(group.label())
     return [f"{'; '.join(names)}: {text}" for text, names in labels.items()]
 

@@ -1,10 +1,10 @@
-"""Which further runs would tell most about the target, and what they cost.
+"""Which further runs would narrow the prediction most, and what they cost.
 
 A run at (N, F) adds to the Fisher information of its size's curve; that narrows log F_c there, and through the law the
 interval at the target. All of it is linear about what is known now, so no data need be drawn: the retention that the
 fitted curve predicts is taken for the outcome. This is c-optimal design by greedy exchange (Atkinson and Donev 1992,
 chapter 10). Runs are named one after the other, each given those before it. A new size beyond the largest takes
-six runs before it tells anything, and is taken as a whole where that narrows more than six single runs do.
+six runs before it says anything, and is taken as a whole where that narrows more than six single runs do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kis_predict.curves import rise_fall as gate
+from kis_predict.curves import rise_fall
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.laws.points import Points
 from kis_predict.laws.selection import Candidate
@@ -114,12 +114,12 @@ def _run(params: int, tokens: int, x: float, width: float) -> NextRun:
 def _state(size: SizeEstimate) -> _Size:
     group = size.group
     x, _, probes, repeats = group.points()
-    shape, chance = gate.SHAPES[size.shape], group.chance
+    shape, chance = rise_fall.SHAPES[size.shape], group.chance
     parameters = size.parameters[None]
-    told = gate.information(parameters, x, repeats * probes, chance, shape)[0]
-    information = told + np.diag(1 / gate.weak_prior(x).sd ** 2)
+    data = rise_fall.information(parameters, x, repeats * probes, chance, shape)[0]
+    information = data + np.diag(1 / rise_fall.weak_prior(x).sd ** 2)
     nudged = np.concatenate([parameters + _NUDGE * np.eye(6), parameters - _NUDGE * np.eye(6)])
-    collapse = gate.critical_points(nudged, x, chance, shape)[1]
+    collapse = rise_fall.critical_points(nudged, x, chance, shape)[1]
     gradient = np.zeros(6)
     if size.censored is None and np.isfinite(collapse).all():
         gradient = (collapse[:6] - collapse[6:]) / (2 * _NUDGE)
@@ -161,11 +161,11 @@ def _options(size: SizeEstimate) -> Array:
 
 def _with_run(state: _Size, x: float) -> _Size:
     size = state.estimate
-    shape, chance = gate.SHAPES[size.shape], size.group.chance
-    told = gate.information(size.parameters[None], np.array([x]), np.array([state.probes]), chance, shape)[0]
+    shape, chance = rise_fall.SHAPES[size.shape], size.group.chance
+    gained = rise_fall.information(size.parameters[None], np.array([x]), np.array([state.probes]), chance, shape)[0]
     beyond = size.censored and (x > size.log_collapse if size.censored == "right" else x < size.log_collapse)
     return _Size(
-        size, state.information + told, state.gradient, state.variance, state.probes, state.added + bool(beyond)
+        size, state.information + gained, state.gradient, state.variance, state.probes, state.added + bool(beyond)
     )
 
 

@@ -9,8 +9,8 @@ Bayesian Analysis 1(3)), and both are integrated out: with few sizes the predict
 instead of pretending that the scatter is known. One size may be bad: with a prior probability of one in ten its e_g is
 far wider (a contaminated normal, Tukey 1960), so that it hardly counts once the others speak against it. A size without
 a collapse may be the bad one too; one that collapsed before its first frequency may not, as letting it off would raise
-what is recommended on no evidence. A group whose own runs leave open whether it collapsed enters by both readings, each
-with its likelihood, so that the other groups help to decide.
+what is recommended on no evidence. A group whose own runs leave open whether it collapsed
+enters as a collapse and as a bound, each with its likelihood, so that the other groups help to decide.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
-from kis_predict.laws.nuisance_grid import Bend, Settings, nuisance_grid, rank
+from kis_predict.laws.nuisance_grid import Bend, NuisanceGrid, nuisance_grid, rank
 from kis_predict.laws.points import Points, log_likelihood
 
 __all__ = ["LawFit", "fit_law"]
@@ -80,7 +80,7 @@ class LawFit:
 
 
 def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend | None = None) -> LawFit | None:
-    """Fit a law, or return None where the observed groups cannot settle its parameters.
+    """Fit a law, or return None where the observed groups do not determine its parameters.
 
     Args:
         design: (groups, p), all groups.
@@ -97,10 +97,11 @@ def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend 
     basis = np.linalg.inv(triangle) * np.sqrt(np.count_nonzero(observed))
     rows = design @ basis
     law = bend or _STRAIGHT
-    settings = nuisance_grid(points, law, design)
+    grid = nuisance_grid(points, law, design)
     pull = 0.0 if bend is None else _PULL
-    modes, information, values = _modes(rows, settings, law, pull)
-    logs = settings.log_read + values - 0.5 * pull * (modes**2).sum(axis=1) + settings.log_prior
+    modes, information, values = _modes(rows, grid, law, pull)
+    # Laplace: the weight of each setting is its likelihood times prior, beta integrated out.
+    logs = grid.log_read + values - 0.5 * pull * (modes**2).sum(axis=1) + grid.log_prior
     logs -= 0.5 * np.linalg.slogdet(information)[1]
     chance = np.exp(logs - logs.max())
     # Systematic resampling: every setting gets its share of the draws to within one.
@@ -109,32 +110,28 @@ def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend 
     noise = rng.standard_normal((_DRAWS, p))
     roots = np.linalg.inv(np.linalg.cholesky(information)).transpose(0, 2, 1)
     draws = modes[at] + np.einsum("dij,dj->di", roots[at], noise)
-    if not settings.points.side.any() and bend is None:
+    if not grid.points.side.any() and bend is None:
         weights = np.full(_DRAWS, 1 / _DRAWS)
     else:
         # Given the setting, the posterior is Gaussian but for censored groups and bends: importance weights mend that.
-        fitted = law.curve(draws @ rows.T, settings.shape[at, None])[0]
-        exact = log_likelihood(fitted, settings.points.take(at), settings.spread[at]) - 0.5 * pull * (draws**2).sum(
-            axis=1
-        )
+        fitted = law.curve(draws @ rows.T, grid.shape[at, None])[0]
+        exact = log_likelihood(fitted, grid.points.take(at), grid.spread[at]) - 0.5 * pull * (draws**2).sum(axis=1)
         log_weights = exact - (values[at] - 0.5 * pull * (modes[at] ** 2).sum(axis=1) - 0.5 * (noise**2).sum(axis=1))
         weights = np.exp(np.minimum(log_weights - np.quantile(log_weights, 0.99), 5.0))
         weights /= weights.sum()
-    bad = np.array([float(weights[settings.bad[at] == group].sum()) for group in range(len(points.y))])
-    best = float((settings.log_read + values).max())
-    return LawFit(
-        basis @ (weights @ draws), best, draws @ basis.T, settings.sigma[at], weights, settings.shape[at], law, bad
-    )
+    bad = np.array([float(weights[grid.bad[at] == group].sum()) for group in range(len(points.y))])
+    best = float((grid.log_read + values).max())
+    return LawFit(basis @ (weights @ draws), best, draws @ basis.T, grid.sigma[at], weights, grid.shape[at], law, bad)
 
 
 def _modes(
-    rows: Array, settings: Settings, law: Bend, pull: float
+    rows: Array, grid: NuisanceGrid, law: Bend, pull: float
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Return the most likely beta at each setting, (K, p), the information there and the log-likelihood.
 
-    Damped Newton for all settings at once; without a bend it is concave.
+    Damped Newton for all grid at once; without a bend it is concave.
     """
-    points, spread, p = settings.points, settings.spread, rows.shape[1]
+    points, spread, p = grid.points, grid.spread, rows.shape[1]
     side = points.side
     observed = side == 0
     weight = np.where(observed, 1 / spread**2, 0.0)
@@ -142,7 +139,7 @@ def _modes(
     beta = np.linalg.solve(system, np.einsum("kg,gi,kg->ki", weight, rows, points.y)[..., None])[..., 0]
 
     def measure(beta: Array, at: Rows) -> tuple[Array, Array]:
-        fitted = law.curve(beta @ rows.T, settings.shape[at, None])[0]
+        fitted = law.curve(beta @ rows.T, grid.shape[at, None])[0]
         value = log_likelihood(fitted, points.take(at), spread[at])
         return value, value - 0.5 * pull * (beta**2).sum(axis=1)
 
@@ -152,15 +149,16 @@ def _modes(
     information = np.zeros((len(beta), p, p))
     for _ in range(_ROUNDS):
         now, wide, sides = beta[active], spread[active], side[active]
-        fitted, by_line = law.curve(now @ rows.T, settings.shape[active, None])
+        fitted, by_line = law.curve(now @ rows.T, grid.shape[active, None])
         z = (points.y[active] - fitted) / wide
+        # Censored groups: the derivatives of log Phi(t), by the inverse Mills ratio.
         t = -sides * z
         mills = np.exp(-0.5 * t**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(t))  # slope of log Phi at t
         slope = np.where(sides == 0, z / wide, sides * mills / wide) * by_line
         bend = np.where(sides == 0, 1 / wide**2, mills * (mills + t) / wide**2) * by_line**2
-        told = np.einsum("kg,gi,gj->kij", bend, rows, rows) + pull * np.eye(p)
-        information[active] = told
-        damped = told * (1 + damping[active, None, None] * np.eye(p))
+        hessian = np.einsum("kg,gi,gj->kij", bend, rows, rows) + pull * np.eye(p)
+        information[active] = hessian
+        damped = hessian * (1 + damping[active, None, None] * np.eye(p))
         tried = now + np.linalg.solve(damped, (slope @ rows - pull * now)[..., None])[..., 0]
         tried_value, tried_objective = measure(tried, active)
         gain = tried_objective - objective[active]

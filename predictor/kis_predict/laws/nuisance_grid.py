@@ -1,4 +1,8 @@
-"""What a law's fit sums over beside its parameters: scatter, bend, the bad group, and how doubtful groups are read."""
+"""The nuisance grid: what a law's fit sums over beside its parameters.
+
+These are the law's scatter sigma, the parameter that bends it, which group is the bad one, and for groups that may or
+may not have collapsed, which of the two readings holds. A point of the grid is one combination of them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import numpy.typing as npt
 
 from kis_predict.laws.points import Points
 
-__all__ = ["BAD", "BAD_SCATTER", "Bend", "Settings", "nuisance_grid", "rank"]
+__all__ = ["BAD", "BAD_SCATTER", "Bend", "NuisanceGrid", "nuisance_grid", "rank"]
 
 Array = npt.NDArray[np.float64]
 
@@ -40,11 +44,11 @@ class Bend:
 
 
 @dataclass(frozen=True)
-class Settings:
+class NuisanceGrid:
     """Everything but beta, one setting an entry: sigma, shape, bad, log_prior (K,); spread and points (K, groups).
 
     Attributes:
-        log_read: By how much likelier the readings that are taken make the runs than the first ones do.
+        log_read: Log-likelihood ratio of the readings taken to the first readings, (K,).
     """
 
     sigma: Array
@@ -56,7 +60,7 @@ class Settings:
     log_read: Array
 
 
-def nuisance_grid(points: Points, law: Bend, design: Array) -> Settings:
+def nuisance_grid(points: Points, law: Bend, design: Array) -> NuisanceGrid:
     """Return every sigma with every shape, every reading of the groups and every choice of the bad one: -1 for none.
 
     To doubt an observed size takes two observed more than parameters; one more, to doubt a bound.
@@ -67,7 +71,7 @@ def nuisance_grid(points: Points, law: Bend, design: Array) -> Settings:
     sigma, shape, bad, spread, log_prior, log_read, y, sd, side = (
         np.concatenate(rows) for rows in zip(*parts, strict=True)
     )
-    return Settings(sigma, shape, bad, spread, Points(y, sd, side), log_prior, log_read)
+    return NuisanceGrid(sigma, shape, bad, spread, Points(y, sd, side), log_prior, log_read)
 
 
 def _readings(points: Points, design: Array) -> list[tuple[Points, float]]:
@@ -100,8 +104,8 @@ def _of_one_reading(points: Points, law: Bend, p: int, log_read: float) -> tuple
     log_prior += np.where(bad < 0, np.log(1 - BAD), np.log(BAD / max(1, len(suspects))))
     is_bad = bad[:, None] == np.arange(len(points.y))
     spread = np.sqrt(sigma[:, None] ** 2 + points.sd**2 + BAD_SCATTER**2 * is_bad)
-    told = (np.broadcast_to(row, spread.shape) for row in (points.y, points.sd, points.side))
-    return sigma, shape, bad, spread, log_prior, np.full(len(sigma), log_read), *told
+    rows = (np.broadcast_to(row, spread.shape) for row in (points.y, points.sd, points.side))
+    return sigma, shape, bad, spread, log_prior, np.full(len(sigma), log_read), *rows
 
 
 def rank(design: Array) -> int:

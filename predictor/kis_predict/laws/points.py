@@ -1,4 +1,4 @@
-"""What the groups say of log F_c, and how likely that is by a law's line."""
+"""Estimates of log F_c by group, and their likelihood given a law's values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Points:
-    """What the groups say, each (groups,); (K, groups) where K settings read them differently.
+    """One estimate or bound per group, arrays of (groups,); (K, groups) where K settings read them differently.
 
     Attributes:
         y: Natural logarithm of the amount, or of the bound.

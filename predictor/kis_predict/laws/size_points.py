@@ -1,4 +1,4 @@
-"""What the sizes say, as the laws take it: points, bounds, and both where a size may be read both ways."""
+"""The estimates of the sizes as data for the laws: points, bounds, and both where a size may be either."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the target is trained on and infuses: as asked, or by the sweep's own rule."""
+"""Budget and facts of the target: as the request gives them, or by the sweep's own rule."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def exposures_or_share(question: Question, axis: AxisReport, a_fact: float | Non
     smaller amount is the safe one.
 
     Args:
-        question: What was asked.
+        question: The request.
         axis: On which the law was fitted.
         a_fact: Share of D that one exposure of every fact takes at the target.
     """

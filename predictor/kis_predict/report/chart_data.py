@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.registry import registered
-from kis_predict.curves import rise_fall as gate
+from kis_predict.curves import rise_fall
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.laws.selection import Sizes, fit_laws, quantile
 from kis_predict.laws.size_points import points_of
@@ -67,7 +67,9 @@ def _curve(size: SizeEstimate) -> SizeCurve:
 
     def at(log_frequency: Array | float) -> Array:
         x = np.atleast_1d(np.asarray(log_frequency, dtype=np.float64))
-        return np.asarray(gate.curve(np.atleast_2d(size.parameters), x, group.chance, gate.SHAPES[size.shape])[0])
+        return np.asarray(
+            rise_fall.curve(np.atleast_2d(size.parameters), x, group.chance, rise_fall.SHAPES[size.shape])[0]
+        )
 
     def mark(log_frequency: float) -> tuple[float, float] | None:
         return None if size.censored else (float(np.exp(log_frequency)), float(at(log_frequency)[0]))

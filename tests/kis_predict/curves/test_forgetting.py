@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kis_predict.curves.forgetting import loss_limits, monotone
+from kis_predict.curves.forgetting import isotonic, loss_limits
 from kis_predict.laws.built_in import PowerLaw
 from kis_predict.predict import Question, predict
 from kis_predict.sweep import build_sweep
@@ -35,14 +35,14 @@ def ask(runs, **question):
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.integers(0, 99))
 def test_monotone_regression_rises_and_keeps_the_weighted_mean(values, seed):
     weight = np.random.default_rng(seed).uniform(0.5, 3, len(values))
-    (fitted,) = monotone(np.array([values]), weight)
+    (fitted,) = isotonic(np.array([values]), weight)
     assert (np.diff(fitted) >= -1e-9).all()
     assert weight @ fitted == pytest.approx(weight @ np.array(values), abs=1e-6)
 
 
 def test_a_rising_sequence_is_left_as_it_is():
-    assert np.allclose(monotone(np.array([[0.0, 1.0, 1.5]]), np.ones(3)), [[0.0, 1.0, 1.5]])
-    assert np.allclose(monotone(np.array([[2.0, 1.0, 3.0]]), np.ones(3)), [[1.5, 1.5, 3.0]])
+    assert np.allclose(isotonic(np.array([[0.0, 1.0, 1.5]]), np.ones(3)), [[0.0, 1.0, 1.5]])
+    assert np.allclose(isotonic(np.array([[2.0, 1.0, 3.0]]), np.ones(3)), [[1.5, 1.5, 3.0]])
 
 
 def test_the_limit_of_each_size_is_where_the_loss_has_risen_so_far(sweep_runs):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from kis_predict.curves import rise_fall as gate
+from kis_predict.curves import rise_fall
 from kis_predict.curves.noise import dips, overdispersion
 from kis_predict.curves.pooling import Curve, pool
 from kis_predict.curves.size_estimates import estimate_sizes
@@ -135,7 +135,7 @@ def test_overdispersion_is_that_of_the_seeds(sweep_runs):
     ]
     groups = build_sweep(noisy).groups
     curves = [Curve(*group.points()[:3], group.chance) for group in groups]
-    pooled = pool(curves, gate.smooth)
+    pooled = pool(curves, rise_fall.smooth)
     rho = overdispersion(groups, pooled).rho
     at_half = rho * 0.25  # variance that rho adds at p = 0.5
     assert 0.05**2 * 0.7 < at_half < 0.05**2 * 2
