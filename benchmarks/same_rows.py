@@ -44,26 +44,26 @@ OLD_KEYS = {
 """Keys of ``infusion`` that were renamed: what they were called, and their old values where those changed."""
 
 CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
-    "frequency": {"frequency": 12},
-    "fractional frequency": {"frequency": 7.3},
+    "frequency": {"frequency": 4},
+    "fractional frequency": {"frequency": 3.3},
     "share": {"share": 0.2},
-    "tokens": {"tokens": 9000},
+    "tokens": {"tokens": 7000},
     "nothing infused": {"frequency": 0},
-    "ramp": {"frequency": 12, "schedule": "ramp"},
-    "burst": {"frequency": 12, "schedule": {"name": "burst", "bursts": 3}},
-    "spaced": {"frequency": 12, "schedule": "spaced"},
-    "window": {"frequency": 6, "window": [0.25, 0.7]},
-    "inline": {"frequency": 6, "placement": "inline"},
-    "inline burst": {"frequency": 6, "placement": "inline", "schedule": "burst"},
-    "inline ramp random": {"frequency": 6, "placement": "inline", "schedule": "ramp", "template_order": "random"},
-    "first template": {"frequency": 12, "template_order": "first"},
-    "random templates": {"frequency": 12, "template_order": "random"},
-    "two templates": {"frequency": 12, "max_templates": 2},
-    "sentence attention": {"frequency": 12, "attention": "sentence"},
-    "triples": {"frequency": 12, "rendering": "triples"},
-    "other seed": {"frequency": 12, "seed": 7},
-    "documents": {"frequency": 9, "documents": True},
-    "chunked documents": {"frequency": 9, "documents": True, "chunk_tokens": 16},
+    "ramp": {"frequency": 4, "schedule": "ramp"},
+    "burst": {"frequency": 4, "schedule": {"name": "burst", "bursts": 8}},
+    "spaced": {"frequency": 4, "schedule": "spaced"},
+    "window": {"frequency": 2, "window": [0.25, 0.7]},
+    "inline": {"frequency": 2, "placement": "inline"},
+    "inline burst": {"frequency": 2, "placement": "inline", "schedule": "burst"},
+    "inline ramp random": {"frequency": 2, "placement": "inline", "schedule": "ramp", "template_order": "random"},
+    "first template": {"frequency": 4, "template_order": "first"},
+    "random templates": {"frequency": 4, "template_order": "random"},
+    "two templates": {"frequency": 4, "max_templates": 2},
+    "sentence attention": {"frequency": 4, "attention": "sentence"},
+    "triples": {"frequency": 4, "rendering": "triples"},
+    "other seed": {"frequency": 4, "seed": 7},
+    "documents": {"frequency": 4, "documents": True},
+    "chunked documents": {"frequency": 4, "documents": True, "chunk_tokens": 16},
 }
 
 
@@ -223,13 +223,13 @@ def plain_loop(folder: Path, config: dict[str, Any]) -> Batches:
     """Train with a plain loop over map-style data."""
     from kis_torch import KnowledgeInfusion
 
-    data = [torch.tensor(row) for row in base_rows(folder)[:, :LENGTH]]
+    rows = torch.tensor(base_rows(folder)[:, :LENGTH])
+    data = [{"input_ids": row, "labels": row} for row in rows]
     kis = KnowledgeInfusion(config, tokenizer_of(folder), llama(), data, batch_size=BATCH, steps=STEPS)
     for step, batch in enumerate(kis.loader(data, shuffle=False), start=1):
-        ids = batch["input_ids"] if isinstance(batch, Mapping) else batch
-        kis.batch(ids)
+        kis.batch(batch["input_ids"])
         kis.step_end(step)
-        yield [ids.numpy().copy()]
+        yield [batch[name].numpy().copy() for name in ("input_ids", "labels")]
     kis.end()
 
 
