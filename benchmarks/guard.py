@@ -2,14 +2,11 @@
 
     python -m benchmarks guard
 
-Runs go through the Trainer's callback, their guard set to ``warn``. Of 300 told facts it asks 160. A witness asks
-others, and ``benchmarks/guarding/fate.py`` says how it tells what became of a run: it collapses, forgets, or keeps what
-it knows. A false alarm is a collapse that the guard reports of a run which keeps; a
-miss is a run that collapses without an alarm. All answers are recorded, so that the same runs are looked at with other
-settings afterwards, by the guard's own class.
-
-``benchmarks/guarding/scenarios.py`` lists the runs. Most go on from one of three models that were taught the facts to
-where the told sentences are all but known, since a model that knows nothing has nothing to lose.
+Runs use the Trainer's callback, with the guard set to ``warn``. The guard probes 160 of 300 infused facts. A witness
+probes others; ``benchmarks/guarding/fate.py`` classifies a run by them: it collapses, forgets, or keeps what it knows.
+A false alarm is a reported collapse of a run that keeps. A miss is a run that collapses without an alarm.
+All answers are recorded, so that the same runs are judged under other settings too. Most scenarios go on from models in
+which the infused sentences are almost learnt, since a model that knows nothing has nothing to lose.
 """
 
 from __future__ import annotations

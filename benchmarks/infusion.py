@@ -1,4 +1,4 @@
-"""What it takes to tell every fact exactly F times: KIS beside its peers, exactness, cost and loader throughput.
+"""What it takes to show every fact exactly F times: KIS beside its peers, exactness, cost and loader throughput.
 
     python -m benchmarks infusion
 
@@ -35,13 +35,13 @@ PARTS = ("exactness", "cost", "draws", "throughput")
 EXACTNESS = """
 Exactness: {rows} rows, 32 a batch over all ranks; world sizes 1, 2 and 4 in real processes, 0 and 2 workers, whole
 runs and runs stopped in the middle and resumed.
-Told: the least and the most exposures of any fact in any run. Exact: facts told as often as asked, over all runs.
+Shown: the least and the most exposures of any fact in any run. Exact: facts shown as often as requested, all runs.
 Gaps: standard deviation over mean of the rows between a fact's exposures; 0 is strictly periodic, 1 is chance.
-Same: whether every batch tells the same facts at any world size, at any number of workers, after a resume."""
+Same: whether every batch shows the same facts at any world size, at any number of workers, after a resume."""
 COST = """
 Cost: CPU microseconds a row, without a loader: of the library's own base data, of base and facts mixed (one row in
-twenty tells facts), and the difference. Rows of 16 tokens, so that mixing shows beside reading. Peers have one source
-of so many facts, from which they take the next; KIS tells each of them as often as every other."""
+twenty shows facts), and the difference. Rows of 16 tokens, so that mixing shows beside reading. Peers have one source
+of so many facts, from which they take the next; KIS shows each of them as often as every other."""
 DRAWS = """
 Draws of KIS: CPU microseconds. Row: to decide whether a row is infused. Infused row: to say what it is made of.
 Fact: the same for each fact in it. Rows of 1,024 tokens, as many facts in one as it holds."""
@@ -98,7 +98,7 @@ def _exactness(args: argparse.Namespace, mixers: Sequence[Mixer], console: Conso
     table = Table()
     table.add_column("mixer")
     for workload in WORKLOADS:
-        for column in (f"{workload.name}: told", "exact", "gaps"):
+        for column in (f"{workload.name}: shown", "exact", "gaps"):
             table.add_column(column, justify="right")
     for column in ("same at any world", "workers", "resumed"):
         table.add_column(column)
@@ -113,7 +113,7 @@ def _exactness_figures(result: Exactness) -> dict[str, Any]:
         return {"failure": result.failure}
     figures: dict[str, Any] = {
         workload.name: {
-            "told": result.least_and_most(workload),
+            "shown": result.least_and_most(workload),
             "exact": result.exact(workload),
             "gap_variation": result.gap_variation(workload),
         }
@@ -129,7 +129,7 @@ def _exactness_cells(result: Exactness) -> Iterator[str]:
         return
     for workload in WORKLOADS:
         of = figures[workload.name]
-        yield "{} to {}".format(*of["told"])
+        yield "{} to {}".format(*of["shown"])
         yield f"{of['exact']:.0%}"
         yield f"{of['gap_variation']:.2f}"
     for what in ("world", "workers", "resumed"):

@@ -2,7 +2,7 @@
 
 Each is a process of its own, watched from outside: ``RssAnon`` is memory of its own, ``VmRSS`` counts the pages of
 mapped files too, which the system takes back when it needs them and which all processes share. What a bare interpreter
-with torch has is subtracted from neither, but shown beside them.
+with torch has is subtracted from neither, but printed beside them.
 """
 
 from __future__ import annotations

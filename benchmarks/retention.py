@@ -1,4 +1,4 @@
-"""What it costs to ask a model about facts: KIS's scoring beside lm-pub-quiz and lm-eval, and inside a Trainer's run.
+"""What it costs to probe a model for facts: KIS's scoring beside lm-pub-quiz and lm-eval, and inside a Trainer's run.
 
     python -m benchmarks retention --peers PYTHON
 
@@ -41,8 +41,8 @@ AGREE = 1e-4
 
 SCORING = """
 Scoring: {items} items of four options, {threads} threads, {device}; scorers take turns, medians of {repeats}.
-Apart: prefixes have nothing in common but EOS. Template: a relation's sentence, its subject near the end, facts in
-balanced sets as KIS asks them. Items/s: tokenizing included, and (scoring) without it. KIS is so many times as fast:
+Distinct: prefixes have nothing in common but EOS. Template: a relation's sentence, its subject near the end, facts in
+balanced sets as KIS probes them. Items/s: tokenizing included, and (scoring) without it. KIS is so many times as fast:
 both with tokenizing; both without; and at every evaluation of a run but the first, where KIS has its tokens and a peer
 tokenizes again. Memory: peak of the process, and what scoring added to libraries and model. Others: items answered
 otherwise than by the reference, one option at a time. Off: largest difference from its log-probabilities, in nats."""
@@ -51,8 +51,8 @@ LONGER = (1_000, 10_000, 100_000)
 TRAINER = """
 Trainer: {pairs} pairs of runs without and with KnowledgeInfusion, in turn; {steps} steps of 8 rows with 256 tokens, the
 model of the above, {threads} threads, {device}. Facts are those of examples/data: 1,000 held out, the same as seen,
-and up to 200 controls, asked at the start and after every tenth of the run. An evaluation takes the same time in a run
-of any length, so the last lines are computed from it."""
+and up to 200 controls, evaluated at the start and after every tenth of the run. An evaluation takes the same time
+in a run of any length, so the last lines are computed from it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

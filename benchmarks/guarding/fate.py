@@ -1,7 +1,8 @@
 """What became of a run, by questions that its guard never saw.
 
-The witness asks other facts of the same run, told as often by the same rule, each by both of its held-out sentences. If
-its retention falls, that of the run does; that single facts change sides by chance is another chance than the guard's.
+The witness probes other facts of the same run, infused as often by the same rule, each by both of its held-out
+sentences. If its retention falls, that of the run does; that single facts change
+sides by chance is independent of the guard's.
 
 A run has fallen if it ends lower than it once stood. The best of eleven noisy numbers is too high, so whoever measures
 from it finds falls where there are none. The best evaluation is therefore picked on the guard's questions, and the fall
@@ -59,7 +60,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Fate:
-    """What the witness tells of a run up to one of its evaluations.
+    """What the witness shows of a run up to one of its evaluations.
 
     Attributes:
         held_out: Change since the best evaluation.
@@ -94,7 +95,7 @@ class Witnessed:
 
     @cached_property
     def steps(self) -> list[int]:
-        """When it was asked."""
+        """When it was evaluated."""
         return [step for step, _ in self.trace.evaluations]
 
     @cached_property
@@ -134,7 +135,7 @@ def _accuracy(series: Series) -> float:
 
 
 def _change(then: Series, now: list[Series]) -> Change:
-    """Compare an evaluation with the mean of some later ones, which asked the same questions."""
+    """Compare an evaluation with the mean of some later ones, which used the same questions."""
     was = then.answers.right.astype(np.float64)
     is_ = np.mean([one.answers.right for one in now], axis=0)
     _, of_fact = np.unique(then.facts, return_inverse=True)

@@ -75,10 +75,10 @@ def judge(trace: Trace) -> Judged:
     """Judge a run.
 
     Raises:
-        RuntimeError: Asked again, the guard does not say what it said in the run.
+        RuntimeError: Replayed, the guard does not give the verdicts that it gave in the run.
     """
     if (again := verdicts_of(trace, {"max_loss_rise": RISE})) != list(trace.verdicts):
-        raise RuntimeError(f"{trace.scenario}, seed {trace.seed}: {trace.verdicts} in the run, {again} asked again")
+        raise RuntimeError(f"{trace.scenario}, seed {trace.seed}: {trace.verdicts} in the run, {again} when replayed")
     witnessed = Witnessed(trace)
     fate = witnessed.fate()
     said = {name: verdicts_of(trace, settings) for name, settings in SETTINGS.items()}

@@ -1,4 +1,4 @@
-"""What the guard says of a recorded run, asked again with other settings: the very class that guards runs."""
+"""Verdicts of the guard on a recorded run, with other settings: replayed through the class that guards runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs: what each is told, how, and from which model it starts."""
+"""The runs: what each is infused with, how, and from which model it starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Scenario:
         start: The scenario from whose finished model it starts; None for a new model.
         rate: Learning rate, as a multiple of ``LEARNING_RATE`` over the width.
         schedule: Of the learning rate, as the Trainer calls it.
-        turned: The held-out sentences are told, and those that are told elsewhere held out.
+        turned: The held-out sentences are infused, and those that are infused elsewhere are held out.
         steps: Of a run; None for as many as the command says.
     """
 

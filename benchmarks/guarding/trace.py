@@ -1,4 +1,4 @@
-"""One run as it was observed: every question, every answer, every loss. Enough to ask the guard again."""
+"""One run as it was observed: every question, every answer, every loss. Enough to replay the guard."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Trace:
         steps: Optimizer steps.
         every: The part of the run after which it was evaluated.
         run: Of its run record: params, tokens, share, frequency.
-        probes: What was asked.
+        probes: The questions.
         evaluations: Step, and for each probe ``1`` for a right answer.
         losses: Step, split and nats a token, in order.
         verdicts: Step and what the guard said in the run itself.

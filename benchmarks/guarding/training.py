@@ -20,10 +20,10 @@ from kis_plugin.hashing import permutation
 from kis_plugin.plugins.manager import add, plugin_manager
 from kis_plugin.templates.load import BuiltInTemplates
 
-__all__ = ["ASKED", "EVERY", "FACTS", "Job", "observe", "prepare"]
+__all__ = ["EVERY", "FACTS", "Job", "observe", "prepare"]
 
-FACTS = 300  # all of them told
-ASKED = 160  # by the guard; the witness asks the others
+FACTS = 300  # all of them infused
+PROBED = 160  # by the guard; the witness probes the others
 EVERY = 0.1
 RELATIONS = ("P17", "P131", "P421", "P36", "P30")
 TURNED = "turned.yaml"
@@ -178,7 +178,7 @@ def _config(job: Job) -> dict[str, Any]:
             "every": EVERY,
             "control": 0,
             "by": [],
-            "probes": {"facts": ASKED, "templates": ["held_out", WITNESS]},
+            "probes": {"facts": PROBED, "templates": ["held_out", WITNESS]},
             "text": str(job.folder / f"{TEXTS[0]}.txt"),
             "guard": {"max_loss_rise": RISE},
         },

@@ -25,20 +25,20 @@ _SEED = 71
 
 
 class WitnessProbe:
-    """Told facts that nothing else asks, each by all of its held-out sentences and as it is told."""
+    """Infused facts that nothing else probes, each by every held-out sentence and the first infused one."""
 
     name = WITNESS
     balanced = False  # it forms its own sets
 
     def questions(self, maker: QuestionMaker) -> Sequence[Question]:
         """Return the questions, in series ``witness/held_out`` and ``witness/seen``."""
-        asked = [fact for one in maker.sets for fact in one.facts]
-        others = np.setdiff1d(np.empty(0, dtype=np.int64) if maker.told is None else maker.told, asked)
+        probed = [fact for one in maker.sets for fact in one.facts]
+        others = np.setdiff1d(np.empty(0, dtype=np.int64) if maker.told is None else maker.told, probed)
         sets = option_sets(maker.facts, others, maker.options, len(others), mix(maker.seed, _SEED)).sets
         found = []
         for one in sets:
-            told = maker.templates_of(one.relation)
-            sentences = {"held_out": told.held_out, "seen": told.statements[:1]}
+            templates = maker.templates_of(one.relation)
+            sentences = {"held_out": templates.held_out, "seen": templates.statements[:1]}
             for series, some in sentences.items():
                 found += [question for text in some for question in maker.ask_set(f"{WITNESS}/{series}", one, text)]
         return found

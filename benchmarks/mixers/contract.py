@@ -1,4 +1,4 @@
-"""What a mixer is asked to do: mix a rare source of facts into base rows, so often as the workload says."""
+"""The contract of a mixer: mix a rare source of facts into base rows, as often as the workload says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 Row = dict[str, Any]
 Batch = Sequence[Sequence[int]]
-"""For each row of a batch the facts that it tells; empty for a row of base text."""
+"""For each row of a batch the facts that it shows; empty for a row of base text."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Workload:
 
     @property
     def nominal(self) -> int:
-        """Exposures of all facts together; a peer tells one fact a row, so they are its rows of facts."""
+        """Exposures of all facts together; a peer shows one fact a row, so they are its rows of facts."""
         return round(self.facts * self.frequency)
 
     @property
@@ -57,7 +57,7 @@ class Workload:
         return (self.row(number) for number in range(min(count, self.held)))
 
     def fact_rows(self, copies: int) -> Iterator[Row]:
-        """Yield rows that tell a fact, all facts in turn: fact f has the id ``-1 - f``."""
+        """Yield rows that show a fact, all facts in turn: fact f has the id ``-1 - f``."""
         return (self.row(-1 - number % self.facts) for number in range(copies * self.facts))
 
     def row(self, number: int) -> Row:
@@ -144,6 +144,6 @@ def version(mixer: Mixer) -> str:
         return "not installed as a distribution"
 
 
-def told(ids: Any) -> Batch:
+def facts_in(ids: Any) -> Batch:
     """Return the facts of each row of a peer's batch, from its ids."""
     return [(-1 - number,) if number < 0 else () for number in np.asarray(ids).tolist()]

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.mixers import MIXERS, Workload
 
-SHARE = 0.05  # of rows that tell facts
+SHARE = 0.05  # of rows that show facts
 _WARM, _ROWS, _STRETCHES = 1_000, 4_000, 5
 _LIMIT_SECONDS = 900
 
@@ -46,10 +46,10 @@ class Cost:
 
 
 def workload(facts: int, kis: bool) -> Workload:
-    """Return a run of which about one row in twenty tells facts.
+    """Return a run of which about one row in twenty shows facts.
 
     A peer's source of facts is as long as there are facts, and read as far as the run goes. KIS has no source: its run
-    is as long as it takes to tell every fact once, two a row.
+    is as long as it takes to show every fact once, two a row.
     """
     if facts == 1:
         return Workload("cost", rows=200_000, facts=1, frequency=200_000 * SHARE)
@@ -88,9 +88,9 @@ def main(name: str, facts: int) -> None:
     """Measure here and print JSON."""
     mixer = MIXERS[name]
     with tempfile.TemporaryDirectory() as text:
-        folder, asked = Path(text) / "cost", workload(facts, kis=name == "KIS")
-        mixer.prepare(asked, folder)
-        cost = Cost(microseconds(mixer.plain(asked, folder)), microseconds(mixer.mixed(asked, folder)))
+        folder, job = Path(text) / "cost", workload(facts, kis=name == "KIS")
+        mixer.prepare(job, folder)
+        cost = Cost(microseconds(mixer.plain(job, folder)), microseconds(mixer.mixed(job, folder)))
     print(json.dumps(asdict(cost)))
 
 

@@ -25,7 +25,7 @@ class Draws:
     """CPU microseconds, medians of five stretches.
 
     Attributes:
-        facts: Told in the run.
+        facts: Shown in the run.
         row: To decide whether a row is infused.
         infused_row: To say what an infused row is made of.
         fact: The same, for each fact in it.
@@ -49,12 +49,12 @@ def measure(facts: int) -> Draws:
         Kis().prepare(workload, Path(text) / "facts")
         plan = Kis().plan(workload, Path(text) / "facts", seed=0)
         base = np.zeros(BLOCK, dtype=np.int64)
-        asked = range(min(_ROWS, rows))
+        queried = range(min(_ROWS, rows))
         infused = [row for row in range(min(5 * _ROWS, rows)) if plan.infused(row)][:2_000]
-        told = [len(plan.place(row, base).lengths) for row in infused]
-        of_row = _microseconds(plan.infused, asked)
+        shown = [len(plan.place(row, base).lengths) for row in infused]
+        of_row = _microseconds(plan.infused, queried)
         of_infused = _microseconds(lambda row: plan.place(row, base), infused)
-    return Draws(facts, of_row, of_infused, of_infused * len(infused) / sum(told), sum(told) / len(infused))
+    return Draws(facts, of_row, of_infused, of_infused * len(infused) / sum(shown), sum(shown) / len(infused))
 
 
 def _microseconds(call: Callable[[int], Any], rows: Sequence[int]) -> float:

@@ -1,4 +1,4 @@
-"""How often each fact is really told: every mixer in real processes, at several world sizes, workers and seeds."""
+"""How often each fact is really shown: every mixer in real processes, at several world sizes, workers and seeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LIMIT_SECONDS = 600
 
 @dataclass(frozen=True)
 class Run:
-    """What one run told, all ranks together.
+    """What one run showed, all ranks together.
 
     Attributes:
         exposures: (n, 2) global row and fact of each exposure, by row.
@@ -52,8 +52,8 @@ class Run:
     @property
     def gap_variation(self) -> float:
         """Standard deviation over mean of the gaps between a fact's exposures, averaged over facts: 0 is periodic."""
-        told = [self.exposures[self.exposures[:, 1] == fact, 0] for fact in range(self.workload.facts)]
-        gaps = [np.diff(rows) for rows in told if len(rows) > 2]
+        shown = [self.exposures[self.exposures[:, 1] == fact, 0] for fact in range(self.workload.facts)]
+        gaps = [np.diff(rows) for rows in shown if len(rows) > 2]
         return float(np.mean([gap.std() / gap.mean() for gap in gaps])) if gaps else float("nan")
 
 
@@ -74,7 +74,7 @@ class Exactness:
         return int(counts.min()), int(counts.max())
 
     def exact(self, workload: Workload) -> float:
-        """Return the part of facts, over all runs, that were told exactly as often as asked."""
+        """Return the part of facts, over all runs, that were shown exactly as often as requested."""
         return float(np.mean([run.counts == workload.frequency for run in self.of(workload)]))
 
     def gap_variation(self, workload: Workload) -> float:
@@ -159,12 +159,12 @@ def _runs(lines: list[dict[str, object]], workloads: Sequence[Workload], world: 
     runs = []
     for (name, seed, workers, resumed), ranks in grouped.items():
         workload = named[name]
-        told = [
+        shown = [
             (step, (step * world + line["rank"]) * (workload.batch // world) + place, fact)
             for line in ranks
             for step, place, fact in line["exposures"]
         ]
-        table = np.array(sorted(told, key=lambda one: one[1]), dtype=np.int64).reshape(-1, 3)
+        table = np.array(sorted(shown, key=lambda one: one[1]), dtype=np.int64).reshape(-1, 3)
         by_batch = table[np.lexsort((table[:, 2], table[:, 0]))][:, [0, 2]]
         rows = sum(line["rows"] for line in ranks)
         runs.append(Run(workload, world, seed, workers, resumed, rows, table[:, 1:], by_batch))

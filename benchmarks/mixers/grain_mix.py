@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mixers.contract import Batch, Job, Workload, told
+from benchmarks.mixers.contract import Batch, Job, Workload, facts_in
 
 
 class _Loader:
@@ -16,7 +16,7 @@ class _Loader:
             self._iterator.set_state(job.state)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (told(batch["id"]) for batch in self._iterator)
+        return (facts_in(batch["id"]) for batch in self._iterator)
 
     def state(self) -> Any:
         return self._iterator.get_state()
@@ -45,11 +45,11 @@ class GrainMix:
         return _Loader(job, self._mix(job.workload))
 
     def mixed(self, workload: Workload, folder: Path) -> Iterable[Any]:
-        """Ask for row after row."""
+        """Read row after row."""
         return _each(self._mix(workload), workload.rows)
 
     def plain(self, workload: Workload, folder: Path) -> Iterable[Any]:
-        """Ask for row after row of the base."""
+        """Read row after row of the base."""
         import grain
 
         return _each(grain.MapDataset.source(list(workload.base_rows(workload.rows))), workload.rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mixers.contract import Batch, Job, Row, Workload, told
+from benchmarks.mixers.contract import Batch, Job, Row, Workload, facts_in
 
 _SHARDS = 8  # ranks times workers: an iterable with fewer leaves workers idle
 
@@ -34,7 +34,7 @@ class _MapLoader:
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._loader:
             self._done += 1
-            yield told(batch["id"])
+            yield facts_in(batch["id"])
 
     def state(self) -> int:
         return self._done
@@ -65,11 +65,11 @@ class InterleaveMap:
         return _MapLoader(job, self._mix(job.workload, job.seed).with_format("numpy"))
 
     def mixed(self, workload: Workload, folder: Path) -> Iterable[Any]:
-        """Ask for row after row."""
+        """Read row after row."""
         return _each(self._mix(workload, 0).with_format("numpy"))
 
     def plain(self, workload: Workload, folder: Path) -> Iterable[Any]:
-        """Ask for row after row of the base."""
+        """Read row after row of the base."""
         return _each(_dataset(workload.base_rows(2 * workload.rows)).with_format("numpy"))
 
 
@@ -97,7 +97,7 @@ class _IterableLoader:
             self._loader.load_state_dict(job.state)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (told(batch["id"]) for batch in self._loader)
+        return (facts_in(batch["id"]) for batch in self._loader)
 
     def state(self) -> Any:
         return self._loader.state_dict()

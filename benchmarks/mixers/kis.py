@@ -106,7 +106,7 @@ class Kis:
         return _Loader(job, self.plan(job.workload, job.folder, job.seed))
 
     def mixed(self, workload: Workload, folder: Path) -> Iterable[Any]:
-        """Ask for row after row."""
+        """Read row after row."""
         from kis_hf.row_infusion import RowInfusion
 
         base = _Base(workload)
@@ -114,7 +114,7 @@ class Kis:
         return (dataset[index] for index in NumberedSampler(range(len(base)), len(base)))
 
     def plain(self, workload: Workload, folder: Path) -> Iterable[Any]:
-        """Ask for row after row of the base."""
+        """Read row after row of the base."""
         base = _Base(workload)
         return (base[index] for index in range(len(base)))
 

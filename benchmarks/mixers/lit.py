@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mixers.contract import Batch, Job, Row, Workload, told
+from benchmarks.mixers.contract import Batch, Job, Row, Workload, facts_in
 
 _FILES = 64  # a source, so that each of 8 consumers gets some
 
@@ -36,7 +36,7 @@ class _Loader:
             self._loader.load_state_dict(job.state)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (told(batch["id"]) for batch in self._loader)
+        return (facts_in(batch["id"]) for batch in self._loader)
 
     def state(self) -> Any:
         return self._loader.state_dict()
@@ -82,7 +82,7 @@ class LitdataWeights:
 
 
 class LitdataCopies(LitdataWeights):
-    """Stores every fact as often as it is to be told, and reads everything once."""
+    """Stores every fact as often as it is to be shown, and reads everything once."""
 
     name = "litdata, copies"
     note = "CombinedStreamingDataset(iterate_over_all=True), each fact written F times: its weights come from lengths"

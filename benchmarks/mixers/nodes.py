@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mixers.contract import Batch, Job, Row, Workload, told
+from benchmarks.mixers.contract import Batch, Job, Row, Workload, facts_in
 
 
 class _Loader:
@@ -23,7 +23,7 @@ class _Loader:
             self._loader.load_state_dict(job.state)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (told([row["id"] for row in batch]) for batch in self._loader)
+        return (facts_in([row["id"] for row in batch]) for batch in self._loader)
 
     def state(self) -> Any:
         return self._loader.state_dict()
@@ -34,7 +34,7 @@ def _same(batch: list[Row]) -> list[Row]:
 
 
 class WeightedNodes:
-    """Draws from two nodes by weights; each source is parted among ranks by a sampler, as the sampler does not."""
+    """Draws from two nodes by weights; each source is split among ranks by a sampler, as the sampler does not."""
 
     name = "torchdata nodes"
     distribution = "torchdata"

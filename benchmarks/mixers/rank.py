@@ -1,4 +1,4 @@
-"""One rank of one mixer, in a process of its own: trains on nothing, and writes down which facts each batch told.
+"""One rank of one mixer, in a process of its own: trains on nothing, and writes down which facts each batch showed.
 
     python -m benchmarks.mixers.rank MIXER FOLDER OUT SEEDS WORKLOAD...
 
@@ -35,7 +35,7 @@ def consumed(mixer: Mixer, job: Job, resumed: bool) -> list[list[tuple[int, ...]
     half = job.steps // 2
     loader = mixer.loader(job)
     batches, taken = iter(loader), []
-    for _ in range(half):  # islice would ask for one more
+    for _ in range(half):  # islice would fetch one more
         taken.append(list(map(tuple, next(batches))))
     state = loader.state()
     del batches, loader

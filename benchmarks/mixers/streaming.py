@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mixers.contract import Batch, Job, Row, Workload, told
+from benchmarks.mixers.contract import Batch, Job, Row, Workload, facts_in
 
 
 def _library() -> Any:
-    """Import it. Its vision half, unused here, asks for torchvision at once: where that is missing, a stand-in."""
+    """Import it. Its vision half, unused here, imports torchvision at once: where that is missing, a stand-in."""
     if "torchvision" not in sys.modules and importlib.util.find_spec("torchvision") is None:
         import transformers.feature_extraction_utils  # looks for torchvision by itself, before the stand-in
         import transformers.tokenization_utils_base  # noqa: F401
@@ -40,7 +40,7 @@ class _Loader:
             self._loader.load_state_dict(job.state)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (told(batch["id"]) for batch in self._loader)
+        return (facts_in(batch["id"]) for batch in self._loader)
 
     def state(self) -> Any:
         return self._loader.state_dict()

@@ -112,7 +112,7 @@ class _Process:
     popen: subprocess.Popen[str]
     log: Path
 
-    def ask(self, **request: Any) -> dict[str, Any]:
+    def request(self, **request: Any) -> dict[str, Any]:
         """Send a request and wait for the answer."""
         assert self.popen.stdin is not None
         try:
@@ -173,8 +173,8 @@ def hold(contest: Contest, scorers: Sequence[Scorer], items: Sequence[Item], fol
         folder: Takes the job and what the processes have to say.
     """
     job = folder / "job.json"
-    asked = {"model": str(contest.model), "device": contest.device, "threads": contest.threads}
-    job.write_text(json.dumps(asked | {"items": [asdict(item) for item in items]}), encoding="utf-8")
+    setup = {"model": str(contest.model), "device": contest.device, "threads": contest.threads}
+    job.write_text(json.dumps(setup | {"items": [asdict(item) for item in items]}), encoding="utf-8")
     batches = {scorer.name: _best_batch(contest, scorer, job) for scorer in scorers}
     with ExitStack() as stack:
         processes = [stack.enter_context(_started(contest, scorer, job)) for scorer in scorers]
@@ -192,20 +192,20 @@ def _best_batch(contest: Contest, scorer: Scorer, job: Path) -> int | None:
         if not sizes:
             return None
         for size in sizes:
-            process.ask(batch=size, items=TUNED_ON)  # warm
-        rounds = [{size: process.ask(batch=size, items=TUNED_ON)["seconds"] for size in sizes} for _ in range(3)]
+            process.request(batch=size, items=TUNED_ON)  # warm
+        rounds = [{size: process.request(batch=size, items=TUNED_ON)["seconds"] for size in sizes} for _ in range(3)]
     return int(min(sizes, key=lambda size: min(one[size] for one in rounds)))
 
 
 def _first(process: _Process, batch: int | None) -> Turns:
     """Let it load and score once, untimed."""
     loaded = process.answer()["peak"]
-    answer = process.ask(batch=batch, keep=True)
+    answer = process.request(batch=batch, keep=True)
     return Turns(batch, np.array(answer["logprobs"]), loaded, answer["peak"], answer.get("gpu_peak", 0))
 
 
 def _take(process: _Process, turns: Turns) -> None:
-    answer = process.ask(batch=turns.batch)
+    answer = process.request(batch=turns.batch)
     turns.seconds.append(answer["seconds"])
     turns.tokenizing.append(answer["tokenizing"])
     turns.peak, turns.gpu_peak = answer["peak"], answer.get("gpu_peak", 0)

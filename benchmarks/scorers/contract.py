@@ -1,4 +1,4 @@
-"""What a scorer is asked and answers, a JSON line each way. Needs torch; knows nothing of KIS nor of any peer."""
+"""What a scorer is sent and returns, a JSON line each way. Needs torch; knows nothing of KIS nor of any peer."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Watch:
 
 
 def serve(load: Callable[[str, str], Contender]) -> None:
-    """Score whenever a line on stdin asks for it, until stdin ends.
+    """Score whenever a line on stdin requests it, until stdin ends.
 
     The first argument is a JSON file: ``model`` (a folder), ``items``, ``device``, ``threads``. A request may name a
     ``batch``, how many ``items`` to take from the front, and ``keep`` the log-probabilities. The answer holds
@@ -89,10 +89,10 @@ def serve(load: Callable[[str, str], Contender]) -> None:
     _answer(answers, {"batches": list(contender.batches), "peak": _peak()} | _gpu(job["device"]))
     for line in sys.stdin:
         request = json.loads(line)
-        asked = items[: request.get("items")]
+        chosen = items[: request.get("items")]
         _wait(job["device"])
         start = perf_counter()
-        scored = contender.score(asked, request.get("batch"))
+        scored = contender.score(chosen, request.get("batch"))
         _wait(job["device"])
         seconds = perf_counter() - start
         answer = {"seconds": seconds, "tokenizing": scored.tokenizing, "peak": _peak()} | _gpu(job["device"])

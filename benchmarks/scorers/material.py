@@ -18,14 +18,14 @@ VOCABULARY = 8192
 WORDS = 1200  # made; those that are one token with and without a space before them are used
 OPTIONS = 4
 SUBJECT, BEHIND = 2, 4  # tokens of a subject, and of the template between subject and object
-KINDS = ("apart", "template")
-"""``apart``: prefixes of different words. ``template``: a relation's sentence with the subject near its end, facts in
-balanced sets as KIS forms them, so that most of a prefix is that of its relation."""
+KINDS = ("distinct", "template")
+"""``distinct``: prefixes of different words. ``template``: a relation's sentence with the subject near its end, facts
+in balanced sets as KIS forms them, so that most of a prefix is that of its relation."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked.
+    """What is scored.
 
     Attributes:
         kind: One of ``KINDS``.
@@ -53,7 +53,7 @@ def make_tokenizer() -> tuple[Any, list[str]]:
     """Train a byte-level BPE as GPT-2 has one; return it and the words that are one token in any place.
 
     Its post-processor puts EOS before a text: the context of infused sentences. KIS's path leaves it out and puts EOS
-    there by itself; peers ask for special tokens.
+    there by itself; peers add special tokens.
     """
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
@@ -91,9 +91,9 @@ def make_texts(case: Case, tokenizer: Any, words: list[str]) -> list[Item]:
     """Make the questions of a case, and check their lengths.
 
     Raises:
-        ValueError: A prefix or an option of another length than asked for.
+        ValueError: A prefix or an option of another length than requested.
     """
-    items = (_apart if case.kind == "apart" else _from_templates)(case, words)
+    items = (_distinct if case.kind == "distinct" else _from_templates)(case, words)
     for item in items:
         prefix, *options = (
             len(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -106,7 +106,7 @@ def make_texts(case: Case, tokenizer: Any, words: list[str]) -> list[Item]:
     return items
 
 
-def _apart(case: Case, words: list[str]) -> list[Item]:
+def _distinct(case: Case, words: list[str]) -> list[Item]:
     draw = np.random.default_rng([1, case.prefix])
     first = np.resize(draw.permutation(len(words)), case.items)
     items = []
@@ -140,8 +140,8 @@ def _from_templates(case: Case, words: list[str], relations: int = 8, objects: i
         head = phrase(case.prefix - SUBJECT - BEHIND)
         sentences[f"R{relation}"] = f"{head} {{subject}} {phrase(BEHIND)} {{object}}"
         known = names(objects)
-        told = subjects[relation::relations]
-        facts += [Fact(subject, f"R{relation}", known[at % objects]) for at, subject in enumerate(told)]
+        members = subjects[relation::relations]
+        facts += [Fact(subject, f"R{relation}", known[at % objects]) for at, subject in enumerate(members)]
     sets = option_sets(facts, np.arange(len(facts)), OPTIONS, case.items, 0).sets
     maker = QuestionMaker(facts, sets, lambda relation: None, 0)  # type: ignore[arg-type, return-value]
     questions = [question for one in sets for question in maker.ask_set("held_out", one, sentences[one.relation])]

@@ -23,7 +23,7 @@ EOS = "<|endoftext|>"
 VOCABULARY = 8192
 BLOCK, BATCH = 256, 8  # tokens a row, rows a step
 EVERY = 0.1
-PROBES = {"facts": 1000, "options": 4}  # asked as held_out and as seen; up to 200 controls beside them
+PROBES = {"facts": 1000, "options": 4}  # evaluated as held_out and as seen; up to 200 controls beside them
 WARM = 3  # steps that are not counted
 LEAST = 20  # steps of a run: fewer leave none between evaluations
 
@@ -36,7 +36,7 @@ class RunTimes:
         steps: Of each step without evaluation, the warm ones left out.
         evaluations: Of each evaluation: what its step took more than the median of those without; the first, which
             is before any step, as it is.
-        questions: Asked at each evaluation.
+        questions: Scored at each evaluation.
         total: From the first evaluation on.
     """
 
@@ -149,7 +149,7 @@ def chunked(marks: Sequence[float], due: frozenset[int], questions: int) -> RunT
     Args:
         marks: When training began, when its first step could, and when each step had ended, its evaluation included.
         due: The steps that end with an evaluation; 0 for the one before the first.
-        questions: Asked each time.
+        questions: Scored each time.
     """
     begin, ready, *ends = marks
     took = dict(enumerate((after - before for before, after in pairwise([ready, *ends])), start=1))
@@ -160,7 +160,7 @@ def chunked(marks: Sequence[float], due: frozenset[int], questions: int) -> RunT
 
 
 def _questions(folder: Path) -> int:
-    """Return how many questions the run says that it asks."""
+    """Return how many questions the run says that it scores."""
     from kis_plugin.run.log import read_run_log
 
     (log,) = (folder / "runs").rglob("*.jsonl")

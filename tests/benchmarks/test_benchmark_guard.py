@@ -59,7 +59,7 @@ LEARNT = [50, 120, 200, 200, 200, 200]
         (FALLS, [50, 120, 200, 150, 130, 110], "forgets"),
     ],
 )
-def test_the_witness_tells_what_became_of_a_run_whatever_the_guard_was_told(held_out, seen, fate):
+def test_the_witness_judges_without_what_the_guard_saw(held_out, seen, fate):
     assert Witnessed(trace(STAYS, LEARNT, held_out, seen)).fate().verdict == fate
     assert Witnessed(trace(FALLS, LEARNT, held_out, seen)).fate().verdict == fate
 
@@ -136,15 +136,15 @@ def test_a_trace_is_read_as_it_was_written(tmp_path):
     assert Trace.read(tmp_path / "run.json") == run
 
 
-def test_the_witness_asks_told_facts_that_nothing_else_asks_by_every_held_out_sentence():
+def test_the_witness_probes_infused_facts_nothing_else_does():
     facts = [Fact(f"s{number}", "r", f"o{number % 8}", str(number)) for number in range(40)]
-    told = np.arange(32)
-    sets = option_sets(facts, told, 4, 16, 0).sets
+    infused = np.arange(32)
+    sets = option_sets(facts, infused, 4, 16, 0).sets
     sentences = Templates(tuple(f"{{subject}} {word} {{object}}." for word in ("is", "was", "has", "had")))
-    maker = QuestionMaker(facts, sets, lambda relation: sentences, 0, told=told)
+    maker = QuestionMaker(facts, sets, lambda relation: sentences, 0, told=infused)
     questions = WitnessProbe().questions(maker)
-    asked = {fact for one in sets for fact in one.facts}
-    assert {one.fact for one in questions} == set(told.tolist()) - asked
+    probed = {fact for one in sets for fact in one.facts}
+    assert {one.fact for one in questions} == set(infused.tolist()) - probed
     assert sorted(one.prefix.split()[1] for one in questions if one.fact == questions[0].fact) == ["had", "has", "is"]
     assert {one.series for one in questions if " is " in one.prefix} == {"witness/seen"}
 

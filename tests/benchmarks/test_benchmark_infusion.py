@@ -30,7 +30,7 @@ def test_periodic_gaps_vary_by_nothing_and_uneven_ones_by_their_share():
     assert uneven.gap_variation == pytest.approx(0.5)
 
 
-def test_a_fact_told_once_too_often_is_not_exact():
+def test_one_exposure_too_many_is_not_exact():
     found = Exactness([run([(row, fact) for fact in range(6) for row in range(5)] + [(80, 3)])])
     assert found.least_and_most(WORKLOAD) == (5, 6)
     assert found.exact(WORKLOAD) == pytest.approx(5 / 6)

@@ -32,14 +32,14 @@ def test_items_are_as_many_and_as_long_as_asked_for_and_the_same_every_time(kind
     assert all(len(set(item.options)) == 4 for item in items)
 
 
-def test_prefixes_of_a_template_share_all_up_to_the_subject_and_those_apart_nothing(words):
+def test_prefixes_of_a_template_share_all_up_to_the_subject_and_distinct_ones_nothing(words):
     tokenizer, _ = words
     shared = {}
     for kind in KINDS:
         ids = [tokenizer(item.prefix.rstrip())["input_ids"] for item in make_texts(Case(kind, 16, 32), *words)]
         begins = {tuple(row[: 1 + 16 - 2 - 4]) for row in ids}  # EOS, then all before subject and what follows it
         shared[kind] = (len(begins), len({row[1] for row in ids}))
-    assert shared == {"apart": (32, 32), "template": (8, 8)}  # a template for each relation
+    assert shared == {"distinct": (32, 32), "template": (8, 8)}  # a template for each relation
 
 
 def test_sets_of_templates_are_balanced(words):
