@@ -178,7 +178,8 @@ def _start(folder: Path, material: bool) -> None:
     option_sets(found.knowledge.facts, found.infused, 4, 1000, 0)
     if material:
         return
-    from kis_plugin.infusion.plugin import plan_items
+    from kis_plugin.infusion.build_plan import plan_infusion
+    from kis_plugin.infusion.inputs import load_inputs
     from kis_plugin.tokenized.texts import load_texts
 
     tokenizer = _tokenizer(folder)
@@ -186,7 +187,7 @@ def _start(folder: Path, material: bool) -> None:
     items = load_texts(config, found, tokenizer, BLOCK)
     _step("plan")
     rows = 4 * len(items.tokens) // BLOCK
-    plan = plan_items(config, tokenizer, rows, BLOCK)
+    plan = plan_infusion(load_inputs(config, tokenizer, BLOCK), rows)
     with (folder / "plan.pickle").open("wb") as file:
         pickle.dump((plan, rows), file)
     _step("rows")

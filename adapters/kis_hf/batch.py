@@ -43,7 +43,7 @@ def infused_batch(row_infusion: RowInfusion, rows: Sequence[int], batch: Mapping
         rows: The row of the run that each row of the batch fills.
         batch: Columns (B, T), and any others, which stay.
     """
-    told = [place for place, row in enumerate(rows) if row_infusion.apart or row_infusion.infuser.infused(row)]
+    told = [place for place, row in enumerate(rows) if row_infusion.apart or row_infusion.source.infused(row)]
     if not told:
         return batch
     columns = {name: batch[name] for name in _KNOWN if isinstance(batch.get(name), torch.Tensor)}

@@ -27,6 +27,7 @@ from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, versions
+from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 __all__ = ["KnowledgeInfusion"]
@@ -78,10 +79,12 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         Args:
             dataset: Map-style, with packed rows of one length.
         """
-        from kis_plugin.infusion.plugin import plan_items
+        from kis_plugin.infusion.build_plan import plan_infusion
+        from kis_plugin.infusion.inputs import load_inputs
 
         sequence_length = block_size(dataset)
-        plan = plan_items(self.config, HFTokenizer(self._need_tokenizer(None)), len(dataset), sequence_length)
+        inputs = load_inputs(self.config, HFTokenizer(self._need_tokenizer(None)), sequence_length)
+        plan = plan_infusion(inputs, len(dataset))
         return InfusedDataset(dataset, RowInfusion(plan, sequence_length, self._apart, self._masked))
 
     def on_train_begin(
@@ -172,7 +175,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         if resumed:
             refuse_other_numbers(state.global_step, self._host, resumed, bool(args.ignore_data_skip and done))
         session = begin(args, state, rows, sequence_length, resumed)
-        row_infusion = RowInfusion(session.infuser, sequence_length, self._apart)
+        row_infusion = RowInfusion(session.row_source, sequence_length, self._apart)
         self._sampler = seam.install(row_infusion, session.rows_drawn, done * accumulation)
         self._undo.append(seam.undo)
 
@@ -201,7 +204,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             self._tell_losses()
             if state.global_step == 0:
                 session.step_end(0)
-            return session, RowInfusion(session.infuser, sequence_length, self._apart, self._masked)
+            return session, RowInfusion(session.row_source, sequence_length, self._apart, self._masked)
 
         self._stream = StreamSeam(trainer, passes, start, position)
         self._undo.append(self._stream.undo)
@@ -233,10 +236,8 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             sequence_length=sequence_length,
             steps=state.max_steps,
             start_step=state.global_step,
-            rank=args.process_index,
-            world_size=args.world_size,
+            ranks=Ranks(args.process_index, args.world_size, partial(sum_over_ranks, trainer)),
             versions=versions("torch", "transformers", "accelerate"),
-            sum_over_ranks=partial(sum_over_ranks, trainer),
         )
         if self._apart:
             self._undo.append(use_block_diagonal(model))

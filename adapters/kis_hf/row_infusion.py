@@ -12,7 +12,8 @@ import torch
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import permutation
-from kis_plugin.run.placed_row import Infuser, Placed
+from kis_plugin.run.infuser import RowSource
+from kis_plugin.run.placed_row import Placed
 
 __all__ = ["RowInfusion", "block_size"]
 
@@ -42,13 +43,13 @@ class RowInfusion:
     """Puts a row's infused tokens into its example; the row keeps its length.
 
     Attributes:
-        infuser: Says what goes where.
+        source: Says what goes where.
         sequence_length: Tokens a row, T.
         apart: Each infused text sees itself only: examples get ``position_ids`` that start over at each of them.
         labelled: Every example gets ``labels``, since some infused tokens are no targets.
     """
 
-    infuser: Infuser
+    source: RowSource
     sequence_length: int
     apart: bool = False
     labelled: bool = False
@@ -57,7 +58,7 @@ class RowInfusion:
         """Return the example for ``row``; the base one if nothing is infused there."""
         if self.labelled and "labels" not in base:
             base = {**base, "labels": base["input_ids"]}
-        placed = self.infuser.place(row, base["input_ids"])
+        placed = self.source.place(row, base["input_ids"])
         if placed is None:
             return self._chunked(base, base, ()) if self.apart else base
         if len(base["input_ids"]) != self.sequence_length:
@@ -168,17 +169,19 @@ def _joined(placed: Placed, told: npt.NDArray[Any], base: Any) -> Any:
     if isinstance(base, torch.Tensor):
         if base.device.type != "cpu":
             infused = torch.from_numpy(told).to(base)
-            return torch.cat([(infused if piece.told else base)[piece.first : piece.stop] for piece in placed.pieces])
+            return torch.cat(
+                [(infused if piece.infused else base)[piece.first : piece.stop] for piece in placed.pieces]
+            )
         column = torch.empty_like(base)
         into, given, at = column.numpy(), base.numpy(), 0  # several times as quick as torch for so little
         for piece in placed.pieces:
-            into[at : at + piece.stop - piece.first] = (told if piece.told else given)[piece.first : piece.stop]
+            into[at : at + piece.stop - piece.first] = (told if piece.infused else given)[piece.first : piece.stop]
             at += piece.stop - piece.first
         return column
     if isinstance(base, np.ndarray):
         return placed.joined(told.astype(base.dtype), base)
     values = told.tolist()
-    return [value for piece in placed.pieces for value in (values if piece.told else base)[piece.first : piece.stop]]
+    return [value for piece in placed.pieces for value in (values if piece.infused else base)[piece.first : piece.stop]]
 
 
 def _like(column: Any, values: npt.NDArray[Any]) -> Any:

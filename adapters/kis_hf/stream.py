@@ -77,9 +77,7 @@ class StreamSeam:
             session, row_infusion = self._begun
             due = self._passes.due(self.position.batches)
             self.position.batches += 1
-            if (rows, sequence_length) == (due, row_infusion.sequence_length) or not getattr(
-                session.infuser, "slots", 1
-            ):
+            if (rows, sequence_length) == (due, row_infusion.sequence_length) or not session.row_source.infused_rows:
                 yield batch
             elif sequence_length != row_infusion.sequence_length or rows > due or self._passes.length is not None:
                 found = f"a batch of {rows} rows of {sequence_length} tokens"
@@ -135,4 +133,4 @@ class StreamSeam:
     def _warn(self, session: Session, line: str) -> None:
         if session.run.rank == 0 and line not in self._told_of:
             self._told_of.add(line)
-            session.run.narrate(f"kis: warning: {line}")
+            session.run.notify(f"kis: warning: {line}")

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from kis_litgpt.epochs import Passes
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run.placed_row import Infuser
+from kis_plugin.run.infuser import RowSource
 
 __all__ = ["InfusedLoader", "Numbering"]
 
@@ -64,17 +64,17 @@ class InfusedLoader(DataLoader[torch.Tensor]):
         self.restored: Mapping[str, Any] | None = None
         self.describe: Callable[[], dict[str, Any]] = dict
         """Gives what KIS keeps in a checkpoint beside the place in the data."""
-        self._infuser: Infuser | None = None
+        self._source: RowSource | None = None
 
     def start(
         self,
-        infuser: Infuser,
+        source: RowSource,
         numbering: Numbering,
         drawn: Callable[[Sequence[int]], None],
-        narrate: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
         """Say how rows are numbered and infused; nothing is yielded before."""
-        self._infuser, self._numbering, self._drawn, self._narrate = infuser, numbering, drawn, narrate
+        self._source, self._numbering, self._drawn, self._notify = source, numbering, drawn, notify
 
     def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
         """Go through the base data once.
@@ -82,7 +82,7 @@ class InfusedLoader(DataLoader[torch.Tensor]):
         Raises:
             KISError: Batches that cannot be infused exactly, data that ends before the run does.
         """
-        if self._infuser is None:
+        if self._source is None:
             hint = "KIS knows `litgpt pretrain` of LitGPT 0.5.13."
             raise KISError(Problem(_WHERE, "a training loop that is not litgpt.pretrain.fit", "that one", hint))
         if self.iteration >= self._numbering.iterations:
@@ -132,21 +132,21 @@ class InfusedLoader(DataLoader[torch.Tensor]):
         if len(batch) == rows:
             return True
         if self.passes.started == 1:
-            self._narrate(f"kis: the last batch of a pass has {len(batch)} of {rows} rows and is left out.")
+            self._notify(f"kis: the last batch of a pass has {len(batch)} of {rows} rows and is left out.")
         return False
 
     def _infused(self, rows: range, batch: torch.Tensor) -> torch.Tensor:  # (B, T + 1 or more)
         """Return the batch with its infused rows; the base's own batch is never changed."""
-        assert self._infuser is not None
-        told = [place for place, row in enumerate(rows) if self._infuser.infused(row)]
+        assert self._source is not None
+        told = [place for place, row in enumerate(rows) if self._source.infused(row)]
         if not told:
             return batch
         infused = batch[:, : self.sequence_length + 1].to(torch.int64, copy=True)
         for place in told:
             base = infused[place].numpy()  # (T + 1,)
-            placed = self._infuser.place(rows[place], base[1:])
+            placed = self._source.place(rows[place], base[1:])
             assert placed is not None
-            infused[place] = torch.from_numpy(placed.ahead(base, self.eos))
+            infused[place] = torch.from_numpy(placed.inputs_and_targets(base, self.eos))
         return infused
 
 

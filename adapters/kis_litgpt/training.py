@@ -23,6 +23,7 @@ from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.host_metrics import host_metrics
 from kis_plugin.run.identity import new_run_id, versions
 from kis_plugin.run.log import Record
+from kis_plugin.run.ranks import Ranks
 
 __all__ = ["Training"]
 
@@ -78,10 +79,8 @@ class Training:
             sequence_length=host.sequence_length,
             steps=host.steps,
             start_step=step,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
+            ranks=Ranks(fabric.global_rank, fabric.world_size, self._sum_over_ranks),
             versions=versions("torch", "litgpt"),
-            sum_over_ranks=self._sum_over_ranks,
         )
         self.session = Session(run, resumed, host=[_LitLog(host)])
         if fabric.world_size > 1:
@@ -90,9 +89,9 @@ class Training:
             self._loader.passes.loader = base._dataloader
         numbering = Numbering(host.train.micro_batch_size, host.iterations, fabric.global_rank, fabric.world_size)
         self._loader.describe = lambda: {**self.session.state(), "host": _numbers(host)}
-        self._loader.start(self.session.infuser, numbering, self.session.rows_drawn, run.narrate)
+        self._loader.start(self.session.row_source, numbering, self.session.rows_drawn, run.notify)
         if fabric.global_rank == 0:
-            run.narrate(f"kis: retention is measured every {every} steps, LitGPT's eval.interval.")
+            run.notify(f"kis: retention is measured every {every} steps, LitGPT's eval.interval.")
         if not step:
             self.session.step_end(0)
 

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 from kis_hf.row_infusion import RowInfusion, block_size
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run.placed_row import Infuser
+from kis_plugin.run.infuser import RowSource
 
 __all__ = ["Example", "first_example", "row_length"]
 
@@ -23,13 +23,13 @@ class Example:
     """Puts a row's infused tokens into its example.
 
     Attributes:
-        infuser: Says what goes where.
+        source: Says what goes where.
         sequence_length: Tokens a row that are trained on, T. Bare rows may have T + 1, inputs and targets in one.
         eos: Stands before a text at the start of such a row.
         apart: Each infused text sees itself only.
     """
 
-    infuser: Infuser
+    source: RowSource
     sequence_length: int
     eos: int
     apart: bool = False
@@ -42,13 +42,13 @@ class Example:
             KISError: A row of another length.
         """
         if isinstance(base, Mapping):
-            return RowInfusion(self.infuser, self.sequence_length, self.apart, self.labelled)(row, base)
+            return RowInfusion(self.source, self.sequence_length, self.apart, self.labelled)(row, base)
         if self.apart or self.labelled:
             found = "bare token ids, with attention: sentence or loss: object"
             raise KISError(
                 Problem("dataset", found, "mappings with input_ids, which have room for positions and labels")
             )
-        if not self.infuser.infused(row):
+        if not self.source.infused(row):
             return base
         ids = np.asarray(base)
         if ids.shape not in ((self.sequence_length,), (self.sequence_length + 1,)):
@@ -61,9 +61,9 @@ class Example:
 
     def _infused(self, row: int, ids: Any) -> Any:
         ahead = len(ids) == self.sequence_length + 1
-        placed = self.infuser.place(row, ids[1:] if ahead else ids)
+        placed = self.source.place(row, ids[1:] if ahead else ids)
         assert placed is not None
-        return placed.ahead(ids, self.eos) if ahead else placed.joined(placed.tokens, ids)
+        return placed.inputs_and_targets(ids, self.eos) if ahead else placed.joined(placed.tokens, ids)
 
 
 def first_example(dataset: Any) -> Any:

@@ -28,6 +28,7 @@ from kis_plugin.run.host_metrics import host_metrics
 from kis_plugin.run.identity import new_run_id, versions
 from kis_plugin.run.log import Record
 from kis_plugin.run.model_view import ModelView
+from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer, TextTokenizer
 from kis_torch.example import Example, row_length
 from kis_torch.ranks import rank_and_size, same_on_all_ranks, summing
@@ -130,7 +131,7 @@ class KnowledgeInfusion:
 
     def dataset(self, base: Any) -> InfusedDataset | InfusedIterableDataset:
         """Return your dataset infused: a map-style one needs ``sampler()`` beside it."""
-        example = Example(self.session.infuser, self._sequence_length, self._eos, self._apart, self._masked)
+        example = Example(self.session.row_source, self._sequence_length, self._eos, self._apart, self._masked)
         if isinstance(base, IterableDataset) or not hasattr(base, "__getitem__"):
             return InfusedIterableDataset(
                 base, example, self._total, self._batch_size, self._rank, self._ranks, self.batches
@@ -247,10 +248,8 @@ class KnowledgeInfusion:
             sequence_length=self._sequence_length,
             steps=steps,
             start_step=self.step,
-            rank=self._rank,
-            world_size=self._ranks,
+            ranks=Ranks(self._rank, self._ranks, self._sums),
             versions=versions("torch"),
-            sum_over_ranks=self._sums,
         )
 
 

@@ -78,6 +78,19 @@ def _run(trace: Trace, settings: Mapping[str, float], records: list[Record]) -> 
         rows=trace.steps,
         sequence_length=1,
         steps=trace.steps,
-        narrate=lambda line: None,
-        publish=records.extend,
+        notify=lambda line: None,
+        session=cast("Any", _Listening(records)),
     )
+
+
+class _Listening:
+    """A session that keeps what is published and lets the run go on as it does."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.publish = records.extend
+
+    def throttle(self, keep: float) -> None:
+        """Infuse as planned."""
+
+    def stop(self, reason: str) -> None:
+        """Go on."""

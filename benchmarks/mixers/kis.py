@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from benchmarks.mixers.contract import Batch, Job, Row, Workload
 from kis_plugin.config.load import config_from
+from kis_plugin.infusion.build_plan import plan_infusion
+from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.infusion.plan import InfusionPlan
-from kis_plugin.infusion.plugin import plan_items
 from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 from kis_plugin.tokenized.tokenizer import Encoded
 
@@ -99,7 +100,7 @@ class Kis:
                 "cache": str(folder / "cache"),
             }
         )
-        return plan_items(config, Words(workload.facts), workload.rows, workload.sequence_length)
+        return plan_infusion(load_inputs(config, Words(workload.facts), workload.sequence_length), workload.rows)
 
     def loader(self, job: Job) -> _Loader:
         """Load with torch's loader."""

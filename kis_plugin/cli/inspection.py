@@ -15,11 +15,12 @@ from kis_plugin.cli.check import amount_of
 from kis_plugin.config.load import load_config
 from kis_plugin.config.schema import Config
 from kis_plugin.hashing import IntArray
+from kis_plugin.infusion.build_plan import plan_infusion
+from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.infusion.plan import InfusionPlan
-from kis_plugin.infusion.plugin import plan_items
 from kis_plugin.infusion.rounds import Wordings
 from kis_plugin.knowledge.fact_codes import coded
-from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split
+from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["ExampleRow", "InspectReport", "RelationShare", "Stretch", "inspect_config"]
@@ -152,8 +153,9 @@ def inspect_config(
     config = load_config(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        material = load_split(config)
-        plan = plan_items(config, tokenizer, rows, sequence_length)
+        inputs = load_inputs(config, tokenizer, sequence_length)
+        plan = plan_infusion(inputs, rows)
+        material = inputs.split
     notes = [str(warning.message) for warning in caught]
     if config.infusion.skip_known:
         notes.append("skip_known: the run asks the model first; here every fact counts as unknown.")
@@ -177,7 +179,7 @@ def inspect_config(
         exposures=int(counts.sum()),
         infused_tokens=plan.infused_tokens,
         share=plan.infused_tokens / (rows * sequence_length),
-        infused_rows=plan.slots,
+        infused_rows=plan.infused_rows,
         settings=_settings(config),
         relations=_relations(config, material, plan),
         density=tuple(float(part.mean()) for part in np.array_split(infused, min(PARTS, len(seen)))),

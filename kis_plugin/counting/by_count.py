@@ -22,7 +22,7 @@ from kis_plugin.knowledge.facts import Fact
 from kis_plugin.retention.probes import Question
 from kis_plugin.retention.results import Outcomes, record_of
 from kis_plugin.run import log as runlog
-from kis_plugin.run.context import Shown
+from kis_plugin.run.infuser import Shown
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 

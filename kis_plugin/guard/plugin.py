@@ -23,9 +23,9 @@ __all__ = ["ACTIONS", "Guard"]
 
 ACTIONS: Mapping[str, Callable[[TrainingRun, GuardConfig, str], None]] = {
     "warn": lambda run, guard, why: None,
-    "lower": lambda run, guard, why: run.ease(guard.keep),
-    "stop_infusing": lambda run, guard, why: run.ease(0.0),
-    "stop_training": lambda run, guard, why: run.stop(why),
+    "lower": lambda run, guard, why: run.session.throttle(guard.keep),
+    "stop_infusing": lambda run, guard, why: run.session.throttle(0.0),
+    "stop_training": lambda run, guard, why: run.session.stop(why),
 }
 """What ``retention.guard.action`` does, beside saying so."""
 _SAID = {
@@ -137,7 +137,7 @@ class Guard:
         forgets = falls and rote is not None and self._significant(rote)
         self._streak = self._streak + 1 if falls and not forgets else 0
         past = self._config.max_loss_rise is not None and bool(
-            run.sum_over_ranks(np.array([self._loss_limit.past and run.rank == 0], dtype=np.int64))[0]
+            run.ranks.sum(np.array([self._loss_limit.past and run.rank == 0], dtype=np.int64))[0]
         )
         if self._streak >= self._config.patience:
             return "collapse"
@@ -190,7 +190,7 @@ class Guard:
                 level=self._level,
                 extra={"before": fall.before, "after": fall.after, **seen, **record.extra},
             )
-        run.publish([record])
+        run.session.publish([record])
 
 
 def _better(fall: Fall | None, now: Answers, best: Best | None) -> bool:
@@ -208,4 +208,4 @@ def _diverged(outcomes: Outcomes) -> bool:
 
 def _say(run: TrainingRun, line: str) -> None:
     if run.rank == 0:
-        run.narrate(f"kis: warning: {line}".removesuffix(".") + ".")
+        run.notify(f"kis: warning: {line}".removesuffix(".") + ".")

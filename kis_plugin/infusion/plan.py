@@ -63,7 +63,7 @@ class InfusionPlan:
         frequency: Mean exposures per item, known ones left out.
         tokens_per_round: Tokens it takes to show everything once that is not known already, the mean over wordings.
         infused_tokens: Tokens of all exposures, their EOS included.
-        slots: Rows that are infused.
+        infused_rows: Rows that are infused.
         throttles: Where less is told than planned; None: nowhere, for ever.
 
     Raises:
@@ -111,7 +111,7 @@ class InfusionPlan:
                 if most is None or most >= _MOST_INLINE:
                     raise self._too_much(dense) from None
                 most *= 2
-        self.slots = sum(deal.slots for deal in self._deals)
+        self.infused_rows = sum(deal.slots for deal in self._deals)
         self.throttles: Throttles | None = None
         self._kept: list[list[Kept]] = []  # of each easing that this process has met, what is left of each deal
         self._told = 0  # rows, by this process
@@ -184,7 +184,7 @@ class InfusionPlan:
             **self._identity,
             "items": self.items.fingerprint,
             "exposures": [[size, shown.rounds, len(shown.extra)] for _, size, shown in self._groups],
-            "slots": self.slots,
+            "slots": self.infused_rows,
             "templates": self._amount.templates,
             "placement": self.placement.name,
             "rows": self.rows,

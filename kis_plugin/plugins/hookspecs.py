@@ -1,20 +1,23 @@
 """Every hook of KIS. Built-ins and third parties implement the same ones, from entry-point group ``kis_plugin``.
 
+From ``kis_run_start`` on, ``run.session`` lets a plugin publish records, throttle the infusion or stop training
+(``kis_plugin.run.context.RunSession``).
+
 The training loop with the events in their places::
 
     host builds model, data, optimizer
-    kis_run_start(run, resumed)              # prepare; refuse what cannot be exact
-    kis_run_record(run)                      # what to say of the run in its log
-    infuser = kis_infuser(run)               # rows of the data now come from infuser
+    infuser = kis_infuser(run, resumed)      # one object that plans, makes rows, counts; refuses what cannot be exact
+    kis_run_start(run, resumed)              # prepare
+    kis_run_record(run)                      # fields of the first record of the run log
     for step in 1 .. run.steps:
-        for batch in rows drawn by the host:
-            kis_rows_drawn(run, rows)        # handed to the loader, perhaps ahead of their use
+        for batch in the host's loader:      # its rows are announced to infuser and made by infuser.row_source
             kis_batch(run, input_ids)        # what the model is really shown, in training mode
         kis_step_end(run, step)              # retention evaluates here (and at step 0, before the loop)
-            kis_outcomes(run, step, outcomes)  # what was asked and answered; the guard acts on it
-                kis_ease(run, step, keep)      # if anyone called run.ease(keep): less is told from here on
+            kis_outcomes(run, step, outcomes)  # how each question was answered; the guard acts on it
             kis_metrics(run, records)        # to the run log, the host's own log, anywhere
         kis_save(run, step, exposures)       # beside each checkpoint of the host
+        kis_state(run)                       # what goes into that checkpoint
+    kis_end_record(run, status, exposures)   # fields of the last record of the run log
     kis_run_end(run, status, step, exposures)
 """
 
@@ -36,9 +39,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from kis_plugin.retention.results import Outcomes
-    from kis_plugin.run.context import Shown, TrainingRun
+    from kis_plugin.run.context import TrainingRun
+    from kis_plugin.run.infuser import Infuser
     from kis_plugin.run.log import Record
-    from kis_plugin.run.placed_row import Infuser
 
 
 # --- what can be added -------------------------------------------------------------------------------------------
@@ -69,12 +72,12 @@ def kis_register_schedules(register: Callable[[Schedule], None]) -> None:
 
 @hookspec
 def kis_register_renderers(register: Callable[[Renderer], None]) -> None:
-    """Add ways to word a fact: call ``register(renderer)`` for each."""
+    """Add ways to turn a fact into a sentence: call ``register(renderer)`` for each."""
 
 
 @hookspec
 def kis_register_selections(register: Callable[[Selection], None]) -> None:
-    """Add ways to choose what is worth its tokens: call ``register(selection)`` for each."""
+    """Add ways to select what is infused: call ``register(selection)`` for each."""
 
 
 @hookspec
@@ -94,43 +97,39 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
 
 @hookspec
 def kis_register_run_plugins(register: Callable[[Callable[[TrainingRun], RunPlugin]], None]) -> None:
-    """Take part in training runs: ``register(factory)``; ``factory(run)`` gives an object with the hooks below."""
+    """Take part in training runs: call ``register(factory)``; ``factory(run)`` gives an object with the hooks below."""
 
 
 # --- events of one training run ----------------------------------------------------------------------------------
 
 
+@hookspec(firstresult=True)
+def kis_infuser(run: TrainingRun, resumed: Mapping[str, Any] | None) -> Infuser | None:
+    """Return what infuses the run, on every rank, before any other event. The first answer that is not None counts.
+
+    A plugin of a third party is called before the built-in one, so its infuser replaces KIS's own as a whole.
+    ``resumed`` is what ``Infuser.state`` and ``kis_state`` gave at the checkpoint; None for a run from its beginning.
+    """
+    return None
+
+
 @hookspec
 def kis_run_start(run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
-    """Prepare, on every rank, before the first step. ``resumed`` is what ``kis_state`` gave at the checkpoint."""
+    """Prepare, on every rank, before the first step. ``resumed`` is what ``kis_state`` gave at the checkpoint.
+
+    ``run.session.infuser`` is there by now.
+    """
 
 
 @hookspec
 def kis_run_record(run: TrainingRun) -> Mapping[str, Any]:
-    """Return fields for the run record (``kis_plugin.run.log.Run``), unknown ones go to its extras."""
+    """Return fields for the run record (``kis_plugin.run.log.Run``); unknown ones go to its extras."""
     return {}
-
-
-@hookspec(firstresult=True)
-def kis_infuser(run: TrainingRun) -> Infuser | None:
-    """Return what rewrites the rows of the data. The first answer that is not None counts."""
-    return None
-
-
-@hookspec(firstresult=True)
-def kis_told(run: TrainingRun) -> npt.NDArray[np.int64] | None:
-    """Return the places in the knowledge's facts of those that the run tells, sorted; asked after ``kis_run_start``."""
-    return None
-
-
-@hookspec
-def kis_rows_drawn(run: TrainingRun, rows: Sequence[int]) -> None:
-    """Note global row indices that this rank's loader is about to fetch."""
 
 
 @hookspec
 def kis_batch(run: TrainingRun, input_ids: npt.NDArray[np.int64]) -> None:
-    """Note a batch, (rows, T), that the model was shown in training mode on this rank."""
+    """Hear of a batch, (rows, T), that the model was shown in training mode on this rank."""
 
 
 @hookspec
@@ -140,29 +139,12 @@ def kis_step_end(run: TrainingRun, step: int) -> None:
 
 @hookspec
 def kis_outcomes(run: TrainingRun, step: int, outcomes: Outcomes) -> None:
-    """Note what came of an evaluation, question by question; the same on every rank."""
-
-
-@hookspec
-def kis_ease(run: TrainingRun, step: int, keep: float) -> None:
-    """Infuse only ``keep`` of what is left after ``step``, from rows on that no rank has drawn yet; 0: nothing more."""
+    """Hear how each question of an evaluation was answered; the same on every rank."""
 
 
 @hookspec
 def kis_metrics(run: TrainingRun, records: Sequence[Record]) -> None:
-    """Take measurements somewhere, on rank 0 only. Every record carries its step."""
-
-
-@hookspec
-def kis_exposures(run: TrainingRun) -> npt.NDArray[np.int64] | None:
-    """Return this rank's exposures so far, (facts,), since the start or the last resume."""
-    return None
-
-
-@hookspec(firstresult=True)
-def kis_shown(run: TrainingRun, exposures: npt.NDArray[np.int64]) -> Shown | None:
-    """Return what ``exposures``, (items,) over all ranks so far, are of each fact, and in tokens. Rank 0 only."""
-    return None
+    """Take measurements to a log, on rank 0 only. Every record carries its step."""
 
 
 @hookspec
@@ -182,12 +164,12 @@ def kis_state(run: TrainingRun) -> Mapping[str, Any]:
 
 @hookspec
 def kis_save(run: TrainingRun, step: int, exposures: npt.NDArray[np.int64]) -> None:
-    """Note that the host wrote a checkpoint at ``step``; ``exposures`` are summed over ranks. Rank 0 only."""
+    """Hear that the host wrote a checkpoint at ``step``; ``exposures``, (texts,), are over all ranks. Rank 0 only."""
 
 
 @hookspec
 def kis_run_end(run: TrainingRun, status: str, step: int, exposures: npt.NDArray[np.int64]) -> None:
-    """Finish: ``status`` is ``completed``, ``stopped`` or ``failed``. Every rank."""
+    """Finish: ``status`` is ``completed`` or ``stopped``. Every rank."""
 
 
 RUN_EVENTS = tuple(

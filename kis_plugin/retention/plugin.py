@@ -51,15 +51,14 @@ class Retention:
         self._counted: Counted | None = None
         self._said: set[str] = set()  # notes that the user has had
 
-    @hookimpl(trylast=True)  # what is told has been settled by then
+    @hookimpl
     def kis_run_start(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
         """Make and tokenize the questions.
 
         Raises:
             KISError: There are facts, and nothing can be asked of them.
         """
-        material, told = load_split(run.config), run.told()
-        told = material.infused if told is None else told
+        material, told = load_split(run.config), run.session.infuser.infused_facts
         if run.config.infusion.skip_known:
             self._known = ~np.isin(material.infused, told, assume_unique=True)
         known = material.infused[:0] if self._known is None else material.infused[self._known]
@@ -97,14 +96,14 @@ class Retention:
         self._prepare(run, step)
         if self._asked is None:
             if loss := self._general_loss(run, step):
-                run.publish(loss)
+                run.session.publish(loss)
             return
         asked = self._affordable(self._asked, run)
         outcomes = asked.answer(run.model, run.ranks)
         records = series_records(step, run.tokens_at(step), outcomes, run.config.retention.by)
         records = self._with_counts(run, step, outcomes, records)
-        run.publish([*records, *self._general_loss(run, step)])
-        run.tell_outcomes(step, outcomes)
+        run.session.publish([*records, *self._general_loss(run, step)])
+        run.session.publish_outcomes(step, outcomes)
         self._tell(run, asked.remarks)
         if step == run.steps:
             self._tell(run, _leaks(records))
@@ -150,7 +149,7 @@ class Retention:
             return records
         tokens = run.tokens_at(step)
         if step == run.steps:
-            shown = run.shown()  # every rank must ask
+            shown = run.session.shown()  # every rank must ask
             if run.rank == 0:
                 records = self._counted.fitted(records, outcomes, tokens, shown)
         return records + self._counted.records(step, tokens, outcomes)
@@ -187,7 +186,7 @@ class Retention:
         """Tell the user what was not told before."""
         for line in lines:
             if run.rank == 0 and line not in self._said:
-                run.narrate(f"kis: {line}.".replace("..", "."))
+                run.notify(f"kis: {line}.".replace("..", "."))
         self._said |= set(lines)
 
 

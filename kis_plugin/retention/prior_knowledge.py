@@ -62,7 +62,7 @@ def decide_known(run: TrainingRun, material: InfusionSplit, resumed: Mapping[str
         mask = known_facts(run, material, material.infused)
         if run.rank == 0:
             share = f"{mask.mean():.1%}" if len(mask) else "none"
-            run.narrate(f"kis: the model knows {mask.sum():,} of {len(mask):,} facts before the first step ({share}).")
+            run.notify(f"kis: the model knows {mask.sum():,} of {len(mask):,} facts before the first step ({share}).")
         return mask
     if before is None:
         raise KISError(_not_as_before(run, "true", "false"))
@@ -92,7 +92,7 @@ def saved_known(run: TrainingRun, facts: int) -> BoolArray | None:
     path = run.folder / FILE_NAME
     if run.rank == 0 and path.is_file():
         found[:] = _load(path, facts)
-    found = run.sum_over_ranks(found)
+    found = run.ranks.sum(found)
     mask: BoolArray = found[1:] > 0
     return mask if found[0] else None
 
@@ -143,7 +143,7 @@ def _known_of(run: TrainingRun, material: InfusionSplit, facts: Sequence[Fact], 
             continue
         answers = _ask(run, material, facts, asked, statement)
         mine = answers.astype(np.int64) if run.rank == 0 else np.zeros(len(answers), dtype=np.int64)
-        agreed = run.sum_over_ranks(mine)
+        agreed = run.ranks.sum(mine)
         order = [index for chosen in asked for index in chosen.facts]
         left -= {index for index, right in zip(order, agreed.tolist(), strict=True) if not right}
     return np.array(sorted(left), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""One training run, as its host describes it before the first step."""
+"""One training run: what its host describes before the first step, and what plugins can do to it."""
 
 from __future__ import annotations
 
@@ -6,60 +6,64 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from kis_plugin.config.schema import Config
-from kis_plugin.hashing import IntArray
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.run.infuser import Infuser, Shown
 from kis_plugin.run.log import Record
+from kis_plugin.run.model_view import ModelView
+from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from kis_plugin.retention.results import Outcomes
-from kis_plugin.run.model_view import ModelView
-from kis_plugin.run.ranks import Ranks, _alone
 
-__all__ = ["Shown", "TrainingRun"]
+__all__ = ["RunSession", "TrainingRun"]
+
+
+class RunSession(Protocol):
+    """What a plugin can ask of the session of the run that it takes part in."""
+
+    @property
+    def infuser(self) -> Infuser:
+        """What infuses this run."""
+
+    def shown(self) -> Shown | None:
+        """Return what the model was shown so far.
+
+        Every rank must call it. Rank 0 gets the answer, others None; rank 0 gets None too if counts from before a
+        resume are lost.
+        """
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Take records to every place that metrics go to; only rank 0 does anything."""
+
+    def publish_outcomes(self, step: int, outcomes: Outcomes) -> None:
+        """Pass on how each question of the evaluation at ``step`` was answered (hook ``kis_outcomes``). Every rank."""
+
+    def throttle(self, keep: float) -> None:
+        """Infuse only ``keep`` (0 to 1) of what is left, starting at rows that no loader has drawn; 0 stops infusing.
+
+        Every rank must call it, at the end of a step and with the same number.
+        """
+
+    def stop(self, reason: str) -> None:
+        """End training after this step. Every rank must call it, at the end of a step."""
 
 
 def _to_stderr(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def _nowhere(records: Sequence[Record]) -> None:
-    """Publish nothing: what a run has before its session starts."""
+class _NotBegun:
+    """Stands in for the session of a run that has none yet."""
 
-
-def _unheard(step: int, outcomes: Outcomes) -> None:
-    """Act on nothing: what a run does before its session starts."""
-
-
-def _untold() -> None:
-    """Know nothing of facts: what a run does before its session starts."""
-
-
-def _unshown() -> None:
-    """Know nothing of what was infused: what a run does before its session starts."""
-
-
-def _uneased(keep: float) -> None:
-    """Infuse as planned: what a run does before its session starts."""
-
-
-def _unstopped(reason: str) -> None:
-    """Go on: what a run does before its session starts."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What was infused so far, over all ranks and from the beginning of the run.
-
-    Attributes:
-        exposures: (facts,) of each fact of the knowledge.
-        tokens: Infused tokens.
-    """
-
-    exposures: IntArray
-    tokens: int
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # copying and pickling look for methods that may be missing
+            raise AttributeError(name)
+        expected = "a call from kis_run_start on, on the run that the hook is given"
+        raise KISError(Problem(f"run.session.{name}", "a run whose session has not begun", expected))
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,22 @@ class TrainingRun:
     """One run as its host describes it before the first step.
 
     Attributes:
-        rows: Rows (sequences) that the model trains on in the whole run, over all ranks and epochs.
+        config: What is infused and measured.
+        tokenizer: The run's.
+        model: The model as probes see it.
+        framework: The host's name in the run log: ``hf``, ``litgpt``, ``torch``.
+        run_id: The run's name, that of its folder.
+        folder: Where its log goes.
+        params: Parameters of the whole model, N.
+        params_non_embedding: Those that are neither embedding tables nor the output layer.
+        rows: Rows (sequences) that the model trains on in the whole run, over all data ranks and epochs.
         sequence_length: Tokens a row, T.
         steps: Optimizer steps of the whole run.
         start_step: Steps done before, when resumed.
+        ranks: The processes that train the model.
+        versions: Of what the run was made with, by distribution.
+        notify: Shows the user a line that is no result; on stderr unless the host has better.
+        session: The running session; a run that the host describes has none yet.
     """
 
     config: Config
@@ -85,34 +101,15 @@ class TrainingRun:
     sequence_length: int
     steps: int
     start_step: int = 0
-    rank: int = 0
-    world_size: int = 1
+    ranks: Ranks = field(default_factory=Ranks)
     versions: Mapping[str, str] = field(default_factory=dict)
-    narrate: Callable[[str], None] = _to_stderr
-    """Tells the user something that is no result; stderr unless the host has better."""
-    publish: Callable[[Sequence[Record]], None] = _nowhere
-    """Takes records to every place that metrics go to; set by the session."""
-    told: Callable[[], IntArray | None] = _untold
-    """Returns the places in the knowledge's facts of those that the run tells, once the run has started; set by the
-    session."""
-    shown: Callable[[], Shown | None] = _unshown
-    """Returns what was infused so far; every rank calls it, and rank 0 is told, or None if counts from before a resume
-    are lost. Set by the session."""
-    tell_outcomes: Callable[[int, Outcomes], None] = _unheard
-    """Takes what came of the evaluation at a step to whoever acts on it; set by the session."""
-    ease: Callable[[float], None] = _uneased
-    """Infuses only this part of what is left, from the first row on that no loader has drawn; 0 stops infusing. Called
-    at the end of a step, by every rank alike; set by the session."""
-    stop: Callable[[str], None] = _unstopped
-    """Ends training after this step, for a reason; called at the end of a step, by every rank alike; set by the
-    session."""
-    sum_over_ranks: Callable[[IntArray], IntArray] = _alone
-    """Sums an array over ranks; every rank calls it."""
+    notify: Callable[[str], None] = _to_stderr
+    session: RunSession = field(default=cast("RunSession", _NotBegun()), repr=False, compare=False)
 
     @property
-    def ranks(self) -> Ranks:
-        """The processes of this run."""
-        return Ranks(self.rank, self.world_size, self.sum_over_ranks)
+    def rank(self) -> int:
+        """Which process this is; rank 0 writes."""
+        return self.ranks.rank
 
     @property
     def tokens(self) -> int:
@@ -122,3 +119,7 @@ class TrainingRun:
     def tokens_at(self, step: int) -> int:
         """Return training tokens seen after ``step`` optimizer steps."""
         return self.tokens * step // max(self.steps, 1)
+
+    def rows_at(self, step: int) -> int:
+        """Return rows trained on after ``step`` optimizer steps."""
+        return self.rows * step // max(self.steps, 1)

@@ -1,20 +1,20 @@
-"""An infused row, and the protocol of what infuses rows."""
+"""An infused row: its tokens, and which of its stretches are infused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Infuser", "Piece", "Placed"]
+__all__ = ["Piece", "Placed"]
 
 
 class Piece(NamedTuple):
-    """A stretch of an infused row: tokens ``first`` to ``stop`` (not included) of what is told, or of the base row."""
+    """A stretch of an infused row: tokens ``first`` to ``stop`` (not included) of the infused texts or the base row."""
 
-    told: bool
+    infused: bool
     first: int
     stop: int
 
@@ -24,10 +24,10 @@ class Placed:
     """One infused row of T tokens.
 
     Attributes:
-        tokens: (told,) ids of the infused tokens.
+        tokens: (n,) ids of the infused tokens, text after text.
         lengths: Tokens of each text among them.
         pieces: What the row is made of, from its start; T tokens together.
-        targets: (told,) False for infused tokens that are no training targets; None if all are.
+        targets: (n,) False for infused tokens that are no training targets; None if all are.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -35,37 +35,17 @@ class Placed:
     pieces: tuple[Piece, ...]
     targets: npt.NDArray[np.bool_] | None = None
 
-    def joined(self, told: npt.NDArray[Any], base: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a column of the row, (T,), from its values over what is told, (told,), and over the base row, (T,)."""
-        return np.concatenate([(told if piece.told else base)[piece.first : piece.stop] for piece in self.pieces])
+    def joined(self, infused: npt.NDArray[Any], base: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a column of the row, (T,), from its values over the infused tokens, (n,), and the base row, (T,)."""
+        return np.concatenate([(infused if piece.infused else base)[piece.first : piece.stop] for piece in self.pieces])
 
-    def ahead(self, base: npt.NDArray[Any], eos: int) -> npt.NDArray[Any]:
-        """Return the infused row of inputs and targets in one, (T + 1,), from the base's; placed on its last T tokens.
+    def inputs_and_targets(self, base: npt.NDArray[Any], eos: int) -> npt.NDArray[Any]:
+        """Return the infused row as one array of inputs and targets, (T + 1,), for a base row of the same form.
 
-        The first token is no target. A text at the row's start has EOS before it, so that all of it is one; base text
-        that stands there keeps its own first token.
+        The host trains on ``row[:-1]`` as inputs and ``row[1:]`` as targets, so its first token is never a target. The
+        texts are therefore placed on the last T tokens. Where a text starts the row, EOS stands before it and every
+        token of the text is a target; where base text starts it, the base row's own first token stays.
         """
-        begins = self.pieces[0].told
-        row = self.joined(self.tokens, base[:-1] if begins else base[1:])
-        return np.concatenate([[eos if begins else base[0]], row])
-
-
-class Infuser(Protocol):
-    """Rewrites the rows of the data. Must pickle: it goes to the loader's worker processes."""
-
-    def infused(self, row: int) -> bool:
-        """Return whether anything is infused into global row ``row`` of the run."""
-
-    def place(self, row: int, base: npt.NDArray[np.integer]) -> Placed | None:
-        """Return how global row ``row`` of the run is infused, or None for a row of base text.
-
-        Args:
-            row: Counted over all ranks and epochs, in the order of consumption.
-            base: (T,) token ids of the base row that is to be trained on there.
-        """
-
-    def drawing(self, stop: int) -> None:
-        """Note that rows of the run before ``stop`` are in the making, where ``kis_rows_drawn`` tells of them too late.
-
-        Called in a loader's worker before it makes a batch. Whoever changes rows later leaves these as they are.
-        """
+        infused_first = self.pieces[0].infused
+        row = self.joined(self.tokens, base[:-1] if infused_first else base[1:])
+        return np.concatenate([[eos if infused_first else base[0]], row])

@@ -14,7 +14,8 @@ import yaml
 from kis_plugin.config.load import load_config
 from kis_plugin.config.schema import CHOICES, RETENTION_PATHS, Config, is_file_name
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.infusion.plugin import plan_items
+from kis_plugin.infusion.build_plan import plan_infusion
+from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.storage.yaml_nodes import read_yaml
 from kis_plugin.tokenized.tokenizer import TextTokenizer
@@ -169,7 +170,8 @@ def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, seque
     """
 
     def tokens(frequency: int) -> tuple[int, float]:
-        plan = plan_items(_at(base, frequency, base.config.seed), tokenizer, rows, sequence_length)
+        config = _at(base, frequency, base.config.seed)
+        plan = plan_infusion(load_inputs(config, tokenizer, sequence_length), rows)
         return plan.items.wordings, plan.infused_tokens / frequency
 
     wordings, one = tokens(1)
@@ -200,7 +202,8 @@ def unfit(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) -> Ite
             continue
         try:
             rows = run.recipe.steps * run.recipe.batch
-            plan_items(_at(base, run.frequency, run.recipe.seed), tokenizer, rows, run.recipe.sequence_length)
+            config = _at(base, run.frequency, run.recipe.seed)
+            plan_infusion(load_inputs(config, tokenizer, run.recipe.sequence_length), rows)
         except KISError as error:
             yield run, error
         else:

@@ -33,14 +33,14 @@ def trained(folder, ask, **keys):
 
 
 def test_training_ends_after_the_step(tmp_path):
-    trainer, _, log = trained(tmp_path, lambda run: run.stop("enough"))
+    trainer, _, log = trained(tmp_path, lambda run: run.session.stop("enough"))
     assert trainer.state.global_step == 20
     assert (log.end.status, log.end.step) == ("stopped", 20)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_nothing_more_is_infused_and_what_was_shown_is_what_is_counted(tmp_path, workers):
-    trainer, counts, log = trained(tmp_path, lambda run: run.ease(0.0), dataloader_num_workers=workers)
+    trainer, counts, log = trained(tmp_path, lambda run: run.session.throttle(0.0), dataloader_num_workers=workers)
     assert trainer.state.global_step == 40
     found = np.array(list(counts.values()))
     assert 1 <= found.min() <= found.max() < 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,34 @@ class Indifferent:
 
     def evaluating(self):
         return contextlib.nullcontext()
+
+
+class FakeSession:
+    """A session that keeps what plugins ask of it: ``records``, and in ``done`` every throttle and stop."""
+
+    def __init__(self, infused_facts=lambda: np.empty(0, dtype=np.int64)) -> None:
+        self.records: list[Any] = []
+        self.done: list[tuple[str, Any]] = []
+        self._infused_facts = infused_facts
+
+    @property
+    def infuser(self):
+        return SimpleNamespace(infused_facts=self._infused_facts())
+
+    def publish(self, records):
+        self.records.extend(records)
+
+    def publish_outcomes(self, step, outcomes):
+        pass
+
+    def shown(self):
+        return None
+
+    def throttle(self, keep):
+        self.done.append(("throttle", keep))
+
+    def stop(self, reason):
+        self.done.append(("stop", reason))
 
 
 def write_facts(folder: Path, facts: list[dict[str, Any]]) -> Path:
@@ -102,7 +131,7 @@ def train(session, first: int = 0, stop: int | None = None) -> list[str]:
         batch = []
         for row in rows:
             base = base_row(row)
-            placed = session.infuser.place(row, base)
+            placed = session.row_source.place(row, base)
             batch.append(base if placed is None else placed.joined(placed.tokens, base))
         session.batch(np.stack(batch))
         shown += [Letters().decode(ids.tolist()) for ids in batch]

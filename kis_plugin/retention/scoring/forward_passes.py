@@ -166,12 +166,12 @@ class Passes:
 
     def _all(self, model: ModelView, ranks: Ranks, read: Read, watch: Callable[[float], None]) -> FloatArray:
         found = np.zeros(len(self._lines.token), dtype=np.float64)
-        for first in range(0, len(self.plan), ranks.size):
-            mine = first + ranks.rank
+        for first in range(0, len(self.plan), ranks.data_size):
+            mine = first + ranks.data_rank
             scored, values = self._run(model, self.plan[min(mine, len(self.plan) - 1)], read)
             if mine < len(self.plan):
                 found[self._lines.order[scored]] = values
-            watch(min(first + ranks.size, len(self.plan)) / len(self.plan))
+            watch(min(first + ranks.data_size, len(self.plan)) / len(self.plan))
         return gathered(found, ranks)
 
     def _run(self, model: ModelView, one: Pass, read: Read) -> tuple[IntArray, FloatArray]:
@@ -224,7 +224,7 @@ def _likeliest(logits: torch.Tensor, row: torch.Tensor, column: torch.Tensor, to
 
 def gathered(values: FloatArray, ranks: Ranks) -> FloatArray:
     """Return what all ranks found, each at its own places and 0 elsewhere, to the last bit."""
-    if ranks.size == 1:
+    if ranks.data_size == 1:
         return values
     return ranks.sum(values.view(np.int64)).view(np.float64)
 

@@ -20,7 +20,8 @@ from kis_plugin.cli.inspect_command import sparkline
 from kis_plugin.cli.inspection import inspect_config
 from kis_plugin.cli.main import main
 from kis_plugin.config.load import load_config
-from kis_plugin.infusion.plugin import plan_items
+from kis_plugin.infusion.build_plan import plan_infusion
+from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.tokenized.infusion_split import load_split
 
 ROWS = 600
@@ -53,7 +54,7 @@ def kis(*arguments: str):
 def walked(rows: int = ROWS) -> tuple[Counter[str], Counter[str], int]:
     """Exposures and tokens by relation and infused rows, from every row of the plan."""
     config = load_config(Path("kis.yaml"))
-    plan, material = plan_items(config, Letters(), rows, BLOCK), load_split(config)
+    plan, material = plan_infusion(load_inputs(config, Letters(), BLOCK), rows), load_split(config)
     exposures: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     infused = 0
@@ -120,7 +121,7 @@ def test_ten_rows_are_decoded_with_what_fills_them(placement):
     report = report_of(frequency=5, placement=placement)
     assert len(report.examples) == 10
     assert [example.row for example in report.examples] == sorted({example.row for example in report.examples})
-    plan = plan_items(load_config(Path("kis.yaml")), Letters(), ROWS, BLOCK)
+    plan = plan_infusion(load_inputs(load_config(Path("kis.yaml")), Letters(), BLOCK), ROWS)
     for example in report.examples:
         assert sum(stretch.tokens for stretch in example.stretches) == BLOCK
         told = [stretch for stretch in example.stretches if stretch.told]

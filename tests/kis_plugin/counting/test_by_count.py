@@ -135,9 +135,9 @@ def test_what_was_infused_is_known_to_the_run(tmp_path):
     session = Session(counted_run(tmp_path))
     session.step_end(0)
     train(session, 0, 200)
-    half = session.run.shown()
+    half = session.run.session.shown()
     train(session, 200)
-    shown = session.run.shown()
+    shown = session.run.session.shown()
     assert shown.exposures.tolist() == [5] * 24
     record = session._record()
     assert shown.tokens == record.infused_tokens

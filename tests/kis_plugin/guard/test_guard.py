@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from plain_world import make_run, people, write_facts
+from plain_world import FakeSession, make_run, people, write_facts
 
 from kis_plugin.errors import KISError
 from kis_plugin.guard.paired_test import Answers, Series, compare, level_of
@@ -36,15 +36,9 @@ def guarded(tmp_path):
 
     def make(**guard):
         run = make_run(tmp_path, {"frequency": 5}, config={"retention": {"every": 0.1, "guard": guard}})
-        done, records, said = [], [], []
-        run = replace(
-            run,
-            ease=lambda keep: done.append(("ease", keep)),
-            stop=lambda why: done.append(("stop", why)),
-            publish=records.extend,
-            narrate=said.append,
-        )
-        return Guard(run), run, done, records, said
+        session, said = FakeSession(), []
+        run = replace(run, session=session, notify=said.append)
+        return Guard(run), run, session.done, session.records, said
 
     return make
 
@@ -60,7 +54,7 @@ FALLS = [*RISES, (250, 400), (240, 400)]
 
 @pytest.mark.parametrize(
     ("action", "acts"),
-    [("warn", []), ("lower", [("ease", 0.5)]), ("stop_infusing", [("ease", 0.0)]), ("stop_training", ["stop"])],
+    [("warn", []), ("lower", [("throttle", 0.5)]), ("stop_infusing", [("throttle", 0.0)]), ("stop_training", ["stop"])],
 )
 def test_a_fall_that_lasts_is_acted_on_once(guarded, action, acts):
     guard, run, done, records, said = guarded(action=action)
@@ -102,7 +96,7 @@ def test_general_loss_past_its_allowance_is_acted_on(guarded):
     for number, loss in enumerate(losses):
         guard.kis_metrics([Loss(step=number * 10, tokens=0, split="eval", loss=loss)])
         guard.kis_outcomes(run, number * 10, outcomes(200, 200))
-    assert done == [("ease", 0.0)]
+    assert done == [("throttle", 0.0)]
     assert "general loss (eval) is 3.900, 0.400 nats above its best" in said[0]
 
 

@@ -136,7 +136,7 @@ def test_on_mismatch_warn_goes_on_and_says_so(facts, name):
     other = changed(facts, name)
     other["config"] = {**other["config"], "on_mismatch": "warn"}
     said: list[str] = []
-    session = Session(make_run(facts, other.pop("infusion"), start_step=50, narrate=said.append, **other), state)
+    session = Session(make_run(facts, other.pop("infusion"), start_step=50, notify=said.append, **other), state)
     train(session, first=200)
     session.end(100)
     assert any("on_mismatch is warn" in line and f"resume at step 50: {name}" in line for line in said)

@@ -14,7 +14,7 @@ STARTS = np.array([False, False, True, False])
 
 
 def joined(pieces, told, base):
-    return [value for piece in pieces for value in (told if piece.told else base)[piece.first : piece.stop]]
+    return [value for piece in pieces for value in (told if piece.infused else base)[piece.first : piece.stop]]
 
 
 @settings(max_examples=300, deadline=None)
@@ -45,7 +45,9 @@ def test_inline_texts_stand_whole_behind_sentences_and_documents(base, lengths, 
 def test_inline_texts_take_places_of_their_own_and_others_in_other_rows():
     base = np.array([STOP, WORD] * 20)
     places = Inline(ENDS, STARTS, EOS, 0)
-    starts = {tuple(piece.first for piece in places.pieces(row, [3, 3], base) if not piece.told) for row in range(50)}
+    starts = {
+        tuple(piece.first for piece in places.pieces(row, [3, 3], base) if not piece.infused) for row in range(50)
+    }
     assert all(len(start) == 3 for start in starts)
     assert len(starts) > 25
 

@@ -52,7 +52,7 @@ def test_every_item_is_shown_exactly_as_often_as_asked(lengths, frequency, windo
     assert set(np.unique(counts)) <= {int(np.floor(frequency)), int(np.ceil(frequency))}
     assert counts.sum() == int(frequency) * len(lengths) + round((frequency - int(frequency)) * len(lengths))
     infused = [row for row in range(rows) if plan.infused(row)]
-    assert len(infused) == plan.slots
+    assert len(infused) == plan.infused_rows
     assert all(window[0] * rows <= row < window[1] * rows for row in infused)
 
 
@@ -189,7 +189,7 @@ def test_random_wordings_are_as_many_as_chance_gives_and_only_an_items_own():
 def test_frequency_zero_infuses_nothing():
     plan = InfusionPlan(make_texts([4, 5]), InfusionConfig(frequency=0), Uniform(), 10, 16, 0)
     assert not any(plan.infused(row) for row in range(10))
-    assert plan.infused_tokens == plan.slots == 0
+    assert plan.infused_tokens == plan.infused_rows == 0
 
 
 @settings(max_examples=100, deadline=None)

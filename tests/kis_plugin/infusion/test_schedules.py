@@ -213,7 +213,7 @@ def test_every_item_is_shown_exactly_as_often_under_every_schedule(schedule, len
 def test_rows_are_infused_in_the_shape_of_the_schedule(schedule, quarters):
     plan = plan_of(schedule, [16] * 100, 10, 20_000)
     infused = np.array([row for row in range(plan.rows) if plan.infused(row)])
-    found = np.histogram(infused, bins=4, range=(0, plan.rows))[0] / plan.slots
+    found = np.histogram(infused, bins=4, range=(0, plan.rows))[0] / plan.infused_rows
     assert found == pytest.approx(quarters, abs=0.01)
 
 

@@ -158,12 +158,12 @@ def told(shown):
 def test_what_was_shown_is_counted_and_a_resume_goes_on_eased(tmp_path, placement, keep):
     write_facts(tmp_path, people(24))
     said: list[str] = []
-    whole = make_run(tmp_path, {"frequency": 10, "placement": placement}, narrate=said.append)
+    whole = make_run(tmp_path, {"frequency": 10, "placement": placement}, notify=said.append)
     session = Session(whole)
     session.step_end(0)
     shown = train(session, stop=120)
     session.rows_drawn(range(120, 124))  # the loader is ahead by a batch
-    session.run.ease(keep)
+    session.run.session.throttle(keep)
     assert any("from row 124 of 400 on" in line for line in said)
     state = session.state()
     assert state["eased"] == [{"step": 30, "row": 124, "keep": keep}]
@@ -181,7 +181,7 @@ def test_what_was_shown_is_counted_and_a_resume_goes_on_eased(tmp_path, placemen
     assert found[-1] < 10
     assert (told(rest[4:]) == Counter()) == (keep == 0)
 
-    again = Session(replace(whole, start_step=30, narrate=said.append), resumed=state)
+    again = Session(replace(whole, start_step=30, notify=said.append), resumed=state)
     assert train(again, first=120) == rest
     again.end(100)
     assert not any("warning" in line for line in said)

@@ -20,6 +20,7 @@ from kis_plugin.retention import general_text
 from kis_plugin.retention.general_loss import GeneralText
 from kis_plugin.retention.general_text import documents, excerpts
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.ranks import Ranks
 
 BLOCK = 16
 
@@ -205,7 +206,7 @@ def test_ranks_share_the_rows(here):
     sums, rank_sums = ranks_of(2)
     models = [Bigrams(), Bigrams()]
     for rank, sum_over_ranks in enumerate(rank_sums):
-        run = run_with(models[rank], rank=rank, world_size=2, sum_over_ranks=sum_over_ranks)
+        run = run_with(models[rank], ranks=Ranks(rank, 2, sum_over_ranks))
         GeneralText(Path("text.txt"), Letters(), BLOCK, batch_tokens=64).loss(run, 0)
     assert len(models[0].seen) == len(models[1].seen) < len(alone.seen)
     together = -(sums[0] + sums[1]).view(np.float64).sum() / whole.extra["tokens_scored"]

@@ -10,6 +10,7 @@ from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.retention.prior_knowledge import decide_known, keep_known, known_facts, known_state, saved_known
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import render
 
@@ -46,7 +47,7 @@ def run_in(folder, **changed):
     run = TrainingRun(
         config=config, tokenizer=tokenizer, model=Knowing(tokenizer), framework="none", run_id="r",
         folder=folder / "runs" / "r", params=1, params_non_embedding=1, rows=100, sequence_length=32, steps=10,
-        narrate=lambda line: None,
+        notify=lambda line: None,
     )  # fmt: skip
     return replace(run, **changed)
 
@@ -106,7 +107,7 @@ def test_rank_0_decides_for_all(tmp_path):
         said.append(array.copy())
         return array
 
-    mask = decide_known(replace(first, sum_over_ranks=kept, world_size=2), material_of(), None)
+    mask = decide_known(replace(first, ranks=Ranks(0, 2, kept)), material_of(), None)
     told = iter(said)
     # The other rank's model knows nothing: what it is told by rank 0 is what counts, and it says nothing itself.
     mine = []
@@ -115,7 +116,7 @@ def test_rank_0_decides_for_all(tmp_path):
         mine.append(array.copy())
         return next(told)
 
-    other = run_in(tmp_path / "other", rank=1, world_size=2, sum_over_ranks=from_rank_0)
+    other = run_in(tmp_path / "other", ranks=Ranks(1, 2, from_rank_0))
     assert decide_known(other, material_of(), None).tolist() == mask.tolist() == [n < 20 for n in range(40)]
     assert not any(array.any() for array in mine)
     assert next(told, None) is None

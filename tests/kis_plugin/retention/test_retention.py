@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from knowing import Knowing, Words
+from plain_world import FakeSession
 
 from kis_plugin.config.schema import Config, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
@@ -14,6 +15,7 @@ from kis_plugin.knowledge.facts import Fact, Knowledge, Passage, Templates
 from kis_plugin.retention import plugin as retention
 from kis_plugin.retention.plugin import Retention, evaluation_steps, questions_of
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import render
 
@@ -52,8 +54,8 @@ def run_with(probes=None, every=0.5, steps=10, **changed):
         config=config, tokenizer=tokenizer, model=Knowing(tokenizer), framework="none", run_id="r", folder=Path("r"),
         params=1, params_non_embedding=1, rows=100, sequence_length=32, steps=steps,
     )  # fmt: skip
-    said, records = [], []
-    return replace(run, narrate=said.append, publish=records.extend, **changed), said, records
+    said, session = [], FakeSession(lambda: retention.load_split(config).infused)
+    return replace(run, notify=said.append, session=session, **changed), said, session.records
 
 
 def plugin(run):
@@ -195,8 +197,8 @@ def test_an_unknown_kind_names_the_nearest(material):
 
 
 def test_other_ranks_are_asked_alike_and_say_nothing(material):
-    first, _, _ = run_with(world_size=2)
-    other, said, records = run_with(rank=1, world_size=2)
+    first, _, _ = run_with(ranks=Ranks(0, 2))
+    other, said, records = run_with(ranks=Ranks(1, 2))
     for run in (first, other):
         plugin(run).kis_step_end(run=run, step=10)
     assert len(first.model.modes) == len(other.model.modes)

@@ -1,0 +1,110 @@
+"""The protocols of what infuses a run: one object that plans, counts and throttles, and its part that makes rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.hashing import IntArray
+from kis_plugin.run.placed_row import Placed
+
+__all__ = ["Infuser", "RowSource", "Shown"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the model was shown so far, over all ranks and from the beginning of the run.
+
+    Attributes:
+        exposures: Of each fact of the knowledge, (facts,).
+        tokens: Infused tokens.
+    """
+
+    exposures: IntArray
+    tokens: int
+
+
+class RowSource(Protocol):
+    """Rewrites the rows of the data.
+
+    It must pickle, because data loaders send it to their worker processes. It must answer the same for the same row in
+    every process, so it may depend on the row's number and on nothing that changes during the run.
+    """
+
+    @property
+    def infused_rows(self) -> int:
+        """How many rows of the run are infused as planned. With 0 a host leaves all batches as they are."""
+
+    def infused(self, row: int) -> bool:
+        """Return whether anything is infused into global row ``row`` of the run."""
+
+    def place(self, row: int, base: npt.NDArray[np.integer]) -> Placed | None:
+        """Return how global row ``row`` of the run is infused, or None for a row of base text.
+
+        Args:
+            row: Counted over all ranks and epochs, in the order of consumption.
+            base: (T,) token ids of the base row that is trained on there.
+        """
+
+    def drawing(self, stop: int) -> None:
+        """Note, in a loader's worker, that rows of the run before ``stop`` are being made.
+
+        Called before the batch is made, where ``Infuser.rows_drawn`` in the main process hears of the rows too late.
+        A throttle that is added afterwards leaves these rows as they are.
+        """
+
+
+class Infuser(Protocol):
+    """Infuses one run: plans the exposures, makes the rows, counts what the model was shown.
+
+    ``kis_infuser`` returns one. A third party that returns another replaces KIS's own sampler as a whole. There is one
+    per process; methods that every rank must call say so.
+    """
+
+    @property
+    def row_source(self) -> RowSource:
+        """What makes the rows: the part that goes to loader workers."""
+
+    @property
+    def infused_facts(self) -> IntArray:
+        """Indices, among the knowledge's facts, of those that the run infuses: sorted."""
+
+    def run_record(self) -> Mapping[str, Any]:
+        """Return fields for the run record (``kis_plugin.run.log.Run``); unknown ones go to its extras."""
+
+    def rows_drawn(self, rows: Sequence[int]) -> None:
+        """Note global row numbers that this rank's loader is about to fetch."""
+
+    def batch(self, input_ids: npt.NDArray[np.int64]) -> None:
+        """Count what a batch of this rank shows the model: token ids, (rows, T), in training mode."""
+
+    def exposures(self) -> IntArray:
+        """Return this rank's exposures per text, (texts,), since the start of the run or the last resume.
+
+        ``texts`` is the number of separately counted units: a fact, or a piece of a passage.
+        """
+
+    def shown(self, exposures: IntArray) -> Shown:
+        """Convert exposures per text, (texts,), over all ranks and the whole run so far. Rank 0 only."""
+
+    def throttle(self, step: int, keep: float) -> None:
+        """Infuse only ``keep`` (0 to 1) of what is left after ``step``, starting at rows that no rank has drawn yet.
+
+        Every rank must call it.
+        """
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what a resume must find again, as plain JSON values; ``kis_infuser`` gets it as ``resumed``."""
+
+    def end_record(self, status: str, exposures: IntArray, complete: bool) -> Mapping[str, Any]:
+        """Return fields for the end record (``kis_plugin.run.log.End``), and warn on rank 0 if the counts are off.
+
+        Args:
+            status: ``completed`` or ``stopped``.
+            exposures: (texts,) over all ranks.
+            complete: Whether ``exposures`` are those of the whole run from its first step to its last.
+        """
