@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_predict.amounts import short
-from kis_predict.curves.forgetting import forgetting_limit
 from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
 from kis_predict.design.fallback_runs import fallback_runs
 from kis_predict.design.missing_runs import missing_runs
 from kis_predict.design.next_runs import next_runs
 from kis_predict.laws.axis import choose_axis, share_of_one_exposure
+from kis_predict.laws.forgetting import forgetting_limit
 from kis_predict.laws.points import Points
 from kis_predict.laws.selection import Candidate, Sizes, fit_laws, mixture, quantile, surprising
 from kis_predict.laws.size_points import points_of

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kis_predict.curves.forgetting import isotonic, loss_limits
 from kis_predict.laws.built_in import PowerLaw
+from kis_predict.laws.forgetting import isotonic, loss_limits
 from kis_predict.predict import Question, predict
 from kis_predict.sweep import build_sweep
 
