@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kis_plugin.hook_markers import hookimpl
 from kis_predict.protocols import Law, LogReader
+
+if TYPE_CHECKING:
+    import click
 
 
 @hookimpl
@@ -14,6 +18,14 @@ def kis_add_hookspecs(add: Callable[[object], None]) -> None:
     from kis_predict import hookspecs
 
     add(hookspecs)
+
+
+@hookimpl
+def kis_register_commands(register: Callable[[click.Command], None]) -> None:
+    """Add ``kis runs``."""
+    from kis_predict.runs_command import runs
+
+    register(runs)
 
 
 @hookimpl

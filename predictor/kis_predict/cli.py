@@ -119,8 +119,8 @@ def command(
     problems = output_problems(plot, report, write_config)
     if problems:
         raise KISError(problems)
-    found = gather(logs, registered("log_readers"), parse_map(mapped), _narrate)
-    _narrate(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
+    found = gather(logs, registered("log_readers"), parse_map(mapped), _notify)
+    _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
     answer = predict(found.runs, Question(params=target, **asked), registered("laws"))
     answer = replace(answer, warnings=(*found.notes, *answer.warnings))
     _write_files(answer, plot, report, write_config, knowledge, asked["seed"])
@@ -155,7 +155,7 @@ def _print_report(answer: Prediction, chart: bool | None) -> None:
     console.width = max(console.width, _NARROWEST)
     charts = sys.stdout.isatty() if chart is None else chart
     if chart and not terminal_plot.can_draw(console):
-        _narrate("No charts: they need pip install 'kis-plugin[plot]' and an output in UTF-8.")
+        _notify("No charts: they need pip install 'kis-plugin[plot]' and an output in UTF-8.")
     # rich itself would answer a closed pipe with exit code 1, which has its own meaning here.
     with console.capture() as captured:
         print_report(answer, console, charts)
@@ -174,24 +174,24 @@ def _write_files(
 
         image = draw(answer, plot.suffix.lower().removeprefix("."))
         write_atomically(plot.resolve(), image, where=f"--plot {plot}")
-        _narrate(f"Wrote {plot}.")
+        _notify(f"Wrote {plot}.")
     if report:
         from kis_predict.report.page import page
 
         write_atomically(report.resolve(), page(answer), where=f"--report {report}")
-        _narrate(f"Wrote {report}.")
+        _notify(f"Wrote {report}.")
     if write_config and answer.recommendation is None:
-        _narrate(f"Did not write {write_config}: there is no recommendation.")
+        _notify(f"Did not write {write_config}: there is no recommendation.")
     elif write_config:
         from kis_predict.report.run_config import config_text
 
         text = config_text(answer, knowledge, seed)
         write_atomically(write_config.resolve(), text, where=f"--write-config {write_config}")
         there = "" if (write_config.parent / knowledge).exists() else f"; {knowledge} is still to be put beside it"
-        _narrate(f"Wrote {write_config}{there}.")
+        _notify(f"Wrote {write_config}{there}.")
 
 
-def _narrate(line: str) -> None:
+def _notify(line: str) -> None:
     click.echo(line, err=True)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,9 +14,10 @@ from kis_plugin.run.log import LOG_NAME
 from kis_predict.observed import ObservedRun
 from kis_predict.protocols import LogReader
 from kis_predict.readers.column_mapping import wanted_names
+from kis_predict.readers.files import files_below
 from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
 from kis_predict.readers.merging import Completion
-from kis_predict.readers.remote import fetch, is_url
+from kis_predict.readers.places import Place, resolve
 from kis_predict.readers.same_run import Found, once
 
 __all__ = ["Gathered", "gather"]
@@ -46,24 +45,25 @@ class _Log:
     reader: Any
     paths: tuple[Path, ...]
     root: Path
-    shown: tuple[str, str] = ("", "")
+    place: Place
 
 
 def gather(
     places: Sequence[str | Path],
     readers: Mapping[str, LogReader],
     mapping: Mapping[str, str] | None = None,
-    narrate: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Gathered:
     """Read every run at or under ``places``.
 
     Args:
-        places: Files, folders that are searched to the bottom, or URLs of either. A file reached twice is read once.
+        places: Files, folders that are searched to the bottom, or URLs of either, or archives of collected logs.
+            A file reached twice is read once.
         readers: By name; the first that claims a file reads it. One that is a dataclass with a field ``mapping`` gets
             ``mapping`` there. One with ``together(path)`` and ``read_together(paths)`` gets all files of the same key
             at once. ``names``, patterns of file names, say what is fetched for it from a URL.
         mapping: Where foreign logs say what a run needs, by field of ``ObservedRun``.
-        narrate: Told what takes time.
+        notify: Gets a line about what takes time.
 
     Raises:
         KISError: Everything wrong in any file, a place that does not exist, or no run at all.
@@ -71,7 +71,7 @@ def gather(
     mapping = mapping or {}
     with ExitStack() as stack:
         problems: list[Problem] = []
-        logs = list(_logs(places, _with_mapping(readers, mapping), mapping, problems, narrate, stack))
+        logs = list(_logs(places, _with_mapping(readers, mapping), mapping, problems, notify, stack))
         completion = Completion(mapping)
         runs: list[Found] = []
         left_out: list[LeftOut] = []
@@ -118,31 +118,21 @@ def _takes_mapping(reader: Any) -> bool:
 
 def _logs(
     places: Sequence[str | Path], readers: Mapping[str, Any], mapping: Mapping[str, str], problems: list[Problem],
-    narrate: Callable[[str], None], stack: ExitStack,
+    notify: Callable[[str], None], stack: ExitStack,
 ) -> Iterator[_Log]:  # fmt: skip
     """Yield the logs of all places, files of one run together."""
+    names = [*wanted_names(mapping.values()), *(n for r in readers.values() for n in getattr(r, "names", ()))]
     seen: set[str] = set()
-    for place in places:
-        root, shown = Path(place), ("", "")
-        if is_url(str(place)):
-            into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kis-predict-")))
-            names = [*wanted_names(mapping.values()), *(n for r in readers.values() for n in getattr(r, "names", ()))]
-            try:
-                root = fetch(str(place), names, into, narrate)
-            except KISError as error:
-                problems.extend(error.problems)
-                continue
-            shown = (str(root), str(place).rstrip("/"))
+    for given in places:
         try:
-            root.stat()
-        except (OSError, ValueError) as error:
-            reason = str(getattr(error, "strerror", None) or error)
-            found = "nothing of that name" if isinstance(error, FileNotFoundError) else reason
-            problems.append(Problem(f"--logs {place}", found, "a folder of runs, or a log file"))
+            place = resolve(given, names, notify, stack)
+        except KISError as error:
+            problems.extend(error.problems)
             continue
+        root = place.root
         together: dict[tuple[int, object], list[Path]] = defaultdict(list)
         claimed: dict[tuple[int, object], Any] = {}
-        for path, real in _files(root, problems):
+        for path, real in files_below(root, problems):
             if real in seen:
                 continue
             seen.add(real)
@@ -154,10 +144,10 @@ def _logs(
             elif path == root:
                 formats = ", ".join(readers)
                 hint = f"A run log is called {LOG_NAME}; a table has columns params, tokens, frequency, retention."
-                problems.append(Problem(f"--logs {place}", "a file of no known format", f"one of: {formats}", hint))
+                problems.append(Problem(f"--logs {given}", "a file of no known format", f"one of: {formats}", hint))
         top = root if root.is_dir() else root.parent
         for key, paths in together.items():
-            yield _Log(claimed[key], tuple(paths), top, shown)
+            yield _Log(claimed[key], tuple(paths), top, place)
 
 
 def _claims(reader: Any, path: Path, problems: list[Problem]) -> bool:
@@ -177,19 +167,18 @@ def _read(log: _Log, completion: Completion) -> Iterator[Found | tuple[LeftOut, 
             completion.note(item)
             continue
         run = completion.complete(item, log.root) if isinstance(item, ForeignRun) else item
-        if log.shown[0]:
-            run = replace(run, source=run.source.replace(*log.shown))
+        run = replace(run, source=log.place.shown(run.source))
         foreign = item if isinstance(item, ForeignRun) else None
         if isinstance(run, LeftOut):
             yield run, foreign
             continue
-        if log.shown[0]:
-            run = replace(run, warnings=tuple(line.replace(*log.shown) for line in run.warnings))
+        if run.warnings:
+            run = replace(run, warnings=tuple(map(log.place.shown, run.warnings)))
         yield Found(run, log.reader.name, foreign)
 
 
 def _shown(problem: Problem, log: _Log) -> Problem:
-    return replace(problem, where=problem.where.replace(*log.shown)) if log.shown[0] else problem
+    return replace(problem, where=log.place.shown(problem.where))
 
 
 def _folded(left_out: Sequence[LeftOut]) -> list[str]:
@@ -215,25 +204,3 @@ def _elsewhere(completion: Completion) -> list[str]:
 def _some(logs: Sequence[str]) -> str:
     rest = f" and {len(logs) - 3:,} more" if len(logs) > 3 else ""
     return ", ".join(logs[:3]) + rest
-
-
-def _files(place: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
-    """Yield all files at or below ``place`` with their real paths; links to folders are followed, each once."""
-    if place.is_file():
-        yield place, os.path.realpath(place)
-
-    def refuse(error: OSError) -> None:
-        problems.append(Problem(str(error.filename), str(error.strerror or error), "a folder that can be searched"))
-
-    searched: set[str] = set()
-    for folder, folders, names in os.walk(place, onerror=None if place.is_file() else refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in searched:
-            folders.clear()
-            continue
-        searched.add(real)
-        folders.sort()
-        for name in sorted(names):
-            path = os.path.join(folder, name)  # noqa: PTH118 (ten thousands of them: a Path is slow to make)
-            inside = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)  # noqa: PTH114, PTH118
-            yield Path(path), inside

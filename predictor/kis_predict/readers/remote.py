@@ -19,14 +19,14 @@ def is_url(place: str) -> bool:
     return "://" in place
 
 
-def fetch(url: str, names: Sequence[str], into: Path, narrate: Callable[[str], None]) -> Path:
+def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], None]) -> Path:
     """Copy the logs at or below ``url``.
 
     Args:
         url: Of a file or folder, in any scheme that an installed fsspec knows.
         names: Patterns of the names that are wanted: weights beside the logs stay where they are.
         into: An empty folder.
-        narrate: Told once what is fetched.
+        notify: Gets one line that says what is fetched.
 
     Returns:
         The copied file, or ``into``, with the folders that were below ``url``.
@@ -48,7 +48,7 @@ def fetch(url: str, names: Sequence[str], into: Path, narrate: Callable[[str], N
         found = str(error).strip().split("\n")[0]
         raise KISError(Problem(where, found, f"a URL whose scheme ({scheme}) fsspec can read here", hint)) from error
     try:
-        return _copy(files, root, names, into, narrate, url)
+        return _copy(files, root, names, into, notify, url)
     except KISError:
         raise
     except Exception as error:
@@ -58,7 +58,7 @@ def fetch(url: str, names: Sequence[str], into: Path, narrate: Callable[[str], N
 
 
 def _copy(
-    files: Any, root: str, names: Sequence[str], into: Path, narrate: Callable[[str], None], url: str
+    files: Any, root: str, names: Sequence[str], into: Path, notify: Callable[[str], None], url: str
 ) -> Path:  # fmt: skip
     if files.isfile(root):
         copy = into / _safe(root.rsplit("/", 1)[-1].partition("?")[0])[0]
@@ -72,7 +72,7 @@ def _copy(
         for place, details in sorted(listed.items())
         if any(fnmatch(place.rsplit("/", 1)[-1], name) for name in names)
     }
-    narrate(f"Fetching {len(there):,} of {len(listed):,} files ({sum(there.values()) / 1e6:,.1f} MB) from {url}.")
+    notify(f"Fetching {len(there):,} of {len(listed):,} files ({sum(there.values()) / 1e6:,.1f} MB) from {url}.")
     copies = [into.joinpath(*_safe(posixpath.relpath(place, root))) for place in there]
     for copy in copies:
         copy.parent.mkdir(parents=True, exist_ok=True)

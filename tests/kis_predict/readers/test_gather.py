@@ -99,7 +99,7 @@ def test_a_url_is_read_like_a_folder_and_named_by_itself(bucket, write_log, tmp_
     (tmp_path / "deep" / "model.safetensors").write_bytes(b"\0" * 1000)
     upload(bucket, tmp_path, "/sweep")
     said = []
-    found = gather(["memory://sweep"], registered("log_readers"), narrate=said.append)
+    found = gather(["memory://sweep"], registered("log_readers"), notify=said.append)
     assert [run.source for run in found.runs] == ["memory://sweep/deep/a/kis.jsonl"]
     assert found.notes[0].endswith("memory://sweep/b/kis.jsonl")
     assert said == ["Fetching 2 of 3 files (0.0 MB) from memory://sweep."]
