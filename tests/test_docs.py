@@ -64,7 +64,8 @@ def test_configurations_load(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=lambda page: page.name)
 def test_commands_run_and_print_what_is_shown(page, tmp_path):
     """Commands of a page run in order in one folder; output shown under a command is all of its output."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for name in ("examples", "studies"):
+        (tmp_path / name).symlink_to(ROOT / name)
     facts_of_one_relation(tmp_path / "facts.jsonl")
     (tmp_path / "kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 4}\n")
     if "--tokenizer tokenizer" in page.read_text(encoding="utf-8"):

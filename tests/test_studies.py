@@ -11,9 +11,9 @@ from test_docs import ROOT, run
 PAGES = [
     ROOT / "docs" / "explanation" / "evidence.md",
     ROOT / "docs" / "explanation" / "experiments.md",
-    *sorted(ROOT.glob("examples/*/README.md")),
+    *sorted(ROOT.glob("studies/*/README.md")),
 ]
-READERS = r"`(python examples/(?:figure|study/table|law/\w+)\.py [^`>]+)`"
+READERS = r"`(python\s+-m\s+studies\.(?:figure|table|law\.\w+)\s[^`>]+)`"
 PICTURES = (".svg", ".png")
 
 
@@ -36,3 +36,53 @@ def test_a_command_of_the_studies_gives_its_table_and_its_picture(line, tmp_path
         assert drawn.stat().st_size > 1000
     else:
         assert len(done.stdout.splitlines()) > 3
+
+
+STUDIES = sorted(path.parent for path in ROOT.glob("studies/*/logs.tar.xz"))
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+class TestAStudy:
+    def test_results_are_those_of_its_logs(self, study):
+        done = run(f"python -m studies.results {study.relative_to(ROOT)}/logs.tar.xz", ROOT)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == (study / "results.csv").read_text(encoding="utf-8")
+        assert len(done.stdout.splitlines()) > 30
+
+    def test_results_predict_as_its_logs_do(self, study):
+        from kis_plugin.registry import registered
+        from kis_predict.observed import ObservedRun
+        from kis_predict.readers import CSVReader
+        from kis_predict.readers.gather import gather
+
+        def key(run: ObservedRun) -> tuple[object, ...]:
+            return (
+                run.params,
+                run.tokens,
+                run.frequency,
+                run.seed,
+                run.retention,
+                run.n,
+                run.chance,
+                run.share,
+                run.loss,
+            )
+
+        logs = gather([study / "logs.tar.xz"], registered("log_readers")).runs
+        table = gather([study / "results.csv"], {"CSV": CSVReader()}).runs
+        assert sorted(map(key, table)) == sorted(map(key, logs))
+
+    def test_collecting_its_logs_again_gives_the_same_bytes(self, study, tmp_path):
+        import tarfile
+
+        with tarfile.open(study / "logs.tar.xz") as archive:
+            archive.extractall(tmp_path / "logs", filter="data")
+        done = run(f"kis runs collect {tmp_path}/logs -o {tmp_path}/again.tar.xz --also exposures-*.npz", ROOT)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "again.tar.xz").read_bytes() == (study / "logs.tar.xz").read_bytes()
+
+    def test_its_page_names_its_commands_and_its_predictions(self, study):
+        page = (study / "README.md").read_text(encoding="utf-8")
+        assert f"python -m studies.results studies/{study.name}/logs.tar.xz" in " ".join(page.split())
+        for prediction in study.glob("predictions/*.md"):
+            assert f"predictions/{prediction.name}" in page

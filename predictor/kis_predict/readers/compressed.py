@@ -1,4 +1,4 @@
-"""Compressed files as streams with bounds; their first bytes, not their names, say whether they are gz, xz, bz2 or zst."""
+"""Compressed files as streams with bounds. The first bytes of a file, not its name, say how it is compressed."""
 
 from __future__ import annotations
 
