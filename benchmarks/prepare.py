@@ -74,7 +74,7 @@ def config_of(folder: Path) -> Any:
     from kis_plugin.config.load import config_from
 
     values = {"knowledge": folder / "facts.jsonl", "cache": folder / "cache", "run_log": folder / "runs"}
-    return config_from(values | {"infusion": {"frequency": 64, "templates": "one"}, "retention": {"control": 0}})
+    return config_from(values | {"infusion": {"frequency": 64, "template_order": "first"}, "retention": {"control": 0}})
 
 
 def bare(folder: Path, batch: int) -> dict[str, float]:

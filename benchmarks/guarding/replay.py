@@ -21,8 +21,8 @@ SETTINGS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "default": {},
         "patience 1": {"patience": 1},
-        "drop 0": {"drop": 0.0},
-        "patience 1, drop 0": {"patience": 1, "drop": 0.0},
+        "drop 0": {"min_drop": 0.0},
+        "patience 1, drop 0": {"patience": 1, "min_drop": 0.0},
     }
 )
 """Settings of ``retention.guard`` that all runs are looked at with."""

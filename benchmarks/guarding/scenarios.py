@@ -48,11 +48,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("uninfused, small", {"frequency": 0}, shape=(2, 32)),
         Scenario("share 0.2", {"share": 0.2}, start=TAUGHT),
         Scenario("share 0.65", {"share": 0.65}, start=TAUGHT, **_CONSTANT),
-        Scenario("share 0.65, one", {"share": 0.65, "templates": "one"}, start=TAUGHT),
-        Scenario("share 0.94, one", {"share": 0.94, "templates": "one"}, start=TAUGHT, **_CONSTANT),
-        Scenario("triple rate", {"share": 0.94, "templates": "one"}, start=TAUGHT, rate=3.0, **_CONSTANT),
-        Scenario("narrowed", {"share": 0.65, "templates": "one"}, start=WIDENED, **_CONSTANT),
-        Scenario("narrowed, triple rate", {"share": 0.65, "templates": "one"}, start=WIDENED, rate=3.0),
+        Scenario("share 0.65, one", {"share": 0.65, "template_order": "first"}, start=TAUGHT),
+        Scenario("share 0.94, one", {"share": 0.94, "template_order": "first"}, start=TAUGHT, **_CONSTANT),
+        Scenario("triple rate", {"share": 0.94, "template_order": "first"}, start=TAUGHT, rate=3.0, **_CONSTANT),
+        Scenario("narrowed", {"share": 0.65, "template_order": "first"}, start=WIDENED, **_CONSTANT),
+        Scenario("narrowed, triple rate", {"share": 0.65, "template_order": "first"}, start=WIDENED, rate=3.0),
         Scenario("infusion ends", {"share": 0.4, "window": [0.0, 0.5]}, start=TAUGHT, **_CONSTANT),
     )
 }

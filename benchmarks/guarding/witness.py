@@ -56,7 +56,7 @@ class Recorder:
     @hookimpl
     def kis_run_start(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
         """Read the text that the guard does not watch."""
-        path = run.config.retention.text
+        path = run.config.retention.general_text
         assert path is not None
         self._text = GeneralText(path.with_stem(WITNESS), run.tokenizer, run.sequence_length)
 

@@ -114,8 +114,8 @@ def check_config(path: Path) -> CheckReport:
         refuse_passages_without_object(config, material)
     notes = [str(warning.message) for warning in caught]
     questions = questions_of(config, material, notes)
-    if config.retention.text is not None:
-        next(documents(config.retention.text))
+    if config.retention.general_text is not None:
+        next(documents(config.retention.general_text))
     read_run_counts(config, material)
     knowledge, book = material.knowledge, material.book
     renderer: Renderer = chosen("renderers", config.infusion.rendering, f"{path} infusion.rendering")

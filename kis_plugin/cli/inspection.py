@@ -192,7 +192,7 @@ def inspect_config(
 
 def tokens_shown(config: Config, plan: InfusionPlan) -> IntArray:
     """Return the tokens that all exposures of each item take: (items,)."""
-    wordings = Wordings(plan.items, config.infusion.templates == "random", config.seed)
+    wordings = Wordings(plan.items, config.infusion.template_order == "random", config.seed)
     counts = plan.counts
     shown = np.zeros(len(plan), dtype=np.int64)
     for count in np.unique(counts).tolist():  # a few: whole rounds, one more, and those of known facts
@@ -264,5 +264,5 @@ def _id(material: InfusionSplit, entry: int) -> str:
 
 def _settings(config: Config) -> dict[str, str]:
     infusion = config.infusion
-    keys = ("placement", "schedule", "rendering", "selection", "templates", "loss", "attention")
+    keys = ("placement", "schedule", "rendering", "selection", "template_order", "loss", "attention")
     return {"window": "{:g} to {:g}".format(*infusion.window), **{key: str(getattr(infusion, key)) for key in keys}}

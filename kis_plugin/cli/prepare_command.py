@@ -150,7 +150,7 @@ def _texts(config: Config, material: InfusionSplit) -> int | None:
         return None
     renderer = chosen("renderers", config.infusion.rendering, f"{config.path or 'config'} infusion.rendering")
     own = max((renderer.wordings(relation, material.book) for relation in material.relations), default=1)
-    return len(material.infused) * min(own, config.infusion.most_wordings or own)
+    return len(material.infused) * min(own, config.infusion.templates_used or own)
 
 
 def _size(path: Path) -> int:

@@ -56,9 +56,10 @@ def _contradictions(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
     if infusion.get("attention") == "sentence" and infusion.get("placement") == "inline":
         hint = "An inline sentence stands in the base text: it sees what is before it, and what follows sees it."
         yield Problem(at("attention"), "sentence with placement: inline", "row, or placement: rows", hint)
-    if infusion.get("templates") == "one" and (infusion.get("wordings") or 1) > 1:
-        hint = "The one is the first alone; rotate or random tell the first few."
-        yield Problem(at("wordings"), f"{infusion['wordings']} with templates: one", "rotate or random", hint)
+    if infusion.get("template_order") == "first" and (infusion.get("max_templates") or 1) > 1:
+        hint = "first uses one template; cycle and random use as many as max_templates says."
+        found = f"{infusion['max_templates']} with template_order: first"
+        yield Problem(at("max_templates"), found, "template_order: cycle or random", hint)
     if "known_frequency" not in infusion:
         return
     known, frequency = infusion["known_frequency"], infusion.get("frequency", DEFAULT_FREQUENCY)
@@ -108,7 +109,7 @@ def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Itera
 
 def _name_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
     """Names of what plugins register, checked here so that a misspelt one comes with its line."""
-    probes = values.get("retention", {}).get("probes", {}).get("templates", ())
+    probes = values.get("retention", {}).get("probes", {}).get("kinds", ())
     infusion = values.get("infusion", {})
     for key, kind in CHOICES.items():
         if key in infusion:
@@ -116,7 +117,7 @@ def _name_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
             options = node.value.items() if isinstance(node.value, dict) else ()
             lines = {name: f"{option.where} infusion.{key}.{name}" for name, option in options}
             yield from choice_problems(kind, infusion[key], f"{node.where} infusion.{key}", lines)
-    named = (("probes", "retention.probes.templates", probes), ("templates", "templates", (values.get("templates"),)))
+    named = (("probes", "retention.probes.kinds", probes), ("templates", "templates", (values.get("templates"),)))
     for kind, key, names in named:
         for name in names:
             if name is None or (kind == "templates" and is_file_name(name)) or name in registered(kind):

@@ -18,6 +18,7 @@ __all__ = ["SCHEMA", "check"]
 Check = Callable[[Any], Any]
 Schema = Mapping[str, "Check | Schema"]
 
+_FRACTION_OR_STEPS = re.compile(r"(?P<percent>\d{1,19}(\.\d{1,19})?) ?%|(?P<steps>\d{1,19}) steps?", re.ASCII)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -51,8 +52,9 @@ def check(node: Node, schema: Schema, problems: list[Problem], key: str = "", fi
         dotted = f"{key}.{name}" if key else name
         rule = schema.get(name)
         if rule is None:
-            expected = f"a key of {key or file}"
-            problems.append(Problem(_at(child.key_where, dotted), "an unknown key", expected, nearest(name, schema)))
+            hint = RENAMED.get(dotted) or nearest(name, schema)
+            found = "a key that was renamed" if dotted in RENAMED else "an unknown key"
+            problems.append(Problem(_at(child.key_where, dotted), found, f"a key of {key or file}", hint))
         elif isinstance(rule, Mapping):
             values[name] = check(child, rule, problems, dotted, file)
         else:
@@ -157,8 +159,10 @@ def window(value: object) -> tuple[float, float]:
 
 
 def fraction_or_steps(value: object) -> float | int:
-    """A fraction of the run between 0 and 1, or a whole number of steps."""
+    """A fraction of the run (``0.1``, ``10%``) or a whole number of steps (``500``, ``500 steps``)."""
     expected = "a fraction of the run above 0 and below 1, or a whole number of steps from 1"
+    if isinstance(value, str) and (match := _FRACTION_OR_STEPS.fullmatch(value)):
+        value = float(Decimal(match["percent"]) / 100) if match["percent"] else int(match["steps"])
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Wrong(expected)
     if isinstance(value, int):
@@ -214,6 +218,20 @@ def optional(check_: Check) -> Check:
     return lambda value: None if value is None else check_(value)
 
 
+RENAMED = {
+    "infusion.templates": "It is now infusion.template_order: cycle (was rotate), first (was one) or random.",
+    "infusion.wordings": "It is now infusion.max_templates.",
+    "infusion.chunk": "It is now infusion.chunk_tokens.",
+    "retention.probes.templates": "It is now retention.probes.kinds.",
+    "retention.probes.wordings": "It is now retention.probes.templates_per_fact.",
+    "retention.text": "It is now retention.general_text.",
+    "retention.counts": "It is now retention.corpus_counts.",
+    "retention.guard.drop": "It is now retention.guard.min_drop.",
+    "retention.guard.false_alarms": "It is now retention.guard.alpha.",
+    "retention.guard.keep": "It is now retention.guard.throttle_to.",
+}
+"""Keys that were renamed, with the sentence that says what to write now."""
+
 # Every key of kis.yaml; the dataclasses of config.py hold the defaults.
 SCHEMA: Schema = {
     "knowledge": text,
@@ -226,33 +244,37 @@ SCHEMA: Schema = {
         "window": window,
         "schedule": choice,
         "rendering": choice,
-        "templates": one_of("one", "rotate", "random", absent={}),
-        "wordings": optional(whole(1)),
+        "template_order": one_of(
+            "cycle", "first", "random", absent={"rotate": "It is now cycle.", "one": "It is now first."}
+        ),
+        "max_templates": optional(whole(1)),
         "loss": one_of("all", "object", absent={}),
         "attention": one_of("row", "sentence", absent={}),
-        "chunk": optional(whole(2)),
+        "chunk_tokens": optional(whole(2)),
         "selection": choice,
         "skip_known": flag,
         "known_frequency": number(0, 1e15),
     },
     "retention": {
         "every": fraction_or_steps,
-        "probes": {"facts": whole(1), "options": whole(2), "wordings": whole(1), "templates": name_or_names},
+        "probes": {"facts": whole(1), "options": whole(2), "templates_per_fact": whole(1), "kinds": name_or_names},
         "control": whole(0),
         "by": names_among("relation", "domain"),
         "background": optional(text),
         "qa": optional(text),
-        "text": optional(text),
-        "counts": optional(text),
+        "general_text": optional(text),
+        "corpus_counts": optional(text),
         "max_cost": optional(number(1e-6, 1)),
         "batch_tokens": optional(whole(1)),
         "guard": {
-            "action": one_of("none", "warn", "lower", "stop_infusing", "stop_training", absent={}),
-            "drop": number(0, 1),
-            "false_alarms": number(1e-9, 0.5),
+            "action": one_of(
+                "none", "warn", "throttle", "stop_infusing", "stop_training", absent={"lower": "It is now throttle."}
+            ),
+            "min_drop": number(0, 1),
+            "alpha": number(1e-9, 0.5),
             "patience": whole(1),
             "max_loss_rise": optional(number(0, 1e6)),
-            "keep": number(0, 1),
+            "throttle_to": number(0, 1),
         },
     },
     "run_log": text,

@@ -20,8 +20,8 @@ CHOICES = {"schedule": "schedules", "rendering": "renderers", "selection": "sele
 RETENTION_PATHS = {
     "background": "a file or folder of facts",
     "qa": "a file of questions and answers",
-    "text": "a file or folder of text",
-    "counts": "what kis count wrote",
+    "general_text": "a file or folder of text",
+    "corpus_counts": "what kis count wrote",
 }
 """Keys of ``retention`` that name a file, and what should be there."""
 
@@ -44,17 +44,17 @@ class InfusionConfig:
     """How densely each part of the window is infused."""
     rendering: Choice = field(default_factory=lambda: Choice("sentences"))
     """How a fact is worded."""
-    templates: str = "rotate"
-    """``rotate`` tells a fact in all of its wordings in turn, ``one`` in the first alone, ``random`` in any, drawn anew
-    for each exposure."""
-    wordings: int | None = None
-    """Wordings of a fact that are told at most, the first ones; by default all. ``templates: one`` is 1."""
+    template_order: str = "cycle"
+    """``cycle``: the exposures of a fact go through its templates in turn; ``first``: all use the first template;
+    ``random``: each draws one."""
+    max_templates: int | None = None
+    """Templates of a fact that are used at most, the first ones; by default all. ``template_order: first`` is 1."""
     loss: str = "all"
     """Which infused tokens are training targets: ``all``, or the ``object``'s only."""
     attention: str = "row"
     """``row``: infused sentences of a row see those before them, parted by EOS; ``sentence``: each sees itself only."""
-    chunk: int | None = None
-    """Tokens that a document is parted into at most; by default documents stay whole where rows hold them."""
+    chunk_tokens: int | None = None
+    """Most tokens of a chunk of a document; by default a document is split only where it is longer than a row."""
     selection: Choice = field(default_factory=lambda: Choice("all"))
     """Which facts or passages are worth their tokens."""
     skip_known: bool = False
@@ -63,9 +63,9 @@ class InfusionConfig:
     """Exposures of a fact that ``skip_known`` found known; needs it, and is at most ``frequency``."""
 
     @property
-    def most_wordings(self) -> int | None:
-        """Wordings that are told at most; None for all that a fact has."""
-        return 1 if self.templates == "one" else self.wordings
+    def templates_used(self) -> int | None:
+        """Templates of a fact that are used at most; None for all that it has."""
+        return 1 if self.template_order == "first" else self.max_templates
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class ProbesConfig:
     facts: int = 1000
     """At most so many infused facts are probed."""
     options: int = 4
-    wordings: int = 1
-    """Sentences of a probe kind in which each fact is asked, as far as its relation has so many."""
-    templates: tuple[str, ...] = ("held_out",)
-    """Probe kinds asked of infused facts; ``seen`` is always asked beside them, and controls by the first."""
+    templates_per_fact: int = 1
+    """Templates of a probe kind by which each fact is probed, where its relation has that many."""
+    kinds: tuple[str, ...] = ("held_out",)
+    """Probe kinds of infused facts. ``seen`` is always evaluated beside them; control facts are probed by the first."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +86,17 @@ class GuardConfig:
     """What is done when retention collapses while the run goes on."""
 
     action: str = "warn"
-    """``none``, ``warn``, ``lower`` what is left of the frequency, ``stop_infusing`` or ``stop_training``."""
-    drop: float = 0.05
+    """``none``, ``warn``, ``throttle`` (lower the remaining frequency), ``stop_infusing`` or ``stop_training``."""
+    min_drop: float = 0.05
     """A fall below the running best by less than this part of its height above chance is no collapse."""
-    false_alarms: float = 0.05
-    """Probability of an alarm in a whole run in which retention never falls, at most."""
+    alpha: float = 0.05
+    """Most probability of an alarm in a whole run in which retention never falls."""
     patience: int = 2
     """Evaluations in a row that must show the fall."""
     max_loss_rise: float | None = None
     """Nats by which general loss may rise above its running best; null: it may."""
-    keep: float = 0.5
-    """Part of the remaining frequency that ``lower`` leaves."""
+    throttle_to: float = 0.5
+    """Part of the remaining frequency that ``throttle`` leaves."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ class RetentionConfig:
     """When and how retention is measured."""
 
     every: float | int = 0.1
-    """A fraction of the run (a number below 1) or a number of steps (a whole number); start and end always."""
+    """A fraction of the run (``0.1`` or ``10%``) or a number of steps (``500`` or ``500 steps``). The first and the
+    last step are always evaluated."""
     probes: ProbesConfig = field(default_factory=ProbesConfig)
     control: int = 200
     """Facts kept back from infusion, to be asked like the infused ones."""
@@ -114,9 +115,9 @@ class RetentionConfig:
     """Facts that the base data teaches, in any form that ``knowledge`` takes: what is forgotten."""
     qa: Path | None = None
     """Questions and answers of the user's own, about documents or facts."""
-    text: Path | None = None
+    general_text: Path | None = None
     """Held-out general text whose loss is measured at every evaluation."""
-    counts: Path | None = None
+    corpus_counts: Path | None = None
     """What ``kis count`` found: how often the base text tells each fact."""
     max_cost: float | None = None
     """Evaluation takes at most this part of the training time so far; probes are left out to fit."""

@@ -1,4 +1,4 @@
-"""Retention by how often the base text tells a fact (``retention.counts``): accuracy by count, and the law fitted.
+"""Retention by how often the base text states a fact (``retention.corpus_counts``): accuracy by count, and its fit.
 
 Two numbers go with each question. Its *count* is in how many windows of the base text subject and object of its fact
 stand together, as ``kis count`` found; it never changes. ``x`` is how often the training so far has told the fact:
@@ -90,10 +90,10 @@ def read_run_counts(config: Config, material: InfusionSplit) -> FactCounts | Non
     Raises:
         KISError: A file that is not right, or facts that are told and were not counted as they are now.
     """
-    if config.retention.counts is None:
+    if config.retention.corpus_counts is None:
         return None
-    counts = read_counts(config.retention.counts)
-    counts.of_all(material.facts, f"{config.path or 'config'} retention.counts")
+    counts = read_counts(config.retention.corpus_counts)
+    counts.of_all(material.facts, f"{config.path or 'config'} retention.corpus_counts")
     return counts
 
 

@@ -94,7 +94,7 @@ def _loaded(path: Path) -> list[Loaded]:
     """Return the knowledge, and the background if a configuration names one."""
     if path.suffix.lower() not in (".yaml", ".yml"):
         return [load_knowledge(path, cache_folder(None))]
-    config = load_config(path, to_be_made="counts")
+    config = load_config(path, to_be_made="corpus_counts")
     paths = (config.knowledge, config.retention.background)
     return [load_knowledge(one, cache_folder(config.cache)) for one in paths if one is not None]
 

@@ -1,4 +1,4 @@
-"""What ``kis count`` writes and ``retention.counts`` reads: how often the base text tells each fact.
+"""What ``kis count`` writes and ``retention.corpus_counts`` reads: how often the base text tells each fact.
 
 A JSONL file. The first line says what was counted; each of the others counts one fact, in the knowledge's order::
 

@@ -23,14 +23,14 @@ __all__ = ["ACTIONS", "Guard"]
 
 ACTIONS: Mapping[str, Callable[[TrainingRun, GuardConfig, str], None]] = {
     "warn": lambda run, guard, why: None,
-    "lower": lambda run, guard, why: run.session.throttle(guard.keep),
+    "throttle": lambda run, guard, why: run.session.throttle(guard.throttle_to),
     "stop_infusing": lambda run, guard, why: run.session.throttle(0.0),
     "stop_training": lambda run, guard, why: run.session.stop(why),
 }
 """What ``retention.guard.action`` does, beside saying so."""
 _SAID = {
     "warn": "Nothing is changed: retention.guard.action is warn.",
-    "lower": "What is left of the infusion is lowered.",
+    "throttle": "What is left of the infusion is lowered.",
     "stop_infusing": "Nothing more is infused.",
     "stop_training": "Training stops here.",
 }
@@ -56,7 +56,7 @@ class Guard:
 
     def __init__(self, run: TrainingRun) -> None:
         self._config = run.config.retention.guard
-        self._level = level_of(self._config.false_alarms, len(evaluation_steps(run.config.retention.every, run.steps)))
+        self._level = level_of(self._config.alpha, len(evaluation_steps(run.config.retention.every, run.steps)))
         self._best: Best | None = None
         self._streak = 0  # evaluations in a row that showed a fall
         self._loss_limit = LossLimit(self._config.max_loss_rise, self._config.patience)
@@ -133,7 +133,7 @@ class Guard:
 
     def _verdict(self, run: TrainingRun, fall: Fall | None, rote: Fall | None) -> str:
         """Return what the run log says of the evaluation; every rank must ask for it."""
-        falls = fall is not None and self._significant(fall) and fall.part >= self._config.drop
+        falls = fall is not None and self._significant(fall) and fall.part >= self._config.min_drop
         forgets = falls and rote is not None and self._significant(rote)
         self._streak = self._streak + 1 if falls and not forgets else 0
         past = self._config.max_loss_rise is not None and bool(

@@ -89,7 +89,7 @@ class InfusionPlan:
         self.first, stop = _row_at(amount.window[0], rows), _row_at(amount.window[1], rows)
         self.window = max(stop - self.first, 0)
         self._amount, self._cache, self._identity = amount, cache, dict(identity or {})
-        self._wordings = Wordings(items, amount.templates == "random", seed)
+        self._wordings = Wordings(items, amount.template_order == "random", seed)
         groups = list(self._grouped(known))
         members, shown = groups[0]
         self.frequency = shown.rounds + len(shown.extra) / len(members) if len(members) else 0.0
@@ -185,7 +185,7 @@ class InfusionPlan:
             "items": self.items.fingerprint,
             "exposures": [[size, shown.rounds, len(shown.extra)] for _, size, shown in self._groups],
             "slots": self.infused_rows,
-            "templates": self._amount.templates,
+            "templates": self._amount.template_order,
             "placement": self.placement.name,
             "rows": self.rows,
             "block": self.sequence_length,

@@ -89,7 +89,7 @@ def load_background(config: Config, material: InfusionSplit) -> Background | Non
     found = option_sets([*near, *told], chosen, probes.options, probes.facts, mix(seed, 10))
     sets = tuple(OptionSet(one.relation, tuple(places[list(one.facts)].tolist())) for one in found.sets)
     infused_too = len(among) - len(asked)
-    return Background(facts, OptionSets(sets, found.left_out), book, infused_too, seed, probes.wordings)
+    return Background(facts, OptionSets(sets, found.left_out), book, infused_too, seed, probes.templates_per_fact)
 
 
 def _told_of(near: Sequence[Fact], material: InfusionSplit) -> tuple[list[Fact], set[Triple]]:

@@ -44,7 +44,9 @@ def documents(path: Path) -> Iterator[str]:
     source = DocumentSource()
     if not source.claims(path):
         found = f"{path}, which holds no documents"
-        raise KISError(Problem("retention.text", found, "JSONL with text, .txt or a folder of .txt, also .gz and .xz"))
+        raise KISError(
+            Problem("retention.general_text", found, "JSONL with text, .txt or a folder of .txt, also .gz and .xz")
+        )
     return (passage.text for passage in source.every(path))
 
 
@@ -78,7 +80,7 @@ def excerpts(path: Path, tokenizer: TextTokenizer, rows: int, sequence_length: i
         taken = [_beginning(window, tokenizer, sequence_length + 1) for window in some]
     found = [Excerpt(ids, int(sizes[1:].sum())) for ids, sizes in taken if len(ids) > 1]
     if not any(row.bytes for row in found):
-        raise KISError(Problem("retention.text", f"no token in {path}", "text that the tokenizer knows"))
+        raise KISError(Problem("retention.general_text", f"no token in {path}", "text that the tokenizer knows"))
     return found
 
 

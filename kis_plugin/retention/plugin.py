@@ -222,11 +222,11 @@ def questions_of(config: Config, material: InfusionSplit, notes: list[str]) -> l
 def _general_text(run: TrainingRun) -> GeneralText | None:
     """Return the text whose loss is measured, if the configuration names one."""
     wanted = run.config.retention
-    if wanted.text is None:
+    if wanted.general_text is None:
         return None
     from kis_plugin.retention.general_loss import GeneralText
 
-    return GeneralText(wanted.text, run.tokenizer, run.sequence_length, wanted.batch_tokens)
+    return GeneralText(wanted.general_text, run.tokenizer, run.sequence_length, wanted.batch_tokens)
 
 
 def _too_dear(run: TrainingRun) -> str:

@@ -13,7 +13,7 @@ __all__ = ["ProbeKind"]
 
 @runtime_checkable
 class ProbeKind(Protocol):
-    """Makes the questions of one series, selected by ``retention.probes.templates: [<name>]``.
+    """Makes the questions of one series, selected by ``retention.probes.kinds: [<name>]``.
 
     One that asks ``maker.among`` instead of the balanced sets of ``maker.sets`` has an attribute ``balanced`` that is
     false. Several series of one kind are called ``<name>/<what tells them apart>``.

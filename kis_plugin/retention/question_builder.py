@@ -155,17 +155,17 @@ class QuestionBuilder:
         """
         probes, seed = self.config.retention.probes, self.config.seed
         where = f"{self.config.path or 'config'} retention.probes"
-        names = dict.fromkeys((*probes.templates, SEEN) if self.in_run else probes.templates)
-        kinds = [find("probes", name, f"{where}.templates") for name in names]
+        names = dict.fromkeys((*probes.kinds, SEEN) if self.in_run else probes.kinds)
+        kinds = [find("probes", name, f"{where}.kinds") for name in names]
         if not self.material.knowledge.facts:
             told = [self._about_passages(find("probes", SEEN, where), notes)]
-            if CLOZE in probes.templates:
+            if CLOZE in probes.kinds:
                 told.append(self._about_spans(notes))
             told.append(self._own(HELD_OUT, notes))
             return _beside(told)
-        if self.in_run and HELD_OUT not in probes.templates:
+        if self.in_run and HELD_OUT not in probes.kinds:
             notes.append(
-                f"warning: {where}.templates has no {HELD_OUT}: the run measures no retention, and kis-predict will "
+                f"warning: {where}.kinds has no {HELD_OUT}: the run measures no retention, and kis-predict will "
                 "leave it out"
             )
         infused = self._sets(self.told, probes.facts, mix(seed, 1), at)
@@ -208,7 +208,7 @@ class QuestionBuilder:
             noun_of=self._noun,
             options=probes.options,
             limit=probes.facts,
-            wordings=probes.wordings,
+            wordings=probes.templates_per_fact,
             among=sets.among,
             answer_spaces=known.answer_spaces,
             notes=notes,

@@ -118,7 +118,9 @@ def prober_of_config(config: Config, run: Path | None = None) -> Prober:
             hint = "Which facts were told was settled before the first step, and is kept beside the run log."
             raise KISError(Problem("--run", found, "the run's folder: the configuration has skip_known", hint))
         told, known = told[~mask], told[mask]
-    left = [f"retention.{key}" for key in ("text", "counts") if getattr(config.retention, key) is not None]
+    left = [
+        f"retention.{key}" for key in ("general_text", "corpus_counts") if getattr(config.retention, key) is not None
+    ]
     if left:
         notes.append(f"{' and '.join(left)}: a run measures by it, kis probe does not")
     questions = QuestionBuilder(config, material, told, known).questions(1.0, notes)
@@ -142,7 +144,7 @@ def prober_of_knowledge(
     """
     given = {name: value for name, value in keys.items() if value is not None}
     top: dict[str, Any] = {name: given.pop(name) for name in ("templates", "seed") if name in given}
-    asked: dict[str, Any] = {"templates": list(probes), "facts": facts or 1}
+    asked: dict[str, Any] = {"kinds": list(probes), "facts": facts or 1}
     if "options" in given:
         asked["options"] = given.pop("options")
     retention = {"control": 0, "probes": asked, **given}

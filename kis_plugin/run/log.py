@@ -24,7 +24,7 @@ __all__ = [
 LOG_NAME = "kis.jsonl"
 SCHEMA = 1
 GENERAL = "general"
-"""The split of loss that KIS measures itself, on ``retention.text``."""
+"""The split of loss that KIS measures itself, on ``retention.general_text``."""
 
 Extra = Mapping[str, Any]
 
@@ -93,7 +93,7 @@ class Retention:
 class Loss:
     """Mean loss on general text, in nats per token.
 
-    ``split`` says whose text: the host's own, as ``eval`` or ``val``, or ``general`` for that of ``retention.text``.
+    ``split`` says whose text: the host's own, as ``eval`` or ``val``, or ``general`` for ``retention.general_text``.
     """
 
     type: ClassVar[str] = "loss"

@@ -79,11 +79,11 @@ def load_texts(
     limit = sequence_length // 2 if infusion.placement == "inline" else sequence_length - 1
     wording = Wording(
         renderer=renderer,
-        most=infusion.most_wordings,
+        most=infusion.templates_used,
         inline=infusion.placement == "inline",
         objects_only=infusion.loss == "object",
         limit=limit,
-        chunk=min(infusion.chunk or limit, limit),
+        chunk=min(infusion.chunk_tokens or limit, limit),
     )
     key = texts_key(config, material, tokenizer, sequence_length)
     made = prepared(material.cache, "items", key, lambda writer: write_texts(writer, wording, material, tokenizer))
@@ -121,11 +121,11 @@ def texts_key(
         "knowledge": material.fingerprint,
         "told": told.hexdigest(),
         "rendering": [infusion.rendering.name, dict(infusion.rendering.options)],
-        "most_wordings": infusion.most_wordings,
+        "most_wordings": infusion.templates_used,
         "templates": material.book.fingerprint(material.relations),
         "tokenizer": tokenizer.fingerprint,
         "block": sequence_length,
         "placement": infusion.placement,
-        "chunk": infusion.chunk,
+        "chunk": infusion.chunk_tokens,
         "loss": infusion.loss,
     }

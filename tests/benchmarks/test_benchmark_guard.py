@@ -88,8 +88,8 @@ def test_the_guard_is_asked_again_with_other_settings():
     assert alarm_of(run, SETTINGS["default"]) == 40
     assert alarm_of(run, SETTINGS["patience 1"]) == 30
     small = trace([100, 101, 196, 184, 184, 184], LEARNT)
-    assert alarm_of(small, {"drop": 0.2}) is None
-    assert alarm_of(small, {"drop": 0.0}) == 40
+    assert alarm_of(small, {"min_drop": 0.2}) is None
+    assert alarm_of(small, {"min_drop": 0.0}) == 40
 
 
 def test_a_run_is_judged_by_both_and_refused_if_the_guard_says_something_else_now():

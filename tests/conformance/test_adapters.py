@@ -25,7 +25,7 @@ def test_every_fact_is_shown_exactly_f_times_and_controls_never(adapter, tmp_pat
 
 @pytest.mark.slow
 def test_retention_rises_and_controls_stay_at_chance(adapter, tmp_path):
-    adapter.run(tmp_path, kis_config(tmp_path, 80, infusion={"templates": "one"}), steps=220, big=True)
+    adapter.run(tmp_path, kis_config(tmp_path, 80, infusion={"template_order": "first"}), steps=220, big=True)
     log = log_of(tmp_path)
     series = {name: [r.accuracy for r in log.retention if r.probe == name] for name in ("seen", "held_out", "control")}
     assert all(len(values) == 3 for values in series.values())

@@ -14,7 +14,7 @@ from world import BLOCK, kis, make_model, make_tokenizer, trainer_for
 from kis_plugin.cli.main import main
 from kis_plugin.run.log import read_run_log
 
-ASKED = {"every": 0.5, "control": 4, "probes": {"facts": 16, "templates": ["held_out", "question", "answer_space"]}}
+ASKED = {"every": 0.5, "control": 4, "probes": {"facts": 16, "kinds": ["held_out", "question", "answer_space"]}}
 
 
 def probe(*arguments):

@@ -25,7 +25,7 @@ def test_two_ranks_stop_infusing_at_the_same_row(tmp_path, workers):
     # Signs that the base rows never hold: the better the model knows these, the less it expects them.
     (tmp_path / "signs.txt").write_text("#$%&@! " * 20)
     guard = {"action": "stop_infusing", "patience": 1, "max_loss_rise": 0.01}
-    asked = {"every": 0.25, "text": str(tmp_path / "signs.txt")}
+    asked = {"every": 0.25, "general_text": str(tmp_path / "signs.txt")}
     config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
     keys = {"rows": 160, "learning_rate": 1e-2}
     whole = train(tmp_path, "whole", workers, retention={**asked, "guard": {"action": "none"}}, **keys)

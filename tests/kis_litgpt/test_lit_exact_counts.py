@@ -52,7 +52,7 @@ def test_other_amounts_are_whole_exposures_too(tmp_path, seen, amount, low, high
 
 
 def test_inline_sentences_stand_in_the_base_text_and_are_targets_whole(tmp_path, seen):
-    kis = write_kis(tmp_path, infusion={"frequency": 3, "placement": "inline", "templates": "one"})
+    kis = write_kis(tmp_path, infusion={"frequency": 3, "placement": "inline", "template_order": "first"})
     run(tmp_path, Rows(), kis)
     text = "".join(row + "|" for _, targets in seen for row in decode(tmp_path, targets))
     counts = [text.count(f" The place where Person{n} was born is Town{n % 8}.") for n in range(24)]

@@ -15,7 +15,7 @@ FAST = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.02}}
 def write_guarded(folder):
     """Text whose signs the base rows never hold: the better the model knows these, the less it expects them."""
     guard = {"action": "stop_training", "patience": 1, "max_loss_rise": 0.01}
-    retention = {"control": 4, "probes": {"facts": 16}, "text": "signs.txt", "guard": guard}
+    retention = {"control": 4, "probes": {"facts": 16}, "general_text": "signs.txt", "guard": guard}
     kis = write_kis(folder, retention=retention)
     (folder / "signs.txt").write_text("#$%&@! " * 20)
     return kis

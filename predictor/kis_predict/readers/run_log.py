@@ -72,7 +72,7 @@ def _status(end: End | None) -> str:
 
 
 def _loss(records: Sequence[Loss]) -> float | None:
-    """Return the last loss that the host measured; where it measured none, that of ``retention.text``."""
+    """Return the last loss that the host measured; where it measured none, that of ``retention.general_text``."""
     own = [record for record in records if record.split == GENERAL]
     last = ([record for record in records if record.split != GENERAL] or own)[-1:]
     return last[0].loss if last else None

@@ -73,9 +73,9 @@ def walked(rows: int = ROWS) -> tuple[Counter[str], Counter[str], int]:
     [
         {"frequency": 5},
         {"frequency": 2.3},
-        {"frequency": 4, "templates": "one"},
-        {"frequency": 20, "templates": "random"},
-        {"frequency": 2.7, "templates": "random"},
+        {"frequency": 4, "template_order": "first"},
+        {"frequency": 20, "template_order": "random"},
+        {"frequency": 2.7, "template_order": "random"},
         {"share": 0.2},
         {"tokens": 9000, "schedule": {"name": "burst", "bursts": 2}},
         {"frequency": 3, "placement": "inline"},
@@ -142,7 +142,7 @@ def test_ten_rows_are_decoded_with_what_fills_them(placement):
 def test_documents_are_shown_as_they_are_cut(here):
     text = " ".join(f"Sentence number {n} of the document." for n in range(12))
     (here / "notes.txt").write_text(text)
-    Path("kis.yaml").write_text('{"knowledge": "notes.txt", "infusion": {"frequency": 2, "chunk": 60}}')
+    Path("kis.yaml").write_text('{"knowledge": "notes.txt", "infusion": {"frequency": 2, "chunk_tokens": 60}}')
     report = inspect_config(Path("kis.yaml"), Letters(), 60, BLOCK)
     assert (report.facts, report.passages) == (0, 1)
     assert report.items > 1

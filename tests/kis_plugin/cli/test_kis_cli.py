@@ -71,7 +71,7 @@ def test_check_tells_what_the_null_scores_and_reads_background_and_text():
     lines = "".join(f"Person {n},P19,Town {min(n % 6, 4)}\n" for n in range(60))
     Path("base.csv").write_text("subject,relation,object\n" + lines)
     Path("text.txt").write_text("Held out.")
-    keys = "retention: {control: 8, background: base.csv, text: text.txt}\n"
+    keys = "retention: {control: 8, background: base.csv, general_text: text.txt}\n"
     Path("kis.yaml").write_text("knowledge: facts.csv\n" + keys)
     outcome = kis("check", "kis.yaml")
     assert outcome.exit_code == 0, outcome.stderr

@@ -27,7 +27,7 @@ infusion:
   window: [0.0, 1.0]            # part of the run that is infused
 retention:
   every: 0.1                    # fraction of the run, or a number of steps; start and end always
-  probes: {facts: 1000, options: 4, templates: held_out}
+  probes: {facts: 1000, options: 4, kinds: held_out}
   control: 200
 run_log: runs/
 seed: 0
@@ -137,12 +137,12 @@ def test_every_problem_is_said_at_once_with_its_line():
         ("infusion.schedule", "{name: [ramp]}", "{'name': ['ramp']}"),
         ("infusion.rendering", "sentence", "'sentence'"),
         ("infusion.selection", "none", "'none'"),
-        ("infusion.templates", "all", "'all'"),
-        ("infusion.wordings", "0", "0"),
-        ("infusion.wordings", "all", "'all'"),
+        ("infusion.template_order", "all", "'all'"),
+        ("infusion.max_templates", "0", "0"),
+        ("infusion.max_templates", "all", "'all'"),
         ("infusion.loss", "objects", "'objects'"),
         ("infusion.attention", "block", "'block'"),
-        ("infusion.chunk", "1", "1"),
+        ("infusion.chunk_tokens", "1", "1"),
         ("infusion.skip_known", "1", "1"),
         ("infusion.known_frequency", "-1", "-1"),
         ("cache", "~/kis", "'~/kis'"),
@@ -158,10 +158,10 @@ def test_every_problem_is_said_at_once_with_its_line():
         ("retention.probes", "all", "'all'"),
         ("retention.probes.facts", "0", "0"),
         ("retention.probes.options", "1", "1"),
-        ("retention.probes.templates", "[]", "[]"),
-        ("retention.probes.templates", "helt_out", "'helt_out'"),
-        ("retention.probes.templates", "[seen, seen]", "['seen', 'seen']"),
-        ("retention.probes.templates", "[seen, 3]", "['seen', 3]"),
+        ("retention.probes.kinds", "[]", "[]"),
+        ("retention.probes.kinds", "helt_out", "'helt_out'"),
+        ("retention.probes.kinds", "[seen, seen]", "['seen', 'seen']"),
+        ("retention.probes.kinds", "[seen, 3]", "['seen', 3]"),
         ("infusion", "", "nothing"),
         ("retention", "[1]", "[1]"),
         ("templates", "buildin", "'buildin'"),
@@ -204,6 +204,47 @@ def test_tokens_with_a_unit_lose_no_digit(tokens, unit):
     assert config_from({"knowledge": "facts.jsonl", "infusion": {"tokens": written}}).infusion.tokens == tokens
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("infusion.templates", "rotate", "infusion.template_order: cycle (was rotate)"),
+        ("infusion.wordings", "3", "infusion.max_templates"),
+        ("infusion.chunk", "64", "infusion.chunk_tokens"),
+        ("infusion.template_order", "one", "first"),
+        ("retention.probes.templates", "seen", "retention.probes.kinds"),
+        ("retention.probes.wordings", "2", "retention.probes.templates_per_fact"),
+        ("retention.text", "a.txt", "retention.general_text"),
+        ("retention.counts", "a.jsonl", "retention.corpus_counts"),
+        ("retention.guard.drop", "0.1", "retention.guard.min_drop"),
+        ("retention.guard.false_alarms", "0.1", "retention.guard.alpha"),
+        ("retention.guard.keep", "0.1", "retention.guard.throttle_to"),
+        ("retention.guard.action", "lower", "throttle"),
+    ],
+)
+def test_an_old_key_or_value_is_refused_with_the_new_name(key, value, hint):
+    text = "knowledge: facts.jsonl\n"
+    for depth, part in enumerate(key.split(".")):
+        text += f"{'  ' * depth}{part}:" + ("\n" if depth < key.count(".") else f" {value}\n")
+    (problem,) = problems(text)
+    assert problem.startswith(f"kis.yaml:{text.count(chr(10))} {key}: found ")
+    assert f"It is now {hint}" in problem
+
+
+@pytest.mark.parametrize(
+    ("written", "every"),
+    [("10%", 0.1), ("2.5 %", 0.025), ("0.1", 0.1), ("500 steps", 500), ("1 step", 1), ("500", 500)],
+)
+def test_evaluations_are_spaced_by_a_part_of_the_run_or_steps(written, every):
+    found = load(f"knowledge: facts.jsonl\nretention: {{every: {written}}}").retention.every
+    assert (found, type(found)) == (every, type(every))
+
+
+@pytest.mark.parametrize("written", ["0%", "100%", "0 steps", "5 epochs", "1.5 steps", "-10%"])
+def test_a_spacing_without_meaning_is_refused(written):
+    (problem,) = problems(f"knowledge: facts.jsonl\nretention: {{every: {written}}}\n")
+    assert problem.startswith(f"kis.yaml:2 retention.every: found {written!r}, expected ")
+
+
 def test_every_key_of_the_infusion_is_read():
     config = load(
         "knowledge: facts.jsonl\n"
@@ -213,11 +254,11 @@ def test_every_key_of_the_infusion_is_read():
         "  window: [0.25, 1]\n"
         "  schedule: {name: burst, bursts: 3}\n"
         "  rendering: triples\n"
-        "  templates: random\n"
-        "  wordings: 3\n"
+        "  template_order: random\n"
+        "  max_templates: 3\n"
         "  loss: object\n"
         "  attention: row\n"
-        "  chunk: 64\n"
+        "  chunk_tokens: 64\n"
         "  selection: all\n"
         "  skip_known: true\n"
         "  known_frequency: 2\n"
@@ -225,8 +266,8 @@ def test_every_key_of_the_infusion_is_read():
     )
     assert config.infusion == InfusionConfig(
         frequency=12.5, placement="inline", window=(0.25, 1.0), schedule=Choice("burst", {"bursts": 3}),
-        rendering=Choice("triples"), templates="random", wordings=3, loss="object", attention="row",
-        chunk=64, selection=Choice("all"), skip_known=True, known_frequency=2.0,
+        rendering=Choice("triples"), template_order="random", max_templates=3, loss="object", attention="row",
+        chunk_tokens=64, selection=Choice("all"), skip_known=True, known_frequency=2.0,
     )  # fmt: skip
     assert config.on_mismatch == "warn"
     assert hash(config) == hash(load_config(Path("kis.yaml")))  # what is read from it is kept by it
@@ -266,14 +307,15 @@ def test_keys_that_contradict_each_other_are_all_said_at_once():
         "  placement: inline\n"
         "  attention: sentence\n"
         "  known_frequency: 3\n"
-        "  templates: one\n"
-        "  wordings: 2\n"
+        "  template_order: first\n"
+        "  max_templates: 2\n"
     ) == [
         "kis.yaml:4 infusion.tokens: found share and tokens, expected exactly one of frequency, share, tokens",
         "kis.yaml:6 infusion.attention: found sentence with placement: inline, expected row, or placement: rows. "
         "An inline sentence stands in the base text: it sees what is before it, and what follows sees it.",
-        "kis.yaml:9 infusion.wordings: found 2 with templates: one, expected rotate or random. "
-        "The one is the first alone; rotate or random tell the first few.",
+        "kis.yaml:9 infusion.max_templates: found 2 with template_order: first, "
+        "expected template_order: cycle or random. "
+        "first uses one template; cycle and random use as many as max_templates says.",
         "kis.yaml:7 infusion.known_frequency: found 3 without skip_known, expected skip_known: true beside it. "
         "Without it no fact is probed before the first step, so none is known to be known.",
     ]
@@ -290,7 +332,9 @@ def test_known_facts_get_no_more_than_others():
 
 
 def test_what_looks_like_a_contradiction_and_is_none():
-    inline = load("knowledge: facts.jsonl\ninfusion: {loss: object, placement: inline, chunk: 9, rendering: triples}")
+    inline = load(
+        "knowledge: facts.jsonl\ninfusion: {loss: object, placement: inline, chunk_tokens: 9, rendering: triples}"
+    )
     assert (inline.infusion.loss, inline.infusion.placement) == ("object", "inline")
 
 
@@ -406,7 +450,8 @@ plain = st.recursive(
 )
 keys = ["knowledge", "templates", "infusion", "retention", "run_log", "seed", "frequency", "share", "tokens", "window",
         "placement", "schedule", "every", "probes", "control", "facts", "options", "cache", "on_mismatch", "rendering",
-        "loss", "attention", "chunk", "selection", "skip_known", "known_frequency", "wordings", "name"]  # fmt: skip
+        "loss", "attention", "chunk_tokens", "selection", "skip_known", "known_frequency", "max_templates",
+        "name"]  # fmt: skip
 likely = st.dictionaries(
     st.sampled_from(keys), plain | st.dictionaries(st.sampled_from(keys), plain, max_size=4), max_size=5
 )

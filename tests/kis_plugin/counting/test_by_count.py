@@ -112,7 +112,7 @@ def counted_run(here, counts=lambda place: place % 4 * 6, told=None):
     ) else write_counts(
         here / "c.jsonl", {"bytes": 9, "sample": []}, facts[:told], both[:told], both[:told], both[:told]
     )
-    retention = {"every": 0.5, "control": 0, "counts": str(here / "c.jsonl"), "probes": {"facts": 24}}
+    retention = {"every": 0.5, "control": 0, "corpus_counts": str(here / "c.jsonl"), "probes": {"facts": 24}}
     return make_run(here, {"frequency": 5}, config={"retention": retention})
 
 
@@ -146,7 +146,7 @@ def test_what_was_infused_is_known_to_the_run(tmp_path):
 
 
 def test_facts_that_were_not_counted_stop_the_run_before_it_begins(tmp_path):
-    with pytest.raises(KISError, match=r"retention.counts: .*c.jsonl: found no count for fact 'P19:21'"):
+    with pytest.raises(KISError, match=r"retention.corpus_counts: .*c.jsonl: found no count for fact 'P19:21'"):
         Session(counted_run(tmp_path, told=20))
     assert not (tmp_path / "runs").exists()
 

@@ -87,13 +87,13 @@ def test_the_same_bytes_whatever_the_number_of_workers(here, monkeypatch):
 def test_a_configuration_brings_its_background_and_may_name_the_counts_to_be_made(here):
     write("general.jsonl", [("Nothing", "P1", "all")])
     Path("kis.yaml").write_text(
-        "knowledge: facts.jsonl\nretention: {counts: counts.jsonl, background: general.jsonl}\n"
+        "knowledge: facts.jsonl\nretention: {corpus_counts: counts.jsonl, background: general.jsonl}\n"
     )
     outcome = run("kis.yaml", "base", "-o", "counts.jsonl")
     assert outcome.exit_code == 0, outcome.output
     assert [fact["both"] for fact in lines_of()[1:]] == [1, 1, 0, 1]
     checked = CliRunner().invoke(main, ["check", "kis.yaml"])
-    assert "retention.counts" not in checked.stderr
+    assert "retention.corpus_counts" not in checked.stderr
 
 
 def test_a_background_that_repeats_the_knowledge_is_counted_once(here):
@@ -104,7 +104,7 @@ def test_a_background_that_repeats_the_knowledge_is_counted_once(here):
 
 def test_kis_check_names_facts_that_were_not_counted(here):
     write("facts.jsonl", [(f"Person{n}", "P19", f"Town{n % 8}") for n in range(24)])
-    Path("kis.yaml").write_text("knowledge: facts.jsonl\nretention: {counts: counts.jsonl, control: 0}\n")
+    Path("kis.yaml").write_text("knowledge: facts.jsonl\nretention: {corpus_counts: counts.jsonl, control: 0}\n")
     assert run("kis.yaml", "base", "-o", "counts.jsonl").exit_code == 0
     assert CliRunner().invoke(main, ["check", "kis.yaml"]).exit_code == 0
     with Path("facts.jsonl").open("a") as file:
@@ -112,7 +112,8 @@ def test_kis_check_names_facts_that_were_not_counted(here):
     refused = CliRunner().invoke(main, ["check", "kis.yaml"])
     assert refused.exit_code == 2
     assert (
-        "retention.counts: counts.jsonl: found no count for fact 'P19:25', expected a count of each" in refused.stderr
+        "retention.corpus_counts: counts.jsonl: found no count for fact 'P19:25', expected a count of each"
+        in refused.stderr
     )
     assert "1 of 25 are like that. Make the counts anew: kis count" in refused.stderr
 

@@ -24,7 +24,7 @@ def counts(tmp_path):
 
 def test_each_fact_has_its_count_in_any_order(counts):
     assert [counts.of(fact) for fact in reversed(FACTS)] == [80, 70, 60, 50, 40, 30, 20, 10, 0]
-    assert counts.of_all([FACTS[4], FACTS[1]], "retention.counts").tolist() == [40, 10]
+    assert counts.of_all([FACTS[4], FACTS[1]], "retention.corpus_counts").tolist() == [40, 10]
     assert counts.about["sample"] == ["some text"]
 
 
@@ -33,7 +33,7 @@ def test_facts_that_are_new_or_edited_have_none(counts):
     assert counts.of(new) is None
     assert counts.of(edited) is None
     with pytest.raises(KISError) as refused:
-        counts.of_all([FACTS[0], new, edited], "kis.yaml retention.counts")
+        counts.of_all([FACTS[0], new, edited], "kis.yaml retention.corpus_counts")
     assert [problem.found for problem in refused.value.problems] == [
         "no count for fact 'new'", "a count of another content for fact 'f2'",
     ]  # fmt: skip

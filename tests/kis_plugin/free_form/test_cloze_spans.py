@@ -87,7 +87,7 @@ def test_few_long_passages_are_asked_in_pieces():
 
 
 def asker(told, templates, qa=None):
-    probes = ProbesConfig(facts=20, templates=templates)
+    probes = ProbesConfig(facts=20, kinds=templates)
     config = Config(Path("docs"), retention=RetentionConfig(probes=probes, qa=qa))
     return QuestionBuilder(
         config,

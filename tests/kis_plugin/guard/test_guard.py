@@ -54,7 +54,12 @@ FALLS = [*RISES, (250, 400), (240, 400)]
 
 @pytest.mark.parametrize(
     ("action", "acts"),
-    [("warn", []), ("lower", [("throttle", 0.5)]), ("stop_infusing", [("throttle", 0.0)]), ("stop_training", ["stop"])],
+    [
+        ("warn", []),
+        ("throttle", [("throttle", 0.5)]),
+        ("stop_infusing", [("throttle", 0.0)]),
+        ("stop_training", ["stop"]),
+    ],
 )
 def test_a_fall_that_lasts_is_acted_on_once(guarded, action, acts):
     guard, run, done, records, said = guarded(action=action)

@@ -28,7 +28,7 @@ def facts(tmp_path):
 @pytest.mark.parametrize("schedule", ["uniform", {"name": "ramp"}, {"name": "burst", "bursts": 2}, "spaced"])
 @pytest.mark.parametrize("placement", ["rows", "inline"])
 def test_every_fact_is_shown_as_often_as_asked_and_counted_so(facts, schedule, placement):
-    infusion = {"frequency": 4, "templates": "one", "schedule": schedule, "placement": placement}
+    infusion = {"frequency": 4, "template_order": "first", "schedule": schedule, "placement": placement}
     session = Session(make_run(facts, infusion, rows=1200))
     shown = train(session)
     assert [times(shown, BORN.format(n=n, t=n % 8)) for n in range(16)] == [4] * 16
@@ -40,7 +40,7 @@ def test_every_fact_is_shown_as_often_as_asked_and_counted_so(facts, schedule, p
 
 
 def test_inline_sentences_stand_behind_sentences_of_the_base_text(facts):
-    session = Session(make_run(facts, {"frequency": 4, "templates": "one", "placement": "inline"}, rows=400))
+    session = Session(make_run(facts, {"frequency": 4, "template_order": "first", "placement": "inline"}, rows=400))
     told = [row.partition(" The place") for row in train(session) if "Person" in row]
     assert len(told) == 64
     assert all(before.endswith(".") for before, _, _ in told)
@@ -50,7 +50,7 @@ def test_inline_sentences_stand_behind_sentences_of_the_base_text(facts):
 def test_facts_that_change_are_told_as_they_are_at_the_time(tmp_path):
     moved = [{**fact, "until": 0.5, "replaced_by": "Ulm"} for fact in people(4)]
     write_facts(tmp_path, [*moved, *people(16)[4:]])
-    session = Session(make_run(tmp_path, {"frequency": 6, "templates": "one"}, rows=400))
+    session = Session(make_run(tmp_path, {"frequency": 6, "template_order": "first"}, rows=400))
     shown = train(session)
     for n in range(4):
         before, after = BORN.format(n=n, t=n % 8), f"The place where Person{n} was born is Ulm."
@@ -60,7 +60,7 @@ def test_facts_that_change_are_told_as_they_are_at_the_time(tmp_path):
 
 
 def test_a_part_of_a_run_reports_what_it_showed(facts):
-    session = Session(make_run(facts, {"frequency": 4, "templates": "one"}))
+    session = Session(make_run(facts, {"frequency": 4, "template_order": "first"}))
     shown = train(session, stop=200)
     session.end(50)
     end = read_run_log(facts / "runs" / "r" / "kis.jsonl").end
@@ -70,7 +70,7 @@ def test_a_part_of_a_run_reports_what_it_showed(facts):
     assert end.extra["requested_frequency"]["mean"] == 4
 
 
-INFUSION = {"frequency": 4, "templates": "rotate"}
+INFUSION = {"frequency": 4, "template_order": "cycle"}
 
 
 def interrupted(folder):

@@ -154,7 +154,7 @@ def test_more_than_the_window_holds_is_refused_with_what_would_fit():
         InfusionPlan(make_texts([8] * 10), InfusionConfig(frequency=50), Uniform(), 100, 16, 0, placement=inline)
 
 
-@pytest.mark.parametrize("templates", ["rotate", "random"])
+@pytest.mark.parametrize("order", ["cycle", "random"])
 @settings(max_examples=100, deadline=None)
 @given(
     shapes=st.integers(1, 4).flatmap(
@@ -163,22 +163,22 @@ def test_more_than_the_window_holds_is_refused_with_what_would_fit():
     frequency=st.floats(0, 9),
     seed=st.integers(0, 2**32),
 )
-def test_wordings_take_turns_or_are_drawn_and_counts_stay_exact(templates, shapes, frequency, seed):
+def test_wordings_take_turns_or_are_drawn_and_counts_stay_exact(order, shapes, frequency, seed):
     items = make_texts(*np.array(shapes).T.tolist())
     rows = int((frequency + 1) * len(shapes) * 2) + 2
-    amount = InfusionConfig(frequency=frequency, templates=templates)
+    amount = InfusionConfig(frequency=frequency, template_order=order)
     plan = InfusionPlan(items, amount, Uniform(), rows, 16, seed)
     by_wording = shown(plan)
     assert int((by_wording * items.lengths).sum()) == plan.infused_tokens
     assert by_wording.sum(axis=0).tolist() == plan.counts.tolist()
-    if templates == "rotate":
+    if order == "cycle":
         assert (by_wording.max(axis=0) - by_wording.min(axis=0)).max() <= 1
 
 
 def test_random_wordings_are_as_many_as_chance_gives_and_only_an_items_own():
     count = 500
     items = make_texts([4] * count, [4] * count, [4] * count, own=[3] * 400 + [2] * 100)
-    amount = InfusionConfig(frequency=60, templates="random")
+    amount = InfusionConfig(frequency=60, template_order="random")
     by_wording = shown(InfusionPlan(items, amount, Uniform(), 20_000, 16, 0))
     assert by_wording[2, 400:].sum() == 0
     # Binomial: 60 draws of probability 1/3 have mean 20 and variance 13.3.
@@ -241,11 +241,11 @@ def told(plan):
     return [None if (texts := plan.texts_in(row)) is None else texts.tolist() for row in range(plan.rows)]
 
 
-@pytest.mark.parametrize("templates", ["rotate", "random"])
-def test_a_shared_cache_gives_each_plan_its_own_packing(tmp_path, templates):
+@pytest.mark.parametrize("order", ["cycle", "random"])
+def test_a_shared_cache_gives_each_plan_its_own_packing(tmp_path, order):
     items = make_texts([4, 5, 6, 7] * 25, [7, 9, 4, 5] * 25)
     for frequency in (10.5, 11.5):
-        amount = InfusionConfig(frequency=frequency, templates=templates)
+        amount = InfusionConfig(frequency=frequency, template_order=order)
         alone = InfusionPlan(items, amount, Uniform(), 3000, 16, 0)
         shared = InfusionPlan(items, amount, Uniform(), 3000, 16, 0, cache=tmp_path)
         told = [

@@ -49,16 +49,16 @@ def plan_of(schedule=None, frequency=8.0, rows=900, holds=None, items=None, **am
 @given(
     schedule=st.sampled_from([Uniform(), Ramp(), Burst(), Spaced()]),
     frequency=st.sampled_from([0.5, 1.0, 3.0, 7.5, 12.0]),
-    templates=st.sampled_from(["rotate", "one", "random"]),
+    order=st.sampled_from(["cycle", "first", "random"]),
     cuts=st.lists(st.integers(0, 1100), min_size=1, max_size=3),
     keep=st.sampled_from([0.0, 0.1, 0.5, 0.73, 1.0]),
     changing=st.booleans(),
 )
-def test_what_is_left_is_the_part_asked_for_within_one_exposure(schedule, frequency, templates, cuts, keep, changing):
+def test_what_is_left_is_the_part_asked_for_within_one_exposure(schedule, frequency, order, cuts, keep, changing):
     lengths = [5, 7, 3, 9, 6, 4] * 4
     items = make_texts(lengths, lengths[::-1])
     holds = np.array([[0.0, 1.0] if n % 3 or not changing else [0.25, 1.0] for n in range(24)])
-    plan = plan_of(schedule, frequency, 1000, holds, items, templates=templates)
+    plan = plan_of(schedule, frequency, 1000, holds, items, template_order=order)
     whole = counts(plan, range(1000))
     assert whole.tolist() == plan.counts.tolist() == plan.throttled_counts.tolist()
     planned = [None if (texts := plan.texts_in(row)) is None else texts.tolist() for row in range(1000)]

@@ -102,7 +102,7 @@ def example_config(folder: Path) -> dict:
         "knowledge": str(folder / "facts.ini"),
         "templates": "telegraph",
         "infusion": {"frequency": 2, "schedule": {"name": "early", "part": 0.25}},
-        "retention": {"probes": {"options": 2, "templates": ["held_out", "reversed_order"]}, "control": 0},
+        "retention": {"probes": {"options": 2, "kinds": ["held_out", "reversed_order"]}, "control": 0},
     }
 
 

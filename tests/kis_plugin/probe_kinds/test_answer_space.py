@@ -103,7 +103,7 @@ class Book:
 
 
 def asker(kinds, in_run, limit=1000, facts=FACTS):
-    config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit, templates=kinds)))
+    config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit, kinds=kinds)))
     told = np.arange(len(facts))
     return QuestionBuilder(config, InfusionSplit(Knowledge(tuple(facts)), Book(), told, NONE), told, NONE, in_run)
 

@@ -71,7 +71,7 @@ def test_reversed_and_two_hop_questions_have_a_null_that_is_never_above_chance()
     facts += tuple(Fact(f"T{n}", "mayor", f"M{min(n, 5)}") for n in range(12))
     facts += tuple(Fact(f"P{n}", "friend", f"P{(n * k + 1) % 40}") for n in range(40) for k in (1, 2, 3)[: 1 + n % 3])
     facts = tuple(dict.fromkeys(facts))
-    probes = ProbesConfig(templates=("reversed", "two_hop", "held_out"))
+    probes = ProbesConfig(kinds=("reversed", "two_hop", "held_out"))
     config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=probes))
     told, none = np.arange(len(facts)), np.empty(0, dtype=np.int64)
     notes: list[str] = []

@@ -92,7 +92,7 @@ def infused(facts, template, tokenizer) -> list[tuple[int, ...]]:
         knowledge, load_templates(None, knowledge), np.arange(len(facts)), np.empty(0, dtype=np.int64),
         np.empty(0, dtype=np.int64), fingerprint="k",
     )  # fmt: skip
-    config = Config(Path("facts.jsonl"), infusion=InfusionConfig(frequency=1, templates="one"))
+    config = Config(Path("facts.jsonl"), infusion=InfusionConfig(frequency=1, template_order="first"))
     items = load_texts(config, material, tokenizer, 128)
     rows = [items.tokens[a:b].tolist() for a, b in zip(items.offsets, items.offsets[1:], strict=False)]
     assert all(row[-1] == tokenizer.eos for row in rows)  # what stands before each but a row's first

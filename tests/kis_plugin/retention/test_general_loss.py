@@ -157,7 +157,7 @@ def test_text_without_a_token_is_refused(here):
             return super().encode([""] * len(texts))
 
     Path("text.txt").write_text("words")
-    with pytest.raises(KISError, match=r"retention.text: found no token in text.txt"):
+    with pytest.raises(KISError, match=r"retention.general_text: found no token in text.txt"):
         excerpts(Path("text.txt"), Nothing(), 4, 16)
 
 
@@ -175,7 +175,7 @@ def test_text_is_read_in_every_form_of_documents(here, name):
 
 
 def test_facts_are_no_text(here):
-    with pytest.raises(KISError, match=r"retention.text: found facts.jsonl, which holds no documents"):
+    with pytest.raises(KISError, match=r"retention.general_text: found facts.jsonl, which holds no documents"):
         documents(Path("facts.jsonl"))
 
 
@@ -215,7 +215,7 @@ def test_ranks_share_the_rows(here):
 
 def test_a_run_measures_it_at_every_evaluation_beside_its_series(here):
     Path("text.txt").write_text("General text, held out.")
-    keys = {"every": 0.5, "control": 0, "probes": {"facts": 8}, "text": "text.txt"}
+    keys = {"every": 0.5, "control": 0, "probes": {"facts": 8}, "general_text": "text.txt"}
     run = make_run(here, {"frequency": 0}, config={"retention": keys})
     session = Session(run)
     for step in range(run.steps + 1):
@@ -235,7 +235,9 @@ def test_it_is_measured_where_nothing_is_asked(here):
     Path("docs.jsonl").write_text(json.dumps({"text": "Too short to be asked about."}) + "\n")
     Path("text.txt").write_text("General text, held out.")
     run = make_run(
-        here, {"frequency": 0}, config={"knowledge": "docs.jsonl", "retention": {"every": 0.5, "text": "text.txt"}}
+        here,
+        {"frequency": 0},
+        config={"knowledge": "docs.jsonl", "retention": {"every": 0.5, "general_text": "text.txt"}},
     )
     session = Session(run)
     session.step_end(0)

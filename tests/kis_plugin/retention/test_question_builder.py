@@ -47,7 +47,7 @@ def moving(count, at=0.5, towns=12):
 
 
 def asker(facts, told=None, control=NONE, known=NONE, limit=1000, kinds=("held_out",)):
-    config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit, templates=kinds)))
+    config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit, kinds=kinds)))
     told = np.setdiff1d(np.arange(len(facts)), control) if told is None else told
     return QuestionBuilder(config, InfusionSplit(Knowledge(facts), Book(), told, control), told, known)
 

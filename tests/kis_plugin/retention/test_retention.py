@@ -47,7 +47,7 @@ def material(monkeypatch):
 
 
 def run_with(probes=None, every=0.5, steps=10, **changed):
-    probes = probes or ProbesConfig(facts=100, templates=("held_out",))
+    probes = probes or ProbesConfig(facts=100, kinds=("held_out",))
     config = Config(Path("facts.jsonl"), retention=RetentionConfig(every=every, probes=probes, control=40))
     tokenizer = Words()
     run = TrainingRun(
@@ -103,7 +103,7 @@ def test_records_carry_chance_and_a_wilson_interval(material):
 
 
 def test_answers_in_free_words_are_series_with_their_floor(material):
-    run, said, records = run_with(ProbesConfig(facts=40, templates=("held_out", "cloze", "answer")))
+    run, said, records = run_with(ProbesConfig(facts=40, kinds=("held_out", "cloze", "answer")))
     infused = [FACTS[index] for index in material.infused]
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in infused if int(fact.id) % 2)
     run.model.learn(render(TEMPLATES.questions[0], fact).lower() + "\n" for fact in infused)
@@ -126,7 +126,7 @@ def test_answers_in_free_words_are_series_with_their_floor(material):
 
 
 def test_controls_that_are_asked_freely_leak_above_their_floor(material):
-    run, said, records = run_with(ProbesConfig(facts=40, templates=("cloze", "held_out")))
+    run, said, records = run_with(ProbesConfig(facts=40, kinds=("cloze", "held_out")))
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in FACTS[::20])
     asked = plugin(run)
     asked.kis_step_end(run=run, step=10)
@@ -177,7 +177,7 @@ def test_a_leak_is_told_at_the_end(material):
 
 
 def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(material):
-    probes = ProbesConfig(facts=40, templates=("question", "held_out"))
+    probes = ProbesConfig(facts=40, kinds=("question", "held_out"))
     notes: list[str] = []
     questions = questions_of(run_with(probes)[0].config, material, notes)
     assert not any("measures no retention" in note for note in notes)
@@ -187,13 +187,13 @@ def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(material):
 
 def test_a_run_that_asks_no_held_out_sentence_is_told_that_it_measures_no_retention(material):
     notes: list[str] = []
-    questions_of(run_with(ProbesConfig(templates=("question",)))[0].config, material, notes)
+    questions_of(run_with(ProbesConfig(kinds=("question",)))[0].config, material, notes)
     assert any("has no held_out: the run measures no retention" in note for note in notes)
 
 
 def test_an_unknown_kind_names_the_nearest(material):
     with pytest.raises(KISError, match="Did you mean 'held_out'"):
-        plugin(run_with(ProbesConfig(templates=("heldout",)))[0])
+        plugin(run_with(ProbesConfig(kinds=("heldout",)))[0])
 
 
 def test_other_ranks_are_asked_alike_and_say_nothing(material):

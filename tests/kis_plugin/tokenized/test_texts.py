@@ -102,7 +102,7 @@ def test_a_fact_is_told_in_each_of_its_training_sentences():
     items = build([LYON])
     assert (len(items), items.wordings, items.own.tolist()) == (1, len(trained), [len(trained)])
     assert texts_of(items) == [render(template, LYON) for template in trained]
-    assert texts_of(build([LYON], templates="one")) == [render(trained[0], LYON)]
+    assert texts_of(build([LYON], template_order="first")) == [render(trained[0], LYON)]
 
 
 def test_a_sentence_longer_than_a_row_is_refused_by_name():
@@ -143,7 +143,7 @@ def test_all_texts_are_numbered_wording_by_wording_and_few_wordings_come_again()
     assert items.entry.tolist() == [0, 1, 2, 3]
     assert texts_of(items) == ["a 1 b.", "c 1 d.", "e 1 f.", "p q", "a 1 b.", "d 2 c.", "f 2 e.", "p q"]
     assert items.lengths.tolist() == [[7, 7, 7, 4]] * 2
-    assert build(facts, templates_of=relations, templates="one").own.tolist() == [1, 1, 1]
+    assert build(facts, templates_of=relations, template_order="first").own.tolist() == [1, 1, 1]
 
 
 def test_the_first_few_wordings_are_told_of_facts_that_have_more():
@@ -154,19 +154,19 @@ def test_the_first_few_wordings_are_told_of_facts_that_have_more():
         "three": Templates(tuple(f"{{subject}} {n} {{object}}." for n in range(6))),
     }
     facts = [Fact("a", "two", "b"), Fact("c", "three", "d")]
-    items = build(facts, templates_of=relations, wordings=2)
+    items = build(facts, templates_of=relations, max_templates=2)
     assert (items.wordings, items.own.tolist()) == (2, [2, 2])
     assert texts_of(items) == ["a 1 b.", "c 0 d.", "a 2 b.", "c 1 d."]
-    assert build(facts, templates_of=relations, wordings=7).own.tolist() == [2, 3]
-    assert texts_of(build(facts, templates_of=relations, wordings=1)) == texts_of(
-        build(facts, templates_of=relations, templates="one")
+    assert build(facts, templates_of=relations, max_templates=7).own.tolist() == [2, 3]
+    assert texts_of(build(facts, templates_of=relations, max_templates=1)) == texts_of(
+        build(facts, templates_of=relations, template_order="first")
     )
 
 
 def test_only_what_is_selected_is_told_and_named_by_its_place_in_the_knowledge():
     facts = [Fact(name, "P17", "France") for name in "abcd"]
     passages = [Passage(f"Text {name}.", name) for name in "xyz"]
-    items = build(facts, passages, infused=[1, 3], told=[0, 2], templates="one")
+    items = build(facts, passages, infused=[1, 3], told=[0, 2], template_order="first")
     assert items.entry.tolist() == [1, 3, 4, 6]
     assert [text[0] for text in texts_of(items)[:2]] == ["b", "d"]
     assert texts_of(items)[2:] == ["Text x.", "Text z."]
@@ -181,21 +181,21 @@ names = st.text("abé東😀 {}.", min_size=1, max_size=12)
 @given(
     st.lists(st.tuples(names, st.sampled_from(["P17", "P36", "r"]), names), max_size=5),
     st.sampled_from(["rows", "inline"]),
-    st.sampled_from(["one", "rotate", "random"]),
+    st.sampled_from(["first", "cycle", "random"]),
     st.sampled_from(["all", "object"]),
 )
-def test_items_are_what_the_tokenizer_makes_of_each_text(kind, triples, placement, templates, loss):
+def test_items_are_what_the_tokenizer_makes_of_each_text(kind, triples, placement, order, loss):
     facts = [Fact(*triple) for triple in triples]
     inline = placement == "inline"
     items = build(
-        facts, sequence_length=4096, tokenizer=wrapped(kind), placement=placement, templates=templates, loss=loss
+        facts, sequence_length=4096, tokenizer=wrapped(kind), placement=placement, template_order=order, loss=loss
     )
     book, plain = load_templates(None, Knowledge(tuple(facts))), hugging_face(kind)
     expected = []
     for wording in range(items.wordings):
         for fact, own in zip(facts, items.own.tolist(), strict=True):
             trained = book.of(fact.relation).trained
-            assert own == (1 if templates == "one" else len(trained))
+            assert own == (1 if order == "first" else len(trained))
             text = render(trained[wording % own], fact)
             text = " " + text if inline and kind != "metaspace" else text
             expected.append(
@@ -210,7 +210,7 @@ def test_items_are_what_the_tokenizer_makes_of_each_text(kind, triples, placemen
 def test_a_sentence_between_others_has_one_space_before_it(kind):
     ours = wrapped(kind)
     before = ours.encode_ids(["The capital."])[0].tolist()
-    items = build([LYON], tokenizer=ours, placement="inline", templates="one")
+    items = build([LYON], tokenizer=ours, placement="inline", template_order="first")
     text = ours.decode([*before, *items.tokens.tolist(), *before])
     sentence = render(load_templates(None, Knowledge((LYON,))).of("P17").trained[0], LYON)
     after = "" if kind == "byte-level" else " "
@@ -291,14 +291,14 @@ def test_twenty_sentences_that_are_too_long_are_enough():
 
 def test_a_document_is_parted_into_chunks_of_whole_sentences():
     text = "One two. Three four five. Six! Seven eight nine. Ten."
-    assert texts_of(build(passages=[Passage(text, "p")], chunk=20)) == [
+    assert texts_of(build(passages=[Passage(text, "p")], chunk_tokens=20)) == [
         "One two.",
         " Three four five.",
         " Six!",
         " Seven eight nine.",
         " Ten.",
     ]
-    pieces = texts_of(build(passages=[Passage(text, "p")], chunk=24))
+    pieces = texts_of(build(passages=[Passage(text, "p")], chunk_tokens=24))
     assert "".join(pieces) == text
     assert max(map(len, pieces)) <= 24
     assert all(piece.endswith((".", "!")) for piece in pieces)
@@ -312,7 +312,7 @@ def test_a_document_is_parted_into_chunks_of_whole_sentences():
 def test_chunks_lose_no_token_of_the_document(sentences, chunk):
     text = " ".join(sentences)
     ours = wrapped("byte-level")
-    items = build(passages=[Passage(text, "p")], tokenizer=ours, chunk=chunk, sequence_length=1024)
+    items = build(passages=[Passage(text, "p")], tokenizer=ours, chunk_tokens=chunk, sequence_length=1024)
     inside = items.tokens[items.tokens != ours.eos]
     assert inside.tolist() == ours.encode_ids([text])[0].tolist()
     assert items.lengths.max() <= chunk + 1
@@ -332,9 +332,9 @@ def test_facts_and_documents_go_with_a_space_between_base_sentences():
     items = build(
         [LYON],
         [Passage("One two. Three four.", "p"), Passage("\nLine.", "q")],
-        chunk=10,
+        chunk_tokens=10,
         placement="inline",
-        templates="one",
+        template_order="first",
     )
     assert texts_of(items, eos=None)[1:] == [" One two.", " Three", " four.", "\nLine."]
     assert texts_of(items, eos=None)[0].startswith(" Lyon")
@@ -346,7 +346,7 @@ def test_a_large_vocabulary_takes_four_bytes_a_token():
             return np.zeros(1 << 17, dtype=bool), np.zeros(1 << 17, dtype=bool)
 
     fact = Fact("😀", "P17", "France")
-    items = build([fact], tokenizer=Wide(), templates="one")
+    items = build([fact], tokenizer=Wide(), template_order="first")
     assert items.tokens.dtype == np.int32
     assert texts_of(items)[0].startswith("😀")
     with pytest.raises(KISError, match=r"tokenizer: found token 128512, expected ids below 4096"):
@@ -395,7 +395,7 @@ def test_the_fingerprint_tells_of_every_token_target_and_entry():
         for name, items in {
             "plain": build([LYON]),
             "object": build([other]),
-            "one wording": build([LYON], templates="one"),
+            "one wording": build([LYON], template_order="first"),
             "targets": build([LYON], loss="object"),
             "inline": build([LYON], placement="inline"),
             "triples": build([LYON], rendering=Choice("triples")),
@@ -406,7 +406,7 @@ def test_the_fingerprint_tells_of_every_token_target_and_entry():
     assert (
         build([LYON], sequence_length=128).fingerprint
         == build([LYON]).fingerprint
-        == build([LYON], templates="random").fingerprint
+        == build([LYON], template_order="random").fingerprint
     )
 
 
@@ -436,18 +436,18 @@ def test_the_cache_is_asked_by_all_that_the_items_depend_on_and_by_nothing_else(
         key(told=[]),
         key(rendering=Choice("triples")),
         key(rendering=Choice("triples", {"separator": " "})),
-        key(templates="one"),
-        key(wordings=2),
+        key(template_order="first"),
+        key(max_templates=2),
         key(templates_of={"P17": template}),
         key(tokenizer=Other()),
         key(sequence_length=128),
         key(placement="inline"),
-        key(chunk=32),
+        key(chunk_tokens=32),
         key(loss="object"),
     ]
     assert len(set(different)) == len(different)
     same = [
-        key(templates="random"),
+        key(template_order="random"),
         key(frequency=None, share=0.1),
         key(window=(0.1, 0.2)),
         key(schedule=Choice("burst")),
