@@ -70,8 +70,7 @@ def test_commands_run_and_print_what_is_shown(page, tmp_path):
     (tmp_path / "kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 4}\n")
     if "--tokenizer tokenizer" in page.read_text(encoding="utf-8"):
         pytest.importorskip("transformers")
-        sys.path.insert(0, str(ROOT / "tests" / "kis_plugin"))
-        from small_tokenizers import hugging_face
+        from tests.world.tokenizers import hugging_face
 
         hugging_face("byte-level").save_pretrained(tmp_path / "tokenizer")
     for sequence_length in blocks(page, "console"):
@@ -89,10 +88,11 @@ def test_commands_run_and_print_what_is_shown(page, tmp_path):
 )
 def test_the_trainer_example_trains_infuses_and_logs(page, tmp_path, monkeypatch):
     pytest.importorskip("transformers")
-    sys.path.insert(0, str(ROOT / "tests" / "kis_hf"))
-    from world import BaseRows, arguments, make_model, make_tokenizer
-
     from kis_plugin.run.log import read_run_log
+    from tests.world.data import BaseRows
+    from tests.world.models import make_model
+    from tests.world.runs import arguments
+    from tests.world.tokenizers import make_tokenizer
 
     monkeypatch.chdir(tmp_path)
     facts_of_one_relation(tmp_path / "facts.jsonl")

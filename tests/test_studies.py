@@ -6,7 +6,8 @@ import re
 import shlex
 
 import pytest
-from test_docs import ROOT, run
+
+from tests.test_docs import ROOT, run
 
 PAGES = [
     ROOT / "docs" / "explanation" / "evidence.md",

@@ -1,14 +1,8 @@
 """The table's rows stand on the small worlds of the adapters' own tests; each needs its host."""
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).parents[1]
-for folder in ("conformance", "kis_hf", "kis_torch", "kis_litgpt"):
-    sys.path.insert(0, str(TESTS / folder))
 
 # Of each adapter: the module with its row, and what it needs installed.
 TABLE = {
@@ -24,7 +18,7 @@ collect_ignore_glob = [] if HERE else ["test_*.py"]
 
 def made(name, monkeypatch):
     module, cls, _ = TABLE[name]
-    return getattr(importlib.import_module(module), cls)(monkeypatch)
+    return getattr(importlib.import_module(f"tests.conformance.{module}"), cls)(monkeypatch)
 
 
 @pytest.fixture(params=HERE)

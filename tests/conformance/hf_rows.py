@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import world
-from contract import BATCH, Outcome
-from transformers import LlamaConfig, LlamaForCausalLM, set_seed
-from world import StopAt, Stream, make_tokenizer, trainer_for
+from tests.conformance.contract import BATCH, Outcome
+from tests.world.data import Stream
+from tests.world.models import make_model
+from tests.world.runs import StopAt, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 
 def model(big):
-    if not big:
-        return world.make_model()
-    set_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=500, hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4,
-            max_position_embeddings=64, bos_token_id=None, eos_token_id=0,
-        )
-    )  # fmt: skip
+    return make_model(hidden=64, heads=4) if big else make_model()
 
 
 class Trainer:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import lit_world
 import torch
 import yaml
-from contract import Outcome
 from litgpt import Config
+
+from tests.conformance.contract import Outcome
+from tests.world import litgpt as lit_world
 
 
 class LitGPT:
@@ -28,7 +29,7 @@ class LitGPT:
         with self.monkeypatch.context() as patch:
             if big:
                 patch.setattr(lit_world.Config, "from_name", _bigger(Config.from_name))
-            module = lit_world.run(
+            lit_world.run(
                 folder,
                 lit_world.Rows(),
                 kis,
@@ -44,7 +45,6 @@ class LitGPT:
         if not stop:
             saved = torch.load(folder / "out" / "final" / "lit_model.pth", weights_only=False)
             weights = list(saved.get("model", saved).values())
-        del module
         return Outcome(targets[:stop] if stop else targets, weights)
 
     def decode(self, folder, row):

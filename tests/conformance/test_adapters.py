@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contract import BATCH, BLOCK, kis_config, log_of, run_files, shown
 
 from kis_plugin.errors import KISError
 from kis_plugin.registry import registered
 from kis_predict.readers.gather import gather
+from tests.conformance.contract import BATCH, SEQUENCE_LENGTH, shown
+from tests.world.facts import kis as kis_config
+from tests.world.logs import log_of, run_files
 
 
 def test_every_fact_is_shown_exactly_f_times_and_controls_never(adapter, tmp_path):
@@ -20,7 +22,7 @@ def test_every_fact_is_shown_exactly_f_times_and_controls_never(adapter, tmp_pat
     log = log_of(tmp_path)
     assert (log.end.status, log.end.step) == ("completed", 45)
     assert log.end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
-    assert log.run.tokens == 45 * BATCH * BLOCK
+    assert log.run.tokens == 45 * BATCH * SEQUENCE_LENGTH
 
 
 @pytest.mark.slow
@@ -37,7 +39,7 @@ def test_retention_rises_and_controls_stay_at_chance(adapter, tmp_path):
 def test_the_log_is_what_the_predictor_reads(adapter, tmp_path):
     adapter.run(tmp_path, kis_config(tmp_path, 5))
     (run,) = gather([tmp_path / "runs"], registered("log_readers")).runs
-    assert (run.tokens, run.frequency, run.facts) == (20 * BATCH * BLOCK, 5, 20)
+    assert (run.tokens, run.frequency, run.facts) == (20 * BATCH * SEQUENCE_LENGTH, 5, 20)
     log = log_of(tmp_path)
     assert log.run.params > log.run.params_non_embedding > 0
     assert sorted({record.step for record in log.retention}) == [0, 10, 20]
@@ -98,4 +100,4 @@ def test_the_logs_of_all_adapters_are_one_sweep(every_adapter, tmp_path):
         one.run(tmp_path / name, kis_config(tmp_path / name, 5))
     found = gather([tmp_path], registered("log_readers")).runs
     assert len(found) == len(every_adapter)
-    assert {(run.tokens, run.frequency, run.facts) for run in found} == {(20 * BATCH * BLOCK, 5, 20)}
+    assert {(run.tokens, run.frequency, run.facts) for run in found} == {(20 * BATCH * SEQUENCE_LENGTH, 5, 20)}

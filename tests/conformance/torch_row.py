@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-import loops
 import torch
-from contract import BATCH, ROWS, Outcome
-from hf_rows import model
-from world import make_tokenizer
 
 from kis_torch import KnowledgeInfusion
+from tests.conformance.contract import BATCH, ROWS, Outcome
+from tests.conformance.hf_rows import model
+from tests.world import data
+from tests.world.tokenizers import make_tokenizer
 
 
 class PlainLoop:
@@ -23,7 +23,7 @@ class PlainLoop:
         self.tokenizer = make_tokenizer()
 
     def run(self, folder, config, steps=20, stop=0, resume=False, big=False):
-        rows, seen, trained = self.data(loops.Bare(ROWS, self.tokenizer)), [], model(big)
+        rows, seen, trained = self.data(data.BareRows(ROWS, self.tokenizer)), [], model(big)
         optimizer = torch.optim.AdamW(trained.parameters(), lr=3e-3)
         saved = json.loads((folder / "kis-state.json").read_text()) if resume else None
         kis, step = None, 0
@@ -57,4 +57,4 @@ class PlainLoop:
 class PlainStream(PlainLoop):
     """An iterable dataset."""
 
-    data = staticmethod(loops.Stream)
+    data = staticmethod(data.Stream)

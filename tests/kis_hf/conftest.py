@@ -1,9 +1,6 @@
 """Tests of the Trainer adapter import their small world by name and need the extra."""
 
 import importlib.util
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 # Skipping here would stop pytest where this folder alone is asked for.
 collect_ignore_glob = [] if importlib.util.find_spec("transformers") else ["test_*.py"]

@@ -6,12 +6,15 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
-from world import SizedStream, StopAt, Stream, kis, trainer_for
+from tests.world.data import SizedStream, Stream
+from tests.world.facts import kis
+from tests.world.processes import run_ranks
+from tests.world.runs import StopAt, trainer_for
 
 # transformers 5.3 loads the optimizer's state of such a run to "cpu:0", a place that torch does not know.
 torch.serialization.register_package(9, lambda stored: None, lambda stored, place: stored if place == "cpu:0" else None)
@@ -25,6 +28,15 @@ def hub(rows):
 
 
 DATA = {"map": lambda rows: rows, "stream": Stream, "sized": SizedStream, "hub": hub}
+
+
+def train(
+    folder: Path, name: str, workers: int, rows: int, stop: int = 0, resume: int = 0, data: str = "map", **keys: Any
+) -> list[np.ndarray]:
+    """Run this script in two processes; return the rows that the model of each rank was given."""
+    words = [str(folder), str(folder / name), str(workers), str(stop), str(resume), str(rows), data, json.dumps(keys)]
+    run_ranks(Path(__file__), *words)
+    return [np.load(folder / f"{name}-{rank}.npy") for rank in (0, 1)]
 
 
 def main() -> None:

@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 
 import torch
-from world import WatchedTrainer, kis, make_tokenizer, trainer_for
+
+from tests.world.facts import kis
+from tests.world.runs import WatchedTrainer, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 
 class WritingTrainer(WatchedTrainer):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import torch
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
-
-sys.path.insert(0, str(Path(__file__).parent))
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from kis_hf.model import parameter_counts

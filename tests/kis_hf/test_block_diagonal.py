@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
-from world import make_model
 
 from kis_hf.block_diagonal import use_block_diagonal
 from kis_plugin.errors import KISError
+from tests.world.models import make_model
 
 
 def gpt2():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from world import kis, make_tokenizer, trainer_for
 
 from kis_plugin.config.load import config_from
 from kis_plugin.run.log import read_run_log
 from kis_plugin.tokenized.infusion_split import load_split
+from tests.world.facts import kis
+from tests.world.runs import trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 
 def test_the_new_object_is_asked_from_where_it_holds(tmp_path):

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback
-from world import BLOCK, BaseRows, WatchedTrainer, arguments, kis, make_tokenizer
 
 from kis_hf import KnowledgeInfusion
 from kis_plugin.retention import plugin as retention
 from kis_plugin.retention.evaluator import Evaluator
+from tests.world.data import SEQUENCE_LENGTH, BaseRows
+from tests.world.facts import kis
+from tests.world.runs import WatchedTrainer, arguments
+from tests.world.tokenizers import make_tokenizer
 
 STEPS = 12
 
@@ -22,7 +25,7 @@ def dropping_model() -> GPT2LMHeadModel:
     """Its loss hangs on torch's random numbers, and on which of its parts are in training mode."""
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=500, n_positions=BLOCK, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0,
+        vocab_size=500, n_positions=SEQUENCE_LENGTH, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0,
         resid_pdrop=0.2, attn_pdrop=0.2, embd_pdrop=0.2,
     )  # fmt: skip
     return GPT2LMHeadModel(config)

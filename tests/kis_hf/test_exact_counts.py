@@ -6,10 +6,12 @@ import json
 
 import pytest
 from transformers import DataCollatorForLanguageModeling
-from world import StopAt, controls_shown, kis, make_tokenizer, shown, trainer_for
 
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
+from tests.world.facts import kis
+from tests.world.runs import StopAt, controls_shown, shown, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 
 def run_log(folder):
@@ -137,9 +139,8 @@ def test_two_trainings_of_one_trainer_are_two_runs(tmp_path):
 
 
 def test_the_explicit_way_infuses_one_pass(tmp_path):
-    from world import BaseRows
-
     from kis_hf import KnowledgeInfusion
+    from tests.world.data import BaseRows
 
     config, tokenizer = kis(tmp_path, frequency=4), make_tokenizer()
     infused = KnowledgeInfusion(config, tokenizer=tokenizer).infuse(BaseRows(80, tokenizer))
@@ -164,7 +165,8 @@ def test_the_log_is_json_lines_with_what_the_predictor_needs(tmp_path):
 def test_a_hub_dataset_with_the_usual_collator(tmp_path, kind, workers):
     datasets = pytest.importorskip("datasets")
     from transformers import DataCollatorForLanguageModeling
-    from world import BaseRows
+
+    from tests.world.data import BaseRows
 
     config, tokenizer = kis(tmp_path, frequency=4), make_tokenizer()
     trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, dataloader_num_workers=workers)
@@ -176,7 +178,7 @@ def test_a_hub_dataset_with_the_usual_collator(tmp_path, kind, workers):
 
 
 def test_documents_are_shown_exactly_f_times_too(tmp_path):
-    from world import EOS
+    from tests.world.models import EOS
 
     texts = [f"Notice {n}: the {word} of Town{n} is kept by Person{n}." for n, word in enumerate("abcdefghijklmnop")]
     (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"text": " ".join([text] * 3)}) + "\n" for text in texts))

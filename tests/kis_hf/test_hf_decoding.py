@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
-from asking import make_free_questions, make_taught_model, teach
 from transformers import AutoModelForCausalLM
-from world import BLOCK, make_tokenizer
 
 from kis_hf.model import HFModelView
 from kis_plugin.errors import KISError
 from kis_plugin.free_form.decoding import Decoder
 from kis_plugin.free_form.prompts import prepare_answers
 from kis_plugin.tokenized.tokenizer import HFTokenizer
-
-sys.path.append(str(Path(__file__).parents[1] / "kis_plugin"))
-from plain_greedy import both, plain
+from tests.world.data import SEQUENCE_LENGTH
+from tests.world.greedy import both, plain
+from tests.world.questions import make_free_questions, make_taught_model, teach
+from tests.world.tokenizers import make_tokenizer
 
 SMALL = {
     "vocab_size": 500, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": BLOCK, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0,
+    "num_key_value_heads": 2, "max_position_embeddings": SEQUENCE_LENGTH, "pad_token_id": 0, "bos_token_id": 0,
+    "eos_token_id": 0,
 }  # fmt: skip
 FULL = torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
@@ -65,7 +63,7 @@ class Watched(HFModelView):
 
 
 def answers(prepared, view, **keys):
-    decoder = Decoder(prepared, BLOCK, **keys)
+    decoder = Decoder(prepared, SEQUENCE_LENGTH, **keys)
     with view.evaluating():
         alias, exact = decoder.answer(view)
     return decoder, alias.tolist(), exact.tolist()
@@ -86,7 +84,9 @@ def test_it_is_what_plain_decoding_says(prepared, name, more, folded):
     view = HFModelView(model.eval())
     decoder, alias, exact = answers(prepared, view)
     assert (decoder.without_trees == "") == folded
-    assert (alias, exact) == both([plain(prepared, view, place, BLOCK) for place in range(len(prepared.prompts))])
+    assert (alias, exact) == both(
+        [plain(prepared, view, place, SEQUENCE_LENGTH) for place in range(len(prepared.prompts))]
+    )
     assert 4 <= sum(exact) < sum(alias) < len(alias)
 
 
@@ -99,7 +99,7 @@ def test_logits_are_taken_only_where_a_token_is_looked_at(prepared, model):
     assert taken == [lines * last for lines, _, last in view.shapes]
     first = view.asked[: sum(decoder.shapes.values())]
     assert Counter(first) == decoder.shapes
-    rows = [len(prompt.next((), BLOCK)) for prompt in prepared.prompts]
+    rows = [len(prompt.next((), SEQUENCE_LENGTH)) for prompt in prepared.prompts]
     assert sum(lines * last for lines, _, last in first) < 0.6 * sum(rows)
     _, *plainly = answers(prepared, Watched(model), trees=False)
     assert found == plainly
@@ -112,11 +112,11 @@ def test_what_memory_does_not_take_is_decoded_in_halves(prepared, model, room):
     _, *found = answers(prepared, view, batch_tokens=1024)
     assert found == expected
     assert max(lines for lines, _, _ in view.asked) <= room
-    assert len(view.asked) > 1024 // BLOCK // room
+    assert len(view.asked) > 1024 // SEQUENCE_LENGTH // room
 
 
 def test_the_size_that_memory_takes_is_remembered(prepared, model):
-    decoder, view = Decoder(prepared, BLOCK, 1024), Watched(model, room=3)
+    decoder, view = Decoder(prepared, SEQUENCE_LENGTH, 1024), Watched(model, room=3)
     with view.evaluating():
         decoder.answer(view)
         view.room, view.shapes = 10**9, []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from transformers import TrainerCallback
-from world import kis, make_tokenizer, shown, trainer_for, write_facts
 
 from kis_hf import KnowledgeInfusion
 from kis_plugin.run.log import read_run_log
+from tests.world.facts import kis, write_facts
+from tests.world.runs import shown, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 
 class AtStep(TrainerCallback):

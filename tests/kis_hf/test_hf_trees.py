@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from asking import make_questions
 from transformers import AutoModelForCausalLM
-from world import make_tokenizer
 
 from kis_hf.model import HFModelView
 from kis_plugin.retention.scoring.forward_passes import Passes
 from kis_plugin.retention.scoring.scorer import Scorer, prepare
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from tests.world.questions import make_questions
+from tests.world.tokenizers import make_tokenizer
 
 SMALL = {
     "vocab_size": 500, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -13,19 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from world import kis, make_tokenizer, shown, trainer_for
 
 from kis_plugin.run.log import read_run_log
+from tests.world.facts import kis
+from tests.world.processes import environment
+from tests.world.runs import shown, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 
 
 def start(folder, options):
-    paths = [str(SCRIPT.parent), *sys.path]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(folder), json.dumps(options)],
-        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
 

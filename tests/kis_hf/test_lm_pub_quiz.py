@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from bear_world import MODELS, RECORDED, RELATIONS, write_folder, write_model
 from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -18,6 +17,7 @@ from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
 from kis_plugin.retention.probes import QuestionMaker
 from kis_plugin.retention.scoring.scorer import prepare
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from tests.world.bear import MODELS, RECORDED, RELATIONS, write_folder, write_model
 
 
 def test_every_answer_is_scored_as_lm_pub_quiz_scores_it(tmp_path):

@@ -9,10 +9,14 @@ import sys
 import pytest
 import yaml
 from click.testing import CliRunner
-from world import BLOCK, kis, make_model, make_tokenizer, trainer_for
 
 from kis_plugin.cli.main import main
 from kis_plugin.run.log import read_run_log
+from tests.world.data import SEQUENCE_LENGTH
+from tests.world.facts import kis
+from tests.world.models import make_model
+from tests.world.runs import trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 ASKED = {"every": 0.5, "control": 4, "probes": {"facts": 16, "kinds": ["held_out", "question", "answer_space"]}}
 
@@ -94,7 +98,10 @@ def test_what_cannot_be_loaded_is_said(saved, tmp_path):
     for arguments, said in (
         (("--model", tmp_path), f"model {tmp_path}"),
         (("--model", saved / "model", "--dtype", "float31"), "--dtype: found 'float31'"),
-        (("--model", saved / "model", "--block", 2 * BLOCK), f"expected at most the {BLOCK} tokens"),
+        (
+            ("--model", saved / "model", "--block", 2 * SEQUENCE_LENGTH),
+            f"expected at most the {SEQUENCE_LENGTH} tokens",
+        ),
         (("--model", saved / "model", "--tokenizer", tmp_path), f"model {saved / 'model'}"),
         (("--model", saved / "model", "--begin", "bos"), "--begin: found bos, with a tokenizer that has none"),
     ):

@@ -11,7 +11,6 @@ import torch
 from click.testing import CliRunner
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-from world import make_tokenizer
 
 from kis_hf.commands import score
 from kis_hf.loss import LoadedReader
@@ -20,6 +19,7 @@ from kis_plugin.difference.score_file import read_scores
 from kis_plugin.difference.selection import Difference
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.templates.load import BuiltInTemplates
+from tests.world.tokenizers import make_tokenizer
 
 FACTS = [{"subject": f"Person{n}", "relation": "P19", "object": f"Tówn{n % 8}" * (1 + n % 3)} for n in range(20)]
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_scored_is_said_and_leaves_nothing(world, tmp_path):
 def test_the_command_is_known_without_torch():
     blocked = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
-        "from kis_plugin.plugins.manager import registered\n"
+        "from kis_plugin.registry import registered\n"
         "assert registered('commands')['score'].name == 'score'\n"
         "try:\n    from kis_hf import KnowledgeInfusion\n"
         "except ImportError as error:\n    print(error)\n"

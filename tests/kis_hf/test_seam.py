@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from transformers import TrainerCallback
-from world import BaseRows, kis, make_tokenizer, trainer_for
 
 from kis_hf import KnowledgeInfusion
 from kis_hf.host import trainer_of
@@ -13,6 +12,10 @@ from kis_hf.loader import LoaderSeam
 from kis_plugin.errors import KISError
 from kis_plugin.hashing import permutation
 from kis_plugin.infusion.row_index import InfusedDataset
+from tests.world.data import BaseRows
+from tests.world.facts import kis
+from tests.world.runs import trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 
 class Look(TrainerCallback):

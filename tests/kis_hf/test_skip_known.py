@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
-from world import BLOCK, EOS, StopAt, kis, make_tokenizer, shown, trainer_for
 
 from kis_hf.model import HFModelView
 from kis_plugin.config.load import config_from
@@ -19,6 +18,11 @@ from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.log import read_run_log
 from kis_plugin.tokenized.infusion_split import load_split
 from kis_plugin.tokenized.tokenizer import HFTokenizer, render
+from tests.world.data import SEQUENCE_LENGTH
+from tests.world.facts import kis
+from tests.world.models import EOS
+from tests.world.runs import StopAt, shown, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 STEPS = 100
 
@@ -27,8 +31,8 @@ def small_model(seed=0, spread=0.2):
     torch.manual_seed(seed)
     return GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=500, n_positions=BLOCK, n_embd=32, n_layer=1, n_head=4, bos_token_id=EOS, eos_token_id=EOS,
-            resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, initializer_range=spread,
+            vocab_size=500, n_positions=SEQUENCE_LENGTH, n_embd=32, n_layer=1, n_head=4, bos_token_id=EOS,
+            eos_token_id=EOS, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, initializer_range=spread,
         )
     )  # fmt: skip
 
@@ -56,7 +60,8 @@ def teach(model, facts, templates, tokenizer):
 def run_of(config, tokenizer, model):
     return TrainingRun(
         config=config_from(config), tokenizer=HFTokenizer(tokenizer), model=HFModelView(model), framework="hf",
-        run_id="r", folder=Path("r"), params=1, params_non_embedding=1, rows=100, sequence_length=BLOCK, steps=10,
+        run_id="r", folder=Path("r"), params=1, params_non_embedding=1, rows=100,
+        sequence_length=SEQUENCE_LENGTH, steps=10,
     )  # fmt: skip
 
 

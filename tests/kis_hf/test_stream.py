@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from world import BaseRows, SizedStream, StopAt, Stream, controls_shown, kis, make_tokenizer, shown, trainer_for
 
 from kis_hf.batch import batch_shape
 from kis_hf.epochs import Passes, Position
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
+from tests.world.data import BaseRows, SizedStream, Stream
+from tests.world.facts import kis
+from tests.world.runs import StopAt, controls_shown, shown, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 ALL_DRAW = {"dispatch_batches": False}  # where one rank draws for all, accelerate has errors of its own for no data
 

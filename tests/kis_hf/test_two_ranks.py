@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from world import controls_shown, kis, make_tokenizer, shown, write_facts
 
 from kis_plugin.run.log import read_run_log
+from tests.kis_hf.ddp_run import train
+from tests.world.facts import kis, write_facts
+from tests.world.processes import run_ranks
+from tests.world.runs import controls_shown, shown
+from tests.world.tokenizers import make_tokenizer
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-
-
-def two_ranks(script: str, *words: str) -> str:
-    """Run ``script`` in two processes and return what they print."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "adapters"), str(ROOT / "predictor")])
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(HERE / script),
-    ]
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def train(
-    folder: Path, name: str, workers: int, rows: int, stop: int = 0, resume: int = 0, data: str = "map", **keys: Any
-) -> list[np.ndarray]:
-    words = [str(folder), str(folder / name), str(workers), str(stop), str(resume), str(rows), data, json.dumps(keys)]
-    two_ranks("ddp_run.py", *words)
-    return [np.load(folder / f"{name}-{rank}.npy") for rank in (0, 1)]
 
 
 @pytest.mark.slow
@@ -85,23 +59,22 @@ def test_two_ranks_show_every_fact_of_a_stream_f_times_before_and_after_a_resume
 
 @pytest.mark.slow
 def test_sharded_models_are_counted_whole():
-    lines = [line for line in two_ranks("sharded_counts.py").splitlines() if line.startswith("counts")]
+    lines = [line for line in run_ranks(HERE / "sharded_counts.py").splitlines() if line.startswith("counts")]
     layer = 4 * 16 * 16 + 3 * 16 * 32 + 2 * 16 + 16  # and the last norm
     assert lines == [f"counts {[(layer + tables * 51 * 16, layer)] * 4}" for tables in (1, 2)]
 
 
 @pytest.mark.slow
 def test_two_ranks_get_the_answers_of_one_process_from_whole_and_from_sharded_models(tmp_path):
-    from asking import make_evaluator, make_taught_model
-
     from kis_hf.model import HFModelView
+    from tests.world.questions import make_evaluator, make_taught_model
 
     model = make_taught_model()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     alone = make_evaluator().answer(HFModelView(model))
     free = [question.decoded for question in alone.questions]
     assert 4 <= alone.exact[free].sum() < alone.correct[free].sum() < sum(free)
-    printed = two_ranks("ranks_asked.py", str(tmp_path / "weights.pt")).splitlines()
+    printed = run_ranks(HERE / "ranks_evaluate.py", str(tmp_path / "weights.pt")).splitlines()
     lines = [json.loads(line) for line in printed if line.startswith("{")]
     assert sorted((line["model"], line["rank"]) for line in lines) == [
         (model, rank) for model in ("fsdp1", "fsdp2", "whole") for rank in (0, 1)

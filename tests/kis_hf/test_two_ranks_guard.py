@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_two_ranks import train
-from world import kis, make_tokenizer, shown, write_facts
 
 from kis_plugin.run.log import read_run_log
+from tests.kis_hf.ddp_run import train
+from tests.world.facts import kis, write_facts
+from tests.world.runs import shown
+from tests.world.tokenizers import make_tokenizer
 
 BATCH = 4
 

@@ -9,11 +9,15 @@ from time import sleep
 import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
-from world import StopAt, Stream, WatchedTrainer, kis, make_model, make_tokenizer, shown, trainer_for
 
 from kis_hf.model import watch_batches
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
+from tests.world.data import Stream
+from tests.world.facts import kis
+from tests.world.models import make_model
+from tests.world.runs import StopAt, WatchedTrainer, shown, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 
 def run_log(folder):

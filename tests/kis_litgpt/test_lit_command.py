@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kis_plugin.run.log import read_run_log
+from tests.world import processes
+from tests.world.logs import log_of
 
-ROOT = Path(__file__).parents[2]
 LITGPT = Path(sys.executable).with_name("litgpt")
 pytestmark = [
     pytest.mark.slow,
@@ -22,13 +22,13 @@ pytestmark = [
 
 
 def environment(folder):
-    path = os.pathsep.join([str(folder), *(str(ROOT / part) for part in (".", "adapters", "predictor"))])
-    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    found = processes.environment()
+    return found | {"PYTHONPATH": os.pathsep.join([str(folder), found["PYTHONPATH"]])}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    command = [sys.executable, str(ROOT / "examples" / "litgpt" / "prepare.py"), str(tmp_path)]
+    command = [sys.executable, str(processes.ROOT / "examples" / "litgpt" / "prepare.py"), str(tmp_path)]
     subprocess.run(command, check=True, env=environment(tmp_path), timeout=120)
     return tmp_path
 
@@ -38,11 +38,6 @@ def pretrain(folder, *options):
     done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
-
-
-def log_of(folder):
-    (path,) = (folder / "runs").glob("*/kis.jsonl")
-    return read_run_log(path)
 
 
 def accuracy(log, series):

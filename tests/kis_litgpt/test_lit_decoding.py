@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from litgpt import GPT, Config
@@ -14,13 +11,12 @@ from kis_plugin.free_form.decoding import Decoder
 from kis_plugin.free_form.prompts import prepare_answers
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 
-sys.path.append(str(Path(__file__).parents[1] / "kis_hf"))
-sys.path.append(str(Path(__file__).parents[1] / "kis_plugin"))
 pytest.importorskip("transformers")
-from asking import make_free_questions, teach
-from plain_greedy import both, plain
-from test_lit_trees import GROUPED, SMALL
-from world import BLOCK, make_tokenizer
+from tests.world.data import SEQUENCE_LENGTH
+from tests.world.greedy import both, plain
+from tests.world.litgpt import GROUPED, SMALL
+from tests.world.questions import make_free_questions, teach
+from tests.world.tokenizers import make_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -38,9 +34,11 @@ def test_it_is_what_plain_decoding_says(name, keys, folded):
     teach(model, model.parameters())
     view = LitModelView(model.eval(), torch.device("cpu"))
     prepared = prepare_answers(make_free_questions(), HFTokenizer(make_tokenizer()))
-    decoder = Decoder(prepared, BLOCK)
+    decoder = Decoder(prepared, SEQUENCE_LENGTH)
     with view.evaluating():
         alias, exact = (found.tolist() for found in decoder.answer(view))
     assert (decoder.without_trees == "") == folded
-    assert (alias, exact) == both([plain(prepared, view, place, BLOCK) for place in range(len(prepared.prompts))])
+    assert (alias, exact) == both(
+        [plain(prepared, view, place, SEQUENCE_LENGTH) for place in range(len(prepared.prompts))]
+    )
     assert 4 <= sum(exact) < sum(alias) < len(alias)

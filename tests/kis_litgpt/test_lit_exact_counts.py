@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from lit_world import BLOCK, Rows, controls_shown, decode, run, shown, write_kis
 
-from kis_plugin.run.log import read_run_log
-
-
-def log_of(folder):
-    (path,) = (folder / "runs").glob("*/kis.jsonl")
-    return read_run_log(path)
+from tests.world.data import SEQUENCE_LENGTH
+from tests.world.litgpt import Rows, controls_shown, decode, run, shown, write_kis
+from tests.world.logs import log_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +19,10 @@ def log_of(folder):
         (Rows(kind="stateful"), {"steps": 45}),
         (Rows(count=79), {"steps": 45}),  # the last batch of a pass is short
         (Rows(), {"accumulation": 3, "steps": 12}),
-        (Rows(), {"accumulation": 3, "steps": 12, "extra_tokens": 2 * 4 * BLOCK + 7}),  # an accumulation cut short
+        (
+            Rows(),
+            {"accumulation": 3, "steps": 12, "extra_tokens": 2 * 4 * SEQUENCE_LENGTH + 7},
+        ),  # an accumulation cut short
         (Rows(width=9), {}),
     ],
     ids=str,
@@ -38,7 +37,7 @@ def test_every_fact_is_shown_exactly_f_times(tmp_path, seen, data, keys):
     log = log_of(tmp_path)
     assert log.end.status == "completed"
     assert log.end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
-    assert log.run.tokens == keys.get("steps", 20) * keys.get("accumulation", 1) * 4 * BLOCK
+    assert log.run.tokens == keys.get("steps", 20) * keys.get("accumulation", 1) * 4 * SEQUENCE_LENGTH
 
 
 @pytest.mark.parametrize(("amount", "low", "high"), [({"frequency": 2.5}, 2, 3), ({"share": 0.3}, 3, 4)])

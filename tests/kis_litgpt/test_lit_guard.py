@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lit_world import Rows, run, shown, write_kis
-from test_lit_exact_counts import log_of
 
 from kis_plugin.errors import KISError
+from tests.world.litgpt import Rows, run, shown, write_kis
+from tests.world.logs import log_of
 
 FAST = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.02}}
 

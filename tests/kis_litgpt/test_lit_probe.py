@@ -9,16 +9,16 @@ import sys
 import pytest
 import torch
 from click.testing import CliRunner
-from lit_world import run, write_kis
 
 from kis_plugin.cli.main import main
 from kis_plugin.run.log import read_run_log
+from tests.world.litgpt import run, write_kis
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A run's folder; its checkpoint is in ``out/final``."""
-    from lit_world import watch_training
+    from tests.world.litgpt import watch_training
 
     folder = tmp_path_factory.mktemp("probe")
     config = write_kis(folder, infusion={"frequency": 12}, retention={"control": 4, "probes": {"facts": 16}})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from lit_world import WORDS, Rows, run, shown, write_kis
 from litgpt.data import TextFiles
-from test_lit_exact_counts import log_of
 
 from kis_plugin.errors import KISError
+from tests.world.facts import WORDS
+from tests.world.litgpt import Rows, run, shown, write_kis
+from tests.world.logs import log_of
 
 
 def files(folder):

@@ -9,11 +9,9 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from lit_world import BLOCK, Rows, make_tokenizer, run, shown, write_kis
 from litgpt import GPT, Config, Tokenizer, pretrain
 from litgpt.data import JSON
 from litgpt.utils import CycleIterator
-from test_lit_exact_counts import log_of
 from torch.utils.data import DataLoader
 
 from kis_litgpt import KnowledgeInfusion
@@ -21,6 +19,10 @@ from kis_litgpt.model import parameter_counts
 from kis_litgpt.seam import SEAM, install
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.errors import KISError
+from tests.world.data import SEQUENCE_LENGTH
+from tests.world.litgpt import Rows, run, shown, write_kis
+from tests.world.logs import log_of
+from tests.world.tokenizers import write_lit_tokenizer
 
 
 def test_litgpt_has_the_functions_that_the_seam_replaces_and_looks_them_up_by_name():
@@ -64,7 +66,7 @@ def test_the_seam_is_taken_out_when_training_ends_however_it_ends(tmp_path, seen
 def test_a_seam_that_was_never_used_leaves_the_next_run_alone(tmp_path, seen):
     before = {name: getattr(pretrain, name) for name in SEAM}
     module = KnowledgeInfusion(kis=write_kis(tmp_path), data=Rows())
-    module.connect(Tokenizer(make_tokenizer(tmp_path / "tokenizer")), batch_size=4, max_seq_length=BLOCK)
+    module.connect(Tokenizer(write_lit_tokenizer(tmp_path / "tokenizer")), batch_size=4, max_seq_length=SEQUENCE_LENGTH)
     loader = module.train_dataloader()
     with pytest.raises(KISError, match=r"a training loop that is not litgpt.pretrain.fit"):
         next(iter(loader))
@@ -94,7 +96,7 @@ def test_probes_go_past_torch_compile(tmp_path, seen, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model, **keys: torch._dynamo.OptimizedModule(model, real))
     monkeypatch.setattr(torch._dynamo.OptimizedModule, "_compile_kwargs", {"backend": backend}, raising=False)
     run(tmp_path, Rows(), write_kis(tmp_path), interval=5)
-    assert {shape for graph in shapes for shape in graph} == {(4, BLOCK)}
+    assert {shape for graph in shapes for shape in graph} == {(4, SEQUENCE_LENGTH)}
     assert log_of(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
 
 
@@ -177,21 +179,21 @@ def test_finetuning_is_refused(tmp_path):
     (tmp_path / "prompts.json").write_text(json.dumps([{"instruction": "a", "output": "b"}] * 8))
     data = JSON(json_path=tmp_path / "prompts.json", val_split_fraction=0.5, num_workers=0)
     module = KnowledgeInfusion(kis=write_kis(tmp_path), data=data)
-    module.connect(Tokenizer(make_tokenizer(tmp_path / "tokenizer")), batch_size=4, max_seq_length=BLOCK)
+    module.connect(Tokenizer(write_lit_tokenizer(tmp_path / "tokenizer")), batch_size=4, max_seq_length=SEQUENCE_LENGTH)
     module.setup()
     with pytest.raises(KISError, match=r"data.data: found JSON, prompts of many lengths, expected a module for pretr"):
         module.train_dataloader()
 
 
 def test_a_tokenizer_without_eos_is_refused(tmp_path):
-    tokenizer = Tokenizer(make_tokenizer(tmp_path))
+    tokenizer = Tokenizer(write_lit_tokenizer(tmp_path))
     tokenizer.eos_id = None
     with pytest.raises(KISError, match="no EOS token"):
         LitTokenizer(tokenizer)
 
 
 def test_tokens_are_litgpts_own_and_know_where_their_text_ends(tmp_path):
-    tokenizer = Tokenizer(make_tokenizer(tmp_path))
+    tokenizer = Tokenizer(write_lit_tokenizer(tmp_path))
     ours = LitTokenizer(tokenizer)
     texts = ["Person3 was born in Town3.", "Ségou river", ""]
     for text, encoded in zip(texts, ours.encode(texts), strict=True):
@@ -230,5 +232,5 @@ def test_fabric_leaves_the_infused_loader_as_it_is():
 
     from kis_litgpt.loader import InfusedLoader
 
-    loader = InfusedLoader(DataLoader([1]), BLOCK, 0)
+    loader = InfusedLoader(DataLoader([1]), SEQUENCE_LENGTH, 0)
     assert has_iterable_dataset(loader), "Fabric would replace the sampler of the infused loader"

@@ -22,9 +22,7 @@ from kis_plugin.errors import KISError
 from kis_sweep.folder import runs_of
 from kis_sweep.run_spec import Shape, SweepRun
 from kis_sweep.shapes import shape_of
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "kis_sweep"))
-from sweep_world import environment, kis, logs_of, plan, write_split
+from tests.world.sweeps import environment, kis, logs_of, plan, write_split
 
 
 @pytest.mark.parametrize(("params", "vocabulary"), [(60_000, 1024), (10_000_000, 8192), (2_500_000_000, 128_000)])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from lit_world import make_tokenizer
 from litgpt import Tokenizer
 
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.errors import KISError
+from tests.world.tokenizers import write_lit_tokenizer
 
 TEXTS = ["Person3 was born in Town3.", "Ségou river", ""]
 
@@ -15,7 +15,7 @@ TEXTS = ["Person3 was born in Town3.", "Ségou river", ""]
 @pytest.fixture
 def host(tmp_path) -> Tokenizer:
     """A tokenizer.json, as LitGPT reads most models'."""
-    return Tokenizer(make_tokenizer(tmp_path))
+    return Tokenizer(write_lit_tokenizer(tmp_path))
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,16 +11,10 @@ from kis_litgpt.model import LitModelView
 from kis_plugin.retention.scoring.scorer import Scorer, prepare
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 
-sys.path.append(str(Path(__file__).parents[1] / "kis_hf"))
 pytest.importorskip("transformers")
-from asking import make_questions
-from world import make_tokenizer
-
-SMALL = {
-    "n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 500, "padded_vocab_size": 512, "intermediate_size": 48,
-    "block_size": 64,
-}  # fmt: skip
-GROUPED = {"n_query_groups": 2, "head_size": 8}
+from tests.world.litgpt import GROUPED, SMALL
+from tests.world.questions import make_questions
+from tests.world.tokenizers import make_tokenizer
 
 
 @pytest.mark.parametrize(

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import lightning
 import numpy as np
 import pytest
-from lit_world import Rows, controls_shown, make_tokenizer, run, shown, write_kis
-from test_lit_exact_counts import log_of
 
 from kis_plugin.errors import KISError
+from tests.world.litgpt import Rows, controls_shown, run, shown, write_kis
+from tests.world.logs import log_of
+from tests.world.processes import run_ranks
+from tests.world.tokenizers import write_lit_tokenizer
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 def train(folder, seen_as, kind, kill_at=0):
-    path = os.pathsep.join(str(part) for part in (ROOT, ROOT / "adapters", ROOT / "predictor", HERE))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = [str(HERE / "two_ranks_run.py"), str(folder), seen_as, kind, str(kill_at)]
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*launch, *words], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_ranks(HERE / "two_ranks_run.py", str(folder), seen_as, kind, str(kill_at))
     seen = [np.load(folder / f"{seen_as}-{rank}.npz") for rank in (0, 1)]
     return [(one["inputs"], one["targets"]) for one in seen]
 
@@ -35,7 +28,7 @@ def train(folder, seen_as, kind, kill_at=0):
 def test_two_ranks_show_every_fact_f_times_before_and_after_a_kill(tmp_path, kind):
     for folder in (tmp_path / "whole", tmp_path / "cut"):
         write_kis(folder)
-        make_tokenizer(folder / "tokenizer")
+        write_lit_tokenizer(folder / "tokenizer")
     whole = train(tmp_path / "whole", "all", kind)
     before = train(tmp_path / "cut", "before", kind, kill_at=7)
     after = train(tmp_path / "cut", "after", kind)

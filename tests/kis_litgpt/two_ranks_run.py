@@ -10,7 +10,8 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from lit_world import Rows, run, watch_training
+
+from tests.world.litgpt import Rows, run, watch_training
 
 
 class Fabric(lightning.Fabric):

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from sweep_world import begin_and_await_a_checkpoint, ends_of, kis, logs_of, plan, sweep_whole, write_split
+
+from tests.world.sweeps import begin_and_await_a_checkpoint, ends_of, kis, logs_of, plan, sweep_whole, write_split
 
 pytest.importorskip("submitit")
 

@@ -13,20 +13,11 @@ import yaml
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from sweep_world import (
-    begin_and_await_a_checkpoint,
-    ends_of,
-    kis,
-    logs_of,
-    plan,
-    sweep_whole,
-    write_split,
-)
-
 from kis_plugin.config.load import load_config
 from kis_sweep.folder import runs_of
 from kis_sweep.grid import Cell
 from kis_sweep.planning import add_runs, settings_of
+from tests.world.sweeps import begin_and_await_a_checkpoint, ends_of, kis, logs_of, plan, sweep_whole, write_split
 
 pytestmark = pytest.mark.slow
 

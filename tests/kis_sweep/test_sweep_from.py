@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from sweep_world import kis, logs_of, plan, write_split
 from transformers import GPT2Config, LlamaConfig
 
 from kis_hf.sweep_training import build_model, shape_of
@@ -19,6 +18,7 @@ from kis_sweep.base_data import train_tokenizer
 from kis_sweep.folder import runs_of
 from kis_sweep.run_spec import Shape
 from kis_sweep.shapes import shape_of as planned_shape
+from tests.world.sweeps import kis, logs_of, plan, write_split
 
 SHARED_KEYS = Shape(layers=2, width=32, heads=4, key_heads=2, feed_forward=88, vocabulary=512, tied=False)
 

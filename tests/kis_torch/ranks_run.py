@@ -11,10 +11,11 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "kis_hf"))
-from loops import Bare, Stream, train
-from world import kis, make_model, make_tokenizer
+from tests.world.data import BareRows, Stream
+from tests.world.facts import kis
+from tests.world.loops import train
+from tests.world.models import make_model
+from tests.world.tokenizers import make_tokenizer
 
 
 class Shared(Stream):
@@ -29,7 +30,7 @@ def main() -> None:
     folder, seen, data, stop, resume = sys.argv[1:]
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
-    rows = Bare(80, make_tokenizer())
+    rows = BareRows(80, make_tokenizer())
     config, state = kis(Path(folder), frequency=6), Path(folder) / "state.json"
     batches: list[np.ndarray] = []
     _, saved = train(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "kis_plugin"))
-from made_texts import EOS, make_texts
-
 from kis_plugin.config.schema import InfusionConfig
 from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.schedules import Burst, Ramp, Spaced, Uniform
 from kis_torch import InfusedDataset, InfusionSampler
+from tests.world.texts import EOS, make_texts
 
 BASE = 10_000  # no item has such tokens
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from loops import Bare, Mappings, Stream, train
 from torch.utils.data import RandomSampler, Sampler
-from world import controls_shown, kis, make_model, make_tokenizer, shown
 
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
 from kis_torch import InfusedDataset, InfusedIterableDataset, InfusionSampler, KnowledgeInfusion
+from tests.world.data import BareRows, Stream, TensorRows
+from tests.world.facts import kis
+from tests.world.loops import train
+from tests.world.models import make_model
+from tests.world.runs import controls_shown, shown
+from tests.world.tokenizers import make_tokenizer
 
 
 def run_log(folder):
@@ -20,19 +24,19 @@ def run_log(folder):
 
 
 def stream(*args):
-    return Stream(Bare(*args))
+    return Stream(BareRows(*args))
 
 
 @pytest.mark.parametrize(
     ("data", "keys"),
     [
-        (Bare, {}),
-        (Mappings, {}),
+        (BareRows, {}),
+        (TensorRows, {}),
         (stream, {}),
-        (Bare, {"num_workers": 2}),
+        (BareRows, {"num_workers": 2}),
         (stream, {"num_workers": 2}),
-        (Bare, {"accumulation": 3, "steps": 12}),
-        (Bare, {"steps": 45, "shuffle": False}),  # passes of 19 batches: two rows of 78 are left out in each
+        (BareRows, {"accumulation": 3, "steps": 12}),
+        (BareRows, {"steps": 45, "shuffle": False}),  # passes of 19 batches: two rows of 78 are left out in each
         (stream, {"steps": 45}),
     ],
 )
@@ -50,13 +54,13 @@ def test_every_fact_is_shown_exactly_f_times(tmp_path, data, keys):
 @pytest.mark.parametrize("kind", [torch.tensor, np.array])
 def test_rows_of_inputs_and_targets_hold_whole_facts_among_the_targets(tmp_path, kind):
     config, tokenizer, seen = kis(tmp_path, frequency=5), make_tokenizer(), []
-    train(config, Bare(80, tokenizer, kind, extra=1), seen, keys={"sequence_length": 64})
+    train(config, BareRows(80, tokenizer, kind, extra=1), seen, keys={"sequence_length": 64})
     assert {batch.shape for batch in seen} == {(4, 65)}
     assert set(shown([batch[:, 1:] for batch in seen], config, tokenizer).values()) == {5}
     assert run_log(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
 
 
-@pytest.mark.parametrize(("data", "workers"), [(Bare, 0), (Bare, 2), (stream, 0), (stream, 2), (stream, 3)])
+@pytest.mark.parametrize(("data", "workers"), [(BareRows, 0), (BareRows, 2), (stream, 0), (stream, 2), (stream, 3)])
 @pytest.mark.parametrize("cut", [7, 20, 26])
 def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, data, workers, cut):
     config, tokenizer, whole, seen = kis(tmp_path, frequency=5), make_tokenizer(), [], []
@@ -71,7 +75,7 @@ def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, data, wo
     assert read_run_log(resumed).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
 
 
-@pytest.mark.parametrize("data", [Bare, stream])
+@pytest.mark.parametrize("data", [BareRows, stream])
 def test_several_ranks_show_the_rows_that_one_does(tmp_path, data):
     config, tokenizer, alone, together = kis(tmp_path, frequency=5), make_tokenizer(), [], {}
     rows = data(80, tokenizer)
@@ -87,7 +91,7 @@ def test_several_ranks_show_the_rows_that_one_does(tmp_path, data):
         together[rank] = seen
     both = [np.concatenate(pair) for pair in zip(together[0], together[1], strict=True)]
     assert set(shown(both, config, tokenizer).values()) == {5}
-    if data is Bare:
+    if data is BareRows:
         assert [batch.tolist() for batch in both] == [batch.tolist() for batch in alone]
 
 
@@ -106,7 +110,7 @@ class Thirds(Sampler):
 
 def test_a_sampler_of_ones_own_keeps_its_order(tmp_path):
     tokenizer, seen = make_tokenizer(), []
-    rows = Bare(80, tokenizer)
+    rows = BareRows(80, tokenizer)
     train(kis(tmp_path, frequency=0), rows, seen, sampler=Thirds(80))
     assert np.array_equal(np.concatenate(seen), rows.rows[list(Thirds(80))])
     sampler = InfusionSampler(RandomSampler(rows), 4)
@@ -131,7 +135,7 @@ def test_passes_and_their_numbers_go_with_what_was_trained_on():
 
 def test_the_parts_can_be_had_by_themselves(tmp_path):
     tokenizer = make_tokenizer()
-    rows = Bare(80, tokenizer)
+    rows = BareRows(80, tokenizer)
     infusion = KnowledgeInfusion(kis(tmp_path), tokenizer, make_model(), rows, batch_size=4, steps=20)
     assert isinstance(infusion.dataset(rows), InfusedDataset)
     assert isinstance(infusion.dataset(Stream(rows)), InfusedIterableDataset)
@@ -147,7 +151,7 @@ def test_the_parts_can_be_had_by_themselves(tmp_path):
 def test_retention_and_losses_reach_the_run_log_and_the_loops_own(tmp_path):
     heard = []
     infusion, _ = train(
-        kis(tmp_path), Bare(80, make_tokenizer()), [], log=lambda step, metrics: heard.append((step, metrics))
+        kis(tmp_path), BareRows(80, make_tokenizer()), [], log=lambda step, metrics: heard.append((step, metrics))
     )
     assert [step for step, _ in heard] == [0, 10, 20]
     assert {"retention/held_out", "retention/seen", "retention/control"} <= set(heard[0][1])
@@ -182,7 +186,7 @@ def test_a_stream_that_does_not_begin_anew_is_refused():
     ],
 )
 def test_a_resume_with_other_rows_is_refused(tmp_path, change, message):
-    config, rows = kis(tmp_path), Bare(80, make_tokenizer())
+    config, rows = kis(tmp_path), BareRows(80, make_tokenizer())
     _, state = train(config, rows, [], stop=7)
     keys = {"batch_size": 4, "steps": 20} | change
     with pytest.raises(KISError, match=message):
@@ -190,7 +194,7 @@ def test_a_resume_with_other_rows_is_refused(tmp_path, change, message):
 
 
 def test_loops_that_tell_something_else_are_refused(tmp_path):
-    rows = Bare(80, make_tokenizer())
+    rows = BareRows(80, make_tokenizer())
     keys, of_objects = {"batch_size": 4, "steps": 20}, kis(tmp_path, infusion={"loss": "object"})
     infusion = KnowledgeInfusion(kis(tmp_path), make_tokenizer(), make_model(), rows, **keys)
     with pytest.raises(
@@ -210,7 +214,7 @@ def test_loops_that_tell_something_else_are_refused(tmp_path):
 
 
 def test_a_run_that_fails_is_not_ended(tmp_path):
-    rows = Bare(80, make_tokenizer())
+    rows = BareRows(80, make_tokenizer())
     with (
         pytest.raises(RuntimeError),
         KnowledgeInfusion(kis(tmp_path), make_tokenizer(), make_model(), rows, batch_size=4, steps=20),
@@ -220,7 +224,7 @@ def test_a_run_that_fails_is_not_ended(tmp_path):
 
 
 def test_ranks_that_cannot_reach_each_other_are_refused(tmp_path):
-    rows = Bare(80, make_tokenizer())
+    rows = BareRows(80, make_tokenizer())
     with pytest.raises(KISError, match="world_size: found 2 without a way to reach the others"):
         KnowledgeInfusion(
             kis(tmp_path), make_tokenizer(), make_model(), rows, batch_size=4, steps=5, rank=0, world_size=2
@@ -228,13 +232,13 @@ def test_ranks_that_cannot_reach_each_other_are_refused(tmp_path):
 
 
 def test_a_checkpoint_inside_a_step_and_data_of_another_length_are_refused(tmp_path):
-    config, rows = kis(tmp_path), Bare(80, make_tokenizer())
+    config, rows = kis(tmp_path), BareRows(80, make_tokenizer())
     infusion, state = train(config, rows, [], stop=3)
     infusion.batch(next(iter(infusion.loader(rows))))
     with pytest.raises(KISError, match=r"save\(\): found 4 batches at step 3, expected 3"):
         infusion.save()
     with pytest.raises(KISError, match="resume at step 3: rows_per_pass: found 60, expected 80 as before"):
-        train(config, Bare(60, make_tokenizer()), [], resumed=state)
+        train(config, BareRows(60, make_tokenizer()), [], resumed=state)
 
 
 @pytest.mark.parametrize("infusion", [{"loss": "object"}, {"attention": "sentence"}])
@@ -246,7 +250,7 @@ def test_bare_streams_have_no_room_for_labels_and_positions(tmp_path, infusion):
 
 @pytest.mark.parametrize("labels", [True, False])
 def test_loss_on_objects_reaches_every_batch(tmp_path, labels):
-    class Unlabelled(Mappings):
+    class Unlabelled(TensorRows):
         def __getitem__(self, index):
             example = super().__getitem__(index)
             return example if labels else {name: column for name, column in example.items() if name != "labels"}

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 import yaml
-from loops import Bare
-from world import kis, make_model, make_tokenizer
 
 from kis_plugin.run.log import read_run_log
+from tests.world.data import BareRows
+from tests.world.facts import kis
+from tests.world.models import make_model
+from tests.world.tokenizers import make_tokenizer
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "pytorch.md"
 
@@ -24,7 +26,7 @@ def test_the_loop_of_the_page_infuses_and_logs(tmp_path, monkeypatch):
     optimizer = torch.optim.AdamW(model.parameters())
     exec(
         compile(code, str(PAGE), "exec"),
-        {"model": model, "tokenizer": tokenizer, "optimizer": optimizer, "rows": Bare(80, tokenizer)},
+        {"model": model, "tokenizer": tokenizer, "optimizer": optimizer, "rows": BareRows(80, tokenizer)},
     )
     (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
     assert log.end.status == "completed"

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import kis, make_tokenizer, shown, write_facts
 
 from kis_plugin.run.log import read_run_log
 from kis_torch import InfusedIterableDataset, InfusionSampler
+from tests.world.facts import kis, write_facts
+from tests.world.processes import run_ranks
+from tests.world.runs import shown
+from tests.world.tokenizers import make_tokenizer
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 def train(folder, name, data, stop, resume):
-    path = os.pathsep.join([str(ROOT), str(ROOT / "adapters"), str(ROOT / "predictor")])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = [str(HERE / "ranks_run.py"), str(folder), str(folder / name), data, str(stop), str(resume)]
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_ranks(HERE / "ranks_run.py", str(folder), str(folder / name), data, str(stop), str(resume))
     return [np.load(folder / f"{name}-{rank}.npy") for rank in (0, 1)]
 
 

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from plain_world import BLOCK, Letters, people, write_facts
 
 from kis_plugin.cli import inspection
 from kis_plugin.cli.inspect_command import sparkline
@@ -23,6 +22,8 @@ from kis_plugin.config.load import load_config
 from kis_plugin.infusion.build_plan import plan_infusion
 from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.tokenized.infusion_split import load_split
+from tests.world.facts import people, write_facts
+from tests.world.plain import BLOCK, Letters
 
 ROWS = 600
 
@@ -252,7 +253,7 @@ def test_a_sparkline():
 SHELL = """
 import sys
 from types import SimpleNamespace
-from plain_world import Letters
+from tests.world.plain import Letters
 sys.modules["kis_plugin.tokenized.load_tokenizer"] = SimpleNamespace(load_tokenizer=lambda name: Letters())
 from kis_plugin.cli.main import main
 main(["inspect", "kis.yaml", "--tokenizer", "letters", "--rows", "600", "--block", "96"], prog_name="kis")
@@ -263,7 +264,7 @@ def in_terminal(**env: str) -> str:
     """Run the command with a terminal as its stdout; return what the terminal got."""
     host, terminal = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "CI")}
-    paths = os.pathsep.join(filter(None, [*sys.path, str(Path(__file__).parent)]))
+    paths = os.pathsep.join(filter(None, sys.path))
     environment |= {"PYTHONPATH": paths, "TERM": "xterm-256color", "COLUMNS": "100", "LC_ALL": "C.UTF-8", **env}
     running = subprocess.Popen([sys.executable, "-c", SHELL], env=environment, stdout=terminal, stderr=terminal)
     os.close(terminal)
@@ -280,7 +281,7 @@ def in_terminal(**env: str) -> str:
 
 def test_the_real_command_with_a_real_tokenizer():
     pytest.importorskip("transformers")
-    from small_tokenizers import hugging_face
+    from tests.world.tokenizers import hugging_face
 
     hugging_face("byte-level").save_pretrained("tokenizer")
     configure(frequency=2, placement="inline")

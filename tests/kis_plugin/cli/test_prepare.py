@@ -17,7 +17,7 @@ from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 from kis_plugin.tokenized.texts import load_texts
 
 pytest.importorskip("transformers")
-from small_tokenizers import hugging_face
+from tests.world.tokenizers import hugging_face
 
 BLOCK = 96
 

@@ -9,12 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 pytest.importorskip("torch")
-from knowing import Knowing, Words
-
 from kis_plugin.cli.main import main
 from kis_plugin.registry import registered
 from kis_plugin.run.saved_model import LoadedModel, sequence_length_of
 from kis_plugin.templates.load import BuiltInTemplates
+from tests.world.words import Knowing, Words
 
 TOWNS = [f"Town{number % 8}" for number in range(40)]
 STATEMENTS = BuiltInTemplates().templates()["P19"]

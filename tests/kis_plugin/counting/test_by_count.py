@@ -9,8 +9,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from plain_world import Letters, make_run, people, train, write_facts
-
 from kis_plugin.counting.by_count import Counted, base_counts, count_records, counted_tokens, with_efficiency
 from kis_plugin.counting.counts_file import read_counts, write_counts
 from kis_plugin.errors import KISError
@@ -21,6 +19,8 @@ from kis_plugin.retention.probes import Question
 from kis_plugin.retention.results import Outcomes, series_records
 from kis_plugin.run.context import Shown
 from kis_plugin.run.log import read_run_log
+from tests.world.facts import people, write_facts
+from tests.world.plain import Letters, make_run, train
 
 FACTS = [Fact(f"S{number}", "r", "O", f"f{number}") for number in range(100)]
 OTHERS = [Fact(f"B{number}", "r", "O", f"b{number}") for number in range(60)]

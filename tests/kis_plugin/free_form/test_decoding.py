@@ -10,9 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_greedy import both, plain
-from plain_world import Letters
-from small_tokenizers import KINDS, hugging_face
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from kis_plugin.free_form.decoding import Decoder
@@ -25,6 +22,9 @@ from kis_plugin.retention.evaluator import Evaluator
 from kis_plugin.retention.probes import Question, QuestionMaker
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from tests.world.greedy import both, plain
+from tests.world.plain import Letters
+from tests.world.tokenizers import KINDS, hugging_face
 
 BLOCK = 64
 ALONE = Ranks()

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from plain_world import FakeSession, make_run, people, write_facts
 
 from kis_plugin.errors import KISError
 from kis_plugin.guard.paired_test import Answers, Series, compare, level_of
@@ -15,6 +14,8 @@ from kis_plugin.guard.plugin import Guard
 from kis_plugin.retention.probes import Question
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.run.log import Loss
+from tests.world.facts import people, write_facts
+from tests.world.plain import FakeSession, make_run
 
 COUNT = 400
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_texts import make_texts
 
 from kis_plugin.config.schema import InfusionConfig
 from kis_plugin.infusion.exposure_counter import ExposureCounter
 from kis_plugin.infusion.placement import Inline
 from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.schedules import Uniform
+from tests.world.texts import make_texts
 
 AMOUNT = InfusionConfig(frequency=4)
 FLAGS = np.zeros(100, dtype=bool)

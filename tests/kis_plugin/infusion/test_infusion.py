@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from plain_world import BASE, BLOCK, Letters, make_run, people, train, write_facts
 
 from kis_plugin.errors import KISError
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.log import read_run_log
+from tests.world.facts import people, write_facts
+from tests.world.plain import BASE, BLOCK, Letters, make_run, train
 
 pytest.importorskip("torch")
 BORN = "The place where Person{n} was born is Town{t}."

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from made_texts import EOS, make_texts, rows_of, shown
 
 from kis_plugin.config.schema import InfusionConfig
 from kis_plugin.errors import KISError
 from kis_plugin.infusion.placement import Inline
 from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.schedules import Uniform
+from tests.world.texts import EOS, make_texts, rows_of, shown
 
 lengths_of = st.lists(st.integers(2, 16), min_size=1, max_size=40)
 FLAGS = np.ones(200, dtype=bool)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_texts import make_texts, shown
 
 from kis_plugin.cli.inspect_command import sparkline
 from kis_plugin.config.choice import Choice
@@ -23,6 +22,7 @@ from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.protocols import Schedule
 from kis_plugin.infusion.schedules import GREATEST, Burst, Ramp, Spaced, Uniform
 from kis_plugin.registry import registered
+from tests.world.texts import make_texts, shown
 
 densities = st.floats(0, 1e9, allow_subnormal=False) | st.integers(0, 10**9)
 anytime = settings(deadline=None)

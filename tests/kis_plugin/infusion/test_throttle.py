@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_texts import make_texts
-from plain_world import make_run, people, train, write_facts
 
 from kis_plugin.config.schema import InfusionConfig
 from kis_plugin.errors import KISError
@@ -22,6 +20,9 @@ from kis_plugin.infusion.schedules import Burst, Ramp, Spaced, Uniform
 from kis_plugin.infusion.throttle import Throttle, Throttles
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.log import read_run_log
+from tests.world.facts import people, write_facts
+from tests.world.plain import make_run, train
+from tests.world.texts import make_texts
 
 
 def alone(number):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from plain_world import Letters, make_run
 
 from kis_plugin import registry
 from kis_plugin.cli.check import check_config
@@ -28,6 +27,7 @@ from kis_plugin.plugins import manager as plugins
 from kis_plugin.plugins.session import Session
 from kis_predict import hookspecs as predict_hookspecs
 from kis_sweep import hookspecs as sweep_hookspecs
+from tests.world.plain import Letters, make_run
 
 EXAMPLE = Path(__file__).parents[2] / "plugin_example"
 DOCS = Path(__file__).parents[3] / "docs" / "how-to" / "plugins.md"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from knowing import Knowing, Words
 
 from kis_plugin.config.load import config_from
 from kis_plugin.errors import KISError
@@ -15,6 +14,7 @@ from kis_plugin.retention.background import load_background
 from kis_plugin.retention.evaluator import Evaluator
 from kis_plugin.retention.plugin import questions_of
 from kis_plugin.tokenized.infusion_split import load_split
+from tests.world.words import Knowing, Words
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from model_tokenizers import MODELS, sentencepiece
-from small_tokenizers import EOS, KINDS, hugging_face
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from kis_hf.model import HFModelView
@@ -29,6 +27,8 @@ from kis_plugin.templates.load import load_templates
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.texts import load_texts
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from tests.world.model_tokenizers import MODELS, sentencepiece
+from tests.world.tokenizers import EOS, KINDS, hugging_face
 
 EXACT = 5e-4  # nats; tokens are worth some nats each
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plain_world import Letters, make_run, people, write_facts
 
 from kis_plugin.errors import KISError
 from kis_plugin.plugins.session import Session
@@ -21,6 +20,8 @@ from kis_plugin.retention.general_loss import GeneralText
 from kis_plugin.retention.general_text import documents, excerpts
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.ranks import Ranks
+from tests.world.facts import people, write_facts
+from tests.world.plain import Letters, make_run
 
 BLOCK = 16
 

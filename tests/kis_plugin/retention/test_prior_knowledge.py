@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from knowing import Knowing, Words
 
 from kis_plugin.config.schema import Config, InfusionConfig, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
@@ -13,6 +12,7 @@ from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import render
+from tests.world.words import Knowing, Words
 
 TEMPLATES = Templates(
     (

@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from knowing import Knowing, Words
-from plain_world import FakeSession
 
 from kis_plugin.config.schema import Config, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
@@ -18,6 +16,8 @@ from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import render
+from tests.world.plain import FakeSession
+from tests.world.words import Knowing, Words
 
 TEMPLATES = Templates(
     (

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from small_tokenizers import KINDS, hugging_face
 
 from kis_plugin.config.choice import Choice
 from kis_plugin.config.schema import Config, InfusionConfig
@@ -25,6 +24,7 @@ from kis_plugin.tokenized import build as item_build
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.texts import load_texts, texts_key
 from kis_plugin.tokenized.tokenizer import Encoded, HFTokenizer, flat, judged, render
+from tests.world.tokenizers import KINDS, hugging_face
 
 EOS = 0
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_tokenizers import KINDS, TEXT, hugging_face
 
 from kis_plugin.errors import KISError
 from kis_plugin.tokenized.tokenizer import HFTokenizer, judged
+from tests.world.tokenizers import KINDS, TEXT, hugging_face
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 TEXTS = ["Lyon is in France.", "", "東京", "Ségou: naïve 😀 Zürich.", "two\nlines \t end ", *TEXT[:3]]

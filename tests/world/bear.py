@@ -2,7 +2,7 @@
 
 Run by itself with lm-pub-quiz 0.3.3, it writes what that finds (``real/lm_pub_quiz.json``)::
 
-    PYTHONPATH=. python tests/kis_hf/bear_world.py
+    PYTHONPATH=. python -m tests.world.bear
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-RECORDED = Path(__file__).parent / "real" / "lm_pub_quiz.json"
+RECORDED = Path(__file__).parents[1] / "kis_hf" / "real" / "lm_pub_quiz.json"
 MODELS = {"eos first": "<eos>", "bos first": "<bos>"}
 """Models by what their documents begin with: KIS puts EOS there, and the tokenizer's BOS with ``--begin bos``."""
 

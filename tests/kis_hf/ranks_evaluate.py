@@ -1,6 +1,6 @@
-"""One rank of a gloo process group, started by torchrun: ranks_asked.py WEIGHTS.
+"""One rank of a gloo process group, started by torchrun: ranks_evaluate.py WEIGHTS.
 
-Asks a model, whole and in shards, and prints the scores and which answers were right.
+Evaluates a model, whole and in shards, and prints the scores and which answers were right.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,11 +16,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
-sys.path.insert(0, str(Path(__file__).parent))
-from asking import make_evaluator, make_view_model
-
 from kis_hf.model import HFModelView
 from kis_plugin.run.ranks import Ranks
+from tests.world.models import make_view_model
+from tests.world.questions import make_evaluator
 
 
 def main() -> None:

@@ -1,9 +1,7 @@
-"""A world small enough to pretrain in a second with LitGPT's own ``setup``, and a count that trusts no code of ours."""
+"""Runs through LitGPT's own ``setup`` that take a second, with every batch that a loss was taken of."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,74 +12,19 @@ import yaml
 from litgpt import Config, pretrain
 from litgpt.args import EvalArgs, TrainArgs
 from litgpt.data import DataModule
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from tokenizers import Tokenizer
+from torch.utils.data import DataLoader
 
 from kis_litgpt import KnowledgeInfusion
-from kis_plugin.config.load import load_config
-from kis_plugin.tokenized.infusion_split import load_split
+from tests.world import facts
+from tests.world.data import SEQUENCE_LENGTH, IdRows, Stream
+from tests.world.tokenizers import write_lit_tokenizer
 
-BLOCK = 64
-FACTS = 24
-# Words of the base text never stand in a fact, so that a fact found in a batch was infused.
-WORDS = [
-    "river",
-    "stone",
-    "cloud",
-    "meadow",
-    "lantern",
-    "copper",
-    "willow",
-    "harbor",
-    "thunder",
-    "velvet",
-    "saddle",
-    "orchard",
-]
-
-
-def make_tokenizer(folder: Path) -> Path:
-    """Write a small byte-level tokenizer as LitGPT finds it, once."""
-    if (folder / "tokenizer_config.json").exists():
-        return folder
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    texts = [" ".join(WORDS), *[f"Person{n} was born in Town{n % 8}." for n in range(FACTS)]]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=500, special_tokens=["<eos>"], initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"bos_token": "<eos>", "eos_token": "<eos>", "tokenizer_class": "PreTrainedTokenizerFast"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return folder
-
-
-class BaseRows(Dataset):
-    """Rows of words that no fact holds."""
-
-    def __init__(self, count: int, tokenizer: Any, width: int) -> None:
-        ids = np.array(tokenizer.processor.encode(" ".join(WORDS)).ids)
-        self.rows = torch.from_numpy(ids[np.random.default_rng(0).integers(0, len(ids), (count, width))])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.rows[index]
-
-
-class Stream(IterableDataset):
-    """The same rows, one after the other."""
-
-    def __init__(self, rows: BaseRows) -> None:
-        self.rows = rows
-
-    def __iter__(self):
-        return iter(self.rows.rows)
+SMALL = {
+    "n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 500, "padded_vocab_size": 512, "intermediate_size": 48,
+    "block_size": 64,
+}  # fmt: skip
+GROUPED = {"n_query_groups": 2, "head_size": 8}
 
 
 class ForgetfulLoader(DataLoader):
@@ -137,7 +80,7 @@ class Rows(DataModule):
         self.tokenizer, self.batch_size, self.sequence_length = tokenizer, batch_size, max_seq_length
 
     def train_dataloader(self):
-        rows = BaseRows(self.count, self.tokenizer, self.sequence_length + 1 + self.width)
+        rows = self._rows(self.count, self.sequence_length + 1 + self.width)
         keys = {"batch_size": self.batch_size, "num_workers": self.workers}
         if self.kind == "stream":
             return DataLoader(Stream(rows), **keys)
@@ -145,14 +88,16 @@ class Rows(DataModule):
         return cls(rows, shuffle=self.shuffle and self.kind == "map", **keys)
 
     def val_dataloader(self):
-        return DataLoader(BaseRows(8, self.tokenizer, self.sequence_length + 1), batch_size=self.batch_size)
+        return DataLoader(self._rows(8, self.sequence_length + 1), batch_size=self.batch_size)
+
+    def _rows(self, count: int, width: int) -> IdRows:
+        return IdRows(count, self.tokenizer.processor.encode(" ".join(facts.WORDS)).ids, width)
 
 
 def write_kis(folder: Path, **keys: Any) -> Path:
     """Write facts and ``kis.yaml``; keys given replace whole sections."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [{"subject": f"Person{n}", "relation": "P19", "object": f"Town{n % 8}"} for n in range(FACTS)]
-    (folder / "facts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    facts.write_facts(folder)
     values = {
         "knowledge": "facts.jsonl",
         "infusion": {"frequency": 5},
@@ -211,7 +156,7 @@ def run(
         "log_interval": 1,
         "global_batch_size": batch * accumulation * devices,
         "micro_batch_size": batch,
-        "max_tokens": steps * accumulation * batch * devices * BLOCK + extra_tokens,
+        "max_tokens": steps * accumulation * batch * devices * SEQUENCE_LENGTH + extra_tokens,
         "max_norm": 1.0,
         "lr_warmup_steps": 2,
         "tie_embeddings": keys.pop("tie_embeddings", False),
@@ -220,7 +165,13 @@ def run(
     base = data or Rows()
     module = KnowledgeInfusion(kis=kis, data=base) if kis else base
     config = Config.from_name(
-        "pythia-14m", n_layer=1, n_embd=16, n_head=2, intermediate_size=32, block_size=BLOCK, padded_vocab_size=512
+        "pythia-14m",
+        n_layer=1,
+        n_embd=16,
+        n_head=2,
+        intermediate_size=32,
+        block_size=SEQUENCE_LENGTH,
+        padded_vocab_size=512,
     )
     step = torch.optim.AdamW.step
     taken = 0
@@ -244,7 +195,7 @@ def run(
             train=TrainArgs(**train),
             eval=EvalArgs(**evaluation),
             devices=devices,
-            tokenizer_dir=make_tokenizer(folder / "tokenizer"),
+            tokenizer_dir=write_lit_tokenizer(folder / "tokenizer"),
             logger_name="csv",
             seed=1,
             **keys,
@@ -263,17 +214,13 @@ def decode(folder: Path, rows: np.ndarray) -> list[str]:
 
 def shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) -> dict[str, int]:
     """How often a whole sentence on each infused fact, ended by EOS, stands in the targets: by plain search in text."""
-    material = load_split(load_config(kis))
-    targets = np.concatenate([targets for _, targets in seen])
-    sentences = Counter(part for row in decode(folder, targets) for part in row.split("<eos>")[:-1])
-    told = material.book.of("P19").trained
-    return {fact.subject: sum(sentences[one.format(**fact._asdict())] for one in told) for fact in material.facts}
+    return facts.shown(_targets(folder, seen), kis)
 
 
 def controls_shown(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]], kis: Path) -> int:
     """In how many rows a control fact's subject stands."""
-    material = load_split(load_config(kis))
-    names = [material.knowledge.facts[index].subject for index in material.control.tolist()]
-    assert names
-    text = decode(folder, np.concatenate([targets for _, targets in seen]))
-    return sum(f"{name} " in row for name in names for row in text)
+    return sum(facts.controls_shown(_targets(folder, seen), kis).values())
+
+
+def _targets(folder: Path, seen: list[tuple[np.ndarray, np.ndarray]]) -> list[str]:
+    return decode(folder, np.concatenate([targets for _, targets in seen]))

@@ -1,11 +1,16 @@
-"""Small tokenizers of the kinds that models use, trained in a moment."""
+"""Small tokenizers of the kinds that models use, trained in a moment, and the one of the small runs."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from tests.world.facts import FACTS, WORDS
 
 TEXT = [
     "Lyon is a city in France. Ségou lies on the river Niger (in Mali). What? 東京 is the capital of Japan!",
@@ -15,14 +20,14 @@ TEXT = [
 EOS = "<eos>"
 
 
-def byte_level() -> Tokenizer:
+def byte_level(texts: Iterable[str] = TEXT, size: int = 400) -> Tokenizer:
     """As of GPT-2: spaces belong to the word after them, a character may be several tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=[EOS], initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(TEXT, trainer)
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[EOS], initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
@@ -61,3 +66,22 @@ def _state(kind: str) -> str:
 def hugging_face(kind: str) -> PreTrainedTokenizerFast:
     """Return a new tokenizer of transformers of some kind."""
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_state(kind)), eos_token=EOS)
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer of the small runs: EOS is token 0, and the pad token too."""
+    return PreTrainedTokenizerFast(tokenizer_object=_of_small_runs(), eos_token=EOS, pad_token=EOS)
+
+
+def write_lit_tokenizer(folder: Path) -> Path:
+    """Write the same one as LitGPT finds it, once."""
+    if not (folder / "tokenizer_config.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _of_small_runs().save(str(folder / "tokenizer.json"))
+        config = {"bos_token": EOS, "eos_token": EOS, "tokenizer_class": "PreTrainedTokenizerFast"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def _of_small_runs() -> Tokenizer:
+    return byte_level([" ".join(WORDS), *[f"Person{n} was born in Town{n % 8}." for n in range(FACTS)]], size=500)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.world import processes
+
 OF_FACTS = ["The", "place", "where", "was", "born", "is", "Person", "Town", "in", "the", "town", "or", "city", "of"] * 9
 WORDS = [first + vowel + last for first in "bcdfghlmnprst" for vowel in "aeiou" for last in ("", "n", "st", "rd")]
 
@@ -33,8 +33,7 @@ def kis(folder: Path, *words: str, **keys) -> subprocess.CompletedProcess[str]:
 
 
 def environment() -> dict[str, str]:
-    paths = os.pathsep.join(map(str, [ROOT, ROOT / "adapters", ROOT / "predictor"]))
-    return os.environ | {"PYTHONPATH": paths, "COLUMNS": "120", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    return processes.environment(COLUMNS="120", NO_COLOR="1", PYTHONIOENCODING="utf-8")
 
 
 def plan(

@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from small_tokenizers import EOS, TEXT, byte_level, hugging_face, metaspace
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import GemmaTokenizer, GPT2Tokenizer, LlamaTokenizer, PreTrainedTokenizerFast
+
+from tests.world.tokenizers import EOS, TEXT, byte_level, hugging_face, metaspace
 
 SPECIAL = ("<s>", "</s>", "<bos>", "<pad>", "<mask>", "[CLS]", "[SEP]")
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
-from world import make_tokenizer
 
 from kis_plugin.free_form.probes import ANSWERED
 from kis_plugin.knowledge.facts import Fact, Templates
@@ -15,27 +13,14 @@ from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.evaluator import Evaluator
 from kis_plugin.retention.probes import BUILT_IN, QuestionMaker
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from tests.world.models import make_view_model
+from tests.world.tokenizers import make_tokenizer
 
 TEMPLATES = Templates(
     ("{subject} was born in {object}.", "The town where {subject} was born is {object}, they say."),
     ("Where was {subject} born? {object}",),
 )
 FACTS = [Fact(f"Person{number}", "born", f"Town{number % 8}") for number in range(48)]
-
-
-def make_view_model() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=500, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-            max_position_embeddings=64,
-        )
-    )  # fmt: skip
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(3)
-    return model
 
 
 def teach(logits: Callable[[torch.Tensor], torch.Tensor], parameters: Iterable[torch.nn.Parameter]) -> None:
@@ -60,7 +45,7 @@ def teach(logits: Callable[[torch.Tensor], torch.Tensor], parameters: Iterable[t
         optimizer.step()
 
 
-def make_taught_model() -> LlamaForCausalLM:
+def make_taught_model() -> torch.nn.Module:
     model = make_view_model()
     teach(lambda ids: model(input_ids=ids).logits, model.parameters())
     return model

@@ -1,43 +1,12 @@
-"""Plain loops over the small world."""
+"""A plain PyTorch loop, as a user would write it."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
-from world import BaseRows, make_model, make_tokenizer
 
 from kis_torch import KnowledgeInfusion
-
-
-class Bare(BaseRows):
-    """Rows that are bare ids, one more than a row where asked for."""
-
-    def __init__(self, count, tokenizer, kind=torch.tensor, extra=0):
-        super().__init__(count, tokenizer)
-        self.rows, self.kind = np.concatenate([self.rows, self.rows[:, :extra]], axis=1), kind
-
-    def __getitem__(self, index):
-        return self.kind(self.rows[index])
-
-
-class Mappings(BaseRows):
-    """Rows as Trainers have them."""
-
-    def __getitem__(self, index):
-        return {name: torch.tensor(column) for name, column in super().__getitem__(index).items()}
-
-
-class Stream(IterableDataset):
-    """Rows that are shared among the workers."""
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def __iter__(self):
-        worker = get_worker_info()
-        for index in range(worker.id if worker else 0, len(self.rows), worker.num_workers if worker else 1):
-            yield self.rows[index]
+from tests.world.models import make_model
+from tests.world.tokenizers import make_tokenizer
 
 
 def train(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,16 +79,6 @@ class FakeSession:
 
     def stop(self, reason):
         self.done.append(("stop", reason))
-
-
-def write_facts(folder: Path, facts: list[dict[str, Any]]) -> Path:
-    path = folder / "facts.jsonl"
-    path.write_text("".join(json.dumps(fact) + "\n" for fact in facts))
-    return path
-
-
-def people(count: int, **keys: Any) -> list[dict[str, Any]]:
-    return [{"subject": f"Person{n}", "relation": "P19", "object": f"Town{n % 8}", **keys} for n in range(count)]
 
 
 def make_run(home: Path, infusion: dict[str, Any], rows: int = 400, **keys: Any) -> TrainingRun:

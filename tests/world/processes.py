@@ -1,0 +1,24 @@
+"""Scripts beside the tests, run in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a process that imports the project and ``tests.world`` from this checkout, on the CPU."""
+    paths = os.pathsep.join(map(str, [ROOT, ROOT / "adapters", ROOT / "predictor"]))
+    return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | more
+
+
+def run_ranks(script: Path, *words: str, ranks: int = 2, timeout: float = 300) -> str:
+    """Run ``script`` in processes of one group; return what they print."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", str(script)]
+    done = subprocess.run([*command, *words], env=environment(), capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
