@@ -19,7 +19,7 @@ from kis_plugin.counting.by_count import read_run_counts
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.knowledge.sources import source_for
+from kis_plugin.knowledge.sources.read import source_for
 from kis_plugin.retention.baselines import baseline_scores
 from kis_plugin.retention.general_text import documents
 from kis_plugin.retention.plugin import questions_of

@@ -149,7 +149,7 @@ def _texts(config: Config, material: InfusionSplit) -> int | None:
     if len(material.passages_infused):
         return None
     renderer = chosen("renderers", config.infusion.rendering, f"{config.path or 'config'} infusion.rendering")
-    own = max((renderer.wordings(relation, material.book) for relation in material.relations), default=1)
+    own = max((renderer.template_count(relation, material.book) for relation in material.relations), default=1)
     return len(material.infused) * min(own, config.infusion.templates_used or own)
 
 

@@ -1,4 +1,4 @@
-"""``kis count``: how often the base text tells each fact already."""
+"""``kis count``: how often the base text already states each fact."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ __all__ = ["count"]
     type=click.Choice(["sentence", "paragraph", "document"]),
     default="sentence",
     show_default=True,
-    help="What both names must stand in together.",
+    help="The unit of text in which both names must occur.",
 )
-@click.option("--workers", type=click.IntRange(1), metavar="COUNT", help="Processes; by default one a core.")
+@click.option("--workers", type=click.IntRange(1), metavar="COUNT", help="Processes; by default one for each core.")
 @AS_JSON
 def count(
     knowledge: Path, texts: tuple[Path, ...], output: Path, window: str, workers: int | None, as_json: bool
 ) -> None:
-    """Count how often the base text tells each fact.
+    """Count how often the base text states each fact.
 
-    KNOWLEDGE is a file or folder of facts, or a kis.yaml; TEXT files and folders of .txt (form feeds part documents)
-    or .jsonl (with "text"), also .gz or .xz. Needs kis-plugin[count].
+    KNOWLEDGE is a file or folder of facts, or a kis.yaml. TEXT are files and folders of .txt (documents separated by
+    form feeds) or .jsonl (with "text"), also .gz or .xz. Needs kis-plugin[count].
     """
     from kis_plugin.counting.count import count_facts
     from kis_plugin.counting.pool import cores
@@ -48,14 +48,14 @@ def count(
         click.echo(json.dumps({"status": "ok", **vars(report)}, indent=2))
         return
     click.echo(f"{report.documents:,} documents, {report.bytes:,} bytes of text.")
-    told = f"{report.told:,} of {report.facts:,} facts are told"
-    click.echo(f"{told}: subject and object stand in one {report.window} at least once.")
+    found = f"{report.found:,} of {report.facts:,} facts found"
+    click.echo(f"{found}: subject and object occur together in at least one {report.window}.")
     click.echo(f"Written to {report.output}")
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of bytes on stderr. It is drawn when told, by no thread: workers are forked beside it."""
+    """Show a bar of bytes on stderr. No thread draws it, since worker processes are forked meanwhile."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 

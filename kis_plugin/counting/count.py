@@ -1,4 +1,4 @@
-"""Counts the facts of a knowledge, and those of a run's background, in the base text: from files to a file."""
+"""Counts knowledge and background facts in the base text, from files to a file of counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kis_plugin.counting.texts import pieces_of, text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.per_entry_file import entry_key
-from kis_plugin.knowledge.store import Loaded, load_knowledge
+from kis_plugin.knowledge.store.load import Loaded, load_knowledge
 from kis_plugin.storage.artifact_cache import cache_folder
 
 __all__ = ["CountReport", "count_facts"]
@@ -26,21 +26,21 @@ __all__ = ["CountReport", "count_facts"]
 
 @dataclass(frozen=True)
 class CountReport:
-    """What was counted.
+    """The result of counting.
 
     Attributes:
-        output: The file.
-        facts: How many were counted.
-        told: Facts whose subject and object stand in one window, at least once.
-        window: What counts as one occurrence.
-        documents: Of the text.
-        windows: Of the text.
-        bytes: Of the text, as UTF-8.
+        output: The file that was written.
+        facts: Number of facts counted.
+        found: Facts whose subject and object occur together in at least one window.
+        window: The unit of text: sentence, paragraph or document.
+        documents: Documents in the text.
+        windows: Windows in the text.
+        bytes: Bytes of the text, as UTF-8.
     """
 
     output: str
     facts: int
-    told: int
+    found: int
     window: str
     documents: int
     windows: int
@@ -50,23 +50,23 @@ class CountReport:
 def count_facts(
     knowledge: Path, texts: Sequence[Path], output: Path, window: str, workers: int, watch: Callable[[int, int], None]
 ) -> CountReport:
-    """Count in how many windows of the base text each fact's subject, object and both are found.
+    """Count the windows of the base text that hold each fact's subject, its object, and both.
 
     Args:
-        knowledge: Facts, or a ``kis.yaml``: then those of its ``retention.background`` too.
+        knowledge: Facts, or a ``kis.yaml``, whose ``retention.background`` is counted too.
         texts: Files and folders of text.
         output: The file to write.
         window: One of ``kis_plugin.counting.windows.WINDOWS``.
-        workers: Processes.
-        watch: Told of progress: bytes of the files read, and of how many.
+        workers: Number of processes.
+        watch: Called with the bytes of the files read so far, and their total.
 
     Raises:
-        KISError: Anything wrong with the knowledge, the text or the output; then nothing is written.
+        KISError: Anything wrong with the knowledge, the text or the output; nothing is written then.
     """
     COUNTS.refuse_other(output)
     files = text_files(texts)
     if output.resolve() in {file.resolve() for file in files}:
-        raise KISError(Problem("--output", f"{output}, which is counted too", "a file that is no base text"))
+        raise KISError(Problem("--output", f"{output}, which is part of the base text", "a file outside the base text"))
     pieces = pieces_of(files)
     total = sum(piece.stop - piece.start for piece in pieces)
     loaded = _loaded(knowledge)
@@ -100,7 +100,7 @@ def _loaded(path: Path) -> list[Loaded]:
 
 
 def _facts(loaded: Sequence[Loaded]) -> Iterable[Fact]:
-    """Yield all facts, those of the background that the knowledge has as well only once."""
+    """Yield all facts; those that knowledge and background share once."""
     if len(loaded) == 1:
         return loaded[0].knowledge.facts
     keys = {entry_key(fact) for fact in loaded[0].knowledge.facts}

@@ -1,11 +1,12 @@
-"""What ``kis count`` writes and ``retention.corpus_counts`` reads: how often the base text tells each fact.
+"""The file that ``kis count`` writes and ``retention.corpus_counts`` reads: how often the base text states each fact.
 
-A JSONL file. The first line says what was counted; each of the others counts one fact, in the knowledge's order::
+The format is JSON lines. The first line describes the count; each other line counts one fact, in the order of the
+knowledge::
 
     {"type": "counts", "schema": 1, "window": "sentence", "texts": ["base/"], "documents": 58, "bytes": 24186963, ...}
     {"id": "P19:1", "subject": 12, "object": 340, "both": 3, "key": "5d41402abc4b2a76"}
 
-Counts are of windows: sentences, paragraphs or documents that hold the subject, the object, both.
+The numbers are windows (sentences, paragraphs or documents) that hold the subject, the object, and both.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ COUNTS = EntryFile(
 
 @dataclass(frozen=True)
 class FactCounts:
-    """A whole file.
+    """The content of a file.
 
     Attributes:
         path: The file.
@@ -52,7 +53,7 @@ class FactCounts:
     both: IntArray
 
     def of(self, fact: Fact) -> int | None:
-        """Return in how many windows both names of a fact stand; None for one that was not counted as it is now."""
+        """Return the number of windows that hold both names of a fact; None if this content was not counted."""
         key = np.uint64(entry_key(fact))
         place = int(np.searchsorted(self.keys, key))
         return int(self.both[place]) if place < len(self.keys) and self.keys[place] == key else None
@@ -61,7 +62,7 @@ class FactCounts:
         """Return the same for many facts: (facts,).
 
         Raises:
-            KISError: Facts that were not counted as they are now, named for the key ``where``.
+            KISError: Facts whose present content was not counted; ``where`` names the configuration key.
         """
         return self.both[COUNTS.places(self.path, self.keys, facts, where)]
 
@@ -69,7 +70,7 @@ class FactCounts:
 def write_counts(
     path: Path, about: Mapping[str, Any], facts: Iterable[Fact], subject: IntArray, obj: IntArray, both: IntArray
 ) -> None:
-    """Write a file, all of it or nothing.
+    """Write a file, completely or not at all.
 
     Args:
         path: The file; an older one is replaced.
@@ -93,7 +94,7 @@ def read_counts(path: Path) -> FactCounts:
     """Read a file; 16 bytes a fact stay in memory.
 
     Raises:
-        KISError: No such file, or what is wrong with it, with its lines.
+        KISError: The file does not exist, or has something wrong, with the line.
     """
     keys, both = array("Q"), array("q")
     about: Mapping[str, Any] = {}

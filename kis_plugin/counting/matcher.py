@@ -1,8 +1,8 @@
-"""All names at once, where they stand as words: Aho-Corasick over the whole text, in Rust.
+"""Finds all names at once where they occur as words, by the Aho-Corasick algorithm (in Rust).
 
-Every occurrence counts, also of a name within a longer one: "New York City" holds "New York". Case is as written. A
-name must not be a part of a word: where it begins with a letter or digit none may stand before it, and so at its end.
-Letters of scripts that put no space between words (Chinese, Japanese, Thai and so on) part no words.
+Every occurrence counts, within a longer name too: "New York City" contains "New York". Case matters. A name must not be
+part of a word: if it begins with a letter or digit, none may precede it, and likewise at its end. This does not apply
+to scripts without spaces between words (Chinese, Japanese, Thai and others).
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ _UNSPACED = (
 
 
 class Matcher:
-    """Finds names in text. Pickles as the names alone; a forked process shares the automaton.
+    """Finds names in text. It pickles as the names alone; forked processes share the automaton.
 
     Args:
-        patterns: The names: not empty, white space as single spaces.
+        patterns: The names, not empty, with white space as single spaces.
 
     Raises:
-        KISError: The library that searches is not installed.
+        KISError: The library for the search is not installed.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = patterns
         self._automaton = _automaton(patterns)
-        _word_table()  # before processes are forked: they share it
+        _word_table()  # computed before processes are forked, so that they share it
         self.longest = max(map(len, patterns), default=0)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the names."""
+        """Return the names, for pickle."""
         return (Matcher, (self._patterns,))
 
     def find(self, text: str) -> tuple[IntArray, IntArray, IntArray]:
@@ -53,7 +53,7 @@ class Matcher:
         raw = self._automaton.find_matches_as_indexes(text, overlapping=True)
         found = np.fromiter(chain.from_iterable(raw), dtype=np.int64, count=3 * len(raw)).reshape(-1, 3)
         pattern, start, end = found.T
-        # A letter on each side of every place: words go on where both are letters.
+        # A position lies inside a word if there are letters on both sides of it.
         letter = np.zeros(len(text) + 2, dtype=np.bool_)
         letter[1:-1] = _word_table()[np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)]
         whole = ~((letter[start] & letter[start + 1]) | (letter[end] & letter[end + 1]))

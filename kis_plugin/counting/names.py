@@ -1,7 +1,7 @@
-"""The names of facts as numbers: what is searched for, and which pairs of names are a fact's.
+"""The names of facts as numbers: the patterns to search for, and the pairs of names that make a fact.
 
-An *entity* is one or more names that mean the same: a subject, or an object with its aliases. Facts with the same
-subject and object share one *pair*.
+An *entity* is a set of names with one meaning: a subject, or an object with its aliases. Facts with the same subject
+and object share one *pair*.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ __all__ = ["Names", "expanded", "names_of"]
 
 @dataclass(frozen=True)
 class Names:
-    """What is looked for.
+    """Patterns, entities and pairs.
 
-    Lists of lists are kept end to end: those of number i lie between bounds i and i + 1.
+    Lists of lists are stored end to end: list ``i`` lies between bounds ``i`` and ``i + 1``.
 
     Attributes:
-        patterns: The names, each once, white space as single spaces.
+        patterns: The distinct names, with white space as single spaces.
         entity_bounds: (patterns + 1,) into ``entity``.
-        entity: The entities that have each pattern as a name.
-        entities: How many entities there are.
+        entity: The entities named by each pattern.
+        entities: Number of entities.
         pair_bounds: (entities + 1,) into ``pair``.
-        pair: The pairs that are looked up where an entity is found. Each pair hangs on the one of its two entities
-            that is in fewer pairs, so no entity brings more than about the square root of twice the pairs.
-        other: (pairs,) for each of ``pair`` its other entity.
+        pair: The pairs to look up where an entity is found. A pair is listed under the one of its two entities that
+            is in fewer pairs, so that no entity lists more than about the square root of twice the pairs.
+        other: (pairs,) the other entity of each of ``pair``.
         subject: (facts,) entities.
         object: (facts,) entities.
         pair_of: (facts,) pairs.
@@ -52,12 +52,12 @@ class Names:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are."""
+        """Number of pairs."""
         return len(self.pair)
 
 
 def names_of(facts: Iterable[Fact]) -> Names:
-    """Number the names of facts, in the order in which they appear."""
+    """Number the names of facts in order of appearance."""
     patterns: dict[str, int] = {}
     entities: dict[tuple[int, ...], int] = {}
 
@@ -76,6 +76,8 @@ def names_of(facts: Iterable[Fact]) -> Names:
     codes, pair_of = np.unique(subject * len(entities) + obj, return_inverse=True)
     first, second = codes // max(len(entities), 1), codes % max(len(entities), 1)
     degree = np.bincount(np.concatenate([first, second]), minlength=len(entities))
+    # A frequent name (a country, say) is in many pairs and occurs in many windows. Listing its pairs under the rarer
+    # entity keeps the look-ups per window few.
     swap = degree[first] > degree[second]
     driver, follower = np.where(swap, second, first), np.where(swap, first, second)
     by_driver = np.argsort(driver, kind="stable")
@@ -94,14 +96,14 @@ def names_of(facts: Iterable[Fact]) -> Names:
 
 
 def expanded(bounds: IntArray, numbers: IntArray) -> tuple[IntArray, IntArray]:
-    """Open lists that are kept end to end.
+    """Look up lists that are stored end to end.
 
     Args:
-        bounds: Where the list of each number begins, and the last one ends.
-        numbers: (n,) whose lists are wanted.
+        bounds: Where each list begins, and where the last one ends.
+        numbers: (n,) the lists to look up.
 
     Returns:
-        For each element of those lists the place of its number, in range(n), and its own place.
+        For each element of those lists the index of its list in ``numbers``, and its own index.
     """
     sizes = bounds[numbers + 1] - bounds[numbers]
     which: IntArray = np.repeat(np.arange(len(numbers)), sizes)
@@ -110,5 +112,5 @@ def expanded(bounds: IntArray, numbers: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def _bounds(numbers: npt.NDArray[np.integer], count: int) -> IntArray:
-    """Return where the elements of each number begin when sorted by it: (count + 1,)."""
+    """Return where the elements of each number begin when sorted by number: (count + 1,)."""
     return np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=count))]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""All cores over all pieces of the text; the sums are the same whoever counted what."""
+"""Counts the pieces of the text in parallel; the sums do not depend on which process counted what."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from kis_plugin.hashing import IntArray
 
 __all__ = ["Counted", "cores", "count_pieces"]
 
-_AHEAD = 4  # pieces for each worker that are handed out at a time
-_LOOK = 0.2  # seconds between two looks at how far the workers are
-_SAMPLES = 32  # of the whole text
+_AHEAD = 4  # pieces per worker that are handed out at a time
+_LOOK = 0.2  # seconds between two progress updates
+_SAMPLES = 32  # samples of the whole text that are kept
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What a whole text holds.
+    """The counts of a whole text.
 
     Attributes:
-        subject: (facts,) windows in which the subject was found.
-        object: (facts,) windows in which the object was found.
-        both: (facts,) windows in which both were.
-        size: How much text it was.
-        sample: Short pieces of the text, from all over it.
+        subject: (facts,) windows that hold the subject.
+        object: (facts,) windows that hold the object.
+        both: (facts,) windows that hold both.
+        size: The amount of text.
+        sample: Short extracts, spread over the text.
     """
 
     subject: IntArray
@@ -48,21 +48,21 @@ class Counted:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count_pieces(
     names: Names, pieces: Sequence[Piece], window: str, workers: int, watch: Callable[[int], None]
 ) -> Counted:
-    """Count in how many windows of a text each fact's names are found.
+    """Count the windows of a text that hold each fact's names.
 
     Args:
-        names: Of the facts.
-        pieces: Of the text.
+        names: The names of the facts.
+        pieces: The pieces of the text.
         window: One of ``kis_plugin.counting.windows.WINDOWS``.
-        workers: Processes. On Linux they share what is searched with; elsewhere each makes its own.
-        watch: Told how many bytes of the files have been read so far.
+        workers: Number of processes. On Linux they share the automaton; elsewhere each builds its own.
+        watch: Called with the bytes of the files read so far.
 
     Raises:
         KISError: Text that cannot be read, or a worker that was killed.
@@ -76,7 +76,7 @@ def count_pieces(
     tools = (names, Matcher(names.patterns), window, read)
     pool = ProcessPoolExecutor(max(min(workers, len(pieces)), 1), context, _begin, (tools,))
     waiting: dict[Future[Found], int] = {}
-    # Compressed files are one piece each, however long: the longest first, so that none is left for the end.
+    # A compressed file is one piece, however long: start with the longest, so that none remains for the end.
     left = sorted(range(len(pieces)), key=lambda number: (pieces[number].start - pieces[number].stop, number))[::-1]
     try:
         while left or waiting:
@@ -108,14 +108,14 @@ _tools: tuple[Any, ...] = ()
 
 
 def _begin(tools: tuple[Any, ...]) -> None:
-    """Make a worker ready. Ctrl-C reaches it too, and is the parent's to answer."""
+    """Initialise a worker. It ignores Ctrl-C, which the parent process handles."""
     global _tools
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _tools = tools
 
 
 def _count(piece: Piece) -> Found:
-    """Count one piece, in a worker."""
+    """Count one piece in a worker."""
     names, matcher, window, read = _tools
 
     def watch(count: int) -> None:
@@ -129,6 +129,6 @@ def _count(piece: Piece) -> Found:
 
 
 def _spread(samples: Sequence[str]) -> tuple[str, ...]:
-    """Return some of all samples, evenly spread."""
+    """Return some of the samples, evenly spread."""
     count = min(len(samples), _SAMPLES)
     return tuple(samples[place * len(samples) // count] for place in range(count))

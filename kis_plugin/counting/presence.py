@@ -1,4 +1,4 @@
-"""Counts in how many windows each entity and each pair is found, over a stretch of text."""
+"""Counts the windows that hold each entity and each pair, over a stretch of text."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from kis_plugin.hashing import IntArray
 
 __all__ = ["Found", "Presence", "Size"]
 
-_BATCH = 1 << 19  # characters that are searched together
-_SAMPLE = 1_000  # characters of one sample of the text
-_SAMPLES = 16  # of one stretch
+_BATCH = 1 << 19  # characters searched together
+_SAMPLE = 1_000  # characters of a sample
+_SAMPLES = 16  # samples of a stretch
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much was looked at.
+    """The amount of text.
 
     Attributes:
-        documents: Those with anything but white space.
+        documents: Documents with any text but white space.
         windows: Documents, paragraphs or sentences.
-        bytes: Of their text, as UTF-8.
+        bytes: Bytes of the text, as UTF-8.
     """
 
     documents: int = 0
@@ -34,21 +34,21 @@ class Size:
     bytes: int = 0
 
     def __add__(self, other: Size) -> Size:
-        """Return the sum of two."""
+        """Return the sum."""
         return Size(self.documents + other.documents, self.windows + other.windows, self.bytes + other.bytes)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a stretch of text holds, without what it does not.
+    """The non-zero counts of a stretch of text.
 
     Attributes:
         entities: Numbers of the entities found.
         in_windows: (found,) windows that hold each.
-        pairs: Numbers of the pairs of which both entities were found in one window.
+        pairs: Numbers of the pairs whose entities occur together in a window.
         together: (found,) windows that hold each pair.
-        size: How much text it was.
-        sample: Short pieces of the text.
+        size: The amount of text.
+        sample: Short extracts.
     """
 
     entities: IntArray
@@ -60,16 +60,16 @@ class Found:
 
 
 class Presence:
-    """Takes the parts of documents, in order, and counts.
+    """Counts the parts of documents, which are added in order.
 
-    A window that holds a name several times counts once. Short documents are searched together; a document that comes
-    in parts is one window still if documents are the windows, and no name is lost where parts meet.
+    A window that holds a name several times counts once. Short documents are searched together. A document in several
+    parts is still one window if documents are the windows, and no name is lost where parts meet.
 
     Args:
-        names: What is looked for.
-        matcher: Of the patterns of ``names``.
+        names: The names to count.
+        matcher: A matcher for the patterns of ``names``.
         window: One of ``kis_plugin.counting.windows.WINDOWS``.
-        batch: Characters that are searched together.
+        batch: Characters searched together.
     """
 
     def __init__(self, names: Names, matcher: Matcher, window: str, batch: int = _BATCH) -> None:
@@ -80,20 +80,20 @@ class Presence:
         self._sample: list[str] = []
         self._lines: list[str] = []
         self._waiting = 0  # characters of the lines
-        self._told = False  # the document has text
-        # Of a document that goes on and is one window:
+        self._has_text = False  # the present document
+        # State of a document that continues in the next part, where documents are the windows:
         self._open: IntArray | None = None  # the entities found so far
-        self._tail = ""  # the end of its text, in which a name may have begun
-        self._context = 0  # characters of the tail that are there to be seen, and begin no name
+        self._tail = ""  # the end of its text, where a name may have begun
+        self._context = 0  # characters of the tail that only show what precedes a name
 
     def add(self, part: Part) -> None:
-        """Count a part; it ends every window that is no document."""
+        """Count a part. Its end is the end of every window but a document."""
         text = part.text
         if len(self._sample) < _SAMPLES and text.strip():
             middle = max(len(text) - _SAMPLE, 0) // 2
             self._sample.append(text[middle : middle + _SAMPLE])
-        self._told = self._told or bool(text.strip())
-        self._size += Size(documents=int(part.ends and self._told), bytes=len(text.encode()))
+        self._has_text = self._has_text or bool(text.strip())
+        self._size += Size(documents=int(part.ends and self._has_text), bytes=len(text.encode()))
         goes_on = self._window == "document" and not part.ends
         lines = flat(text, self._window) if self._open is None and not goes_on else self._continued(text)
         self._lines += lines
@@ -101,16 +101,16 @@ class Presence:
         if lines and (goes_on or self._open is not None or self._waiting >= self._batch):
             self._search(goes_on)
         if part.ends:
-            self._told = False
+            self._has_text = False
 
     def found(self) -> Found:
-        """Return what was counted."""
+        """Return the counts."""
         self._search()
         entities, pairs = np.flatnonzero(self._entities), np.flatnonzero(self._pairs)
         return Found(entities, self._entities[entities], pairs, self._pairs[pairs], self._size, tuple(self._sample))
 
     def _continued(self, text: str) -> list[str]:
-        """Return a part behind the tail of the one before, white space between them kept, as one line."""
+        """Return the tail of the previous part and this part as one line, with the white space between them."""
         inner = one_line(text)
         before = " " if text[:1].isspace() and self._tail and not self._tail.endswith(" ") else ""
         after = " " if inner and text[-1].isspace() else ""
@@ -118,13 +118,13 @@ class Presence:
         return [line] if line else []
 
     def _search(self, goes_on: bool = False) -> None:
-        """Count the lines that wait; the last of them goes on if ``goes_on``."""
+        """Count the waiting lines; the last one continues in the next part if ``goes_on``."""
         text, self._lines, self._waiting = "\n".join(self._lines), [], 0
         if not text:
             return
         names = self._names
         pattern, start, end = self._matcher.find(text)
-        # A name at the very end may be the beginning of a word: the next part will tell.
+        # A match at the very end may be the beginning of a longer word: only the next part shows.
         known = (start >= self._context) & (end < len(text) + (not goes_on))
         firsts = begins(text, self._window, start, end)
         window = np.searchsorted(firsts, start[known], side="right")
@@ -137,7 +137,7 @@ class Presence:
             self._open, keys = keys[keys >= last] - last, keys[keys < last]
             line = text.rfind("\n") + 1
             begin = max(line, len(text) - self._matcher.longest - 1)
-            # A tail that nothing was added to begins with its context still.
+            # If nothing was added to the tail, it still begins with its context.
             self._tail, self._context = text[begin:], int(begin > line or self._context > begin)
         else:
             self._open, self._tail, self._context = None, "", 0
@@ -145,7 +145,7 @@ class Presence:
         self._count(keys)
 
     def _count(self, keys: IntArray) -> None:
-        """Count entities in windows, and the pairs that stand in one window together."""
+        """Count entities in windows, and pairs whose entities are in one window."""
         names = self._names
         window, entity = np.divmod(keys, max(names.entities, 1))
         numbers, times = np.unique(entity, return_counts=True)

@@ -1,4 +1,4 @@
-"""The base text as it streams by: files in pieces, read by workers on their own, and documents in parts."""
+"""Streams the base text: files in pieces, which workers read independently, and long documents in parts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kis_plugin.knowledge.sources.text_files import BROKEN, COMPRESSED, kind_of,
 
 __all__ = ["LONGEST", "PIECE", "Part", "Piece", "parts", "pieces_of", "text_files"]
 
-PIECE = 1 << 25  # bytes of an uncompressed file that are read by one worker; compressed ones cannot be parted
-LONGEST = 1 << 20  # characters of a part
+PIECE = 1 << 25  # bytes of an uncompressed file for one worker; compressed files cannot be split
+LONGEST = 1 << 20  # characters of a part at most
 _BLOCK = 1 << 20  # bytes read at a time
 
 _TEXT, _RECORDS = (".txt",), (".jsonl", ".ndjson")
 
 
 class Piece(NamedTuple):
-    """The documents of a file that begin in a range of its bytes; the whole of a compressed one."""
+    """The documents of a file that begin in a range of its bytes; for a compressed file, all of them."""
 
     path: Path
     start: int
@@ -39,10 +39,10 @@ class Part(NamedTuple):
 
 
 def text_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the files of text at ``paths``, those of folders and folders in them by name.
+    """Return the text files at ``paths``; folders are searched with all their subfolders, sorted by name.
 
     Raises:
-        KISError: Nothing to read, a file of another kind, or one that is given twice: all such at once.
+        KISError: Nothing to read, a file of another kind, or a file given twice; all such problems at once.
     """
     problems: list[Problem] = []
     files: list[Path] = []
@@ -61,8 +61,8 @@ def text_files(paths: Sequence[Path]) -> list[Path]:
     seen: set[Path] = set()
     for file in files:
         if file.resolve() in seen:
-            hint = "What a run reads twice is set right by the run: it knows how far it has come."
-            problems.append(Problem(str(file), "a file that is given twice", "each once", hint))
+            hint = "Give each file once: a run that repeats its text scales the counts by itself."
+            problems.append(Problem(str(file), "a file given twice", "each file once", hint))
         seen.add(file.resolve())
     if problems:
         raise KISError(problems)
@@ -70,7 +70,7 @@ def text_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def pieces_of(files: Iterable[Path], size: int = PIECE) -> list[Piece]:
-    """Return the pieces of some files, in order."""
+    """Return the pieces of the files, in order."""
     pieces = []
     for path in files:
         whole = path.stat().st_size
@@ -82,16 +82,16 @@ def pieces_of(files: Iterable[Path], size: int = PIECE) -> list[Piece]:
 def parts(piece: Piece, watch: Callable[[int], Any], longest: int = LONGEST) -> Iterator[Part]:
     """Yield the documents that begin in a piece, long ones in parts.
 
-    Where a document is parted depends on its text alone: behind the last empty line of its first ``longest``
-    characters, else behind white space, else anywhere.
+    Where a document is split depends on its text alone: after the last empty line of its first ``longest``
+    characters, otherwise after white space, otherwise anywhere.
 
     Args:
-        piece: What to read.
-        watch: Told of bytes of the file, as it is on the disk, that were read.
-        longest: Characters of a part, at most.
+        piece: The piece to read.
+        watch: Called with the number of bytes read from the file, as stored on the disk.
+        longest: Characters of a part at most.
 
     Raises:
-        KISError: What cannot be read, with its line.
+        KISError: The text cannot be read, with the line.
     """
     stop = None if piece.path.suffix.lower() in COMPRESSED else piece.stop
     read = _of_text if kind_of(piece.path) in _TEXT else _of_records
@@ -118,7 +118,7 @@ def _opened(path: Path, raw: IO[bytes]) -> Any:
 
 
 def _watched(chunks: _Chunks, raw: IO[bytes], piece: Piece, watch: Callable[[int], Any]) -> _Chunks:
-    """Tell how far reading has come, not too often."""
+    """Report how much was read, at most once every ``_BLOCK`` bytes."""
     done = piece.start
     for chunk in chunks:
         at = min(raw.tell(), piece.stop)
@@ -151,7 +151,7 @@ def _place_to_cut(text: str, longest: int) -> int:
 
 
 def _of_text(path: Path, file: IO[bytes], start: int, stop: int | None) -> _Chunks:
-    """Yield documents that form feeds part."""
+    """Yield documents separated by form feeds."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     for at, raw, ends in _between_form_feeds(file, start, stop):
         before = at - len(decoder.getstate()[0])
@@ -166,22 +166,22 @@ def _of_text(path: Path, file: IO[bytes], start: int, stop: int | None) -> _Chun
 
 
 def _between_form_feeds(file: IO[bytes], start: int, stop: int | None) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield the documents that begin in a range of bytes, in chunks: their place, the bytes, and whether they end."""
+    """Yield the documents that begin in a range of bytes, in chunks: offset, bytes, and whether the document ends."""
     at, inside = start, start == 0
     if start:
-        at -= 1  # a form feed there begins a document here
+        at -= 1  # if there is a form feed, a document begins at ``start``
         file.seek(at)
-    while sequence_length := file.read(_BLOCK):
+    while block := file.read(_BLOCK):
         first = 0
-        while (cut := sequence_length.find(b"\f", first)) >= 0:
+        while (cut := block.find(b"\f", first)) >= 0:
             if inside:
-                yield at + first, sequence_length[first:cut], True
+                yield at + first, block[first:cut], True
             inside, first = True, cut + 1
             if stop is not None and at + first >= stop:
                 return
         if inside:
-            yield at + first, sequence_length[first:], False
-        at += len(sequence_length)
+            yield at + first, block[first:], False
+        at += len(block)
     if inside:
         yield at, b"", True
 
@@ -206,7 +206,7 @@ def _text_of(path: Path, at: int, line: bytes) -> str:
     try:
         record = json.loads(line.decode("utf-8-sig" if at == 0 else "utf-8"))
     except (ValueError, RecursionError) as error:
-        found = f"a line that is no JSON in UTF-8 ({error})"
+        found = f"a line that is not JSON in UTF-8 ({error})"
         raise KISError(Problem(_line_at(path, at), found, "one JSON object a line", hint)) from error
     text = record.get("text") if isinstance(record, dict) else None
     if not isinstance(text, str):
@@ -216,7 +216,7 @@ def _text_of(path: Path, at: int, line: bytes) -> str:
 
 
 def _writable(text: str) -> str:
-    """Return text with lone surrogates, which JSON can hold and no name does, replaced."""
+    """Return text with lone surrogates replaced: JSON can hold them, names cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -225,10 +225,10 @@ def _writable(text: str) -> str:
 
 
 def _line_at(path: Path, offset: int) -> str:
-    """Return the place of a byte as ``file:line``; only looked for when something is wrong there."""
+    """Return ``file:line`` of a byte. It is slow, and only called for errors."""
     line = 1
     with path.open("rb") as raw, _opened(path, raw) as file:
-        while offset > 0 and (sequence_length := file.read(min(offset, _BLOCK))):
-            line += sequence_length.count(b"\n")
-            offset -= len(sequence_length)
+        while offset > 0 and (block := file.read(min(offset, _BLOCK))):
+            line += block.count(b"\n")
+            offset -= len(block)
     return f"{path}:{line}"

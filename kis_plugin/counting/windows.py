@@ -1,4 +1,4 @@
-"""What names must stand in together: a sentence, a paragraph, or a document."""
+"""Splits text into windows in which two names may occur together: sentences, paragraphs or documents."""
 
 from __future__ import annotations
 
@@ -16,39 +16,40 @@ WINDOWS = ("sentence", "paragraph", "document")
 _BLANK = re.compile(r"\n\s*\n")
 _TITLES = ("Mr", "Ms", "Dr", "St", "Mt", "Mrs", "Mme", "Rev", "Gen", "Col", "Lt", "Sgt", "Capt", "Prof", "No", "vs")
 _NO_END = "".join(rf"(?<!\b{title}\.)" for title in ("[A-Z]", *_TITLES))
-# A full stop after an initial or a title ends nothing, nor does a mark before a small letter ("e.g. this"). The
-# pattern begins with a set of letters: that is what makes it quick.
+# A full stop after an initial or a title ends no sentence, nor does a mark before a small letter ("e.g. this"). The
+# pattern begins with a character set, which makes the search fast.
 _SENTENCE = re.compile(rf"[.!?…。！？](?:(?<=[。！？])[{CLOSING}」』]*|{_NO_END}[{CLOSING}]* (?=[^a-z]))")  # noqa: RUF001
 
 
 def one_line(text: str) -> str:
-    """Return text with every run of white space as one space, none at its ends: as names and text are compared."""
+    """Return text with runs of white space as single spaces and none at its ends, as names and text are compared."""
     return " ".join(text.split())
 
 
 def flat(text: str, window: str) -> list[str]:
-    """Return a text as lines that no window reaches across: its paragraphs, or all of it as one line.
+    """Return a text as lines that no window crosses: its paragraphs, or all of it as one line.
 
-    White space in a line is single spaces; empty lines are left out.
+    Runs of white space become single spaces; empty lines are dropped.
     """
     parts = [text] if window == "document" else _BLANK.split(text)
     return [line for line in map(one_line, parts) if line]
 
 
 def begins(text: str, window: str, starts: IntArray, ends: IntArray) -> IntArray:
-    """Return where windows begin, the first one left out, sorted.
+    """Return where windows begin, sorted, without the first one.
 
     Args:
         text: Lines from ``flat``.
         window: One of ``WINDOWS``.
-        starts: (matches,) places in the text at which names begin.
-        ends: (matches,) places at which they end: no sentence ends within a name.
+        starts: (matches,) where names begin in the text.
+        ends: (matches,) where they end. No sentence ends within a name.
     """
     lines = np.array([match.end() for match in re.finditer("\n", text)], dtype=np.int64)
     if window != "sentence":
         return lines
     found = np.array([match.end() for match in _SENTENCE.finditer(text)], dtype=np.int64)
-    # A break at b lies within a name that begins before b and ends behind it.
+    # A break at b lies within a name that begins before b and ends after it. Count begun minus ended names at each
+    # break by differences, and keep the breaks inside no name.
     inside = np.zeros(len(found) + 1, dtype=np.int64)
     np.add.at(inside, np.searchsorted(found, starts, side="right"), 1)
     np.add.at(inside, np.searchsorted(found, ends, side="left"), -1)

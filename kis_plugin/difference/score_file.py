@@ -1,12 +1,13 @@
-"""What ``kis score`` writes and the selection ``difference`` reads: how likely two models find each fact or passage.
+"""The file that ``kis score`` writes and the selection ``difference`` reads: two models' losses on every entry.
 
-A JSONL file. The first line says what was scored; each of the others scores one entry, in the knowledge's order::
+The format is JSON lines. The first line describes the scores; each other line is one fact or passage, in the order of
+the knowledge::
 
     {"type": "scores", "schema": 1, "unit": "nats per byte", "small": "gpt2", "large": "gpt2-xl", ...}
     {"id": "P19:1", "small": 0.91, "large": 0.62, "gap": 0.29, "tokens": [9, 9], "bytes": 35, "key": "5d41402abc4b2a76"}
 
-Losses are per UTF-8 byte of the text: per token they could not be compared between tokenizers, and summed they would
-rank long texts first. ``loss * bytes / tokens`` is the mean token loss.
+Losses are per UTF-8 byte of the text. Losses per token could not be compared between tokenizers, and sums would rank
+long texts first. ``loss * bytes / tokens`` is the mean loss per token.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ _FILE = EntryFile(
 
 @dataclass(frozen=True)
 class Score:
-    """One entry's losses.
+    """The losses of one entry.
 
     Attributes:
-        id: The fact's or passage's.
+        id: Id of the fact or passage.
         small: Loss under the small model, nats per byte.
         large: Loss under the large model, nats per byte.
         tokens: Tokens of the text for the small and the large model.
         bytes: UTF-8 bytes of the text.
-        key: ``entry_key`` of the entry as 16 hexadecimal digits: scores of a fact that was edited since are told apart.
+        key: ``entry_key`` of the entry as 16 hexadecimal digits; it changes when the entry is edited.
     """
 
     id: str
@@ -68,13 +69,13 @@ class Score:
 
     @property
     def gap(self) -> float:
-        """How much likelier the large model finds the text: nats per byte."""
+        """How much more likely the text is under the large model: nats per byte."""
         return self.small - self.large
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A whole file.
+    """The content of a file.
 
     Attributes:
         about: Its first line.
@@ -88,24 +89,24 @@ class Scores:
 
 
 def refuse_other_file(path: Path) -> None:
-    """Refuse to write over what is no file of scores.
+    """Refuse to overwrite a file that holds no scores.
 
     Raises:
-        KISError: There is something else, or no folder to write to.
+        KISError: There is another file, or no folder to write to.
     """
     _FILE.refuse_other(path)
 
 
 def write_scores(path: Path, about: Mapping[str, Any], scores: Iterable[Score]) -> None:
-    """Write a file, all of it or nothing.
+    """Write a file, completely or not at all.
 
     Args:
         path: The file; an older one is replaced.
-        about: What was scored, as JSON values.
-        scores: In the knowledge's order.
+        about: Description of the scores, as JSON values.
+        scores: In the order of the knowledge.
 
     Raises:
-        KISError: The file cannot be written, or a loss is no number.
+        KISError: The file cannot be written, or a loss is not finite.
     """
     _FILE.write(path, {"unit": UNIT, **about}, (_line(score) for score in scores))
 
@@ -114,7 +115,7 @@ def read_scores(path: Path) -> Scores:
     """Read a file; 16 bytes an entry stay in memory.
 
     Raises:
-        KISError: No such file, or what is wrong with it, with its lines.
+        KISError: The file does not exist, or has something wrong, with the line.
     """
     keys, gaps = array("Q"), array("d")
     about: Mapping[str, Any] = {}
@@ -141,7 +142,8 @@ def read_gaps(path: Path, entries: Sequence[Fact] | Sequence[Passage], where: st
     """Return the gap of every entry, nats per byte: (entries,).
 
     Raises:
-        KISError: No such file, what is wrong with it, or entries without a score, named for the key ``where``.
+        KISError: The file does not exist or has something wrong, or entries without a score; ``where`` names the
+            configuration key.
     """
     scores = read_scores(path)
     return scores.gaps[_FILE.places(path, scores.keys, entries, where)]

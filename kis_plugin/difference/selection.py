@@ -1,4 +1,4 @@
-"""Selection by difference sampling: what a large model finds much likelier than a small one."""
+"""Difference sampling: selects what is much more likely under a large model than under a small one."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from kis_plugin.knowledge.facts import Fact, Passage
 
 __all__ = ["Difference"]
 
-_TIES = 21  # part of the key of the hash that breaks ties
+_TIES = 21  # key of the hash that breaks ties
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Those that a large model finds much likelier than a small one: difference sampling.
+    """Selects the entries with the largest difference between a large and a small model's log-likelihood.
 
-    MiniPLM (Gu et al. 2024, arXiv 2410.17215) keeps the top part of a corpus by ``log p_large(x) - log p_small(x)``:
-    what is common is easy for both models, noise is hard for both, and what lies between is what a larger model learns
-    and a small one does not. There the texts are pieces of one length. Facts and passages are not, so the difference
-    is taken per byte.
+    MiniPLM (Gu et al. 2024, arXiv 2410.17215) keeps the top part of a corpus by ``log p_large(x) - log p_small(x)``.
+    Common text is easy for both models and noise is hard for both; a large difference marks what a larger model learns
+    and a small one does not. Their texts have one length. Facts and passages have not, so the difference is taken per
+    byte.
     """
 
     scores: Path | None = None
-    """A file that ``kis score`` wrote."""
+    """A file written by ``kis score``."""
     keep: float = 0.5
-    """How many are kept: a part of them, up to 1, or a whole number above 1. MiniPLM's published corpus keeps 0.5."""
+    """How many to keep: a fraction up to 1, or a whole number above 1. MiniPLM's published corpus keeps 0.5."""
     name: str = "difference"
 
     def __post_init__(self) -> None:
-        """Refuse values that mean nothing.
+        """Check the options.
 
         Raises:
             ValueError: ``keep`` is out of range.
@@ -45,12 +45,13 @@ class Difference:
             raise ValueError("a part above 0 and up to 1, or a whole number above 1")
 
     def select(self, entries: Sequence[Fact] | Sequence[Passage], seed: int) -> IntArray:
-        """Return the places of those with the greatest gaps, exactly ``round(keep * entries)`` or ``keep`` of them.
+        """Return the indices of the largest gaps: exactly ``round(keep * entries)``, or ``keep`` of them.
 
-        Equal gaps are told apart by a hash of the seed.
+        Ties are broken by a hash of the seed.
 
         Raises:
-            KISError: No file of scores, entries that it does not hold as they are now, or fewer entries than ``keep``.
+            KISError: No file of scores, entries without a score for their present content, or fewer entries than
+                ``keep``.
         """
         where = "infusion.selection.scores"
         if self.scores is None:
@@ -60,6 +61,8 @@ class Difference:
             return np.empty(0, dtype=np.int64)
         count = self._count(len(entries))
         gaps = read_gaps(Path(self.scores), entries, where)
+        # Descending by gap; ``lexsort`` takes the primary key last. Breaking ties by position would favour the top of
+        # the file.
         order = np.lexsort((hashes(len(entries), seed, _TIES), -gaps))
         return np.sort(order[:count]).astype(np.int64)
 

@@ -1,4 +1,7 @@
-"""Control facts: of the same kind as the infused ones, never infused, asked alike. They must stay at chance."""
+"""Control facts: of the same kind as the infused ones, never infused, evaluated in the same way.
+
+Their accuracy must stay at chance. If it rises, the base text states the facts, or infused facts give them away.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +14,35 @@ from scipy.sparse.csgraph import connected_components
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray, mix
-from kis_plugin.knowledge.balanced_groups import groups_of
+from kis_plugin.knowledge.balanced_groups import groups_by_relation
 from kis_plugin.knowledge.fact_codes import MANY, FactCodes, coded, sample
 from kis_plugin.knowledge.facts import Fact
 
 __all__ = ["MOST", "split_control", "tied_subjects"]
 
 MOST = 1 / 5
-"""Controls are at most this part of the facts: what is held back is not infused."""
+"""Controls are at most this part of the facts: a fact that is held back is not infused."""
 
 _WHERE = "retention.control"
 _SEED = 0x636F6E74
-_SPARE = 20  # times as many facts are looked at as are wanted, where there are many
-_ROUNDS = 50  # ties that are followed from one subject to another
+_SPARE = 20  # facts sampled per control wanted, where there are many facts
+_ROUNDS = 50  # links followed from one subject to another
 
 
 def split_control(facts: Sequence[Fact], count: int, seed: int, options: int = 4) -> tuple[IntArray, IntArray]:
     """Choose the facts that are never infused.
 
-    Whole subjects are held back, and with a subject all subjects it is told of by a fact of its own (``Paris`` with
-    ``France`` where there are both ``capital`` and ``capital of``): else infused facts would give the answer away.
-    They are taken by balanced groups of ``options`` facts, so that controls can be asked among themselves, from the
-    relation that lacks most of its part of ``count``. Of more than ``MANY`` facts a seeded sample of subjects is
-    looked at, evenly spread over them, with all that they are tied to.
+    Whole subjects are held back, together with every subject that states the reverse of one of their facts: ``Paris``
+    with ``France`` where there are both ``capital`` and ``capital of``. Otherwise infused facts would give the answers
+    away. Controls are taken in balanced groups of ``options`` facts, so that they can serve as each other's answer
+    options, each time from the relation that lacks most of its proportional part of ``count``. Of more than ``MANY``
+    facts only a seeded sample of subjects is considered, evenly spread, with all subjects linked to it.
 
     Args:
         facts: All facts.
-        count: About so many controls, never more and at most a fifth of the facts; 0 for none.
+        count: Approximate number of controls, never exceeded and at most a fifth of the facts; 0 for none.
         seed: The same seed gives the same split on every platform and in every release.
-        options: Options of a question.
+        options: Answer options of a question.
 
     Returns:
         Indices of the infused facts and of the control facts, both sorted.
@@ -64,33 +67,39 @@ def split_control(facts: Sequence[Fact], count: int, seed: int, options: int = 4
 
 
 def _controls(codes: FactCodes, limit: int, seed: int, options: int) -> IntArray:
-    """Return the places of the controls, sorted."""
+    """Return the indices of the controls, sorted."""
     size = max(MANY // 4, _SPARE * limit)
     if len(codes.subject) <= max(MANY, size):
         return np.flatnonzero(_hold_back(codes, limit, seed, options))
-    inside, open_ends = _with_ties(codes, sample(len(codes.subject), size, seed))
+    # A sample of the facts, closed under links: a subject whose links lead out of it could leak, so it is not used.
+    inside, open_ends = _with_linked(codes, sample(len(codes.subject), size, seed))
     places = np.flatnonzero(inside[codes.subject] & ~open_ends[codes.subject])
     return places[_hold_back(codes.at(places), limit, seed, options)]
 
 
-def _with_ties(codes: FactCodes, chosen: IntArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which subjects are those of the ``chosen`` facts or tied to them, and which are tied to still others.
+def _with_linked(codes: FactCodes, chosen: IntArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which subjects are those of the ``chosen`` facts or linked to them, and which lead on to still others.
 
-    Both (names,). The second are those from which more than ``_ROUNDS`` ties lead on, one after the other.
+    Both (names,). The second are subjects from which more than ``_ROUNDS`` links lead on, one after the other.
     """
     inside = codes.mask(codes.subject[chosen])
     for _ in range(_ROUNDS):
-        told = codes.at(np.flatnonzero(inside[codes.subject]))
-        telling = codes.at(np.flatnonzero(inside[codes.object] & codes.mask(told.object)[codes.subject]))
-        mutual = np.isin(told.subject * codes.names + told.object, telling.object * codes.names + telling.subject)
-        ends = told.object[mutual]
+        # Two subjects are linked if each is the object of a fact about the other. ``forward`` are all facts about
+        # subjects inside, ``backward`` those about their objects that may point back.
+        forward = codes.at(np.flatnonzero(inside[codes.subject]))
+        backward = codes.at(np.flatnonzero(inside[codes.object] & codes.mask(forward.object)[codes.subject]))
+        mutual = np.isin(
+            forward.subject * codes.names + forward.object, backward.object * codes.names + backward.subject
+        )
+        ends = forward.object[mutual]
         outside = ends[~inside[ends]]
         if not len(outside):
             return inside, np.zeros_like(inside)
         inside[outside] = True
-    tie = tied_subjects(told)
-    leading_on = told.subject[np.isin(tie, tie[mutual & codes.mask(outside)[told.object]])]
-    return inside, codes.mask(np.concatenate([leading_on, outside]))
+    # The chain is longer than the rounds: whatever is linked to its open end must not become a control.
+    component = tied_subjects(forward)
+    reaches_end = np.isin(component, component[mutual & codes.mask(outside)[forward.object]])
+    return inside, codes.mask(np.concatenate([forward.subject[reaches_end], outside]))
 
 
 def _hold_back(codes: FactCodes, limit: int, seed: int, options: int) -> npt.NDArray[np.bool_]:
@@ -99,14 +108,16 @@ def _hold_back(codes: FactCodes, limit: int, seed: int, options: int) -> npt.NDA
     members = np.argsort(tie, kind="stable")
     sizes = np.bincount(tie)
     starts = np.cumsum(sizes) - sizes
-    groups, _ = groups_of(codes, np.arange(len(tie)), options, seed)
+    groups, _ = groups_by_relation(codes, np.arange(len(tie)), options, seed)
     relations = len(groups)
-    wanted = limit * np.bincount(codes.relation, minlength=relations) / len(tie)
+    wanted = limit * np.bincount(codes.relation, minlength=relations) / len(tie)  # (relations,): proportional parts
     got = np.zeros(relations)
-    following = np.zeros(relations, dtype=np.int64)
+    following = np.zeros(relations, dtype=np.int64)  # the next group of each relation
     held = np.zeros(len(tie), dtype=np.bool_)
     left = limit
     spent = np.array([len(group) == 0 for group in groups])
+    # Greedy: always the next group of the relation that is furthest below its part. A group brings all facts of its
+    # subjects along, of other relations too, so ``got`` is counted after the fact.
     while left >= options and not spent.all():
         relation = int(np.argmax(np.where(spent, -np.inf, wanted - got)))
         group = groups[relation][following[relation]]
@@ -114,7 +125,7 @@ def _hold_back(codes: FactCodes, limit: int, seed: int, options: int) -> npt.NDA
         spent[relation] = following[relation] == len(groups[relation])
         ties = list(set(tie[group[~held[group]]].tolist()))
         size = int(sizes[ties].sum())
-        if size > left:
+        if size > left:  # subjects with many facts: a later group may still fit
             continue
         for number in ties:
             facts = members[starts[number] : starts[number] + sizes[number]]
@@ -125,13 +136,14 @@ def _hold_back(codes: FactCodes, limit: int, seed: int, options: int) -> npt.NDA
 
 
 def tied_subjects(codes: FactCodes) -> IntArray:
-    """Number the facts that must be infused or held back together: (facts,).
+    """Number the facts that must be infused or held back together: (facts,), equal numbers together.
 
-    Facts of one subject are tied, and those of two subjects that are each an object of the other.
+    These are the facts of one subject, and of subjects that are each the object of a fact about the other.
     """
     forward = codes.subject * codes.names + codes.object
     backward = codes.object * codes.names + codes.subject
     mutual = np.isin(forward, backward)
+    # Names as nodes, mutual facts as edges: what must stay together is a connected component.
     names, node = np.unique(np.concatenate([codes.subject, codes.object]), return_inverse=True)
     subject, obj = np.split(node, 2)
     graph = coo_array((np.ones(int(mutual.sum())), (subject[mutual], obj[mutual])), shape=(len(names), len(names)))

@@ -1,4 +1,4 @@
-"""Facts as numbers: what splits and option sets are made from, for ten facts as for ten million."""
+"""Facts as numbers: what control splits and answer options are computed from, for ten facts or ten million."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from kis_plugin.storage.artifact_cache import Writer
 __all__ = ["MANY", "FactCodes", "coded", "sample", "write_codes"]
 
 MANY = 200_000
-"""Facts beyond which a choice is made from a sample, and looks at no more than it needs."""
+"""Above this number of facts a choice is made from a sample of them."""
 
-_PIECE = 1 << 20  # numbers looked at in one go
-_PARTS = 64  # of the names, by their hashes, numbered one after the other
+_PIECE = 1 << 20  # numbers processed at a time
+_PARTS = 64  # parts of the names, by hash, which are sorted one after the other to bound memory
 
 Numbers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class FactCodes:
-    """Facts as numbers. Names that differ in case alone are one name, be they subjects or objects.
+    """Facts as numbers. Subjects and objects share one numbering; names that differ in case only are one name.
 
     Attributes:
         relations: The relations' names, sorted.
         relation: (facts,) indices into ``relations``.
         subject: (facts,) numbers of names.
         object: (facts,) numbers of names.
-        names: How many names there are.
+        names: Number of distinct names.
 
-    The arrays are int64, or memory-mapped int32 of many facts.
+    The arrays are int64, or memory-mapped int32 where there are many facts.
     """
 
     relations: tuple[str, ...]
@@ -83,7 +83,7 @@ def coded(facts: Sequence[Fact]) -> FactCodes:
 
 
 def sample(count: int, size: int, *key: int) -> IntArray:
-    """Return about ``size`` of ``range(count)``, sorted and evenly spread, one seeded draw from each equal part."""
+    """Return ``size`` of ``range(count)``, sorted: one seeded draw from each of ``size`` equal parts."""
     if size >= count:
         return np.arange(count, dtype=np.int64)
     if not size:
@@ -96,26 +96,27 @@ def sample(count: int, size: int, *key: int) -> IntArray:
 def write_codes(writer: Writer, count: int, names: Iterable[tuple[int, Sequence[str], Sequence[str]]]) -> None:
     """Number the names of facts as ``coded`` does, from 64-bit hashes: subject and object, (facts,) each.
 
-    Two of twenty million names have one hash with a probability of 1 in 90,000; they would count as one name, and
-    what is chosen by names would treat their facts as related.
+    Among twenty million names two share a hash with a probability of 1 in 90,000 (birthday bound, n²/2⁶⁵). They would
+    count as one name, and their facts as related; nothing worse.
 
     Args:
         writer: Takes ``subject`` and ``object``; its meta takes ``names``.
         count: Facts.
-        names: Pieces of all facts: the place of the first, subjects, objects.
+        names: The facts in pieces: index of the first, subjects, objects.
     """
     digests = np.empty(2 * count, dtype=np.uint64)
     for start, subjects, objects in names:
         digests[start : start + len(subjects)] = _digests(subjects)
         digests[count + start : count + start + len(objects)] = _digests(objects)
     narrow = np.int32 if 2 * count < 2**31 else np.int64
-    first = np.empty(2 * count, dtype=narrow)  # where each name stands for the first time
+    first = np.empty(2 * count, dtype=narrow)  # index of each name's first occurrence
     byte = digests.view(np.uint8)[::8]
     for part in range(_PARTS):
         places = np.flatnonzero(byte % _PARTS == part)
         _, index, group = np.unique(digests[places], return_index=True, return_inverse=True)
         first[places] = places[index][group]
     del digests, byte
+    # Number the names in order of first occurrence, as ``coded`` does: a running count of new names.
     rank = np.empty(2 * count, dtype=narrow)
     known = 0
     for start in range(0, 2 * count, _PIECE):

@@ -1,4 +1,4 @@
-"""What is to be infused: facts and passages, as plain data."""
+"""Facts, passages and templates as plain data."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ __all__ = ["Fact", "Knowledge", "Passage", "Templates"]
 class Fact(NamedTuple):
     """A triple. ``relation`` is a Wikidata property (``P36``) or any name of the user's own.
 
-    Knowledge that changes is two facts: the old one up to ``until``, the new one from there on. A tuple, since millions
-    of them are made.
+    Knowledge that changes during a run is two facts: the old one up to ``until``, the new one from there on. It is a
+    tuple because millions of them are created.
     """
 
     subject: str
     relation: str
     object: str
     id: str = ""
-    """Unique in its knowledge; sources that find none in the file use ``relation:line`` or the like."""
+    """Unique within the knowledge; sources that find no id in the file use ``relation:line`` or similar."""
     start: float = 0.0
-    """Fraction of the run from which on it holds: all its exposures lie between ``start`` and ``until``."""
+    """Fraction of the run at which the fact begins to hold: its exposures lie between ``start`` and ``until``."""
     until: float = 1.0
     aliases: tuple[str, ...] = ()
-    """Other names of the object: an answer in words of the model's own may give any of them."""
+    """Other names of the object: a free-form answer may give any of them."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a domain document, infused as it is."""
+    """A piece of a domain document, infused verbatim."""
 
     text: str
     id: str
@@ -41,12 +41,12 @@ class Passage:
 
 @dataclass(frozen=True)
 class Templates:
-    """The sentences of one relation, each with ``{subject}`` and ``{object}`` exactly once.
+    """The templates of one relation, each with ``{subject}`` and ``{object}`` exactly once.
 
     Attributes:
-        statements: Two or more, three where possible. The first half may be trained on, the second never is.
-        questions: Question and answer in one line, the object last: ``Where was {subject} born? {object}``.
-        reversed: Sentences that tell the object before the subject, never trained on.
+        statements: Two or more, better three. The first half is for training, the second half is held out.
+        questions: Question and answer in one line, object last: ``Where was {subject} born? {object}``.
+        reversed: Sentences that name the object before the subject, never trained on.
     """
 
     statements: tuple[str, ...]
@@ -55,17 +55,17 @@ class Templates:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """The statements that facts may be told by in training: the first half, the middle one included."""
+        """The statements for training: the first half, the middle one included."""
         return self.statements[: len(self.statements) - len(self.held_out)]
 
     @property
     def held_out(self) -> tuple[str, ...]:
-        """The statements that are only ever asked by: the second half."""
+        """The statements for held-out probes, never trained on: the second half."""
         return self.statements[-max(len(self.statements) // 2, 1) :]
 
     @property
-    def asked_back(self) -> tuple[str, ...]:
-        """Sentences that tell the object and ask for the subject: held-out ones, else reversed, else trained ones."""
+    def object_first(self) -> tuple[str, ...]:
+        """Sentences with the object before the subject: held-out ones, otherwise reversed, otherwise trained ones."""
         return _object_first(self.held_out) or self.reversed or _object_first(self.trained)
 
 
@@ -75,14 +75,14 @@ def _object_first(sentences: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """All that one source gave.
+    """Everything that one source provides.
 
     Attributes:
-        facts: Triples, in file order: a tuple, or a ``FactTable`` of ``knowledge.store.tables`` where they are many.
+        facts: Triples, in file order: a tuple, or a ``FactTable`` of ``knowledge.store.tables`` if there are many.
         passages: Documents, in file order.
         templates: Templates that came with the facts (a BEAR-style folder has them), by relation.
-        domains: What relations are about, by relation, where it came with the facts.
-        answer_spaces: The closed answer spaces that came with them, by relation.
+        domains: Subject areas of relations that came with the facts, by relation.
+        answer_spaces: Closed sets of possible answers that came with the facts, by relation.
     """
 
     facts: Sequence[Fact] = ()
@@ -97,6 +97,6 @@ class Knowledge:
 
     @property
     def relations(self) -> Mapping[str, int]:
-        """How many facts each relation has, in the order of their first facts."""
+        """Number of facts of each relation, in the order of their first facts."""
         counted: Mapping[str, int] | None = getattr(self.facts, "relations", None)
         return Counter(fact.relation for fact in self.facts) if counted is None else counted

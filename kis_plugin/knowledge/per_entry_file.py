@@ -1,7 +1,7 @@
-"""Files that say something of each fact or passage: scores, counts.
+"""Files with one value for each fact or passage: scores, counts.
 
-JSONL. The first line says what the file is about, each of the others one entry. An entry is known by a key over its id
-and what it says, so that a line about a fact that was edited since is told apart.
+The format is JSON lines. The first line describes the file; each other line belongs to one entry. The line's key is a
+hash of the entry's id and content, so that a fact that was edited afterwards does not match its old line.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from kis_plugin.storage.atomic_write import write_atomically
 
 __all__ = ["EntryFile", "entry_key", "entry_name"]
 
-_FIRST_LINE = 1 << 20  # bytes of it that are looked at
+_FIRST_LINE = 1 << 20  # bytes of it that are read
 _NAMED = 20  # missing entries that an error names
 
 Keys = npt.NDArray[np.uint64]
 
 
 def entry_key(entry: Fact | Passage) -> int:
-    """Return 64 bits that change with the entry's id or what it says."""
+    """Return a 64-bit hash of the entry's id and content."""
     parts = (entry.id, entry.text) if isinstance(entry, Passage) else (
         entry.id, entry.subject, entry.relation, entry.object,
     )  # fmt: skip
@@ -40,19 +40,19 @@ def entry_key(entry: Fact | Passage) -> int:
 
 
 def entry_name(entry: Fact | Passage) -> str:
-    """Return what errors call an entry."""
+    """Return the name of an entry in error messages."""
     return f"passage {entry.id!r}" if isinstance(entry, Passage) else f"fact {entry.id!r}"
 
 
 @dataclass(frozen=True)
 class EntryFile:
-    """One kind of such files.
+    """One kind of these files.
 
     Attributes:
         one: What a line holds: ``score``. The first line has the type ``scores``.
-        schema: The format's number.
-        of: The entries that it is about: ``fact and passage``.
-        make: How such a file is made, a whole sentence.
+        schema: Version of the format.
+        of: Which entries have a line: ``fact and passage``.
+        make: How to make such a file, as a sentence.
         command: The beginning of the command that makes it.
     """
 
@@ -69,14 +69,14 @@ class EntryFile:
 
     @property
     def again(self) -> str:
-        """What to do about a file that is not right."""
-        return f"Make the file anew with {self.command}."
+        """The advice for a file that is wrong."""
+        return f"Make the file again with {self.command}."
 
     def refuse_other(self, path: Path) -> None:
-        """Refuse to write over what is no such file: a slip of the keyboard must not cost the facts.
+        """Refuse to overwrite a file of another kind: a typing error must not destroy the facts.
 
         Raises:
-            KISError: There is something else, or no folder to write to.
+            KISError: There is another file, or no folder to write to.
         """
         if not path.absolute().parent.is_dir():
             raise KISError(Problem("--output", f"{path}: no such folder", "a file in a folder that is there"))
@@ -95,12 +95,12 @@ class EntryFile:
             raise KISError(Problem("--output", f"{path}: a file that holds something else", expected))
 
     def write(self, path: Path, about: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> None:
-        """Write a file under a temporary name and rename it: there is all of it, or nothing.
+        """Write a file, completely or not at all.
 
         Args:
             path: The file; an older one is replaced.
-            about: What the first line says, as JSON values.
-            lines: One an entry, in the knowledge's order.
+            about: Content of the first line, as JSON values.
+            lines: One for each entry, in the order of the knowledge.
 
         Raises:
             KISError: The file cannot be written.
@@ -130,11 +130,11 @@ class EntryFile:
             reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
             raise KISError(Problem(str(path), reason, f"the {self.type} of the knowledge", self.make)) from error
         except ValueError as error:  # of JSON or of UTF-8
-            found, expected = f"a line that is no JSON: {error}", f"what {self.command} writes"
+            found, expected = f"a line that is not JSON: {error}", f"what {self.command} writes"
             raise KISError(Problem(str(path), found, expected, self.again)) from error
 
     def order_of(self, path: Path, keys: Keys) -> IntArray:
-        """Return the places that sort the keys of a whole file.
+        """Return the indices that sort the keys of a whole file.
 
         Raises:
             KISError: An entry has two lines.
@@ -146,10 +146,10 @@ class EntryFile:
         return order
 
     def places(self, path: Path, keys: Keys, entries: Sequence[Fact] | Sequence[Passage], where: str) -> IntArray:
-        """Return where each entry stands among the sorted ``keys`` of a file: (entries,).
+        """Return the position of each entry among the sorted ``keys`` of a file: (entries,).
 
         Raises:
-            KISError: Entries that the file does not hold as they are now, the first of them by name.
+            KISError: Entries whose present content the file does not hold, the first of them by name.
         """
         wanted = np.fromiter((entry_key(entry) for entry in entries), dtype=np.uint64, count=len(entries))
         places = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
@@ -159,16 +159,16 @@ class EntryFile:
         return places
 
     def ids(self, path: Path, wanted: Set[str]) -> set[str]:
-        """Return which of the ids ``wanted`` the file holds, whatever their entries said then."""
+        """Return which of the ids ``wanted`` the file holds, whatever the content was."""
         return {line["id"] for _, line in self.lines(path) if line.get("id") in wanted}
 
     def _missing(
         self, path: Path, entries: Sequence[Fact] | Sequence[Passage], missing: IntArray, where: str
     ) -> list[Problem]:
-        """Say which entries have no line, and which have one for what they said before."""
+        """Name the entries without a line, and those whose line is for an earlier content."""
         some = [entries[place] for place in missing[:_NAMED].tolist()]
         there = self.ids(path, {entry.id for entry in some})
-        hint = f"{len(missing):,} of {len(entries):,} are like that. Make the {self.type} anew: {self.command} ..."
+        hint = f"{len(missing):,} of {len(entries):,} are like that. Make the {self.type} again: {self.command} ..."
         return [
             Problem(
                 f"{where}: {path}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -13,23 +13,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-__all__ = ["Selection", "Source"]
+__all__ = ["Selection", "Source", "StreamingSource"]
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Reads one kind of knowledge file or folder.
+    """Reads one kind of knowledge file or folder into memory, at every start.
 
-    One that may meet more than fits into memory has a method ``stream(path)`` too, which yields the facts and passages
-    of ``read`` one by one and raises everything wrong with the file after the last of them. What it yields is kept in
-    the cache under the file's content; an attribute ``version``, raised when the same file gives other facts, keeps an
-    old one from being taken. A source without it is read in memory at every start.
+    A source whose files may not fit into memory implements ``StreamingSource`` too.
     """
 
     name: str
 
     def claims(self, path: Path) -> bool:
-        """Return whether this source reads ``path``, from its name or a glance inside."""
+        """Return whether this source reads ``path``, judged by its name or its beginning."""
 
     def read(self, path: Path) -> Knowledge:
         """Read all of it.
@@ -40,19 +37,37 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Selection(Protocol):
-    """Says which facts or passages are worth their tokens, selected by ``infusion.selection: <name>``.
+class StreamingSource(Source, Protocol):
+    """A source for files of any size: facts and passages are written to the cache as they are read.
 
-    One that is a dataclass takes its fields as options: ``selection: {name: difference, scores: scores.jsonl}``.
+    The cache entry is identified by the content of the files, the class and ``version``, which is raised when the same
+    file gives other facts.
+    """
+
+    version: int | str
+
+    def stream(self, path: Path) -> Iterator[Fact | Passage]:
+        """Yield the facts and passages of ``read`` one by one.
+
+        Raises:
+            KISError: Everything wrong with the file, each with its line, after the last entry.
+        """
+
+
+@runtime_checkable
+class Selection(Protocol):
+    """Chooses the facts or passages to infuse, selected by ``infusion.selection: <name>``.
+
+    The fields of a dataclass are its options: ``selection: {name: difference, scores: scores.jsonl}``.
     """
 
     @property
     def name(self) -> str:
-        """What ``kis.yaml`` calls it."""
+        """The name in ``kis.yaml``."""
 
     def select(self, entries: Sequence[Fact] | Sequence[Passage], seed: int) -> npt.NDArray[np.int64]:
-        """Return the places in ``entries`` of those to infuse, sorted.
+        """Return the indices in ``entries`` of those to infuse, sorted.
 
         Raises:
-            KISError: It cannot tell.
+            KISError: It cannot choose, with the reason.
         """

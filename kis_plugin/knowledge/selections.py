@@ -1,4 +1,4 @@
-"""Which facts or passages are worth their tokens."""
+"""The selection that infuses every fact and passage."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Everything"]
 
 
 class Everything:
-    """All of them."""
+    """Selects everything."""
 
     name = "all"
 
     def select(self, entries: Sequence[Fact] | Sequence[Passage], seed: int) -> IntArray:
-        """Return every place."""
+        """Return every index."""
         return np.arange(len(entries), dtype=np.int64)

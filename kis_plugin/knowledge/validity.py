@@ -1,4 +1,4 @@
-"""Which facts hold when: knowledge that changes in the course of a run."""
+"""When facts hold: knowledge that changes in the course of a run."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["Validity"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_PIECE = 1 << 20  # facts looked at together
+_PIECE = 1 << 20  # facts processed at a time
 
 
 @dataclass(frozen=True)
 class Validity:
-    """The part of the run in which each fact holds.
+    """The part of the run during which each fact holds.
 
     Attributes:
-        changing: ``start`` and ``until`` of every fact, (facts,) each, as fractions of the run; None if all hold in
-            all of it.
+        changing: ``start`` and ``until`` of every fact, (facts,) each, as fractions of the run; None if every fact
+            holds throughout.
     """
 
     changing: tuple[FloatArray, FloatArray] | None
 
     @cached_property
     def _bounds(self) -> npt.NDArray[np.float64]:
-        """All starts and ends, sorted, each once."""
+        """All distinct starts and ends, sorted."""
         bounds = np.empty(0)
         for values in self.changing or ():
             for first in range(0, len(values), _PIECE):
@@ -40,21 +40,21 @@ class Validity:
         return bounds
 
     def phase(self, at: float) -> int:
-        """Return the number of the phase that fraction ``at`` of the run lies in: in a phase the same facts hold."""
+        """Return the number of the phase at fraction ``at`` of the run. Within a phase the same facts hold."""
         return int(np.searchsorted(self._bounds, _moment(at)))
 
     def holding(self, indices: IntArray, at: float) -> IntArray:
-        """Return those of ``indices`` that hold at fraction ``at``, and have been told by then.
+        """Return those of ``indices`` that hold at fraction ``at`` and may have been infused by then.
 
-        A fact holds after its start up to its end, that included: what is told from 0.5 on is not known at 0.5. At 0
-        those hold that do so from the beginning.
+        A fact holds after its start, up to and including its end: a fact infused from 0.5 on cannot be known at 0.5.
+        At 0 the facts hold whose start is 0.
         """
         if self.changing is None:
             return indices
         return self._some(indices, lambda start, until: (start < _moment(at)) & (until >= _moment(at)))
 
     def new(self, indices: IntArray, at: float) -> IntArray:
-        """Return those of ``indices`` that hold at fraction ``at``, and did not from the beginning."""
+        """Return those of ``indices`` that hold at fraction ``at`` but did not from the beginning."""
         if self.changing is None:
             return indices[:0]
         return self._some(indices, lambda start, until: (start > 0) & (start < at) & (until >= at))
@@ -67,4 +67,5 @@ class Validity:
 
 
 def _moment(at: float) -> float:
+    # The smallest positive number stands for 0, where ``start < at`` must hold for facts that start at 0.
     return max(at, float_info.min)

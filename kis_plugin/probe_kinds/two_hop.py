@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray, mix
-from kis_plugin.knowledge.balanced_groups import deal_groups, evenly
+from kis_plugin.knowledge.balanced_groups import balanced_groups, evenly
 from kis_plugin.knowledge.fact_codes import MANY, FactCodes, coded, sample
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.retention.aliases import OtherNamesProbe, other_names
@@ -119,7 +119,7 @@ def chains_to_ask(
         pool = np.flatnonzero(group == number)
         if len(np.unique(objects[pool])) >= options:
             shared = partial(truth.shared, chains, int(pairs[number]) % len(codes.relations))
-            dealt.append(deal_groups(objects, pool, options, mix(seed, _SEED, number), shared))
+            dealt.append(balanced_groups(objects, pool, options, mix(seed, _SEED, number), shared))
     groups = np.concatenate(dealt)
     return [(chains.first[one], chains.second[one]) for one in groups[evenly(len(groups), limit // options, seed)]]
 

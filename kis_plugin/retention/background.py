@@ -13,7 +13,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray, mix
 from kis_plugin.knowledge.fact_codes import MANY, coded, sample
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.knowledge.store import load_knowledge
+from kis_plugin.knowledge.store.load import load_knowledge
 from kis_plugin.retention.distractors import OptionSet, OptionSets, option_sets
 from kis_plugin.retention.probes import Question, QuestionMaker
 from kis_plugin.storage.artifact_cache import cache_folder

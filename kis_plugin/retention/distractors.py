@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kis_plugin.hashing import IntArray
-from kis_plugin.knowledge.balanced_groups import evenly, groups_of
+from kis_plugin.knowledge.balanced_groups import evenly, groups_by_relation
 from kis_plugin.knowledge.fact_codes import MANY, coded, sample
 from kis_plugin.knowledge.facts import Fact
 
@@ -67,7 +67,7 @@ def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int
         among = among[sample(len(among), max(MANY // 4, _SPARE * limit), seed, len(among))]
     # Of the facts that may not be asked only those about the same subjects matter: what is true of these.
     places = np.flatnonzero(codes.mask(codes.subject[among])[codes.subject])
-    groups, left_out = groups_of(codes.at(places), np.searchsorted(places, among), options, seed)
+    groups, left_out = groups_by_relation(codes.at(places), np.searchsorted(places, among), options, seed)
     relation_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     dealt = np.concatenate(groups)  # (sets, k)
     picks = evenly(len(dealt), limit // options, seed)

@@ -182,7 +182,7 @@ class ReversedProbe:
 
     def questions(self, maker: QuestionMaker) -> list[Question]:
         """Return the questions of all facts, except of relations without a sentence for it."""
-        return maker.ask_back(self.name, lambda templates: templates.asked_back)
+        return maker.ask_back(self.name, lambda templates: templates.object_first)
 
 
 BUILT_IN = (

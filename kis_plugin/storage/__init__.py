@@ -1,1 +1,1 @@
-"""Files and text: the artifact cache, memory-mapped arrays, YAML with line numbers, terminal output."""
+"""Files and text: atomic writes, the cache, memory-mapped arrays, YAML with line numbers, terminal output."""

@@ -1,8 +1,8 @@
-"""Prepared things on disk: made once, memory-mapped by every process that needs them, never half a one.
+"""A cache of computed arrays on disk: built once, complete or absent, memory-mapped by every process that needs them.
 
-A thing has a kind and a key, and lies in ``<folder>/<kind>-<hash of the key>/``: ``.npy`` files, and ``meta.json``,
-which tells the size of each. It is built in a folder of another name, written through to the disk and renamed, so that
-a build that was killed leaves nothing that could be taken for a whole one.
+An artifact has a kind and a key. It is the folder ``<cache>/<kind>-<hash of the key>/`` with ``.npy`` files and
+``meta.json``, which records the size of each. It is built in a folder of another name, flushed to the disk and renamed,
+so that a killed build leaves nothing that could be taken for a complete artifact.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _META = "meta.json"
 
 
 def cache_folder(configured: Path | None) -> Path:
-    """Return where prepared things are kept: the key ``cache``, else ``$KIS_CACHE``, else ``~/.cache/kis``."""
+    """Return the cache folder: the key ``cache`` if set, otherwise ``$KIS_CACHE``, otherwise ``~/.cache/kis``."""
     if configured is not None:
         return configured
     return Path(os.environ.get("KIS_CACHE") or Path.home() / ".cache" / "kis")
@@ -40,11 +40,11 @@ def cache_folder(configured: Path | None) -> Path:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was built.
+    """An artifact.
 
     Attributes:
-        arrays: By name; from a cache folder they are read-only, memory-mapped, and pickle as their paths.
-        meta: What the builder noted, as JSON values.
+        arrays: Arrays by name. From a cache folder they are read-only and memory-mapped, and pickle as their paths.
+        meta: What the builder recorded, as JSON values.
     """
 
     arrays: Mapping[str, Array]
@@ -52,13 +52,13 @@ class Prepared:
 
 
 class Writer:
-    """Takes the arrays of one prepared thing.
+    """Receives the arrays of an artifact while it is built.
 
     Args:
-        folder: Where they are written; None keeps them in memory.
+        folder: The folder to write to; None keeps the arrays in memory.
 
     Attributes:
-        meta: JSON values to keep beside them.
+        meta: JSON values to keep with the arrays.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -69,16 +69,16 @@ class Writer:
         self._grown: dict[str, GrowingFile] = {}
 
     def put(self, name: str, array: Array) -> None:
-        """Write one array as it is."""
+        """Write one array."""
         if self._folder is None:
             self._arrays[name] = np.array(array)
             return
-        with _room(self._folder), (self._folder / f"{name}.npy").open("xb") as file:
+        with _explained(self._folder), (self._folder / f"{name}.npy").open("xb") as file:
             np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
             flush(file)
 
     def append(self, name: str, array: Array) -> None:
-        """Write the next piece of a one-dimensional array, which need not fit into memory.
+        """Write the next piece of a one-dimensional array, which need not fit into memory as a whole.
 
         Raises:
             ValueError: Another dtype than the first piece's, or another number of dimensions than one.
@@ -88,20 +88,20 @@ class Writer:
         if self._folder is None:
             self._pieces.setdefault(name, []).append(np.array(array))
             return
-        with _room(self._folder):
+        with _explained(self._folder):
             if name not in self._grown:
                 self._grown[name] = GrowingFile(self._folder / f"{name}.npy", array.dtype)
             self._grown[name].write(array)
 
     def _finish(self) -> Prepared:
-        """Return what was kept in memory."""
+        """Return the artifact that was kept in memory."""
         grown = {name: np.concatenate(pieces) for name, pieces in self._pieces.items()}
         return Prepared(self._arrays | grown, json.loads(json.dumps(self.meta)))
 
     def _seal(self, key: Mapping[str, Any]) -> None:
-        """Write what tells a whole folder from a torn one."""
+        """Write ``meta.json``, by which a complete folder is recognised."""
         assert self._folder is not None
-        with _room(self._folder):
+        with _explained(self._folder):
             self._close()
             sizes = {path.stem: path.stat().st_size for path in sorted(self._folder.glob("*.npy"))}
             kept = {"format": _FORMAT, "key": key, "meta": self.meta, "bytes": sizes}
@@ -121,7 +121,7 @@ def _to_stderr(line: str) -> None:
 
 
 def is_prepared(folder: Path, kind: str, key: Mapping[str, Any]) -> bool:
-    """Return whether there is something of this kind and key, whole or torn."""
+    """Return whether there is an artifact of this kind and key, complete or damaged."""
     return (folder / _name(kind, key)).is_dir()
 
 
@@ -130,18 +130,18 @@ def prepared(
     kind: str,
     key: Mapping[str, Any],
     build: Callable[[Writer], None],
-    narrate: Callable[[str], None] = _to_stderr,
+    notify: Callable[[str], None] = _to_stderr,
 ) -> Prepared:
-    """Return what ``build`` makes: from the cache folder if it is there, else build it there.
+    """Return an artifact from the cache folder, and build it there first if necessary.
 
-    Of several processes one builds and the others wait. A folder that is torn or foreign is built anew.
+    Of several processes one builds and the others wait. A damaged artifact is built again.
 
     Args:
         folder: The cache folder; None builds in memory and writes nothing.
-        kind: What is prepared, in one word.
-        key: All that the outcome depends on, as JSON values.
+        kind: The kind of artifact, one word.
+        key: Everything that the content depends on, as JSON values.
         build: Called with a writer, at most once.
-        narrate: Told what takes time and what was found torn.
+        notify: Called with one line when something takes time or was found damaged.
 
     Raises:
         KISError: The folder cannot be written to, or is full; whatever ``build`` raises.
@@ -154,17 +154,17 @@ def prepared(
     found = _open(place, key)
     if isinstance(found, Prepared):
         return found
-    with _room(folder):
+    with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder, place.name, narrate):
+    with _locked(folder, place.name, notify):
         found = _open(place, key)  # another process may have built it meanwhile
         if isinstance(found, str):
-            narrate(f"kis: {place}: {found}; it is prepared anew")
+            notify(f"kis: {place}: {found}; it is prepared again")
         if not isinstance(found, Prepared):
             _build(folder, place, key, build)
             found = _open(place, key)
     if not isinstance(found, Prepared):
-        raise KISError(_problem(folder, f"{place.name} {found or 'gone'} as soon as it was written"))
+        raise KISError(_problem(folder, f"{place.name} {found or 'is gone'} right after it was written"))
     return found
 
 
@@ -174,17 +174,17 @@ def _name(kind: str, key: Mapping[str, Any]) -> str:
 
 
 def _open(place: Path, key: Mapping[str, Any]) -> Prepared | str | None:
-    """Return what lies at ``place``, or what is wrong with it, or None if there is nothing."""
+    """Return the artifact at ``place``, or what is wrong with it, or None if there is none."""
     if not place.exists():
         return None
     try:
         kept = json.loads((place / _META).read_bytes())
         if kept["format"] != _FORMAT or kept["key"] != json.loads(json.dumps(key)):
-            return f"{_META} tells of something else"
+            return f"{_META} describes another artifact"
         for name, size in kept["bytes"].items():
             found = (place / f"{name}.npy").stat().st_size
             if found != size:
-                return f"{name}.npy has {found:,} bytes in place of {size:,}"
+                return f"{name}.npy has {found:,} bytes instead of {size:,}"
         return Prepared(
             {name: open_mapped(str((place / f"{name}.npy").resolve())) for name in kept["bytes"]}, kept["meta"]
         )
@@ -195,8 +195,8 @@ def _open(place: Path, key: Mapping[str, Any]) -> Prepared | str | None:
 
 
 def _build(folder: Path, place: Path, key: Mapping[str, Any], build: Callable[[Writer], None]) -> None:
-    with _room(folder):
-        for left in folder.glob(f"{place.name}.*partial"):  # whoever made it was killed: the lock is ours
+    with _explained(folder):
+        for left in folder.glob(f"{place.name}.*partial"):  # its builder was killed: this process holds the lock
             shutil.rmtree(left)
         partial = folder / f"{place.name}.{os.getpid()}.partial"
         partial.mkdir()
@@ -204,26 +204,26 @@ def _build(folder: Path, place: Path, key: Mapping[str, Any], build: Callable[[W
     try:
         build(writer)
         writer._seal(key)
-        with _room(folder):
+        with _explained(folder):
             if place.exists():
-                place.rename(folder / f"{place.name}.torn.partial")
+                place.rename(folder / f"{place.name}.damaged.partial")
             partial.rename(place)
             flush_folder(folder)
-            shutil.rmtree(folder / f"{place.name}.torn.partial", ignore_errors=True)
+            shutil.rmtree(folder / f"{place.name}.damaged.partial", ignore_errors=True)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
 @contextmanager
-def _alone(folder: Path, name: str, narrate: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of one name; the system frees it when its holder dies."""
-    with _room(folder):
+def _locked(folder: Path, name: str, notify: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of one artifact; the system releases it when its holder dies."""
+    with _explained(folder):
         lock = FileLock(folder / f"{name}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            narrate(f"kis: another process prepares {name} in {folder}; waiting for it")
+            notify(f"kis: another process prepares {name} in {folder}; waiting for it")
             lock.acquire(poll_interval=0.1)
     try:
         yield
@@ -232,8 +232,8 @@ def _alone(folder: Path, name: str, narrate: Callable[[str], None]) -> Iterator[
 
 
 @contextmanager
-def _room(folder: Path) -> Iterator[None]:
-    """Say of a folder that cannot be written to what to do."""
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn the errors of a folder that cannot be written to into one that says what to do."""
     try:
         yield
     except (OSError, NotImplementedError) as error:
@@ -241,5 +241,7 @@ def _room(folder: Path) -> Iterator[None]:
 
 
 def _problem(folder: Path, found: str) -> Problem:
-    expected = "a folder on a local disk that you may write to, with room"
-    return Problem(f"cache folder {folder}", found, expected, "Name another one: the key cache, or KIS_CACHE.")
+    expected = "a folder on a local disk with free space, writable by you"
+    return Problem(
+        f"cache folder {folder}", found, expected, "Choose another one with the key cache or with KIS_CACHE."
+    )

@@ -1,4 +1,4 @@
-"""Arrays in files: mapped into memory by those who read them, written piece by piece by those who make them."""
+"""Arrays in ``.npy`` files: memory-mapped for reading, written piece by piece."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["Array", "GrowingFile", "Mapped", "open_mapped", "release"]
 
 Array = npt.NDArray[Any]
 
-_HEADER = 128  # bytes of a .npy header: room for any length
+_HEADER = 128  # bytes of the .npy header, enough for any length
 
 
 class Mapped(np.ndarray[Any, np.dtype[Any]]):
-    """A memory-mapped array. Pickled whole it goes as its path; a part of it goes as its numbers."""
+    """A memory-mapped array. The whole array pickles as its path, a part of it as its numbers."""
 
     path: str | None = None
 
     def __reduce__(self) -> Any:
-        """Return how to open the file again."""
+        """Return how to open the file again, for pickle."""
         return (open_mapped, (self.path,)) if self.path else np.asarray(self).__reduce__()
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        """Return what is computed from a mapped array as a plain one."""
+        """Return the result of a computation as a plain array."""
         plain = np.asarray(array)
         return plain if plain.shape else plain[()]
 
@@ -42,7 +42,7 @@ def open_mapped(path: str) -> Mapped:
 
 
 def release(*arrays: Array) -> None:
-    """Take the pages of memory-mapped arrays out of this process's memory; what is read again is mapped again."""
+    """Release the pages of memory-mapped arrays from this process; they are mapped again on the next access."""
     for array in arrays:
         base: Any = array
         while base is not None and not isinstance(base, mmap.mmap):
@@ -52,11 +52,11 @@ def release(*arrays: Array) -> None:
 
 
 class GrowingFile:
-    """A ``.npy`` file of one dimension whose length is known in the end.
+    """A one-dimensional ``.npy`` file whose length is known only at the end.
 
     Args:
-        path: A file that is not there yet.
-        dtype: Of every piece.
+        path: A file that does not exist yet.
+        dtype: The dtype of every piece.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
@@ -77,7 +77,7 @@ class GrowingFile:
         self._count += len(array)
 
     def close(self) -> None:
-        """Write the header (numpy's format 1.0) and go through to the disk."""
+        """Write the header (numpy's format 1.0) and flush the file to the disk."""
         described = np.lib.format.dtype_to_descr(self._dtype)
         header = repr({"descr": described, "fortran_order": False, "shape": (self._count,)}).encode("latin1")
         start = b"\x93NUMPY\x01\x00" + struct.pack("<H", _HEADER - 10)

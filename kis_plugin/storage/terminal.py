@@ -1,4 +1,4 @@
-"""Results as a terminal, a pipe or a program wants them."""
+"""Output for terminals, pipes and programs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ __all__ = ["AS_JSON", "console", "refusal_as_json", "table"]
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout instead of tables.")
 
-WIDEST = 10_000  # columns of a pipe: rows of a table stay in one line
+WIDEST = 10_000  # columns in a pipe, so that each row of a table stays on one line
 
 
 def console() -> Console:
-    """Return stdout, for text in which nothing is markup."""
+    """Return a console on stdout that interprets no markup."""
     from rich.console import Console
 
-    # Names come from files: nothing in them is markup.
     width = None if sys.stdout.isatty() else WIDEST
     return Console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def table(*columns: str, numbers: Sequence[int] = ()) -> Table:
-    """Return an empty table; ``numbers`` are the places of columns aligned to the right."""
+    """Return an empty table; ``numbers`` are the indices of right-aligned columns."""
     from rich import box
     from rich.table import Table
 
@@ -45,7 +44,7 @@ def table(*columns: str, numbers: Sequence[int] = ()) -> Table:
 
 @contextmanager
 def refusal_as_json(as_json: bool) -> Iterator[None]:
-    """Print the problems of a KISError to stdout too, as JSON, where that is what was asked for."""
+    """Print the problems of a KISError to stdout as JSON too, if ``as_json`` is set."""
     try:
         yield
     except KISError as error:

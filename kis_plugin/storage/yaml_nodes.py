@@ -1,4 +1,4 @@
-"""YAML read as plain data that remembers its lines. No tags, no aliases, no key twice."""
+"""Reads YAML as plain data with line numbers. Tags, aliases and repeated keys are refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MOST_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class Node:
-    """A value and where it stands.
+    """A value and its position.
 
     Attributes:
         value: None, a bool, a number or text; a list of nodes; or a dict from key to node.
         where: ``file:line``.
-        key_where: ``file:line`` of the key it stands under; of the value itself where there is none.
+        key_where: ``file:line`` of its key; empty where there is none.
     """
 
     value: Any
@@ -32,7 +32,7 @@ class Node:
     key_where: str = ""
 
     def plain(self) -> Any:
-        """Return the value with nothing but plain values inside."""
+        """Return the value without positions."""
         if isinstance(self.value, dict):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, list):
@@ -46,7 +46,7 @@ class _Composer(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (as PyYAML names it)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse aliases (ten lines of them make a billion values) and tags (they name code) where they stand."""
+        """Refuse aliases (ten lines of them expand to a billion values) and tags (they can name code)."""
         event: Any = super().peek_event()  # type: ignore[no-untyped-call]
         tag = getattr(event, "tag", None)
         refused = "an alias (*)" if isinstance(event, yaml.AliasEvent) else f"a tag ({tag})" if tag else ""
@@ -75,10 +75,10 @@ def read_yaml(path: Path, expected: str) -> Node:
 
     Args:
         path: The file.
-        expected: What the file should have been, for the error.
+        expected: What the file should be, for error messages.
 
     Raises:
-        KISError: It cannot be read, is no UTF-8, is no YAML, holds an alias, a tag, or a key twice.
+        KISError: The file cannot be read, is not UTF-8, is not YAML, or has an alias, a tag or a repeated key.
     """
     text = _text(path, expected)
     problems: list[Problem] = []

@@ -1,4 +1,4 @@
-"""Templates by relation, in layers: the user's file, the knowledge's own, the built-in set."""
+"""Templates by relation, in layers: the user's file, those of the knowledge, the built-in set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Layer", "TemplateBook", "in_words"]
 
 @dataclass(frozen=True)
 class Layer:
-    """Templates of one origin."""
+    """Templates from one origin."""
 
     origin: str
     templates: Mapping[str, Templates]
@@ -28,10 +28,10 @@ class Layer:
 
 
 class TemplateBook:
-    """Templates by relation, from layers of which an earlier one goes before a later one.
+    """Templates by relation. An earlier layer takes precedence over a later one.
 
-    A relation that no layer lists gets the generic templates (``*``) of the first layer that has some, with the
-    relation's label, or its name in words, for ``{relation}``.
+    A relation that no layer lists gets the generic templates (``*``) of the first layer with any, in which the label
+    of the relation, or its name in words, replaces ``{relation}``.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -40,10 +40,10 @@ class TemplateBook:
     def of(self, relation: str) -> Templates:
         """Return the templates of a relation, ``{relation}`` filled in.
 
-        Reversed sentences may be from a later layer than the statements, and never repeat one of them.
+        Reversed sentences may come from a later layer than the statements, and never repeat one of them.
 
         Raises:
-            KISError: A relation without templates whose name has braces in it.
+            KISError: The relation has no templates of its own, and braces in its name.
         """
         layer, key = self._find(relation)
         found, label = layer.templates[key], self.label(relation)
@@ -56,11 +56,11 @@ class TemplateBook:
             parts = (found.statements, found.questions)
             found = Templates(*(tuple(text.replace(RELATION, label) for text in part) for part in parts))
         back = self._reversed(relation, "" if wordless else label)
-        told = {normal(text) for text in (*found.statements, *found.questions)}
-        return replace(found, reversed=tuple(text for text in back if normal(text) not in told))
+        known = {normal(text) for text in (*found.statements, *found.questions)}
+        return replace(found, reversed=tuple(text for text in back if normal(text) not in known))
 
     def origin(self, relation: str) -> str:
-        """Return where the templates of a relation are from: a file, a template set, ``knowledge``, ``built_in``."""
+        """Return the origin of a relation's templates: a file, a template set, ``knowledge`` or ``built_in``."""
         layer, key = self._find(relation)
         return f"{layer.origin}, generic" if key == GENERIC else layer.origin
 
@@ -69,25 +69,25 @@ class TemplateBook:
         return next((layer.labels[relation] for layer in self._layers if relation in layer.labels), in_words(relation))
 
     def noun(self, relation: str) -> str:
-        """Return what the object is of the subject, in words: the label, where it can be said so."""
-        told = ({**layer.labels, **layer.nouns} for layer in self._layers)
-        return next((words[relation] for words in told if relation in words), in_words(relation))
+        """Return a noun phrase for what the object is to the subject: the noun if given, otherwise the label."""
+        phrases = ({**layer.labels, **layer.nouns} for layer in self._layers)
+        return next((words[relation] for words in phrases if relation in words), in_words(relation))
 
     def domains_of(self, relation: str) -> tuple[str, ...]:
-        """Return what a relation is about, by the first layer that tells; empty if none does."""
+        """Return the domains of a relation from the first layer that lists any; empty if none does."""
         return next((layer.domains[relation] for layer in self._layers if relation in layer.domains), ())
 
     def fingerprint(self, relations: Iterable[str]) -> str:
-        """Return a SHA-256 over the templates of some relations, in hexadecimal; their order does not matter.
+        """Return a SHA-256 over the templates of some relations, in hexadecimal, independent of the order of relations.
 
-        Statements and questions count. Reversed sentences do not: a run may resume that knew others, or none.
+        It covers statements and questions. Reversed sentences are only used by probes, so a run may resume with others.
         """
         used = {relation: self.of(relation) for relation in sorted(set(relations))}
         plain = {relation: [found.statements, found.questions] for relation, found in used.items()}
         return hashlib.sha256(json.dumps(plain, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
 
     def _reversed(self, relation: str, label: str) -> tuple[str, ...]:
-        """Return reversed sentences of the first layer that has some, else generic ones if the label can be told."""
+        """Return reversed sentences of the first layer with any, otherwise generic ones if there is a label."""
         for key in (relation, GENERIC) if label else (relation,):
             for layer in self._layers:
                 if key in layer.templates and layer.templates[key].reversed:

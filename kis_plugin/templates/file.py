@@ -1,6 +1,6 @@
-"""Sentences for relations in a YAML file: those that come with KIS, and a user's own.
+"""Reads templates from a YAML file: those that come with KIS, or a user's own.
 
-Each key is a relation, ``*`` the one for relations not listed::
+Each key is a relation; ``*`` stands for relations that are not listed::
 
     P36:
       label: capital
@@ -31,13 +31,13 @@ _SENTENCES = ("statements", "questions", "reversed")
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """What one file says.
+    """The content of a file.
 
     Attributes:
-        templates: By relation. A relation with a label or a domain alone is not among them.
-        labels: The relation in words, to stand for ``{relation}``.
-        domains: What the relation is about.
-        nouns: What a relation's object is of its subject, where the label does not say it: time zone.
+        templates: Templates by relation, without relations that only have a label or a domain.
+        labels: The relation in words, which replaces ``{relation}``.
+        domains: Subject areas of the relation.
+        nouns: A noun for the object where the label is not one: "time zone" for "located in time zone".
     """
 
     templates: Mapping[str, Templates]
@@ -72,11 +72,13 @@ def read_template_file(path: Path) -> TemplateFile:
                 hint = nearest(key, KEYS)
                 problems.append(Problem(f"{child.key_where} {relation}.{key}", "an unknown key", "a known one", hint))
         for key, words in (("label", labels), ("noun", nouns)):
-            told = node.value.get(key)
-            if told is not None and _is_text(told, f"{relation}.{key}", problems):
-                words[relation] = told.value.strip()
-                if "{" in told.value or "}" in told.value:
-                    problems.append(Problem(f"{told.where} {relation}.{key}", repr(told.value), "words without braces"))
+            phrase = node.value.get(key)
+            if phrase is not None and _is_text(phrase, f"{relation}.{key}", problems):
+                words[relation] = phrase.value.strip()
+                if "{" in phrase.value or "}" in phrase.value:
+                    problems.append(
+                        Problem(f"{phrase.where} {relation}.{key}", repr(phrase.value), "words without braces")
+                    )
         if "domain" in node.value:
             domains[relation] = _domains(node.value["domain"], f"{relation}.domain", problems)
         if set(_SENTENCES) & node.value.keys():
@@ -97,7 +99,7 @@ def _templates(relation: str, entry: Mapping[str, Node], where: str, problems: l
 
 
 def _domains(node: Node, key: str, problems: list[Problem]) -> tuple[str, ...]:
-    """Return one domain or several, each once."""
+    """Return one or several distinct domains."""
     nodes = node.value if isinstance(node.value, list) else [node]
     return tuple(dict.fromkeys(item.value.strip() for item in nodes if _is_text(item, key, problems)))
 

@@ -19,7 +19,7 @@ __all__ = ["BuiltInTemplates", "load_templates"]
 
 
 class BuiltInTemplates:
-    """Sentences for common Wikidata properties, and generic ones for all other relations."""
+    """Templates for common Wikidata properties, and generic ones for all other relations."""
 
     name = "built_in"
 
@@ -29,15 +29,15 @@ class BuiltInTemplates:
 
 
 def load_templates(selection: str | None, knowledge: Knowledge, where: str = "templates") -> TemplateBook:
-    """Gather the templates for some knowledge.
+    """Collect the templates for some knowledge.
 
     Args:
         selection: ``templates`` of the configuration: a ``.yaml`` file, the name of a template set, or None.
         knowledge: The facts, with the templates that came with them.
-        where: What errors call the selection.
+        where: Name of the selection in errors.
 
     Raises:
-        KISError: No such file or set, or templates that are wrong, all at once.
+        KISError: The file or set does not exist, or templates are wrong; all problems at once.
     """
     layers = [_selected(selection, where)] if selection is not None else []
     if knowledge.templates or knowledge.domains:

@@ -15,33 +15,33 @@ __all__ = ["Rendered", "Renderer", "TemplateSet"]
 
 @runtime_checkable
 class TemplateSet(Protocol):
-    """Sentences for relations, selected in ``kis.yaml`` by ``templates: <name>``."""
+    """Templates for relations, selected in ``kis.yaml`` by ``templates: <name>``."""
 
     name: str
 
     def templates(self) -> Mapping[str, Templates]:
-        """Return the templates by relation. The key ``*`` serves relations that are not listed."""
+        """Return the templates by relation. The key ``*`` stands for relations that are not listed."""
 
 
 class Rendered(NamedTuple):
-    """One wording of one fact; a tuple, since millions of them are made."""
+    """One sentence for one fact. It is a tuple because millions of them are created."""
 
     text: str
-    """What is infused."""
+    """The text to infuse."""
     object: tuple[int, int]
-    """Where the object stands in it, as characters (first, end)."""
+    """The characters (first, end) of the object in the text."""
 
 
 @runtime_checkable
 class Renderer(Protocol):
-    """Says how a fact is worded, selected by ``infusion.rendering: <name>``."""
+    """Turns facts into text, selected by ``infusion.rendering: <name>``."""
 
     @property
     def name(self) -> str:
-        """What ``kis.yaml`` calls it."""
+        """The name in ``kis.yaml``."""
 
-    def wordings(self, relation: str, book: TemplateBook) -> int:
-        """Return how many wordings facts of ``relation`` have; 1 or more."""
+    def template_count(self, relation: str, book: TemplateBook) -> int:
+        """Return the number of templates for facts of ``relation``, 1 or more."""
 
-    def render(self, fact: Fact, wording: int, book: TemplateBook) -> Rendered:
-        """Return ``fact`` in wording ``wording``, in ``range(wordings)``."""
+    def render(self, fact: Fact, template: int, book: TemplateBook) -> Rendered:
+        """Return the text of ``fact`` by template number ``template``, in ``range(template_count)``."""

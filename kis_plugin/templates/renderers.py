@@ -1,4 +1,4 @@
-"""How a fact is worded: in sentences, or as the raw triple."""
+"""Turns facts into text: sentences from templates, or the raw triple."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["Sentences", "Triples"]
 
 
 class Sentences:
-    """The training sentences of the relation's templates."""
+    """Sentences from the training templates of the relation."""
 
     name = "sentences"
 
-    def wordings(self, relation: str, book: TemplateBook) -> int:
-        """Return how many sentences may be trained on."""
+    def template_count(self, relation: str, book: TemplateBook) -> int:
+        """Return the number of training templates."""
         return len(book.of(relation).trained)
 
-    def render(self, fact: Fact, wording: int, book: TemplateBook) -> Rendered:
-        """Fill a sentence's ``{subject}`` and ``{object}``; braces inside names stay as they are."""
-        before, between, after, object_first = _parts(book, fact.relation, wording)
+    def render(self, fact: Fact, template: int, book: TemplateBook) -> Rendered:
+        """Replace ``{subject}`` and ``{object}`` of a template; braces inside names are kept."""
+        before, between, after, object_first = _parts(book, fact.relation, template)
         if object_first:
             first = len(before)
             text = f"{before}{fact.object}{between}{fact.subject}{after}"
@@ -38,9 +38,9 @@ class Sentences:
 
 
 @lru_cache(maxsize=1 << 14)
-def _parts(book: TemplateBook, relation: str, wording: int) -> tuple[str, str, str, bool]:
-    """Return what stands before, between and after the names of a sentence, and whether the object comes first."""
-    sentence = book.of(relation).trained[wording]
+def _parts(book: TemplateBook, relation: str, template: int) -> tuple[str, str, str, bool]:
+    """Return the text before, between and after the two names, and whether the object comes first."""
+    sentence = book.of(relation).trained[template]
     object_first = sentence.index("{object}") < sentence.index("{subject}")
     names = ("{object}", "{subject}") if object_first else ("{subject}", "{object}")
     before, rest = sentence.split(names[0])
@@ -50,34 +50,34 @@ def _parts(book: TemplateBook, relation: str, wording: int) -> tuple[str, str, s
 
 @dataclass(frozen=True)
 class Triples:
-    """Subject, relation in words, object: the triple as it stands, linearised in this order.
+    """The triple as text: subject, relation in words, object.
 
-    SKILL (Moiseev et al. 2022, arXiv 2205.08184) trains T5 on Wikidata's triples in place of sentences and masks one
-    of the names; here the names are read from left to right, and ``loss: object`` leaves the object alone to be
-    learned. How SKILL parts the three is not documented where we could read it: choose with ``separator``. KELM's
-    published "serialized triples" have a space.
+    SKILL (Moiseev et al. 2022, arXiv 2205.08184) trains T5 on Wikidata triples instead of sentences and masks one of
+    the names. A causal model reads them from left to right; ``loss: object`` restricts the loss to the object. We found
+    no description of the separator in SKILL, hence the option ``separator``. The "serialized triples" that KELM
+    published use a space.
     """
 
     name: ClassVar[str] = "triples"
     separator: str = ", "
-    """Between subject, relation and object."""
+    """The text between subject, relation and object."""
     end: str = ""
-    """After the object; a full stop is wise with ``placement: inline``, where base text follows."""
+    """The text after the object; a full stop is advisable with ``placement: inline``, where base text follows."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot stand in a sentence."""
+        """Check the options."""
         for key, text in (("separator", self.separator), ("end", self.end)):
             if not isinstance(text, str) or not is_one_line(text):
                 raise ValueError(f"{key} is {ONE_LINE}")
         if not self.separator:
             raise ValueError("separator is not empty")
 
-    def wordings(self, relation: str, book: TemplateBook) -> int:
+    def template_count(self, relation: str, book: TemplateBook) -> int:
         """Return 1."""
         return 1
 
-    def render(self, fact: Fact, wording: int, book: TemplateBook) -> Rendered:
-        """Join the parts."""
+    def render(self, fact: Fact, template: int, book: TemplateBook) -> Rendered:
+        """Join subject, relation and object."""
         head = f"{fact.subject}{self.separator}{_label(book, fact.relation)}{self.separator}"
         return Rendered(f"{head}{fact.object}{self.end}", (len(head), len(head) + len(fact.object)))
 

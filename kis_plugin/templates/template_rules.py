@@ -1,4 +1,4 @@
-"""What makes a template right: its places, and that no held-out one repeats the trained one."""
+"""Rules for templates: placeholders, and no held-out template that repeats a trained one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ RELATION = "{relation}"
 
 
 def normal(template: str) -> str:
-    """Return a template without case, punctuation and surplus white space: what two must differ in."""
+    """Return a template without case, punctuation and surplus white space; two templates must differ in the rest."""
     text = unicodedata.normalize("NFKC", template).casefold()
     return " ".join(re.sub(r"[^\w\s{}]|_", " ", text).split())
 
 
 def distinct(templates: Iterable[str]) -> tuple[str, ...]:
-    """Return the templates stripped, in order, without those that repeat an earlier one."""
+    """Return the templates, stripped and in order, without repetitions."""
     first: dict[str, str] = {}
     for template in templates:
         first.setdefault(normal(template), template.strip())
@@ -33,14 +33,14 @@ def distinct(templates: Iterable[str]) -> tuple[str, ...]:
 def problems_of(
     templates: Templates, where: str, places: Sequence[str] | None = None, generic: bool = False
 ) -> list[Problem]:
-    """Return all that is wrong with the templates of one relation.
+    """Return everything wrong with the templates of one relation.
 
     Args:
-        templates: What is to be checked.
-        where: What an error about all of them calls them.
-        places: What an error calls each of them, statements first, then questions, then reversed sentences; from
-            ``where`` and its number by default.
-        generic: Whether ``{relation}`` may stand in them, as in those under ``*``.
+        templates: The templates to check.
+        where: Their name in errors about all of them.
+        places: The name of each in errors, statements first, then questions, then reversed sentences; by default
+            ``where`` and its number.
+        generic: Whether they may use ``{relation}``, as those under ``*`` do.
     """
     problems = []
     parts = {"statements": templates.statements, "questions": templates.questions, "reversed": templates.reversed}
@@ -55,7 +55,7 @@ def problems_of(
     for number, (text, spot) in enumerate(zip(texts, spots, strict=True)):
         problems += _problems_of_one(text, spot, generic, kinds[number])
         other = first.setdefault(normal(text), number)
-        if other != number:  # by number: several may stand in one line
+        if other != number:  # compared by number, since several may be on one line
             hint = "Case and punctuation do not count: held-out templates must be new to the model."
             where_other = names[other] if spots[other] == spot else f"at {spots[other]}"
             problems.append(Problem(spot, f"{text!r} again", f"another sentence than {where_other}", hint))

@@ -108,7 +108,7 @@ class _Maker:
     def _own_of(self, relation: str) -> int:
         if relation not in self._own:
             wording = self._wording
-            own = wording.renderer.wordings(relation, self._material.book)
+            own = wording.renderer.template_count(relation, self._material.book)
             self._own[relation] = own if wording.most is None else min(own, wording.most)
         return self._own[relation]
 

@@ -18,8 +18,8 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.control_split import split_control
 from kis_plugin.knowledge.facts import Fact, Knowledge, Passage
 from kis_plugin.knowledge.protocols import Selection
-from kis_plugin.knowledge.store import Loaded, Watch, load_knowledge, unwatched
 from kis_plugin.knowledge.store.columns import fingerprint
+from kis_plugin.knowledge.store.load import Loaded, Progress, load_knowledge, no_progress
 from kis_plugin.knowledge.store.tables import FactTable, Part, Table
 from kis_plugin.storage.artifact_cache import Prepared, Writer, cache_folder, prepared
 from kis_plugin.templates.book import TemplateBook
@@ -100,17 +100,17 @@ def load_split(config: Config) -> InfusionSplit:
     return _load(config, _stamps(_files(config)))
 
 
-def prepare_split(config: Config, watch: Watch = unwatched) -> InfusionSplit:
+def prepare_split(config: Config, watch: Progress = no_progress) -> InfusionSplit:
     """Do the same through the cache even where the knowledge is small.
 
     Args:
         config: What to read.
-        watch: Told of progress, as ``kis_plugin.knowledge.store.load_knowledge`` tells it.
+        watch: Told of progress, as ``kis_plugin.knowledge.store.load.load_knowledge`` tells it.
 
     Raises:
         KISError: Anything wrong with the files, or a cache folder that cannot be used.
     """
-    return _material(config, load_knowledge(config.knowledge, cache_folder(config.cache), ahead=True, watch=watch))
+    return _material(config, load_knowledge(config.knowledge, cache_folder(config.cache), ahead=True, progress=watch))
 
 
 @lru_cache(maxsize=1)

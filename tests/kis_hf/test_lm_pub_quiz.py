@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kis_hf.model import HFModelView
 from kis_plugin.cli.main import main
-from kis_plugin.knowledge.sources import read_knowledge
+from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
 from kis_plugin.retention.probes import QuestionMaker
 from kis_plugin.retention.scoring.scorer import prepare

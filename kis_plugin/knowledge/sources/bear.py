@@ -12,7 +12,7 @@ from kis_plugin.errors import nearest
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.knowledge.sources.fact_records import FACT_RULES, FactRecords
 from kis_plugin.knowledge.sources.text_files import Problems, lines, quoted, records
-from kis_plugin.knowledge.sources.unique_facts import once_each
+from kis_plugin.knowledge.sources.unique_entries import yield_unique
 from kis_plugin.storage.text_rules import is_one_line
 from kis_plugin.templates.template_rules import distinct, problems_of
 
@@ -43,7 +43,7 @@ class BearSource:
         templates: dict[str, Templates] = {}
         domains: dict[str, tuple[str, ...]] = {}
         spaces: dict[str, tuple[str, ...]] = {}
-        facts = once_each(
+        facts = yield_unique(
             lambda problems: _all_facts(path, templates, domains, spaces, problems),
             FACT_RULES,
             Problems(path),
@@ -60,7 +60,7 @@ def _all_facts(
     spaces: dict[str, tuple[str, ...]],
     problems: Problems,
 ) -> Iterator[tuple[tuple[Path, int], Fact]]:
-    """Yield the facts of all relations with their files and lines; the mappings get what the folder says of each."""
+    """Yield the facts of all relations with file and line, and fill the mappings by relation."""
     metadata = _json_object(path / METADATA, problems)
     templates |= {relation: _templates(path, relation, entry, problems) for relation, entry in metadata.items()}
     domains |= _domains(path, problems)
@@ -75,7 +75,7 @@ def _all_facts(
 
 
 def _domains(folder: Path, problems: Problems) -> dict[str, tuple[str, ...]]:
-    """Return the domains of relations, by the file in or beside the folder; empty if there is none."""
+    """Return the domains of relations from the file in or beside the folder; empty if there is none."""
     path = next((place / DOMAINS for place in (folder, folder.resolve().parent) if (place / DOMAINS).is_file()), None)
     domains = {}
     for relation, entry in (_json_object(path, problems) if path else {}).items():
@@ -113,7 +113,7 @@ def _templates(folder: Path, relation: str, entry: Any, problems: Problems) -> T
     if any("{" in template or "}" in template for template in listed):
         problems.add(where, "a template with braces", "[X] and [Y] as its only places")
         return Templates(())
-    # BEAR repeats a template here and there (P101, P103): a held-out copy of the trained one would measure nothing.
+    # BEAR repeats some templates (P101, P103): a held-out copy of a trained template would measure nothing.
     found = Templates(distinct(text.replace("[X]", "{subject}").replace("[Y]", "{object}") for text in listed))
     for problem in problems_of(found, where):
         problems.add(problem.where, problem.found, problem.expected, "Here [X] stands for {subject}, [Y] for {object}.")
@@ -121,7 +121,7 @@ def _templates(folder: Path, relation: str, entry: Any, problems: Problems) -> T
 
 
 def _answers(folder: Path, relation: str, entry: Any, problems: Problems) -> tuple[str, ...]:
-    """Return the relation's closed answer space, in its order; empty where there is none."""
+    """Return the relation's closed answer space, in file order; empty if there is none."""
     listed = entry.get("answer_space_labels") if isinstance(entry, dict) else None
     if listed is None:
         return ()

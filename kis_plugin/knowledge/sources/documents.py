@@ -1,4 +1,4 @@
-"""Passages from documents: JSONL with ``text``, and text files."""
+"""Passages from documents: JSON lines with ``text``, and text files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kis_plugin.knowledge.facts import Knowledge, Passage
 from kis_plugin.knowledge.sources.text_files import Problems, first_record, kind_of, lines, quoted, record_id, records
-from kis_plugin.knowledge.sources.unique_facts import Rule, once_each
-from kis_plugin.knowledge.sources.validity_fields import period
+from kis_plugin.knowledge.sources.unique_entries import Rule, yield_unique
+from kis_plugin.knowledge.sources.validity_fields import validity_of
 from kis_plugin.storage.text_rules import is_unicode
 
 __all__ = ["DocumentSource"]
@@ -23,9 +23,10 @@ _NOTHING = ("no documents", "at least one")
 
 
 class DocumentSource:
-    """JSONL with text in each record, .txt (documents parted by form feeds), or a folder of .txt; also .gz and .xz."""
+    """JSONL with text in each record, .txt (form feeds separate documents), or a folder of .txt; also .gz and .xz."""
 
     name = "documents"
+    version = ""
 
     def claims(self, path: Path) -> bool:
         """Return whether this is a text file, a folder with one, or JSONL whose first record has ``text``."""
@@ -44,10 +45,10 @@ class DocumentSource:
         return Knowledge(passages=tuple(self.stream(path)))
 
     def every(self, path: Path) -> Iterator[Passage]:
-        """Yield the passages one by one, also what is there twice.
+        """Yield the passages one by one, repeated ones too.
 
         Raises:
-            KISError: Everything else that is wrong with the files, each with its line, after the last passage.
+            KISError: Everything else wrong with the files, each with its line, after the last passage.
         """
         problems, count = Problems(path), 0
         for _, passage in _passages(path, problems):
@@ -63,7 +64,7 @@ class DocumentSource:
         Raises:
             KISError: Everything wrong with the files, each with its line, after the last passage.
         """
-        return once_each(
+        return yield_unique(
             lambda problems: _passages(path, problems),
             _RULES,
             Problems(path),
@@ -83,21 +84,21 @@ def _passages(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]
 
 
 def _of_text(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]:
-    """Yield the documents of a text file: ``<file>``, or ``<file>:1``, ``<file>:2`` where form feeds part them."""
+    """Yield the documents of a text file: ``<file>``, or ``<file>:1``, ``<file>:2`` where form feeds separate them."""
     before = len(problems)
     kept = 0
-    for line, text, several in _chunked(path, problems):
-        told = text.strip()
-        if told and len(problems) == before:
+    for line, text, several in _between_form_feeds(path, problems):
+        content = text.strip()
+        if content and len(problems) == before:
             kept += 1
             start = line + text[: len(text) - len(text.lstrip())].count("\n")
-            yield (path, start), Passage(told, f"{path.name}:{kept}" if several else path.name)
+            yield (path, start), Passage(content, f"{path.name}:{kept}" if several else path.name)
     if not kept and len(problems) == before:
         problems.add(str(path), "an empty document", "text")
 
 
-def _chunked(path: Path, problems: Problems) -> Iterator[tuple[int, str, bool]]:
-    """Yield what stands between form feeds, with its first line and whether there is a form feed at all."""
+def _between_form_feeds(path: Path, problems: Problems) -> Iterator[tuple[int, str, bool]]:
+    """Yield the text between form feeds with its first line, and whether the file has any form feed."""
     parts: list[str] = []
     start, several = 1, False
     for line, text in lines(path, problems):
@@ -111,7 +112,7 @@ def _chunked(path: Path, problems: Problems) -> Iterator[tuple[int, str, bool]]:
 
 
 def _of_records(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]:
-    """Yield the documents of a JSONL file."""
+    """Yield the documents of a JSON lines file."""
     for line, record in records(path, problems):
         where, text = f"{path}:{line}", record.get("text")
         before = len(problems)
@@ -126,6 +127,6 @@ def _of_records(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passag
             problems.add(f"{where} text", "a lone surrogate", "text that can be written as UTF-8")
         else:
             name = record_id(record, where, problems)
-            start, until = period(record, where, problems)
+            start, until = validity_of(record, where, problems)
             if len(problems) == before:
                 yield (path, line), Passage(text.strip(), name or f"{path.name}:{line}", start, until)

@@ -1,4 +1,4 @@
-"""Facts from the records of a file: each value checked, with the part of the run in which it holds."""
+"""Facts from the records of a file: values are checked, and the part of the run in which the fact holds is read."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.sources.name_lists import name_list
 from kis_plugin.knowledge.sources.text_files import Problems, quoted, record_id
-from kis_plugin.knowledge.sources.unique_facts import Rule
-from kis_plugin.knowledge.sources.validity_fields import FROM, PERIOD, UNTIL, given, period
+from kis_plugin.knowledge.sources.unique_entries import Rule
+from kis_plugin.knowledge.sources.validity_fields import FROM, UNTIL, VALIDITY, given, validity_of
 from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
 
 __all__ = ["FACT_RULES", "NAMES", "OPTIONAL", "FactRecords"]
 
-# What a part of a fact may be called in a file; labels come before names that may hold ids or addresses.
+# Names of the parts of a fact in files. Labels take precedence over columns that may hold ids or addresses.
 NAMES = {
     "subject": ("subjectLabel", "sub_label", "subject"),
     "relation": ("relation",),
@@ -26,12 +26,12 @@ NAMES = {
 }
 REPLACED_BY = "replaced_by"
 ALIASES = ("obj_aliases", "aliases")
-OPTIONAL = ("id", *PERIOD, REPLACED_BY, *ALIASES)
+OPTIONAL = ("id", *VALIDITY, REPLACED_BY, *ALIASES)
 WIKIDATA_PROPERTY = "http://www.wikidata.org/prop/direct/"
 
 _triple = attrgetter("subject", "relation", "object")
 
-# Twice in the file is twice the exposures.
+# A fact that stands twice in the file would get twice the exposures.
 FACT_RULES: tuple[Rule[Fact], ...] = (
     Rule("triple", _triple, lambda fact: " | ".join(_triple(fact))),
     Rule("id", attrgetter("id"), attrgetter("id"), " id"),
@@ -40,7 +40,7 @@ FACT_RULES: tuple[Rule[Fact], ...] = (
 
 @dataclass(frozen=True)
 class _Shape:
-    """Which keys of a record hold what."""
+    """The keys of a record."""
 
     subject: str
     relation: str
@@ -50,12 +50,12 @@ class _Shape:
 
 
 class FactRecords:
-    """Makes facts of the records of one file.
+    """Converts the records of one file to facts.
 
     Args:
-        path: The file, for errors.
-        problems: Where errors go.
-        table: Whether all values are text, numbers too, and an empty one is none, as in CSV.
+        path: The file, for error messages.
+        problems: Collects errors.
+        table: Whether every value is text, numbers included, and an empty one means none, as in CSV.
     """
 
     def __init__(self, path: Path, problems: Problems, table: bool = False) -> None:
@@ -65,9 +65,9 @@ class FactRecords:
         self._shapes: dict[tuple[str, ...], _Shape] = {}
 
     def facts(self, line: int, record: Mapping[str, Any]) -> tuple[Fact, ...]:
-        """Return the fact of one record, and the one that replaces it; or none, and say what is wrong.
+        """Return the fact of one record, followed by the one that replaces it; none if the record has problems.
 
-        White space around a value does not count.
+        White space around a value is ignored.
         """
         names = tuple(record)
         shape = self._shapes.get(names) or self._shape(names)
@@ -86,10 +86,10 @@ class FactRecords:
         return (Fact(subject, relation, obj, name, 0.0, 1.0, aliases),)
 
     def _changing(self, line: int, record: Mapping[str, Any], fact: Fact) -> tuple[Fact, ...]:
-        """Return the fact with its part of the run, and the one that follows it, whose object has other names."""
+        """Return the fact with its part of the run, and its successor, to which the record's aliases do not apply."""
         where = f"{self._path}:{line}"
         before = len(self._problems)
-        start, until = period(record, where, self._problems, self._table)
+        start, until = validity_of(record, where, self._problems, self._table)
         newer = given(record, REPLACED_BY, self._table)
         if newer is not None:
             newer = self._value(line, record, REPLACED_BY)
@@ -118,7 +118,7 @@ class FactRecords:
         value = record.get(key)
         if isinstance(value, str):
             value = value.strip()
-            if value and (value.isprintable() or is_one_line(value)):  # most are printable, which is quickly told
+            if value and (value.isprintable() or is_one_line(value)):  # the quick test decides most cases
                 return value
         where = f"{self._path}:{line} {key}"
         if key not in record:

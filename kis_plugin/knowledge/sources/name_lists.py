@@ -1,4 +1,4 @@
-"""Lists of names in a record: a list of text in JSONL, parted by ``|`` in a table."""
+"""Lists of names in a record: a list of text in JSON lines, separated by ``|`` in a table."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from kis_plugin.knowledge.sources.text_files import Problems, quoted
 from kis_plugin.knowledge.sources.validity_fields import given
 from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
 
-__all__ = ["PARTED_BY", "name_list"]
+__all__ = ["SEPARATOR", "name_list"]
 
-PARTED_BY = "|"
+SEPARATOR = "|"
 
 
 def name_list(
     record: Mapping[str, Any], key: str, where: str, problems: Problems, table: bool = False
 ) -> tuple[str, ...]:
-    """Return the names that a record lists under an optional key, each once, and note what is wrong.
+    """Return the names that a record lists under an optional key, each once, and collect problems.
 
-    White space around a name does not count.
+    White space around a name is ignored.
 
     Args:
-        record: Perhaps with this key.
-        key: Which one.
+        record: A record.
+        key: The key, which it may lack.
         where: The record's file and line.
-        problems: Where errors go.
-        table: Whether the list is one text, parted by ``|``.
+        problems: Collects errors.
+        table: Whether the list is one text, separated by ``|``.
     """
     listed = given(record, key, table)
     if listed is None:
         return ()
     if table and isinstance(listed, str):
-        listed = listed.split(PARTED_BY)
+        listed = listed.split(SEPARATOR)
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
         problems.add(f"{where} {key}", quoted(listed), "a list of text")
         return ()

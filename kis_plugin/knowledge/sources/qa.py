@@ -1,4 +1,4 @@
-"""Questions and answers of the user's own, from JSONL, CSV or TSV."""
+"""The user's own questions and answers, from JSON lines, CSV or TSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from kis_plugin.knowledge.sources.name_lists import name_list
 from kis_plugin.knowledge.sources.table_rows import DELIMITERS, table_rows
 from kis_plugin.knowledge.sources.text_files import JSONL, Problems, kind_of, quoted, records
-from kis_plugin.knowledge.sources.unique_facts import Rule, once_each
+from kis_plugin.knowledge.sources.unique_entries import Rule, yield_unique
 from kis_plugin.knowledge.sources.validity_fields import given
 from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
 
@@ -27,11 +27,11 @@ class UserQuestion:
     """One question.
 
     Attributes:
-        question: As the user words it.
+        question: As the user phrased it.
         answer: The right answer.
-        aliases: Other answers that are right.
-        options: Answers that are wrong.
-        topic: Questions of one topic may have each other's answers as their wrong options; empty if it has none.
+        aliases: Other right answers.
+        options: Wrong answers.
+        topic: Questions of one topic may take each other's answers as wrong options; empty for none.
     """
 
     question: str
@@ -48,7 +48,7 @@ def read_qa(path: Path) -> tuple[UserQuestion, ...]:
         KISError: Everything wrong with the file, each with its line.
     """
     return tuple(
-        once_each(
+        yield_unique(
             lambda problems: _questions(path, problems),
             _RULES,
             Problems(path),

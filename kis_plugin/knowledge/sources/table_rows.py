@@ -1,4 +1,4 @@
-"""The rows of CSV and TSV files as records, by the names in their first row."""
+"""The rows of CSV and TSV files as records keyed by the names in the first row."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def table_rows(
     """Yield the rows of a table with their lines, each as a record.
 
     Args:
-        path: The file; its suffix says what parts columns.
-        problems: Where errors go.
-        known: Columns that mean something, by their names in lower case; others keep the names they have.
-        needed: What there has to be a column of, with the names that it may have.
+        path: The file; its suffix decides the separator.
+        problems: Collects errors.
+        known: Names of known columns by their lower-case spelling; other columns keep their names.
+        needed: Required parts, with the column names that each may have.
     """
-    # Strict: a quote out of place is an error. Lenient, csv would drop it from the value without a word.
+    # Strict: a misplaced quote is an error. A lenient reader would silently drop it from the value.
     reader = csv.reader((line for _, line in lines(path, problems)), delimiter=DELIMITERS[kind_of(path)], strict=True)
     columns: list[str] = []
     while True:
@@ -52,7 +52,7 @@ def _has_all(
 ) -> bool:
     before = len(problems)
     shown = ", ".join(map(repr, columns[:8]))
-    hint = "Values are parted by commas in .csv, by tabs in .tsv." if len(columns) == 1 else ""
+    hint = "Values are separated by commas in .csv, by tabs in .tsv." if len(columns) == 1 else ""
     for part, names in needed.items():
         if not set(names) & set(columns):
             expected = f"the column {part!r} in the first row"

@@ -1,4 +1,4 @@
-"""Knowledge files as lines: plain, ``.gz`` or ``.xz``, UTF-8, with every problem kept for one report."""
+"""Knowledge files as lines of UTF-8 text, plain, ``.gz`` or ``.xz``; problems are collected for one report."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ class Problems:
         self._count = 0
 
     def add(self, where: str, found: str, expected: str, hint: str = "") -> None:
-        """Note one problem."""
+        """Add one problem."""
         self._count += 1
         if self._count <= SHOWN:
             self._shown.append(Problem(where, found, expected, hint))
 
     def count(self, more: int) -> None:
-        """Note that there are so many more, which are not shown."""
+        """Count problems that are not shown."""
         self._count += more
 
     def __len__(self) -> int:
-        """Return how many were noted."""
+        """Return the number of problems."""
         return self._count
 
     def raise_any(self) -> None:
-        """Raise a KISError with all that was noted, if anything was."""
+        """Raise a KISError with all problems, if there are any."""
         more = self._count - len(self._shown)
         if more:
-            self._shown.append(Problem(str(self.path), f"and {more:,} more", "none", "Mend those above first."))
+            self._shown.append(Problem(str(self.path), f"and {more:,} more", "none", "Correct those above first."))
         if self._shown:
             raise KISError(self._shown)
 
 
 def kind_of(path: Path) -> str:
-    """Return the suffix in lower case, that of compression aside: ``.jsonl`` for ``facts.jsonl.gz``."""
+    """Return the suffix in lower case without that of compression: ``.jsonl`` for ``facts.jsonl.gz``."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
@@ -61,13 +61,13 @@ def kind_of(path: Path) -> str:
 
 
 def quoted(value: object) -> str:
-    """Return a value as an error quotes it: short, and escaped."""
+    """Return a value for an error message: escaped, and cut to 60 characters."""
     shown = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-    """Yield each line with its number from 1, ends of line included, a byte-order mark left out."""
+    """Yield each line with its number from 1, line end included, without a byte-order mark."""
     number = 0
     try:
         with _open(path) as file:
@@ -86,7 +86,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
 
 
 def records(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each JSON object of a JSONL file with its line; blank lines are passed over."""
+    """Yield each JSON object of a JSON lines file with its line; blank lines are skipped."""
     for number, line in lines(path, problems):
         if not line.strip():
             continue
@@ -103,7 +103,7 @@ def records(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
 
 
 def record_id(record: Mapping[str, Any], where: str, problems: Problems) -> str:
-    """Return the id of a record as text, empty if it has none, and note one that cannot be."""
+    """Return the id of a record as text, empty if it has none; an id of another type is a problem."""
     given = record.get("id")
     if given is None:
         return ""
@@ -117,7 +117,7 @@ def record_id(record: Mapping[str, Any], where: str, problems: Problems) -> str:
 
 
 def first_record(path: Path) -> dict[str, Any] | None:
-    """Return the first JSON object of a JSONL file; None if the first line is none, or cannot be read."""
+    """Return the first JSON object of a JSON lines file; None if the first line is not one, or cannot be read."""
     unused = Problems(path)
     return next((record for _, record in records(path, unused) if not len(unused)), None)
 

@@ -1,4 +1,4 @@
-"""Facts from tables: JSONL, CSV and TSV with a subject, a relation and an object."""
+"""Facts from tables: JSON lines, CSV and TSV with a subject, a relation and an object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kis_plugin.knowledge.facts import Fact, Knowledge
 from kis_plugin.knowledge.sources.fact_records import FACT_RULES, NAMES, OPTIONAL, FactRecords
 from kis_plugin.knowledge.sources.table_rows import DELIMITERS, table_rows
 from kis_plugin.knowledge.sources.text_files import JSONL, Problems, first_record, kind_of, records
-from kis_plugin.knowledge.sources.unique_facts import once_each
+from kis_plugin.knowledge.sources.unique_entries import yield_unique
 
 __all__ = ["TripleSource"]
 
@@ -21,6 +21,7 @@ class TripleSource:
     """JSONL with subject, relation and object in each record, CSV or TSV with such columns; also .gz and .xz."""
 
     name = "triples"
+    version = ""
 
     def claims(self, path: Path) -> bool:
         """Return whether this is a table, or JSONL whose first record has a part of a fact or cannot be read."""
@@ -48,7 +49,7 @@ class TripleSource:
             KISError: Everything wrong with the file, each with its line, after the last fact.
         """
         nothing = ("no facts", "a subject, a relation and an object in each record")
-        return once_each(
+        return yield_unique(
             lambda problems: _facts(path, problems),
             FACT_RULES,
             Problems(path),

@@ -1,4 +1,4 @@
-"""The part of the run in which something holds: ``from`` and ``until``, as fractions of the run."""
+"""Reads ``from`` and ``until``: the part of the run in which an entry holds, as fractions of the run."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from kis_plugin.knowledge.sources.text_files import Problems, quoted
 
-__all__ = ["FROM", "PERIOD", "UNTIL", "given", "period"]
+__all__ = ["FROM", "UNTIL", "VALIDITY", "given", "validity_of"]
 
-FROM, UNTIL = PERIOD = ("from", "until")
+FROM, UNTIL = VALIDITY = ("from", "until")
 
 
 def given(record: Mapping[str, Any], key: str, table: bool = False) -> Any:
-    """Return what a record says under an optional key; None if nothing: ``null``, or an empty place of a table."""
+    """Return the value of an optional key; None for ``null``, or for an empty cell of a table."""
     value = record.get(key)
     return None if table and isinstance(value, str) and not value.strip() else value
 
 
-def period(record: Mapping[str, Any], where: str, problems: Problems, table: bool = False) -> tuple[float, float]:
-    """Return ``from`` and ``until`` of a record, 0 and 1 where they are not given, and note what is wrong.
+def validity_of(record: Mapping[str, Any], where: str, problems: Problems, table: bool = False) -> tuple[float, float]:
+    """Return ``from`` and ``until`` of a record, by default 0 and 1, and collect problems.
 
     Args:
-        record: Perhaps with these keys.
+        record: A record, with or without these keys.
         where: Its file and line.
-        problems: Where errors go.
-        table: Whether numbers are text.
+        problems: Collects errors.
+        table: Whether numbers are given as text.
     """
     before = len(problems)
     start = _fraction(record, FROM, 0.0, where, problems, table)

@@ -1,4 +1,4 @@
-"""Other names of facts' objects in columns of their own: only facts that have some take any room."""
+"""Aliases of facts' objects in separate columns, so that only facts with aliases take space."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["MappedAliases", "alias_columns"]
 
 
 def alias_columns(facts: Sequence[Fact], first: int, end: int) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns that keep the other names of some facts.
+    """Return the columns for the aliases of some facts.
 
     Args:
-        facts: Some facts in a row.
-        first: The place of the first of them among all.
-        end: Bytes of ``alias_text`` before.
+        facts: Consecutive facts.
+        first: Index of the first of them among all facts.
+        end: Bytes of ``alias_text`` written before.
 
     Returns:
-        ``aliased``, places of the facts that have other names; ``alias_ends``, where each one's list ends in
-        ``alias_text``, the lists as JSON in UTF-8.
+        ``aliased``: indices of the facts with aliases; ``alias_ends``: where each list ends in ``alias_text``;
+        ``alias_text``: the lists as JSON in UTF-8.
     """
     aliased = [number for number, fact in enumerate(facts) if fact.aliases]
     texts = [json.dumps(facts[number].aliases, ensure_ascii=False).encode() for number in aliased]
@@ -37,17 +37,17 @@ def alias_columns(facts: Sequence[Fact], first: int, end: int) -> dict[str, npt.
 
 
 class MappedAliases:
-    """The other names of facts, read where they lie.
+    """Memory-mapped aliases of facts.
 
     Args:
-        arrays: What ``alias_columns`` made, each name with ``fact_`` before it.
+        arrays: The columns of ``alias_columns``, each name prefixed by ``fact_``.
     """
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
         self._aliased, self._ends, self._text = (arrays[f"fact_{name}"] for name in _COLUMNS)
 
     def among(self, places: IntArray) -> list[tuple[int, tuple[str, ...]]]:
-        """Return which of ``places``, as an index into them, has which other names; not those that have none."""
+        """Return (index into ``places``, aliases) of those facts at ``places`` that have any."""
         if not len(self._aliased):
             return []
         near = np.minimum(np.searchsorted(self._aliased, places), len(self._aliased) - 1)
@@ -55,7 +55,7 @@ class MappedAliases:
         return [(hit, self._row(row)) for hit, row in zip(hits.tolist(), near[hits].tolist(), strict=True)]
 
     def of(self, place: int) -> tuple[str, ...]:
-        """Return the other names of one fact."""
+        """Return the aliases of one fact."""
         found = self.among(np.array([place]))
         return found[0][1] if found else ()
 

@@ -1,4 +1,4 @@
-"""Facts and passages into columns: written to a cache folder as they stream by, or only hashed."""
+"""Converts a stream of facts and passages to columns, which are written to the cache or only hashed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Entries = Iterable[Fact | Passage]
 
 
 class _Columns:
-    """Gathers the columns of one kind of entry, and a hash of them that does not depend on how they come in pieces.
+    """Collects the columns of one kind of entry, and a hash that does not depend on the size of the pieces.
 
     Args:
-        append: Takes the pieces of the columns, which ``tables`` describes.
-        prefix: Before the columns' names.
+        append: Receives the pieces of the columns.
+        prefix: Prefix of the columns' names.
         fields: The attributes that hold an entry's texts.
     """
 
@@ -43,7 +43,7 @@ class _Columns:
         self.add([])
 
     def add(self, entries: Sequence[Any]) -> None:
-        """Take some entries."""
+        """Add some entries."""
         texts = [[getattr(entry, field).encode() for entry in entries] for field in self._fields]
         lengths = np.array([[len(text) for text in column] for column in texts], dtype=np.int64)  # (fields, entries)
         ends = self._end + np.cumsum(lengths.sum(axis=0))
@@ -60,7 +60,7 @@ class _Columns:
         self._end += len(joined)
 
     def _put(self, name: str, piece: npt.NDArray[Any], sparse: bool = False) -> None:
-        """Take a piece of a column; a sparse one is no part of the hash while it is empty."""
+        """Add a piece of a column. An empty sparse column does not enter the hash."""
         if len(piece) or not sparse:
             self._digests.setdefault(name, hashlib.sha256()).update(piece.data)
         self._append(f"{self._prefix}_{name}", piece)
@@ -71,7 +71,7 @@ class _Columns:
 
 
 class _FactColumns(_Columns):
-    """The columns of facts: their texts, and their relations, numbered as they come."""
+    """The columns of facts: texts, and relations numbered in order of appearance."""
 
     def __init__(self, append: Append) -> None:
         self.relations: Counter[str] = Counter()
@@ -80,7 +80,7 @@ class _FactColumns(_Columns):
         super().__init__(append, "fact", ("subject", "object", "id"))
 
     def add(self, entries: Sequence[Fact]) -> None:
-        """Take some facts."""
+        """Add some facts."""
         names = [fact.relation for fact in entries]
         numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in names]
         self.relations.update(names)
@@ -95,41 +95,41 @@ class _FactColumns(_Columns):
         return f"{super().digest()} {list(self._numbers)!r}"
 
 
-def write_knowledge(writer: Writer, entries: Entries, watch: Callable[[int], None]) -> None:
-    """Write facts and passages as they come.
+def write_knowledge(writer: Writer, entries: Entries, progress: Callable[[int], None]) -> None:
+    """Write a stream of facts and passages.
 
     Args:
-        writer: Takes the columns; its meta takes ``relations``, facts of each, and ``fingerprint``.
+        writer: Receives the columns, and in ``meta`` the number of facts by ``relations`` and the ``fingerprint``.
         entries: Facts, passages or both.
-        watch: Told every now and then how many there are so far.
+        progress: Called from time to time with the number of entries so far.
     """
-    relations, writer.meta["fingerprint"] = _gather(writer.append, entries, watch)
+    relations, writer.meta["fingerprint"] = _gather(writer.append, entries, progress)
     writer.meta["relations"] = dict(relations)
 
 
 def fingerprint(knowledge: Knowledge) -> str:
-    """Return the hash of some knowledge: the same for what is in memory and what ``write_knowledge`` wrote of it."""
+    """Return the hash of knowledge; it is the same in memory and as written by ``write_knowledge``."""
     return _gather(lambda name, piece: None, chain(knowledge.facts, knowledge.passages), lambda count: None)[1]
 
 
-def _gather(append: Append, entries: Entries, watch: Callable[[int], None]) -> tuple[Counter[str], str]:
+def _gather(append: Append, entries: Entries, progress: Callable[[int], None]) -> tuple[Counter[str], str]:
     facts, passages = _FactColumns(append), _Columns(append, "passage", ("text", "id"))
-    told: list[Fact] = []
+    triples: list[Fact] = []
     documents: list[Passage] = []
     size = count = 0
     for count, entry in enumerate(entries, start=1):
         if isinstance(entry, Fact):
-            told.append(entry)
+            triples.append(entry)
         else:
             documents.append(entry)
             size += len(entry.text)
         if not count % _BATCH or size > _BYTES:
-            facts.add(told)
+            facts.add(triples)
             passages.add(documents)
-            told, documents, size = [], [], 0
-            watch(count)
-    facts.add(told)
+            triples, documents, size = [], [], 0
+            progress(count)
+    facts.add(triples)
     passages.add(documents)
-    watch(count)
+    progress(count)
     digest = hashlib.sha256(f"{facts.digest()} {passages.digest()}".encode()).hexdigest()
     return facts.relations, digest

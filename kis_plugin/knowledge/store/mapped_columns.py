@@ -1,4 +1,4 @@
-"""The columns of facts or passages, read where they lie: texts and periods of a few entries, or of one."""
+"""Memory-mapped columns of facts or passages: texts and validity of some entries, or of one."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from kis_plugin.storage.npy_files import release
 
 __all__ = ["MappedColumns"]
 
-_ENTRIES = 1 << 17  # looked at in one go
-_MAPPED = 1 << 26  # bytes of mapped pages, about, that this process keeps
-_TOUCHED = 1 << 16  # bytes that the system maps when one of them is read
+_ENTRIES = 1 << 17  # entries processed at a time
+_MAPPED = 1 << 26  # approximate bytes of mapped pages that the process keeps
+_TOUCHED = 1 << 16  # bytes that the system maps when one byte is read (read-around)
 
 
 class MappedColumns:
-    """The columns of entries that hold some texts each, and perhaps for a part of the run only.
+    """The columns of entries with several texts each, and with their validity.
 
     Args:
-        arrays: ``<prefix>_text``, all texts in UTF-8; ``_ends``, where each entry ends in it; ``_length0`` and so on,
-            bytes of each text but the last; ``_timed``, entries with a period; ``_start`` and ``_until``, theirs.
-        prefix: Which columns.
-        fields: Texts an entry.
+        arrays: ``<prefix>_text``: all texts in UTF-8; ``_ends``: where each entry ends in it; ``_length0`` and so on:
+            bytes of each text but the last; ``_timed``: entries that hold for a part of the run; ``_start`` and
+            ``_until``: that part.
+        prefix: Prefix of the columns' names.
+        fields: Texts of an entry.
     """
 
     def __init__(self, arrays: Mapping[str, Any], prefix: str, fields: int) -> None:
@@ -41,7 +42,7 @@ class MappedColumns:
 
     @property
     def changes(self) -> bool:
-        """Whether any entry holds in a part of the run only."""
+        """Whether any entry holds for a part of the run only."""
         return len(self._timed) > 0
 
     def texts(self, places: IntArray, fields: int) -> list[list[str]]:
@@ -73,8 +74,8 @@ class MappedColumns:
         texts.append(whole[cut:].decode())
         return texts
 
-    def period(self, place: int) -> tuple[float, float]:
-        """Return from when until when one entry holds."""
+    def validity(self, place: int) -> tuple[float, float]:
+        """Return ``start`` and ``until`` of one entry."""
         if not len(self._timed):
             return 0.0, 1.0
         near = int(np.searchsorted(self._timed, place))
@@ -82,8 +83,8 @@ class MappedColumns:
             return 0.0, 1.0
         return float(self._start[near]), float(self._until[near])
 
-    def periods(self, places: IntArray) -> list[tuple[int, float, float]]:
-        """Return which of ``places``, as an index into them, holds from when until when; not those that always do."""
+    def validities(self, places: IntArray) -> list[tuple[int, float, float]]:
+        """Return (index into ``places``, start, until) of those entries that hold for a part of the run only."""
         if not len(self._timed):
             return []
         near = np.minimum(np.searchsorted(self._timed, places), len(self._timed) - 1)
@@ -91,8 +92,8 @@ class MappedColumns:
         rows = near[hits]
         return list(zip(hits.tolist(), self._start[rows].tolist(), self._until[rows].tolist(), strict=True))
 
-    def every_period(self) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-        """Yield from when until when all entries hold, a few at a time: (some,) each. Nothing if all always do."""
+    def all_validities(self) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+        """Yield ``start`` and ``until`` of all entries in pieces, (piece,) each; nothing if all always hold."""
         for first in range(0, len(self) if len(self._timed) else 0, _ENTRIES):
             last = min(first + _ENTRIES, len(self))
             start, until = np.zeros(last - first), np.ones(last - first)
@@ -102,7 +103,7 @@ class MappedColumns:
             yield start, until
 
     def _note(self, mapped: int) -> None:
-        """Count bytes that reading maps, and let go of those of earlier reads when they are too many."""
+        """Count bytes that reading maps, and release the mapped pages when they are too many."""
         self._mapped += mapped
         if self._mapped > _MAPPED:
             release(self._text, self._ends, *self._lengths)

@@ -1,4 +1,4 @@
-"""Knowledge too large for memory: facts and passages as memory-mapped columns, made into objects when asked for."""
+"""Sequences of facts and passages over memory-mapped columns; objects are created on access."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ __all__ = ["FactTable", "Part", "PassageTable", "Table"]
 
 T = TypeVar("T")
 
-_PLACES = 1 << 17  # looked at in one go
-_CODES = _PERIODS = 1  # versions of what is derived
+_PLACES = 1 << 17  # entries processed at a time
+_CODES = _VALIDITY = 1  # versions of the derived arrays in the cache
 
 
 class Table(Sequence[T], Generic[T]):
-    """Entries made when they are asked for; iteration holds a batch at a time."""
+    """A sequence whose entries are created on access; iteration holds one batch at a time."""
 
     batch = 8192
-    """Entries made at a time."""
+    """Entries created at a time in iteration."""
     _columns: MappedColumns
 
     def one(self, place: int) -> T:
-        """Return the entry at ``place``, 0 or more."""
+        """Return the entry at index ``place``, not negative."""
         raise NotImplementedError
 
     def at(self, places: IntArray) -> list[T]:
-        """Return the entries at ``places``, quicker than one by one."""
+        """Return the entries at ``places``, faster than one by one."""
         raise NotImplementedError
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of entries."""
         return len(self._columns)
 
     @overload
@@ -48,7 +48,7 @@ class Table(Sequence[T], Generic[T]):
     @overload
     def __getitem__(self, place: slice) -> Part[T]: ...
     def __getitem__(self, place: int | slice) -> T | Part[T]:
-        """Return an entry, or a part whose entries are made later."""
+        """Return an entry, or a part whose entries are created on access."""
         places = range(len(self))[place]
         return Part(self, places) if isinstance(places, range) else self.one(places)
 
@@ -67,8 +67,8 @@ class Part(Sequence[T], Generic[T]):
     """Some entries of a table.
 
     Args:
-        table: Which table.
-        places: Which entries, in this order.
+        table: The table.
+        places: Indices of the entries, in this order.
     """
 
     def __init__(self, table: Table[T], places: range | IntArray) -> None:
@@ -76,7 +76,7 @@ class Part(Sequence[T], Generic[T]):
         self._places = places
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of entries."""
         return len(self._places)
 
     @overload
@@ -84,7 +84,7 @@ class Part(Sequence[T], Generic[T]):
     @overload
     def __getitem__(self, place: slice) -> Part[T]: ...
     def __getitem__(self, place: int | slice) -> T | Part[T]:
-        """Return an entry, or a part whose entries are made later."""
+        """Return an entry, or a part whose entries are created on access."""
         if isinstance(place, slice):
             return Part(self._table, self._places[place])
         return self._table.one(int(self._places[place]))
@@ -112,7 +112,7 @@ class FactTable(Table[Fact]):
     """Facts from a cache folder; pickles as its paths.
 
     Args:
-        found: What ``write_knowledge`` wrote.
+        found: The columns that ``write_knowledge`` wrote.
         folder: The cache folder, for what is derived from the facts.
     """
 
@@ -130,21 +130,21 @@ class FactTable(Table[Fact]):
         """Return the fact at ``place``."""
         subject, obj, name = self._columns.entry(place)
         relation = self._names[self._relation.item(place)]
-        return Fact(subject, relation, obj, name, *self._columns.period(place), self._aliases.of(place))
+        return Fact(subject, relation, obj, name, *self._columns.validity(place), self._aliases.of(place))
 
     def at(self, places: IntArray) -> list[Fact]:
         """Return the facts at ``places``."""
         names = [self._names[number] for number in self._relation[places].tolist()]
         subjects, objects, ids = self._columns.texts(places, 3)
         facts = [Fact(*parts) for parts in zip(subjects, names, objects, ids, strict=True)]
-        for index, start, until in self._columns.periods(places):
+        for index, start, until in self._columns.validities(places):
             facts[index] = facts[index]._replace(start=start, until=until)
         for index, aliases in self._aliases.among(places):
             facts[index] = facts[index]._replace(aliases=aliases)
         return facts
 
     def codes(self) -> FactCodes:
-        """Return what ``kis_plugin.knowledge.fact_codes.coded`` gives, made once and kept beside the facts."""
+        """Return the facts as numbers (see ``fact_codes.coded``), computed once and kept in the cache."""
         if self._codes is None:
             key = {"knowledge": self._fingerprint, "version": _CODES}
             found = prepared(self._folder, "codes", key, self._write_codes)
@@ -153,11 +153,11 @@ class FactTable(Table[Fact]):
         return self._codes
 
     def changing(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-        """Return from when until when each fact holds, (facts,) each; None if all do all the time."""
+        """Return ``start`` and ``until`` of each fact, (facts,) each; None if every fact always holds."""
         if not self._columns.changes:
             return None
-        key = {"knowledge": self._fingerprint, "version": _PERIODS}
-        found = prepared(self._folder, "periods", key, self._write_periods).arrays
+        key = {"knowledge": self._fingerprint, "version": _VALIDITY}
+        found = prepared(self._folder, "periods", key, self._write_validity).arrays
         return found["start"], found["until"]
 
     def relations_of(self, places: IntArray) -> set[str]:
@@ -167,8 +167,8 @@ class FactTable(Table[Fact]):
             seen[self._relation[places[start : start + _PLACES]]] = True
         return {self._names[number] for number in np.flatnonzero(seen).tolist()}
 
-    def _write_periods(self, writer: Writer) -> None:
-        for start, until in self._columns.every_period():
+    def _write_validity(self, writer: Writer) -> None:
+        for start, until in self._columns.all_validities():
             writer.append("start", start)
             writer.append("until", until)
 
@@ -190,7 +190,7 @@ class FactTable(Table[Fact]):
 class PassageTable(Table[Passage]):
     """Passages from a cache folder; pickles as its paths."""
 
-    batch = 64  # they may be long
+    batch = 64  # passages may be long
 
     def __init__(self, found: Prepared) -> None:
         self._columns = MappedColumns(found.arrays, "passage", 2)
@@ -198,12 +198,12 @@ class PassageTable(Table[Passage]):
     def one(self, place: int) -> Passage:
         """Return the passage at ``place``."""
         text, name = self._columns.entry(place)
-        return Passage(text, name, *self._columns.period(place))
+        return Passage(text, name, *self._columns.validity(place))
 
     def at(self, places: IntArray) -> list[Passage]:
         """Return the passages at ``places``."""
         texts, ids = self._columns.texts(places, 2)
         passages = [Passage(*parts) for parts in zip(texts, ids, strict=True)]
-        for index, start, until in self._columns.periods(places):
+        for index, start, until in self._columns.validities(places):
             passages[index] = Passage(texts[index], ids[index], start, until)
         return passages

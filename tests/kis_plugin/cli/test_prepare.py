@@ -67,7 +67,7 @@ def test_a_run_finds_all_of_it(config, monkeypatch):
 
     for module, name in ((items, "write_texts"), (material, "split_control")):
         monkeypatch.setattr(module, name, never)
-    monkeypatch.setattr("kis_plugin.knowledge.store.write_knowledge", never)
+    monkeypatch.setattr("kis_plugin.knowledge.store.load.write_knowledge", never)
     material._load.cache_clear()
     found = load_config(config)
     run = load_texts(found, load_split(found), load_tokenizer("tokenizer"), BLOCK)

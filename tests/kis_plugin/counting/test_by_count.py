@@ -13,7 +13,7 @@ from kis_plugin.counting.by_count import Counted, base_counts, count_records, co
 from kis_plugin.counting.counts_file import read_counts, write_counts
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.knowledge.sources import read_knowledge
+from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.plugins.session import Session
 from kis_plugin.retention.probes import Question
 from kis_plugin.retention.results import Outcomes, series_records

@@ -1,4 +1,4 @@
-"""``kis count`` as its users meet it."""
+"""``kis count`` on the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest.importorskip("ahocorasick_rs")
 from kis_plugin.cli.main import main
 from kis_plugin.counting import pool, texts
 from kis_plugin.counting.counts_file import read_counts
-from kis_plugin.knowledge.sources import read_knowledge
+from kis_plugin.knowledge.sources.read import read_knowledge
 
 FACTS = [("Ada", "P19", "London"), ("Bob", "P19", "Rome"), ("Eve", "P19", "Rome")]
 TEXT = "Ada was born in London. Bob likes Rome.\fAda\n\nLondon. Rome fell.\fNothing at all."
@@ -52,7 +52,7 @@ def lines_of(name="counts.jsonl"):
 def test_what_is_written(here, window, windows, both):
     outcome = run("facts.jsonl", "base", "-o", "counts.jsonl", "--window", window)
     assert outcome.exit_code == 0, outcome.output
-    assert f"2 of 3 facts are told: subject and object stand in one {window} at least once." in outcome.stdout
+    assert f"2 of 3 facts found: subject and object occur together in at least one {window}." in outcome.stdout
     about, *facts = lines_of()
     assert {key: about[key] for key in ("type", "schema", "facts", "names", "window", "texts", "files")} == {
         "type": "counts", "schema": 1, "facts": 3, "names": 5, "window": window, "texts": ["base"], "files": 1,
@@ -68,7 +68,7 @@ def test_what_is_written(here, window, windows, both):
 def test_as_json(here):
     report = json.loads(run("facts.jsonl", "base", "-o", "counts.jsonl", "--json").stdout)
     assert report == {
-        "status": "ok", "output": "counts.jsonl", "facts": 3, "told": 2, "window": "sentence", "documents": 3,
+        "status": "ok", "output": "counts.jsonl", "facts": 3, "found": 2, "window": "sentence", "documents": 3,
         "windows": 6, "bytes": len(TEXT) - 2,
     }  # fmt: skip
 
@@ -84,7 +84,7 @@ def test_the_same_bytes_whatever_the_number_of_workers(here, monkeypatch):
     assert lines_of()[1]["both"] == 901
 
 
-def test_a_configuration_brings_its_background_and_may_name_the_counts_to_be_made(here):
+def test_a_configuration_counts_its_background_too(here):
     write("general.jsonl", [("Nothing", "P1", "all")])
     Path("kis.yaml").write_text(
         "knowledge: facts.jsonl\nretention: {corpus_counts: counts.jsonl, background: general.jsonl}\n"
@@ -115,7 +115,7 @@ def test_kis_check_names_facts_that_were_not_counted(here):
         "retention.corpus_counts: counts.jsonl: found no count for fact 'P19:25', expected a count of each"
         in refused.stderr
     )
-    assert "1 of 25 are like that. Make the counts anew: kis count" in refused.stderr
+    assert "1 of 25 are like that. Make the counts again: kis count" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_missing_library_is_named_with_its_extra(here, monkeypatch):
     assert "pip install 'kis-plugin[count]'" in outcome.stderr
 
 
-def test_a_worker_that_is_killed_ends_the_command_and_says_what_to_do(here, monkeypatch):
+def test_a_killed_worker_ends_the_command_with_advice(here, monkeypatch):
 
     monkeypatch.setattr(pool, "_count", _die)
     outcome = run("facts.jsonl", "base", "-o", "counts.jsonl")
@@ -160,7 +160,7 @@ def _die(piece):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_an_interrupted_count_leaves_the_older_file_as_it_was_and_no_worker(here, monkeypatch):
+def test_an_interrupted_count_keeps_the_old_file(here, monkeypatch):
     assert run("facts.jsonl", "base", "-o", "counts.jsonl").exit_code == 0
     older = Path("counts.jsonl").read_bytes()
 

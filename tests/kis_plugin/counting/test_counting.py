@@ -95,7 +95,7 @@ def test_counts_are_those_of_a_plain_search(facts, documents, window, batch):
 @settings(max_examples=300, deadline=None)
 @given(FACTS, DOCUMENTS, st.integers(1, 9))
 @example([Aliased("ab", "r", "ab")], ["aab  a"], 1)  # a part that adds nothing keeps what stands before the name
-def test_a_document_that_comes_in_parts_loses_no_name_where_they_meet(facts, documents, longest):
+def test_names_across_parts_of_a_document_are_found(facts, documents, longest):
     assert counted(facts, documents, "document", longest) == by_hand(facts, documents, "document")
 
 
@@ -123,12 +123,12 @@ def test_names_stand_as_words(name, text, there):
     assert counted([Fact(name, "r", "zzz")], [text], "document")[0] == [int(there)]
 
 
-def test_a_fact_within_its_own_subject_is_told_wherever_the_subject_is():
+def test_an_object_inside_its_subject_counts_with_it():
     fact = Fact("University of Oslo", "in", "Oslo")
     assert counted([fact], ["The University of Oslo.", "Oslo."], "document") == ([1], [2], [1])
 
 
-def test_sentences_end_at_their_marks_and_not_at_initials_titles_or_within_names():
+def test_sentences_do_not_end_at_initials_titles_or_in_names():
     facts = [Fact("J. R. R. Tolkien", "r", "Oxford"), Fact("St. Louis", "r", "Mr. Smith"), Fact("Ada", "r", "London")]
     text = (
         "J. R. R. Tolkien lived in Oxford. Ada was born. London is big! St. Louis saw Mr. Smith, Esq. "
@@ -139,7 +139,7 @@ def test_sentences_end_at_their_marks_and_not_at_initials_titles_or_within_names
     assert (subject, obj) == ([1, 1, 3], [1, 1, 3])
 
 
-def test_lone_surrogates_in_json_do_no_harm(tmp_path):
+def test_lone_surrogates_are_replaced(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"text": "Ada \\ud800 London"}\n')
     assert run_over([tmp_path / "t.jsonl"], [Fact("Ada", "r", "London")])[2] == [1]
 
@@ -168,7 +168,7 @@ def library(folder):
 
 @pytest.mark.parametrize("size", [1, 7, 50, 1 << 25])
 @pytest.mark.parametrize("kind", ["a.txt", "b.jsonl", "deeper/c.txt.gz", "deeper/d.jsonl.xz"])
-def test_every_document_is_counted_once_however_files_are_parted(tmp_path, kind, size):
+def test_every_document_is_counted_once_for_any_split(tmp_path, kind, size):
     subject, obj, both, found, _ = run_over([library(tmp_path / "l") / kind], PEOPLE, size=size)
     assert (subject, obj, both) == by_hand(PEOPLE, LIBRARY, "document")
     assert (found.documents, found.windows) == (4, 4)
@@ -199,7 +199,7 @@ def test_pieces_hold_each_document_once(tmp_path_factory, documents, size, as_te
     assert read == path.stat().st_size
 
 
-def test_long_documents_are_parted_at_empty_lines_else_at_white_space():
+def test_long_documents_are_split_at_empty_lines_or_spaces():
     from kis_plugin.counting.texts import _cut
 
     cut = [part.text for part in _cut(iter([("one two\n\nthree four five", False), (" six", True)]), 12)]
@@ -214,7 +214,7 @@ def test_long_documents_are_parted_at_empty_lines_else_at_white_space():
         ("t.txt", b"fine\n\xc3", r"t.txt:2: found bytes that are not UTF-8"),
         ("t.jsonl", b'{"text": "a"}\n\n{"text": 3}\n', r"t.jsonl:3: found 3, expected text under the key 'text'"),
         ("t.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', r"t.jsonl:2: found no key 'text'"),
-        ("t.jsonl", b'{"text": "a"}\n{"text"\n', r"t.jsonl:2: found a line that is no JSON"),
+        ("t.jsonl", b'{"text": "a"}\n{"text"\n', r"t.jsonl:2: found a line that is not JSON"),
         ("t.txt.gz", gzip.compress(b"Ada", mtime=0)[:-6], r"t.txt.gz: found .*, expected a file that can be read"),
         ("t.jsonl.xz", b"no xz at all", r"t.jsonl.xz: found "),
     ],
@@ -225,7 +225,7 @@ def test_text_that_cannot_be_read_is_refused_with_its_line(tmp_path, name, conte
         run_over([tmp_path / name], PEOPLE, size=5)
 
 
-def test_what_is_no_text_is_refused_all_at_once(tmp_path):
+def test_unreadable_texts_are_refused_all_at_once(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").write_text("")
     (tmp_path / "a.txt").write_text("Ada")
@@ -237,17 +237,17 @@ def test_what_is_no_text_is_refused_all_at_once(tmp_path):
         "no such file or folder",
         "a folder without text",
         "a file of kind '.csv'",
-        "a file that is given twice",
+        "a file given twice",
     ]
 
 
-def test_many_facts_of_one_name_are_found_by_their_other_names():
+def test_aliases_are_found_for_many_facts():
     facts = [Fact("Rome", "r", f"Name{number}") for number in range(500)]
     assert names_of(facts).pair_bounds[1] == 0  # nothing hangs on Rome, which is in every pair
     assert counted(facts, ["Rome and Name7", "Name8"], "document")[2] == [int(number == 7) for number in range(500)]
 
 
-def test_two_hundred_thousand_facts_take_no_more_memory_than_their_names(tmp_path):
+def test_memory_is_bounded_by_the_names(tmp_path):
     import tracemalloc
 
     facts = [Fact(f"Person {number:06}", "r", f"Town {number % 5000}") for number in range(200_000)]

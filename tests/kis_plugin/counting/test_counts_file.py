@@ -1,4 +1,4 @@
-"""Files of counts: written whole, read back by fact, refused where they are not right."""
+"""Files of counts: written completely, read back by fact, refused where wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_each_fact_has_its_count_in_any_order(counts):
     assert counts.about["sample"] == ["some text"]
 
 
-def test_facts_that_are_new_or_edited_have_none(counts):
+def test_new_or_edited_facts_have_no_count(counts):
     new, edited = Fact("S", "r", "O", "new"), FACTS[2]._replace(object="other")
     assert counts.of(new) is None
     assert counts.of(edited) is None
@@ -37,7 +37,7 @@ def test_facts_that_are_new_or_edited_have_none(counts):
     assert [problem.found for problem in refused.value.problems] == [
         "no count for fact 'new'", "a count of another content for fact 'f2'",
     ]  # fmt: skip
-    assert "2 of 3 are like that. Make the counts anew: kis count" in refused.value.problems[0].hint
+    assert "2 of 3 are like that. Make the counts again: kis count" in refused.value.problems[0].hint
 
 
 def first(**changed):
@@ -59,15 +59,15 @@ def first(**changed):
         ([first(), '{"both": 1, "key": "xyz"}'], "key 'xyz'"),
         ([first(), *['{"both": 1, "key": "0a"}'] * 2], "an entry that is counted twice"),
         ([first(), "[1]"], "expected a JSON object"),
-        ([first(), "{"], "a line that is no JSON"),
+        ([first(), "{"], "a line that is not JSON"),
     ],
 )
-def test_files_that_are_no_counts_are_refused(tmp_path, lines, message):
+def test_files_of_another_kind_are_refused_as_counts(tmp_path, lines, message):
     (tmp_path / "c.jsonl").write_text("\n".join(lines))
     with pytest.raises(KISError, match=message):
         read_counts(tmp_path / "c.jsonl")
 
 
-def test_a_missing_file_says_how_it_is_made(tmp_path):
+def test_a_missing_file_is_refused_with_the_command(tmp_path):
     with pytest.raises(KISError, match=r"no such file.*kis count kis.yaml TEXT -o FILE makes them"):
         read_counts(tmp_path / "c.jsonl")

@@ -33,7 +33,7 @@ def split_or_reject(facts, *args):
 
 
 @given(facts_with_cross_references, st.integers(4, 60), st.integers(0, 9))
-def test_no_infused_fact_tells_of_a_control(facts, count, seed):
+def test_no_infused_fact_reveals_a_control(facts, count, seed):
     split = split_or_reject(facts, count, seed)
     if split is None:
         return
@@ -48,14 +48,14 @@ def test_no_infused_fact_tells_of_a_control(facts, count, seed):
 
 
 @given(st.integers(20, 60), st.integers(1, 4), st.integers(4, 40), st.integers(4, 50), st.integers(0, 99))
-def test_controls_can_be_asked_among_themselves(subjects, relations, objects, count, seed):
+def test_controls_are_distractors_for_each_other(subjects, relations, objects, count, seed):
     facts = graph(subjects, relations, objects)
     split = split_or_reject(facts, count, seed)
     if split is not None:
         assert option_sets(facts, split[1], 4, 10**6, seed).sets
 
 
-def test_both_directions_of_a_pair_stay_together():
+def test_mutual_facts_stay_together():
     capitals = [Fact(f"city {n}", "capital of", f"land {n}") for n in range(50)]
     lands = [Fact(f"Land {n}", "capital", f"City {n}") for n in range(50)]
     _, control = split_control([*capitals, *lands], 20, 3)
@@ -76,7 +76,7 @@ def test_the_count_is_met_in_proportion_to_relations():
     assert abs(held["P3"] - 20) <= 4
 
 
-def test_nearly_all_controls_can_be_asked_where_subjects_have_several_facts():
+def test_subjects_with_several_facts_leave_usable_controls():
     facts = graph(subjects=1000)
     _, control = split_control(facts, 200, 0)
     assert len(control) == 200
@@ -89,7 +89,7 @@ def test_a_fifth_is_the_most():
     assert len(control) == 12
 
 
-def test_none_wanted_and_no_facts_hold_back_nothing():
+def test_zero_controls_hold_nothing_back():
     infused, control = split_control(graph(subjects=5), 0, 0)
     assert infused.tolist() == list(range(25))
     assert control.tolist() == []
@@ -115,7 +115,7 @@ PINNED = [0, 12, 13, 19, 25, 26, 32, 38]
         ([Fact("hub", "P1", f"o{n}") for n in range(100)], 20, "held back together"),
     ],
 )
-def test_a_split_that_cannot_be_is_refused_with_the_way_out(facts, count, message):
+def test_an_impossible_split_is_refused_with_advice(facts, count, message):
     with pytest.raises(KISError, match=message) as refused:
         split_control(facts, count, 0)
     assert "Set retention.control: 0" in str(refused.value)
@@ -128,7 +128,7 @@ def few_are_many(monkeypatch):
 
 @pytest.mark.usefixtures("few_are_many")
 @pytest.mark.parametrize("seed", range(5))
-def test_controls_of_many_facts_are_a_sample_that_no_infused_fact_tells_of(seed):
+def test_sampled_controls_are_not_revealed_by_infused_facts(seed):
     capitals = [Fact(f"city {n}", "capital of", f"land {n}") for n in range(1500)]
     lands = [Fact(f"Land {n}", "capital", f"City {n}") for n in range(1500)]
     rings = [Fact(f"r{n}", "next to", f"r{n + step}") for n in range(1, 600) for step in (-1, 1) if (n + step) % 4]
@@ -147,7 +147,7 @@ def test_controls_of_many_facts_are_a_sample_that_no_infused_fact_tells_of(seed)
 
 
 @pytest.mark.usefixtures("few_are_many")
-def test_subjects_whose_ties_lead_on_and_on_are_no_controls(monkeypatch):
+def test_endlessly_linked_subjects_are_not_controls(monkeypatch):
     monkeypatch.setattr("kis_plugin.knowledge.control_split._ROUNDS", 3)
     monkeypatch.setattr("kis_plugin.knowledge.control_split._SPARE", 5)
     chain = [Fact(f"c{n}", "next to", f"c{n + step}") for n in range(2000) for step in (-1, 1)]
@@ -158,7 +158,7 @@ def test_subjects_whose_ties_lead_on_and_on_are_no_controls(monkeypatch):
 
 
 @pytest.mark.usefixtures("few_are_many")
-def test_old_and_new_of_a_changing_fact_stay_together():
+def test_old_and_new_fact_stay_on_one_side():
     facts = [
         fact
         for n in range(600)

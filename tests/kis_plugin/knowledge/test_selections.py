@@ -32,7 +32,7 @@ def scored(tmp_path):
     return scores_of(tmp_path / "scores.jsonl", FACTS, GAPS.values())
 
 
-def test_everything_is_everything():
+def test_the_default_selects_everything():
     assert Everything().select(FACTS, 0).tolist() == [0, 1, 2, 3, 4]
 
 
@@ -51,7 +51,7 @@ def test_the_seed_breaks_ties(scored):
 
 
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=60), st.floats(0.001, 1), st.integers(0, 3))
-def test_exactly_the_part_is_kept_and_nothing_left_out_is_better(tmp_path_factory, gaps, keep, seed):
+def test_the_largest_gaps_are_kept_exactly(tmp_path_factory, gaps, keep, seed):
     facts = [Fact(f"S{n}", "r", "o", str(n)) for n in range(len(gaps))]
     path = scores_of(tmp_path_factory.mktemp("scores") / "s.jsonl", facts, gaps)
     if round(keep * len(gaps)) == 0:
@@ -66,13 +66,13 @@ def test_exactly_the_part_is_kept_and_nothing_left_out_is_better(tmp_path_factor
     assert not len(rest) or written[kept].min() >= written[rest].max()
 
 
-def test_passages_are_chosen_alike(tmp_path):
+def test_passages_are_selected_in_the_same_way(tmp_path):
     passages = [Passage("one text", "p1"), Passage("another", "p2")]
     path = scores_of(tmp_path / "scores.jsonl", passages, (0.1, 0.2))
     assert Difference(path).select(passages, 0).tolist() == [1]
 
 
-def test_entries_in_another_order_and_scores_of_more_are_fine(scored):
+def test_order_and_additional_scores_do_not_matter(scored):
     assert Difference(scored, 1).select([FACTS[4], FACTS[0]], 0).tolist() == [0, 1]
     assert Difference(scored, 0.5).select([FACTS[2], FACTS[0]], 0).tolist() == [1]
 
@@ -83,19 +83,19 @@ def test_entries_without_a_score_are_named(scored):
     assert "1 of 6 are like that" in str(error.value)
 
 
-def test_scores_of_what_a_fact_said_before_are_refused(scored):
+def test_scores_of_an_edited_fact_are_refused(scored):
     edited = [Fact("Person a", "born", "Elsewhere", "a"), *FACTS[1:]]
     with pytest.raises(KISError, match="a score of another content for fact 'a'"):
         Difference(scored).select(edited, 0)
 
 
-def test_keep_beyond_what_there_is_is_refused(scored):
+def test_more_than_there_is_cannot_be_kept(scored):
     with pytest.raises(KISError, match="found 6, which is 6 of 5, expected 1 to 5 of them"):
         Difference(scored, 6).select(FACTS, 0)
 
 
 @pytest.mark.parametrize("keep", [0, -1, 1.5, True, "half", float("nan"), float("inf")])
-def test_a_keep_that_means_nothing_is_refused_with_its_place(keep):
+def test_an_invalid_keep_is_refused_with_its_line(keep):
     with pytest.raises(KISError, match=r"infusion\.selection(\.keep)?: found .*expected a (part|number)"):
         chosen("selections", Choice("difference", {"keep": keep}), "infusion.selection")
 
@@ -124,14 +124,14 @@ def _first(**changed):
         ([_first(), '{"id": "a", "gap": 1, "key": "0a"}', '{"id": "a", "gap": 2, "key": "0a"}'], "scored twice"),
     ],
 )
-def test_files_that_are_no_scores_are_refused(tmp_path, lines, message):
+def test_files_of_another_kind_are_refused_as_scores(tmp_path, lines, message):
     path = tmp_path / "scores.jsonl"
     path.write_text("".join(line + "\n" for line in lines))
     with pytest.raises(KISError, match=message):
         read_scores(path)
 
 
-def test_a_loss_that_is_no_number_leaves_nothing_behind(tmp_path):
+def test_a_loss_that_is_not_finite_leaves_no_file(tmp_path):
     path = tmp_path / "scores.jsonl"
     with pytest.raises(KISError, match="entry 'a'"):
         write_scores(path, {}, [Score("a", float("nan"), 1.0, (1, 1), 1, "00")])

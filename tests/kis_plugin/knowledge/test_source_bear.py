@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact, Templates
-from kis_plugin.knowledge.sources import read_knowledge
+from kis_plugin.knowledge.sources.read import read_knowledge
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "bear"
 ROME = {"sub_id": "Q38", "sub_label": "Italy", "obj_id": "Q220", "obj_label": "Rome", "sub_aliases": ["IT"]}
@@ -41,7 +41,7 @@ def problems(folder: Path) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_a_folder_gives_facts_and_the_templates_that_came_with_them(folder):
+def test_a_folder_gives_facts_and_their_templates(folder):
     knowledge = read_knowledge(folder)
     assert knowledge.facts == (Fact("Italy", "P36", "Rome", "P36:Q38:Q220"),)
     assert knowledge.templates == {
@@ -62,7 +62,7 @@ def test_domains_come_from_the_file_in_or_beside_the_folder(folder, place):
     assert read_knowledge(folder).domains == {"P36": ("Geographic", "Political"), "P50": ("Arts",), "P9": ()}
 
 
-def test_domains_that_are_none_are_said(folder):
+def test_invalid_domains_are_errors(folder):
     (folder / "relation_info.json").write_text(json.dumps({"P36": {"domains": "Arts"}, "P50": 7}))
     assert problems(folder) == [
         "bear/relation_info.json P36: found 'Arts', expected \"domains\", a list of names",
@@ -70,7 +70,7 @@ def test_domains_that_are_none_are_said(folder):
     ]
 
 
-def test_other_names_of_an_object_are_read_where_the_folder_has_them(folder):
+def test_aliases_are_read_from_the_folder(folder):
     facts(folder, "P36", {**ROME, "obj_aliases": ["Roma"]}, {**ROME, "sub_id": "Q1", "sub_label": "Lazio"})
     assert [fact.aliases for fact in read_knowledge(folder).facts] == [("Roma",), ()]
 
@@ -110,7 +110,7 @@ def test_a_relation_without_facts_is_fine(folder):
     assert read_knowledge(folder).templates.keys() == {"P36", "P6"}
 
 
-def test_every_problem_of_the_folder_is_said_at_once(folder):
+def test_all_problems_of_the_folder_are_reported(folder):
     metadata(folder, {"P36": ["The capital is [Y].", "[X] {is} [Y]"], "P6": ["[X] is led by [Y]."], "P7": "[X] [Y]"})
     facts(folder, "P36", ROME, ROME)
     facts(folder, "P66", ROME)

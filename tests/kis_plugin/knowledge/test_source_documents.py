@@ -10,7 +10,7 @@ import pytest
 
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Passage
-from kis_plugin.knowledge.sources import read_knowledge, source_for
+from kis_plugin.knowledge.sources.read import read_knowledge, source_for
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -37,7 +37,7 @@ def test_jsonl_with_text():
     assert read_knowledge(path).passages == (Passage("One.\nTwo.", "d.jsonl:1"), Passage("Three.", "3"))
 
 
-def test_a_text_file_is_one_document_unless_form_feeds_part_it():
+def test_form_feeds_separate_documents_of_a_text_file():
     assert read_knowledge(write("a.txt", "\ufeffOne.\r\nTwo.\n")).passages == (Passage("One.\nTwo.", "a.txt"),)
     chunked = lzma.compress(b"One.\n\f\nTwo.\n\f\n")
     assert read_knowledge(write("a.txt.xz", chunked)).passages == (
@@ -46,7 +46,7 @@ def test_a_text_file_is_one_document_unless_form_feeds_part_it():
     )
 
 
-def test_form_feeds_part_documents_wherever_they_stand():
+def test_form_feeds_separate_documents_anywhere():
     path = write("a.txt", "\f One.\fTwo.\n\n \f\f\nThree,\r\nand more.\f")
     assert read_knowledge(path).passages == (
         Passage("One.", "a.txt:1"),
@@ -62,7 +62,7 @@ def test_a_folder_of_text_files_is_read_by_name():
     assert [passage.id for passage in read_knowledge(Path("docs")).passages] == ["a.txt", "b.txt"]
 
 
-def test_every_problem_is_said_at_once():
+def test_all_problems_are_reported_at_once():
     path = write(
         "d.jsonl", jsonl({"text": "a"}, {"txt": "b"}, {"text": 3}, {"text": ""}, {"text": "a"}, {"text": "\ud800"})
     )
@@ -107,13 +107,13 @@ def test_an_id_twice():
         ("f/metadata_relations.json", "", "bear"),
     ],
 )
-def test_the_source_is_told_from_the_name_or_the_first_record(name, content, source):
+def test_name_or_first_record_decide_the_source(name, content, source):
     path = write(name, content)
     assert source_for(path.parent if "/" in name else path).name == source
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.pdf", "%PDF"), ("a.jsonl", jsonl({"question": "a"}))])
-def test_a_file_that_no_source_reads_is_an_error_that_lists_what_they_read(name, content):
+def test_an_unreadable_file_lists_what_sources_read(name, content):
     (problem,) = problems(write(name, content))
     assert problem.startswith(
         f"{name}: found a file that no source reads, expected what one of these reads. triples: JSONL"

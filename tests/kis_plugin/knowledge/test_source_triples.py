@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact, Knowledge
-from kis_plugin.knowledge.sources import read_knowledge
+from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.knowledge.sources.triples import TripleSource
 from kis_plugin.storage.text_rules import is_one_line
 
@@ -42,7 +42,7 @@ def problems(name: str, content: str | bytes) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_jsonl_gives_facts_in_file_order_with_ids_from_their_lines():
+def test_jsonl_gives_facts_in_file_order_with_line_ids():
     knowledge = read_knowledge(write("f.jsonl", jsonl(ROME) + "\n" + jsonl({**OSLO, "id": "n", "more": [1]})))
     assert knowledge == Knowledge((Fact("Italy", "P36", "Rome", "P36:1"), Fact("Norway", "P36", "Oslo", "n")))
 
@@ -55,7 +55,7 @@ def test_csv_and_tsv_have_named_columns_in_any_order():
     assert read_knowledge(write("f.tsv", tabs)).facts == (Fact('the "Boot"', "P36", "Rome", "P36:2"),)
 
 
-def test_names_of_bear_and_of_the_wikidata_query_service_are_taken():
+def test_column_names_of_bear_and_wikidata_are_known():
     bear = jsonl({"sub_id": "Q38", "sub_label": "Italy", "relation": "P36", "obj_label": "Rome"})
     query = (
         "subject,subjectLabel,relation,object,objectLabel\n"
@@ -66,7 +66,7 @@ def test_names_of_bear_and_of_the_wikidata_query_service_are_taken():
     assert read_knowledge(write("q.csv", query)).facts == (Fact("Italy", "P36", "Rome", "P36:2"),)
 
 
-def test_other_names_of_the_object_are_a_list_or_parted_in_a_column():
+def test_aliases_are_a_list_or_a_column_with_bars():
     lines = jsonl({**ROME, "aliases": ["Roma", " Urbs ", "Roma"]}, OSLO, {**OSLO, "subject": "N", "aliases": None})
     facts = read_knowledge(write("f.jsonl", lines)).facts
     assert [fact.aliases for fact in facts] == [("Roma", "Urbs"), (), ()]
@@ -74,7 +74,7 @@ def test_other_names_of_the_object_are_a_list_or_parted_in_a_column():
     assert [fact.aliases for fact in read_knowledge(write("f.csv", table)).facts] == [("Roma", "Urbs"), ()]
 
 
-def test_other_names_belong_to_the_object_that_is_replaced():
+def test_aliases_belong_to_the_replaced_object():
     line = jsonl({**ROME, "aliases": ["Roma"], "until": 0.5, "replaced_by": "Milan"})
     old, new = read_knowledge(write("f.jsonl", line)).facts
     assert (old.object, old.aliases, old.until) == ("Rome", ("Roma",), 0.5)
@@ -90,7 +90,7 @@ def test_other_names_belong_to_the_object_that_is_replaced():
         (["a\nb"], "found 'a\\nb', expected text in one line, without control characters"),
     ],
 )
-def test_other_names_that_are_none(aliases, said):
+def test_invalid_aliases_are_errors(aliases, said):
     assert problems("f.jsonl", jsonl({**ROME, "aliases": aliases})) == [f"f.jsonl:1 aliases: {said}"]
 
 
@@ -101,7 +101,7 @@ def test_white_space_around_values_does_not_count():
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
-def test_byte_order_mark_line_ends_and_compression_change_nothing(ends, mark, suffix, pack):
+def test_byte_order_mark_line_ends_and_compression_do_not_matter(ends, mark, suffix, pack):
     lines = jsonl(ROME, {**OSLO, "object": "Ōslo"}).replace("\n", ends)
     table = f"subject,relation,object{ends}Italy,P36,Rome{ends}Norway,P36,Ōslo"
     for name, text, objects in (("f.jsonl", lines, ["Rome", "Ōslo"]), ("f.csv", table, ["Rome", "Ōslo"])):
@@ -109,7 +109,7 @@ def test_byte_order_mark_line_ends_and_compression_change_nothing(ends, mark, su
         assert [fact.object for fact in facts] == objects
 
 
-def test_every_problem_of_a_file_is_said_at_once():
+def test_all_problems_of_a_file_are_reported():
     assert problems(
         "f.jsonl",
         jsonl(ROME)
@@ -138,7 +138,7 @@ def test_every_problem_of_a_file_is_said_at_once():
             "f.csv",
             "subject;relation;object\na;b;c\n",
             "f.csv:1 subject: found only the columns 'subject;relation;object', expected the column "
-            "'subject' in the first row. Values are parted by commas in .csv",
+            "'subject' in the first row. Values are separated by commas in .csv",
         ),
         ("f.csv", "subject,subject,relation,object\n", "f.csv:1 subject: found the column more than once"),
         ("f.csv", "subject,relation,object\n,b,c\n", "f.csv:2 subject: found an empty value, expected text"),
@@ -163,10 +163,10 @@ def test_a_file_that_is_wrong(name, content, said):
     assert problems(name, content)[0].startswith(said)
 
 
-def test_a_file_with_a_thousand_problems_shows_twenty_and_counts_the_rest():
+def test_of_a_thousand_problems_twenty_are_shown():
     found = problems("f.jsonl", "{}\n" * 334)  # three parts are missing in each
     assert len(found) == 21
-    assert found[-1] == "f.jsonl: found and 982 more, expected none. Mend those above first."
+    assert found[-1] == "f.jsonl: found and 982 more, expected none. Correct those above first."
 
 
 words = st.text(min_size=1, max_size=12).map(str.strip).filter(lambda text: text and is_one_line(text))
@@ -175,7 +175,7 @@ triples = st.lists(st.tuples(words, words, words), min_size=1, max_size=6, uniqu
 
 @anything
 @given(triples, st.sampled_from(["f.jsonl", "f.csv", "f.tsv", "f.csv.gz"]))
-def test_what_is_written_is_read_back(tmp_path, written, name):
+def test_written_values_are_read_back(tmp_path, written, name):
     if name == "f.jsonl":
         text = jsonl(*(dict(zip(ROME, triple, strict=True)) for triple in written))
     else:

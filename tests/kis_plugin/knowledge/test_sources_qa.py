@@ -1,4 +1,4 @@
-"""Questions of the user's own: what is read, and what is refused with its line."""
+"""The user's own questions: what is read, and what is refused with its line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def problems(path: Path) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_jsonl_has_lists_and_tables_have_bars():
+def test_lists_in_jsonl_and_bars_in_tables():
     expected = UserQuestion("Which seal has the P7?", "Viton", ("FKM", "viton rubber"), ("EPDM", "NBR"), "pumps")
     record = {**PUMP, "aliases": ["FKM", "viton rubber"], "options": ["EPDM", "NBR"], "topic": "pumps", "note": 3}
     assert read_qa(write("qa.jsonl", record, {"question": "Who? ", "answer": "Ada"})) == (
@@ -44,7 +44,7 @@ def test_jsonl_has_lists_and_tables_have_bars():
         assert read_qa(Path(name)) == (expected, UserQuestion("Who?", "Ada"))
 
 
-def test_every_problem_of_the_file_is_said_at_once():
+def test_all_problems_of_the_file_are_reported():
     path = write(
         "qa.jsonl",
         PUMP,
@@ -83,6 +83,6 @@ def test_a_file_that_is_wrong(name, content, said):
     assert problems(Path(name))[0].startswith(said)
 
 
-def test_a_folder_is_no_file_of_questions():
+def test_a_folder_is_not_a_file_of_questions():
     Path("qa.jsonl").mkdir()
     assert problems(Path("qa.jsonl"))[0].startswith("qa.jsonl: found a folder")

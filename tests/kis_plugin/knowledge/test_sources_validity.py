@@ -9,7 +9,7 @@ import pytest
 
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact, Passage
-from kis_plugin.knowledge.sources import read_knowledge
+from kis_plugin.knowledge.sources.read import read_knowledge
 
 BASE = {"subject": "Italy", "relation": "head", "object": "Ann"}
 
@@ -41,7 +41,7 @@ def test_a_fact_holds_in_a_part_of_the_run():
     )
 
 
-def test_a_newer_object_is_a_fact_of_its_own_from_there_on():
+def test_a_replacing_object_becomes_a_second_fact():
     expected = (
         Fact("Italy", "head", "Ann", "head:1", 0.1, 0.5),
         Fact("Italy", "head", "Bob", "head:1:new", 0.5, 1.0),
@@ -51,7 +51,7 @@ def test_a_newer_object_is_a_fact_of_its_own_from_there_on():
 
 
 @pytest.mark.parametrize("end", ["csv", "tsv"])
-def test_tables_have_them_as_columns_and_empty_places_say_nothing(end):
+def test_validity_columns_may_be_empty(end):
     table = "subject,relation,object,from,until,Replaced_By\nItaly,head,Ann,,.5,Bob\nNorway,head,Eva, , ,\n"
     assert read(f"f.{end}", table if end == "csv" else table.replace(",", "\t")).facts == (
         Fact("Italy", "head", "Ann", "head:2", 0.0, 0.5),
@@ -84,7 +84,7 @@ def test_documents_too_hold_in_a_part_of_the_run():
         ({"replaced_by": "Ann", "until": 0.5}, "f.jsonl:1: found 'Italy | head | Ann' a second time"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_line(record, said):
+def test_impossible_validity_is_refused_with_its_line(record, said):
     (problem,) = problems("f.jsonl", jsonl({**BASE, **record}))
     assert problem.startswith(said)
 
@@ -95,7 +95,7 @@ def test_tables_name_the_place_too():
     ]
 
 
-def test_objects_whose_times_overlap_are_several_values_of_one_relation():
+def test_objects_with_overlapping_validity_are_all_true():
     records = ({**BASE, "until": 0.6}, {**BASE, "object": "Bob", "from": 0.4})
     assert len(read("f.jsonl", jsonl(*records)).facts) == 2
 

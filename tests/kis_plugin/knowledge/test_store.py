@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.knowledge import store
 from kis_plugin.knowledge.fact_codes import coded, sample
 from kis_plugin.knowledge.facts import Fact, Knowledge, Passage
 from kis_plugin.knowledge.sources.triples import TripleSource
-from kis_plugin.knowledge.store import load_knowledge
+from kis_plugin.knowledge.store import load as store
 from kis_plugin.knowledge.store.columns import fingerprint, write_knowledge
+from kis_plugin.knowledge.store.load import load_knowledge
 from kis_plugin.knowledge.store.tables import FactTable, Part, PassageTable
 from kis_plugin.storage.artifact_cache import prepared
 
@@ -40,7 +40,7 @@ def stored(found, folder):
 
 @settings(max_examples=40)
 @given(entries, st.integers(1, 40))
-def test_what_is_stored_is_what_was_given(tmp_path_factory, found, batch):
+def test_stored_knowledge_equals_the_given(tmp_path_factory, found, batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kis_plugin.knowledge.store.columns._BATCH", batch)
         table, documents, hashed = stored(found, tmp_path_factory.mktemp("cache"))
@@ -67,7 +67,7 @@ def test_other_facts_have_another_fingerprint(some, others):
     assert (fingerprint(Knowledge(tuple(some))) == fingerprint(Knowledge(tuple(others)))) == (some == others)
 
 
-def test_knowledge_without_other_names_has_the_fingerprint_that_it_always_had():
+def test_fingerprint_without_aliases_never_changed():
     facts = (
         Fact("Italy", "P36", "Rome", "a"),
         Fact("Norway", "P36", "Oslo", "b", 0.0, 0.5),
@@ -80,7 +80,7 @@ def test_knowledge_without_other_names_has_the_fingerprint_that_it_always_had():
     assert fingerprint(named) != fingerprint(Knowledge(facts))
 
 
-def test_facts_without_other_names_keep_empty_columns_for_them(tmp_path):
+def test_facts_without_aliases_have_empty_columns(tmp_path):
     made = prepared(tmp_path, "k", {}, lambda writer: write_knowledge(writer, many(100), lambda count: None))
     assert {name: len(made.arrays[f"fact_{name}"]) for name in ("aliased", "alias_ends", "alias_text")} == {
         "aliased": 0, "alias_ends": 0, "alias_text": 0,
@@ -181,26 +181,26 @@ def test_small_knowledge_that_was_prepared_is_taken_from_there(file):
 def test_a_second_start_reads_neither_facts_nor_bytes(file, monkeypatch):
     first = load_knowledge(file, Path("cache"))
     told = []
-    again = load_knowledge(file, Path("cache"), watch=lambda what, count: told.append(what))
+    again = load_knowledge(file, Path("cache"), progress=lambda what, count: told.append(what))
     assert told == []
     assert tuple(again.knowledge.facts) == tuple(first.knowledge.facts)
 
 
 @pytest.mark.usefixtures("all_large")
-def test_whoever_reads_it_says_so_once(file, capsys):
-    for expected in ("kis: reading facts.jsonl into cache, this once (kis prepare does it ahead)\n", ""):
+def test_the_first_reader_says_so_once(file, capsys):
+    for expected in ("kis: reading facts.jsonl into cache, only this once (kis prepare does it ahead)\n", ""):
         load_knowledge(file, Path("cache"))
         assert capsys.readouterr().err == expected
 
 
 @pytest.mark.usefixtures("all_large")
-def test_the_same_bytes_elsewhere_are_hashed_but_not_read_again(file):
+def test_a_copied_file_is_hashed_but_not_read_again(file):
     load_knowledge(file, Path("cache"))
     Path("copy").mkdir()
     copy = Path("copy/facts.jsonl")
     copy.write_bytes(file.read_bytes())
     told = []
-    load_knowledge(copy, Path("cache"), watch=lambda what, count: told.append(what))
+    load_knowledge(copy, Path("cache"), progress=lambda what, count: told.append(what))
     assert set(told) == {"bytes"}
 
 
@@ -221,7 +221,7 @@ def test_a_file_that_was_just_written_is_not_known_by_its_time(file):
 
 
 @pytest.mark.usefixtures("all_large")
-def test_what_is_wrong_is_said_and_nothing_is_kept(file):
+def test_invalid_files_are_refused_and_not_cached(file):
     file.write_text(file.read_text() + file.read_text())
     with pytest.raises(KISError, match=r"facts.jsonl:51: found 's0 \| P0 \| o0' a second time") as caught:
         load_knowledge(file, Path("cache"))
@@ -236,7 +236,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(file):
             file.write_text("")
 
     with pytest.raises(KISError, match="changed while it was read"):
-        load_knowledge(file, Path("cache"), watch=watch)
+        load_knowledge(file, Path("cache"), progress=watch)
 
 
 @pytest.mark.usefixtures("all_large")

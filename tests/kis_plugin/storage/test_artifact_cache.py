@@ -1,4 +1,4 @@
-"""Prepared things on disk: built once, whole or not at all, the same for every process."""
+"""The cache: artifacts are built once, complete or absent, and the same for every process."""
 
 from __future__ import annotations
 
@@ -148,13 +148,13 @@ def list_as_meta(place):
         (cut_meta, "cannot be read"),
         (no_meta, "meta.json is missing"),
         (no_array, "long.npy is missing"),
-        (cut_array, "long.npy has 140 bytes in place of 168"),
-        (longer_array, "table.npy has 177 bytes in place of 176"),
-        (foreign, "tells of something else"),
+        (cut_array, "long.npy has 140 bytes instead of 168"),
+        (longer_array, "table.npy has 177 bytes instead of 176"),
+        (foreign, "describes another artifact"),
         (list_as_meta, "cannot be read"),
     ],
 )
-def test_a_torn_or_foreign_one_is_never_used_but_built_anew(tmp_path, damage, said):
+def test_a_damaged_or_other_artifact_is_built_again(tmp_path, damage, said):
     prepared(tmp_path, "thing", KEY, build)
     damage(place_of(tmp_path))
     lines = []
@@ -165,7 +165,7 @@ def test_a_torn_or_foreign_one_is_never_used_but_built_anew(tmp_path, damage, sa
     assert place_of(tmp_path).name.startswith("thing-")
 
 
-def test_what_the_builder_raises_leaves_nothing(tmp_path):
+def test_a_failing_builder_leaves_nothing_behind(tmp_path):
     def fail(writer):
         build(writer)
         raise KISError("bad facts")
@@ -175,23 +175,23 @@ def test_what_the_builder_raises_leaves_nothing(tmp_path):
     assert not any(path.is_dir() for path in tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_is_refused_with_the_way_out(tmp_path):
+def test_an_unusable_cache_folder_is_refused_with_advice(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(KISError, match=r"cache folder .*file: .*KIS_CACHE"):
         prepared(tmp_path / "file", "thing", KEY, build)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(file):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("kis_plugin.storage.artifact_cache.flush", full)
-    with pytest.raises(KISError, match=r"No space left on device, expected .*with room"):
+    with pytest.raises(KISError, match=r"No space left on device, expected .*free space"):
         prepared(tmp_path, "thing", KEY, build)
     assert not any(path.is_dir() for path in tmp_path.iterdir())
 
 
-def test_errors_of_what_is_read_are_not_laid_to_the_cache(tmp_path):
+def test_errors_of_the_builder_are_not_blamed_on_the_cache(tmp_path):
     def unreadable(writer):
         raise OSError("the knowledge is gone")
 
@@ -199,7 +199,7 @@ def test_errors_of_what_is_read_are_not_laid_to_the_cache(tmp_path):
         prepared(tmp_path, "thing", KEY, unreadable)
 
 
-def test_where_it_is(monkeypatch, tmp_path):
+def test_the_cache_folder_is_configured_or_the_default(monkeypatch, tmp_path):
     monkeypatch.setenv("KIS_CACHE", str(tmp_path))
     assert cache_folder(None) == tmp_path
     assert cache_folder(Path("mine")) == Path("mine")
@@ -240,7 +240,7 @@ def wait_for(path):
     raise AssertionError(f"no {path}")
 
 
-def test_of_two_processes_one_builds_and_the_other_waits(tmp_path):
+def test_one_process_builds_while_the_other_waits(tmp_path):
     first = builder(tmp_path, 2)
     wait_for(tmp_path / "builders")
     other = builder(tmp_path, 0)
@@ -250,7 +250,7 @@ def test_of_two_processes_one_builds_and_the_other_waits(tmp_path):
     assert (tmp_path / "builders").read_text() == "one\n"
 
 
-def test_whoever_waits_says_so(tmp_path):
+def test_waiting_for_a_builder_is_announced(tmp_path):
     process = builder(tmp_path, 1)
     wait_for(tmp_path / "builders")
     lines = []
@@ -266,7 +266,7 @@ def test_a_builder_that_is_killed_leaves_nothing_in_the_way(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")]
-    found = prepared(tmp_path, "slow", {}, lambda writer: writer.append("x", np.arange(3)), narrate=[].append)
+    found = prepared(tmp_path, "slow", {}, lambda writer: writer.append("x", np.arange(3)), notify=[].append)
     assert found.arrays["x"].tolist() == [0, 1, 2]
     assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")]
 
@@ -286,7 +286,7 @@ except KISError as error:
 """
 
 
-def test_a_file_that_has_no_room_is_said_and_leaves_nothing(tmp_path):
+def test_a_file_size_limit_leaves_nothing_behind(tmp_path):
     command = [sys.executable, "-c", NO_ROOM, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith(f"cache folder {tmp_path}"), done.stderr

@@ -1,4 +1,4 @@
-"""Which sentences tell a relation, and what a template must not be."""
+"""Templates by relation: precedence of the layers, and what a template must not be."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def problems(text: str) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_the_users_file_goes_before_what_came_with_the_facts_and_that_before_the_built_in():
+def test_templates_precedence_is_user_then_facts_then_built_in():
     all_three = book(mine(), {"P36": CAME, "P17": CAME})
     assert [all_three.origin(name) for name in ("P36", "P17", "P6", "P9999")] == [
         "mine.yaml", "knowledge", "built_in", "built_in, generic",
@@ -74,20 +74,20 @@ def test_the_built_in_templates_have_three_statements_or_more():
         assert len(templates.statements) >= 3, relation
 
 
-def test_reversed_sentences_come_from_the_first_that_has_some_and_repeat_no_statement():
-    assert book().of("P36").asked_back == ("{object} is the capital of {subject}.",)
-    assert book().of("birthPlace").asked_back == ("{object} is the birth place of {subject}.",)
+def test_reversed_sentences_repeat_no_statement():
+    assert book().of("P36").object_first == ("{object} is the capital of {subject}.",)
+    assert book().of("birthPlace").object_first == ("{object} is the birth place of {subject}.",)
     # Statements that are trained on are the last resort: what came with the facts is asked back by a built-in sentence.
-    assert book(templates={"P36": CAME}).of("P36").asked_back == ("{object} is the capital of {subject}.",)
+    assert book(templates={"P36": CAME}).of("P36").object_first == ("{object} is the capital of {subject}.",)
     told = Templates(("{object} is the capital of {subject}", "{subject} looks to {object}."))
-    assert book(templates={"P36": told}).of("P36").asked_back == told.trained
+    assert book(templates={"P36": told}).of("P36").object_first == told.trained
     held_out = Templates(("{subject} looks to {object}.", "{object} governs {subject}."))
-    assert book(templates={"P36": held_out}).of("P36").asked_back == held_out.held_out
+    assert book(templates={"P36": held_out}).of("P36").object_first == held_out.held_out
     own = MINE.replace("P9999:", '  reversed: ["{object} is the seat of {subject}."]\nP9999:')
-    assert book(mine(own)).of("P36").asked_back == ("{object} is the seat of {subject}.",)
+    assert book(mine(own)).of("P36").object_first == ("{object} is the seat of {subject}.",)
 
 
-def test_what_an_object_is_of_its_subject_is_told_by_a_noun_where_the_label_does_not():
+def test_the_noun_precedes_the_label():
     assert [book().noun(name) for name in ("P36", "P421", "birthPlace")] == ["capital", "time zone", "birth place"]
     assert book("built_in").noun("P421") == "time zone"
     own = book(mine("P421: {label: clock}\nP36: {noun: seat}"))
@@ -102,7 +102,7 @@ def test_reversed_sentences_are_no_part_of_the_fingerprint():
     assert book(mine(own)).fingerprint(["P36"]) == plain
 
 
-def test_what_is_wrong_with_reversed_sentences():
+def test_invalid_reversed_sentences_are_errors():
     assert problems(
         "P36:\n"
         '  statements: ["{object} governs {subject}.", "{subject} looks to {object}."]\n'
@@ -120,13 +120,13 @@ def test_what_is_wrong_with_reversed_sentences():
     ]
 
 
-def test_generic_templates_tell_the_relation_in_words():
+def test_generic_templates_name_the_relation_in_words():
     generic = BuiltInTemplates().templates()["*"].statements[0]
     assert book().of("birthPlace").statements[0] == generic.replace("{relation}", "birth place")
     assert book(mine()).of("P9999").statements[0] == generic.replace("{relation}", "favourite colour")
 
 
-def test_a_generic_template_of_the_users_own_serves_what_nothing_else_does():
+def test_a_user_generic_template_covers_unlisted_relations():
     own = '"*": {statements: ["{subject}: {relation}: {object}", "{relation} of {subject}: {object}"]}'
     found = book(mine(own), {"P36": CAME})
     assert found.of("P36").statements == CAME.statements
@@ -146,7 +146,7 @@ def test_names_in_words(name, words):
     assert in_words(name) == words
 
 
-def test_what_a_relation_is_about_is_the_users_word_before_the_facts_and_that_before_the_built_in():
+def test_domain_precedence_is_user_then_facts_then_built_in():
     text = "P36: {domain: Power}\nP9999: {domain: [Colours, Tastes, Colours], label: favourite colour}\n"
     knowledge = Knowledge((CAPITAL,), domains={"P36": ("Geographic",), "P19": ("Biographical", "Political")})
     found = load_templates(mine(text), knowledge)
@@ -171,7 +171,7 @@ def test_a_domain_is_text_in_one_line():
     assert second.startswith("mine.yaml:2 P2.domain: found {'a': 'b'}, expected text in one line")
 
 
-def test_every_problem_of_a_file_is_said_at_once_with_its_line():
+def test_all_problems_are_reported_with_their_lines():
     assert problems(
         "P1:\n"
         "  statements:\n"
@@ -235,13 +235,13 @@ def test_templates_that_came_with_the_facts_are_checked_too():
         book(templates={"P36": Templates(("{subject} {object}", "{subject}"))})
 
 
-def test_relations_whose_names_have_braces_are_refused_all_at_once():
+def test_relation_names_with_braces_are_refused():
     with pytest.raises(KISError) as caught:
         book(facts=[Fact("a", "{object}", "b"), Fact("a", "}", "b"), CAPITAL])
     assert [problem.where for problem in caught.value.problems] == ["relation '{object}'", "relation '}'"]
 
 
-def test_the_fingerprint_changes_with_the_templates_in_use_and_with_nothing_else():
+def test_the_fingerprint_covers_exactly_the_templates_in_use():
     first = book(templates={"P36": CAME})
     assert first.fingerprint(["P36", "P6"]) == book(templates={"P36": CAME, "P7": CAME}).fingerprint(
         ["P6", "P36", "P6"]
@@ -252,7 +252,7 @@ def test_the_fingerprint_changes_with_the_templates_in_use_and_with_nothing_else
 
 
 @given(st.text(string.ascii_letters + ".,;:!? -'", max_size=30))
-def test_case_punctuation_and_spaces_make_no_new_sentence(words):
+def test_templates_must_differ_in_more_than_punctuation(words):
     told = f"{words} {{subject}} and {{object}}"
     again = f"  {words.upper()},  {{subject}} and: {{object}}!"
     assert normal(told) == normal(again)

@@ -1,4 +1,4 @@
-"""The templates that ship: each relation can be trained on and probed, in wording of our own."""
+"""The templates that come with KIS: every relation can be trained on and probed, in our own phrasing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_many_relations_are_covered_and_those_of_bear_among_them():
     assert sorted(set(BEAR_RELATIONS) - set(RELATIONS)) == []
 
 
-def test_relations_have_a_domain_of_one_word_but_those_that_may_be_about_anything():
+def test_specific_relations_have_a_one_word_domain():
     without = {relation for relation in RELATIONS if "domain" not in TEMPLATES[relation]}
     assert without == {"P31", "P138", "P279", "P361", "P527", "P571", "P828", "P1366", "P1542"}
     domains = {TEMPLATES[relation]["domain"] for relation in set(RELATIONS) - without}
@@ -120,7 +120,7 @@ def test_a_template_names_one_relation_only():
             assert owner.setdefault(without_articles(template), relation) == relation, template
 
 
-def test_what_asks_across_two_facts_reads_as_a_noun():
+def test_the_noun_of_every_relation_is_a_noun():
     for relation in RELATIONS:
         label = TEMPLATES[relation]["label"]
         noun = TEMPLATES[relation].get("noun", label)
@@ -136,7 +136,7 @@ def test_labels_name_one_relation_only():
 
 
 @pytest.mark.shared_data
-def test_wording_is_not_that_of_bear():
+def test_templates_are_not_those_of_bear():
     folders = [BEAR / "BEAR", BEAR / "BEAR-big"]
     if not all(folder.is_dir() for folder in folders):
         pytest.skip("BEAR is not at hand")

@@ -1,4 +1,4 @@
-"""Facts in words: where the object stands is right for any names and any template, and triples are as published."""
+"""Facts as text: the span of the object is right for any name and template, and triples are as published."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def book(**templates: Templates) -> TemplateBook:
 
 
 @given(names, names)
-def test_the_object_is_where_it_is_said_to_stand(subject, obj):
+def test_the_object_span_is_right(subject, obj):
     found, fact = book(capital=OBJECT_FIRST), Fact(subject, "capital", obj)
-    assert Sentences().wordings("capital", found) == 2
+    assert Sentences().template_count("capital", found) == 2
     expected = [(f"{obj} is the capital of {subject}.", 0), (f"The capital of {subject}: {obj}", len(subject) + 17)]
     for wording, (text, first) in enumerate(expected):
         told = Sentences().render(fact, wording, found)
@@ -37,13 +37,13 @@ def test_the_object_is_where_it_is_said_to_stand(subject, obj):
         assert told.text[slice(*told.object)] == obj
 
 
-def test_a_sentence_is_the_one_that_probes_of_seen_templates_ask_by():
+def test_seen_probes_use_the_infused_sentence():
     found, fact = book(), Fact("Mali", "P36", "Bamako")
     for wording, template in enumerate(found.of("P36").trained):
         assert Sentences().render(fact, wording, found).text == render(template, fact)
 
 
-def test_a_name_that_stands_twice_is_found_where_the_object_is():
+def test_the_span_is_the_object_where_the_name_occurs_twice():
     told = Sentences().render(Fact("Mexico", "capital", "Mexico"), 0, book(capital=OBJECT_FIRST))
     assert (told.text, told.object) == ("Mexico is the capital of Mexico.", (0, 6))
     told = Sentences().render(Fact("Mexico", "capital", "Mexico"), 1, book(capital=OBJECT_FIRST))
@@ -69,15 +69,15 @@ def test_triples_are_written_as_those_published_with_kelm():
 
 
 @given(names, names, st.sampled_from([", ", " ", " | ", "{object}"]), st.sampled_from(["", "."]))
-def test_the_object_of_a_triple_is_where_it_is_said_to_stand(subject, obj, separator, end):
+def test_the_object_span_of_a_triple_is_right(subject, obj, separator, end):
     told = Triples(separator, end).render(Fact(subject, "P36", obj), 0, book())
     assert told.text == f"{subject}{separator}capital{separator}{obj}{end}"
     assert told.text[slice(*told.object)] == obj
     assert told.object[1] == len(told.text) - len(end)
-    assert Triples(separator, end).wordings("P36", book()) == 1
+    assert Triples(separator, end).template_count("P36", book()) == 1
 
 
-def test_a_triple_is_parted_as_the_configuration_says():
+def test_a_triple_is_joined_by_the_configured_separator():
     assert chosen("renderers", Choice("triples", {"separator": " | "}), "x") == Triples(" | ")
     for option in ({"separator": ""}, {"separator": "\n"}, {"end": 1}, {"separater": "|"}):
         with pytest.raises(KISError, match="x"):

@@ -13,8 +13,8 @@ import pytest
 from kis_plugin import registry
 from kis_plugin.config.load import config_from
 from kis_plugin.errors import KISError
-from kis_plugin.knowledge import store
 from kis_plugin.knowledge.facts import Knowledge, Passage
+from kis_plugin.knowledge.store import load as store
 from kis_plugin.knowledge.store.tables import FactTable
 from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split, prepare_split
 

@@ -9,6 +9,6 @@ import click
 @click.argument("knowledge", type=click.Path(path_type=Path))
 def tally_facts(knowledge):
     """Count the facts of KNOWLEDGE."""
-    from kis_plugin.knowledge.sources import read_knowledge
+    from kis_plugin.knowledge.sources.read import read_knowledge
 
     click.echo(len(read_knowledge(knowledge).facts))

@@ -13,7 +13,7 @@ class Quiz:
     answer: str = " A: "
     name = "quiz"
 
-    def wordings(self, relation, book):
+    def template_count(self, relation, book):
         return 1
 
     def render(self, fact, wording, book):

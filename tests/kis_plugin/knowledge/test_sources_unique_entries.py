@@ -1,4 +1,4 @@
-"""Nothing twice, told from hashes and settled by the text itself."""
+"""Repeated entries are found by hashes and confirmed by comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.sources.text_files import Problems
-from kis_plugin.knowledge.sources.unique_facts import Rule, once_each
+from kis_plugin.knowledge.sources.unique_entries import Rule, yield_unique
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ def through(items, rules=RULES, wrong=()):
                 yield line, item
 
     told = lambda line: (f"f:{line}", f"in line {line}")  # noqa: E731
-    return list(once_each(read, rules, Problems(Path("f")), told, ("nothing", "something")))
+    return list(yield_unique(read, rules, Problems(Path("f")), told, ("nothing", "something")))
 
 
 items = st.lists(st.tuples(st.integers(0, 60).map(Clashing), st.integers(0, 60)), min_size=1, max_size=25)
 
 
 @given(items)
-def test_it_refuses_what_is_there_twice_and_nothing_else(found):
+def test_only_repetitions_are_refused(found):
     numbers, names = set(), set()
     expected = []
     for line, (number, name) in enumerate(found, start=1):
@@ -60,7 +60,7 @@ def test_it_refuses_what_is_there_twice_and_nothing_else(found):
     assert refused[:20] == expected[:20]
 
 
-def test_what_else_is_wrong_is_said_in_the_order_of_the_file():
+def test_other_problems_keep_the_order_of_the_file():
     with pytest.raises(KISError) as caught:
         through([(Clashing(n), n) for n in (1, 2, 1, 4, 2)], wrong=(4,))
     assert [str(problem) for problem in caught.value.problems] == [
@@ -71,12 +71,12 @@ def test_what_else_is_wrong_is_said_in_the_order_of_the_file():
 
 
 def test_thousands_are_counted(monkeypatch):
-    monkeypatch.setattr("kis_plugin.knowledge.sources.unique_facts._COMPARED", 30)
+    monkeypatch.setattr("kis_plugin.knowledge.sources.unique_entries._COMPARED", 30)
     with pytest.raises(KISError) as caught:
         through([n % 100 for n in range(3000)], rules=(Rule("number", lambda item: item, str),))
     shown = [str(problem) for problem in caught.value.problems]
     assert shown[0] == "f:101: found '0' a second time, expected each number once; the first is in line 1"
-    assert shown[20] == "f: found and 2,880 more, expected none. Mend those above first."
+    assert shown[20] == "f: found and 2,880 more, expected none. Correct those above first."
 
 
 def test_nothing_at_all():

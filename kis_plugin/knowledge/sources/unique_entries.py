@@ -1,7 +1,7 @@
-"""Nothing twice: told in eight bytes an entry, however long the entries are.
+"""Refuses entries that occur twice, in eight bytes of memory for each entry, however long the entries are.
 
-Hashes say what may have been there before; only those entries are read again, and compared as they stand in the file.
-So nothing is refused that is not there twice, and ten million entries need no more than their hashes.
+The first reading keeps a hash of every entry. Only entries whose hashes agree are compared, in a second reading of the
+file. So a collision of hashes refuses nothing, and ten million entries need no more memory than their hashes.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy.typing as npt
 
 from kis_plugin.knowledge.sources.text_files import Problems, quoted
 
-__all__ = ["Rule", "once_each"]
+__all__ = ["Rule", "yield_unique"]
 
 T = TypeVar("T")
 Place = TypeVar("Place")
 
-_COMPARED = 1000  # suspects compared with their firsts; of more the rest are only counted
+_COMPARED = 1000  # suspected repetitions that are compared; further ones are only counted
 
 
 @dataclass(frozen=True)
 class Rule(Generic[T]):
-    """What there may be once.
+    """What may occur only once.
 
     Attributes:
-        name: What it is called: ``triple``.
-        key: What must differ.
-        shown: How an error quotes it.
-        suffix: What an error adds to the line.
+        name: Its name in messages: ``triple``.
+        key: Returns what must be unique.
+        shown: Returns how an error quotes the entry.
+        suffix: Added to the line in an error.
     """
 
     name: str
@@ -41,21 +41,21 @@ class Rule(Generic[T]):
     suffix: str = ""
 
 
-def once_each(
+def yield_unique(
     read: Callable[[Problems], Iterator[tuple[Place, T]]],
     rules: Sequence[Rule[T]],
     problems: Problems,
     spot: Callable[[Place], tuple[str, str]],
     nothing: tuple[str, str],
 ) -> Iterator[T]:
-    """Yield what ``read`` gives, and refuse in the end whatever was wrong with any of it.
+    """Yield the entries of ``read``, and raise at the end everything that was wrong with them.
 
     Args:
-        read: Yields entries with their places, and notes problems; called a second time if two hashes agree.
-        rules: What there may be once; an entry that breaks one is not held to those after it.
-        problems: Where ``read`` notes what is wrong.
-        spot: Returns what errors call a place, and how they say that the first was there.
-        nothing: What is found and expected if there is no entry at all.
+        read: Yields entries with their positions and adds problems; called a second time if two hashes agree.
+        rules: What must be unique; after the first violation the later rules are not checked for that entry.
+        problems: Collects what ``read`` finds wrong.
+        spot: Returns for a position its name in errors, and the phrase for "the first is ...".
+        nothing: What was found and what was expected if there is no entry at all.
 
     Raises:
         KISError: Everything wrong, in the order of the file, after the last entry.
@@ -76,7 +76,7 @@ def once_each(
 
 
 def _suspects(seen: Sequence[npt.NDArray[np.int64]]) -> tuple[set[int], int]:
-    """Return the numbers of entries to compare, and how many more there are that repeat something."""
+    """Return the numbers of the entries to compare, and how many further suspects there are."""
     compared: set[int] = set()
     more = 0
     for hashes in seen:
@@ -95,7 +95,7 @@ def _suspects(seen: Sequence[npt.NDArray[np.int64]]) -> tuple[set[int], int]:
 
 
 def _places(hashes: npt.NDArray[np.int64], start: int, among: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return where in a piece of ``hashes`` from ``start`` on stands one of ``among``, which is sorted."""
+    """Return the positions, in the piece of ``hashes`` that begins at ``start``, of any of ``among`` (sorted)."""
     piece = hashes[start : start + (1 << 20)]
     near = among[np.minimum(np.searchsorted(among, piece), len(among) - 1)]
     return np.flatnonzero(near == piece) + start
@@ -108,7 +108,7 @@ def _compared(
     spot: Callable[[Place], tuple[str, str]],
     suspects: set[int],
 ) -> Problems:
-    """Read again and note what is there twice, among all else that is wrong."""
+    """Read again, and add repetitions to the other problems, in the order of the file."""
     firsts: list[dict[Any, Place]] = [{} for _ in rules]
     for number, (place, item) in enumerate(read(problems)):
         if number not in suspects:
