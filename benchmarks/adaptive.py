@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.predict import CHANCE, LAWS, PROBES, SHAPES, TARGET, Case, rmse, simulate
 from kis_predict.observed import ObservedRun
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import NextRun, Prediction
 from kis_sweep.grid import first_wave
 
@@ -88,7 +88,7 @@ def _compared(case: Case, args: argparse.Namespace) -> list[Stage]:
 def _stage(
     wave: int, runs: Sequence[ObservedRun], whole: float, case: Case, args: argparse.Namespace
 ) -> tuple[Stage, Prediction]:
-    question = Question(
+    question = PredictionRequest(
         params=round(TARGET),
         bootstraps=args.bootstraps,
         next_runs=args.wave,

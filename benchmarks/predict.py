@@ -29,7 +29,7 @@ import numpy.typing as npt
 from kis_plugin.run.log import End, Retention, Run, RunLogWriter
 from kis_predict.laws.built_in import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
 from kis_predict.observed import ObservedRun
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import Prediction
 
 Array = npt.NDArray[np.float64]
@@ -243,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     shapes = FOREIGN if args.foreign else (shallow,) if args.shallow else SHAPES
     for case in cases(args.sweeps, args.seed, args.scatter, shapes, args.stray, 0.06 if args.shallow else 0.03):
         began = time.perf_counter()
-        answer = predict(case.runs, Question(params=int(TARGET), bootstraps=args.bootstraps), LAWS)
+        answer = predict(case.runs, PredictionRequest(params=int(TARGET), bootstraps=args.bootstraps), LAWS)
         spent = time.perf_counter() - began
         line = argmax_and_line(case)
         rows.append(Row(case, answer, line, spent))

@@ -112,7 +112,7 @@ def command(
 ) -> int:  # fmt: skip
     """Answer and return the exit code."""
     from kis_plugin.registry import registered
-    from kis_predict.predict import Question, predict
+    from kis_predict.pipeline import PredictionRequest, predict
     from kis_predict.readers.column_mapping import parse_map
     from kis_predict.readers.gather import gather
 
@@ -121,7 +121,7 @@ def command(
         raise KISError(problems)
     found = gather(logs, registered("log_readers"), parse_map(mapped), _notify)
     _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
-    answer = predict(found.runs, Question(params=target, **asked), registered("laws"))
+    answer = predict(found.runs, PredictionRequest(params=target, **asked), registered("laws"))
     answer = replace(answer, warnings=(*found.notes, *answer.warnings))
     _write_files(answer, plot, report, write_config, knowledge, asked["seed"])
     try:

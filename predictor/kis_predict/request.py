@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Question"]
+__all__ = ["PredictionRequest"]
 
 
 @dataclass(frozen=True)
-class Question:
+class PredictionRequest:
     """What is asked.
 
     Attributes:

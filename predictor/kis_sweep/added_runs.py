@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import registered
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import NextRun, Prediction
 from kis_predict.readers.gather import gather
 from kis_sweep.folder import locked, runs_of, states_of
@@ -67,8 +67,8 @@ def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run:
             raise KISError(Problem(str(sweep), found, "runs that the predictor can learn from", hint))
         places = [str(state.log.path) for state in states if state.log and state.state == "finished"]
         found_runs = gather(places, registered("log_readers")).runs if places else ()
-        question = Question(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True)
-        answer = predict(found_runs, question, registered("laws"))
+        request = PredictionRequest(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True)
+        answer = predict(found_runs, request, registered("laws"))
         return _wave(answer, _cells(answer.next_runs, runs, settings), runs, settings, sweep, dry_run)
 
 

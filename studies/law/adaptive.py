@@ -19,10 +19,10 @@ from rich.table import Table
 from kis_plugin.registry import registered
 from kis_predict.amounts import parse_amount, short
 from kis_predict.observed import ObservedRun
-from kis_predict.predict import predict
+from kis_predict.pipeline import predict
 from kis_predict.prediction import NextRun, Prediction
 from kis_predict.readers.gather import gather
-from kis_predict.request import Question
+from kis_predict.request import PredictionRequest
 from kis_predict.sweep import build_sweep
 from kis_sweep.grid import first_wave
 
@@ -83,13 +83,13 @@ def main() -> None:
     options.add_argument("--first", type=int, default=5, help="frequencies of each size to begin with (default: 5)")
     options.add_argument("--wave", type=int, default=6, help="runs asked for at a time (default: 6)")
     args = options.parse_args()
-    question = Question(args.target, args.tokens, next_runs=args.wave, new_sizes=False, per_flop=True)
+    request = PredictionRequest(args.target, args.tokens, next_runs=args.wave, new_sizes=False, per_flop=True)
     grid, laws = infused(args.runs), registered("laws")
     table = Table("sweep", "runs", "cost", "collapse", "F_c (90 %)", "high / low", "recommended")
-    table.add_row(*row("full grid", grid, grid, predict(grid, question, laws)), end_section=True)
+    table.add_row(*row("full grid", grid, grid, predict(grid, request, laws)), end_section=True)
     runs, wave = begun(grid, args.first), 0
     while True:
-        answer = predict(runs, question, laws)
+        answer = predict(runs, request, laws)
         table.add_row(*row(f"after wave {wave}" if wave else "beginning", runs, grid, answer))
         more = answered(answer.next_runs, grid, runs)
         if not more:

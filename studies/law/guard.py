@@ -21,9 +21,9 @@ from kis_plugin.registry import registered
 from kis_plugin.run.log import RunLog
 from kis_predict.amounts import short
 from kis_predict.curves.size_estimates import SizeEstimate
-from kis_predict.predict import predict
+from kis_predict.pipeline import predict
 from kis_predict.readers.gather import gather
-from kis_predict.request import Question
+from kis_predict.request import PredictionRequest
 from studies.logs import read_logs
 
 PLACES = ("before the peak", "from the peak to the collapse point", "beyond the collapse point", "not settled")
@@ -56,7 +56,7 @@ def main() -> None:
     options.add_argument("logs", nargs="+", help="archives or folders of run logs")
     args = options.parse_args()
     # Any target will do: what is wanted are the sizes.
-    answer = predict(gather(args.logs, registered("log_readers")).runs, Question(10**7, 10**7), registered("laws"))
+    answer = predict(gather(args.logs, registered("log_readers")).runs, PredictionRequest(10**7, 10**7), registered("laws"))
     sizes = {(size.group.params, size.group.tokens): size for size in answer.sizes}
     logs = finished(args.logs)
     counts = Counter((place(log, sizes), reported(log)) for log in logs)

@@ -21,11 +21,11 @@ from kis_plugin.registry import registered
 from kis_predict.amounts import short
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.observed import ObservedRun
-from kis_predict.predict import predict
+from kis_predict.pipeline import predict
 from kis_predict.prediction import Prediction
 from kis_predict.readers.gather import gather
 from kis_predict.report.plot import law_figure, render
-from kis_predict.request import Question
+from kis_predict.request import PredictionRequest
 
 MEASURED = "#1a7f37"
 
@@ -37,7 +37,7 @@ def read(places: Sequence[str]) -> tuple[ObservedRun, ...]:
 
 def asked(runs: Sequence[ObservedRun], params: int, tokens: int) -> Prediction:
     """Return what kis-predict says of a size on a budget."""
-    return predict(runs, Question(params=params, tokens=tokens), registered("laws"))
+    return predict(runs, PredictionRequest(params=params, tokens=tokens), registered("laws"))
 
 
 def measured(size: SizeEstimate) -> tuple[float, float, float]:

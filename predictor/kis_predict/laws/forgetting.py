@@ -20,7 +20,7 @@ from kis_predict.laws.points import Points
 from kis_predict.laws.selection import Sizes, fit_laws, mixture, quantile
 from kis_predict.prediction import Forgetting
 from kis_predict.protocols import Law
-from kis_predict.request import Question
+from kis_predict.request import PredictionRequest
 from kis_predict.sweep import Group, Sweep
 
 __all__ = ["LossLimit", "forgetting_limit", "isotonic", "loss_limits"]
@@ -55,7 +55,7 @@ class LossLimit:
 
 
 def forgetting_limit(
-    sweep: Sweep, laws: Mapping[str, Law], target: tuple[float, float], a_fact: float | None, question: Question
+    sweep: Sweep, laws: Mapping[str, Law], target: tuple[float, float], a_fact: float | None, question: PredictionRequest
 ) -> tuple[Forgetting, float]:
     """Predict the greatest amount at the target by a law through those of the sizes.
 

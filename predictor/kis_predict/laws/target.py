@@ -7,7 +7,7 @@ import numpy as np
 from kis_plugin.errors import KISError, Problem
 from kis_predict.amounts import short
 from kis_predict.prediction import AxisReport
-from kis_predict.request import Question
+from kis_predict.request import PredictionRequest
 from kis_predict.sweep import Sweep
 
 __all__ = ["budget", "exposures_or_share", "facts_assumed", "infused_tokens"]
@@ -15,7 +15,7 @@ __all__ = ["budget", "exposures_or_share", "facts_assumed", "infused_tokens"]
 _ALIKE = 1.05
 
 
-def budget(question: Question, sweep: Sweep) -> tuple[int, list[str]]:
+def budget(question: PredictionRequest, sweep: Sweep) -> tuple[int, list[str]]:
     """Return D of the target, and the assumption if the sweep's rule gave it."""
     per_param = np.array([group.tokens / group.params for group in sweep.groups])
     tokens = np.array([group.tokens for group in sweep.groups], dtype=np.float64)
@@ -35,14 +35,14 @@ def budget(question: Question, sweep: Sweep) -> tuple[int, list[str]]:
     )
 
 
-def infused_tokens(question: Question, sweep: Sweep) -> float | None:
+def infused_tokens(question: PredictionRequest, sweep: Sweep) -> float | None:
     """Return the tokens of one exposure of every fact at the target."""
     facts = question.facts or sweep.facts
     size = question.tokens_per_fact or sweep.tokens_per_fact
     return None if facts is None or size is None else facts * size
 
 
-def facts_assumed(question: Question, sweep: Sweep) -> list[str]:
+def facts_assumed(question: PredictionRequest, sweep: Sweep) -> list[str]:
     """Return what is taken for granted about the target's facts."""
     lines = []
     if question.facts is None and sweep.facts is not None:
@@ -54,7 +54,7 @@ def facts_assumed(question: Question, sweep: Sweep) -> list[str]:
     return lines
 
 
-def exposures_or_share(question: Question, axis: AxisReport, a_fact: float | None) -> tuple[float, list[str]]:
+def exposures_or_share(question: PredictionRequest, axis: AxisReport, a_fact: float | None) -> tuple[float, list[str]]:
     """Return by what the risk limit is scaled where one exposure takes another share of D than in the sweep, and why.
 
     Where the sweep does not tell whether exposures per fact or the share of D decides, both agree as long as facts and

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from kis_plugin.registry import registered
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.sweep import FEWEST_FREQUENCIES, MOST_SHARE
 
 
 def ask(runs, count):
-    answer = predict(runs, Question(params=10**10, bootstraps=50, next_runs=count), registered("laws"))
+    answer = predict(runs, PredictionRequest(params=10**10, bootstraps=50, next_runs=count), registered("laws"))
     assert answer.status == "insufficient"
     return answer.next_runs
 

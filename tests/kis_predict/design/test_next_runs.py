@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from kis_predict.laws.built_in import PowerLaw
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 
 
 def ask(runs, count, **question):
     return predict(
         runs,
-        Question(**{"params": 7 * 10**9, "bootstraps": 100, "next_runs": count, **question}),
+        PredictionRequest(**{"params": 7 * 10**9, "bootstraps": 100, "next_runs": count, **question}),
         {"power": PowerLaw()},
     )
 

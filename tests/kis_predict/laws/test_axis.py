@@ -8,14 +8,14 @@ from kis_predict.laws.axis import choose_axis
 from kis_predict.laws.built_in import PowerLaw
 from kis_predict.laws.points import Points
 from kis_predict.laws.selection import Sizes
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 
 SIZES = (1e7, 3e7, 9e7, 27e7)
 FACTS = (1000, 9000, 2000, 400)
 
 
 def ask(runs, **question):
-    return predict(runs, Question(**{"params": 10**9, "bootstraps": 60, **question}), {"power": PowerLaw()})
+    return predict(runs, PredictionRequest(**{"params": 10**9, "bootstraps": 60, **question}), {"power": PowerLaw()})
 
 
 def by_share(sweep_runs):
@@ -67,7 +67,7 @@ def test_an_axis_that_is_asked_for_is_not_told_that_the_sweeps_facts_are_unknown
 def test_odds_that_say_little_are_warned_of(sweep_runs):
     runs = by_share(sweep_runs)
     clear, doubtful = (
-        predict(part, Question(params=10**9, bootstraps=60, facts=5000, tokens_per_fact=20.0), {"power": PowerLaw()})
+        predict(part, PredictionRequest(params=10**9, bootstraps=60, facts=5000, tokens_per_fact=20.0), {"power": PowerLaw()})
         for part in (runs, [replace(run, facts=round(run.facts**0.08 * 1000**0.92)) for run in runs])
     )
     assert clear.axis.odds > 10

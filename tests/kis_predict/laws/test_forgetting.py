@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kis_predict.laws.built_in import PowerLaw
 from kis_predict.laws.forgetting import isotonic, loss_limits
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.sweep import build_sweep
 
 LAWS = {"power": PowerLaw()}
@@ -29,7 +29,7 @@ def with_loss(runs, level, exponent, noise=0.0, seed=0):
 
 
 def ask(runs, **question):
-    return predict(runs, Question(**{"params": 7 * 10**9, "bootstraps": 60, **question}), LAWS)
+    return predict(runs, PredictionRequest(**{"params": 7 * 10**9, "bootstraps": 60, **question}), LAWS)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.integers(0, 99))

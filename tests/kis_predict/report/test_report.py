@@ -12,7 +12,7 @@ from rich.console import Console
 
 from kis_plugin.config.load import load_config
 from kis_plugin.registry import registered
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import AxisReport, Forgetting, NextRun
 from kis_predict.report.chart_data import size_curves, spread
 from kis_predict.report.run_config import config_text
@@ -26,7 +26,7 @@ def answers(sweep_runs):
     """One answer with a recommendation and one without, made once."""
     if not MADE:
         laws = registered("laws")
-        question = Question(params=7 * 10**9, bootstraps=50)
+        question = PredictionRequest(params=7 * 10**9, bootstraps=50)
         MADE["ok"] = predict(sweep_runs(last={3: -1.5}), question, laws)
         MADE["weak"] = predict(sweep_runs(sizes=(1e7, 3e7)), question, laws)
     return MADE

@@ -5,13 +5,13 @@ import pytest
 
 from kis_plugin.errors import KISError
 from kis_predict.laws.built_in import BudgetLaw, ComputeLaw, PowerLaw
-from kis_predict.predict import Question, predict
+from kis_predict.pipeline import PredictionRequest, predict
 
 LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw())}
 
 
 def ask(runs, laws=LAWS, **question):
-    return predict(runs, Question(**{"params": 7 * 10**9, "bootstraps": 200, **question}), laws)
+    return predict(runs, PredictionRequest(**{"params": 7 * 10**9, "bootstraps": 200, **question}), laws)
 
 
 def truth(exponent=0.5, params=7e9):

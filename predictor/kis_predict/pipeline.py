@@ -22,10 +22,10 @@ from kis_predict.laws.target import budget, exposures_or_share, facts_assumed, i
 from kis_predict.observed import ObservedRun
 from kis_predict.prediction import Amount, AxisReport, LawReport, NextRun, Prediction, Recommendation, Target
 from kis_predict.protocols import Law
-from kis_predict.request import Question
+from kis_predict.request import PredictionRequest
 from kis_predict.sweep import MOST_SHARE, build_sweep
 
-__all__ = ["Question", "predict"]
+__all__ = ["PredictionRequest", "predict"]
 
 Array = npt.NDArray[np.float64]
 
@@ -34,56 +34,56 @@ _IN_DOUBT = 0.25
 _PLAIN_ODDS = 10.0
 
 
-def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, Law]) -> Prediction:
-    """Answer ``question`` from ``runs``.
+def predict(runs: Sequence[ObservedRun], request: PredictionRequest, laws: Mapping[str, Law]) -> Prediction:
+    """Answer ``request`` from ``runs``.
 
     Raises:
-        KISError: The sweep follows no rule for D and the question gives none, or a law that is not usable.
+        KISError: The sweep follows no rule for D and the request gives none, or a law that is not usable.
     """
     sweep = build_sweep(runs)
-    sizes = tuple(estimate_sizes(sweep.groups, question.bootstraps, question.seed, question.confidence))
+    sizes = tuple(estimate_sizes(sweep.groups, request.bootstraps, request.seed, request.confidence))
     warnings = [*sweep.warnings, *(warning for size in sizes for warning in size.warnings)]
     missing = missing_runs(sweep, sizes)
     if missing:
         return Prediction(
-            "insufficient", Target(question.params, question.tokens), question.confidence, sizes,
+            "insufficient", Target(request.params, request.tokens), request.confidence, sizes,
             sweep.assumptions, tuple(warnings), missing=tuple(missing),
-            next_runs=fallback_runs(sweep, sizes, question.next_runs, question.new_sizes),
+            next_runs=fallback_runs(sweep, sizes, request.next_runs, request.new_sizes),
         )  # fmt: skip
-    tokens, rule = budget(question, sweep)
+    tokens, rule = budget(request, sweep)
     where = Sizes(
         params=np.array([size.group.params for size in sizes], dtype=np.float64),
         tokens=np.array([size.group.tokens for size in sizes], dtype=np.float64),
-        target=(float(question.params), float(tokens)),
+        target=(float(request.params), float(tokens)),
     )
-    infused = infused_tokens(question, sweep)
+    infused = infused_tokens(request, sweep)
     a_fact = None if infused is None else infused / tokens  # share of D that one exposure of every fact takes
     per_exposure = share_of_one_exposure(sizes)
     axis = choose_axis(
-        question.axis, laws, where, points_of(sizes, "collapse"), per_exposure, a_fact is not None, question.seed
+        request.axis, laws, where, points_of(sizes, "collapse"), per_exposure, a_fact is not None, request.seed
     )
     # The law's amounts are log F plus this: 0, or the log share of one exposure, at the groups and at the target.
     unit, unit_there = np.zeros(len(sizes)), 0.0
     if axis.name == "share" and per_exposure is not None and a_fact is not None:
         unit, unit_there = np.log(per_exposure), float(np.log(a_fact))
     points = points_of(sizes, "collapse", unit)
-    candidates = fit_laws(laws, where, points, question.seed)
+    candidates = fit_laws(laws, where, points, request.seed)
     if not candidates:
         raise KISError(Problem("laws", ", ".join(laws) or "none", "one that the observed sizes can settle"))
-    peaks = fit_laws({c.law.name: c.law for c in candidates}, where, points_of(sizes, "peak", unit), question.seed)
-    draws, weights = mixture(candidates, question.seed)
+    peaks = fit_laws({c.law.name: c.law for c in candidates}, where, points_of(sizes, "peak", unit), request.seed)
+    draws, weights = mixture(candidates, request.seed)
     # Tops that sag leave two readings of every size, together: half of the draws are of the lower one.
     earlier = max(size.earlier for size in sizes) * (np.arange(len(draws)) % 2)
     draws = draws - unit_there - earlier
-    collapse = _amount(draws, weights, question.confidence, a_fact)
+    collapse = _amount(draws, weights, request.confidence, a_fact)
     peak = None
     if peaks:
-        peak_draws, peak_weights = mixture(peaks, question.seed)
-        peak = _amount(peak_draws - unit_there - earlier[: len(peak_draws)], peak_weights, question.confidence, a_fact)
-    forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, question)
-    scale, scale_warning = exposures_or_share(question, axis, a_fact)
+        peak_draws, peak_weights = mixture(peaks, request.seed)
+        peak = _amount(peak_draws - unit_there - earlier[: len(peak_draws)], peak_weights, request.confidence, a_fact)
+    forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, request)
+    scale, scale_warning = exposures_or_share(request, axis, a_fact)
     limits = {
-        "collapse risk": float(np.exp(quantile(draws, weights, question.risk))) * scale,
+        "collapse risk": float(np.exp(quantile(draws, weights, request.risk))) * scale,
         "upper bound of the peak": peak.high * scale if peak else np.inf,
         "rise of general loss": within_loss * scale,
         f"share of {MOST_SHARE:g}": MOST_SHARE / a_fact if a_fact else np.inf,
@@ -92,22 +92,22 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
     frequency = limits[binding]
     chosen = candidates[0]
     more: tuple[NextRun, ...] = ()
-    if question.next_runs:
+    if request.next_runs:
         by_share = axis.name == "share"
-        largest = question.params if question.new_sizes else 0
-        more = next_runs(sizes, points, chosen, question.next_runs, largest, by_share, question.per_flop)
-    extrapolation = question.params / float(where.params[points.side == 0].max())
+        largest = request.params if request.new_sizes else 0
+        more = next_runs(sizes, points, chosen, request.next_runs, largest, by_share, request.per_flop)
+    extrapolation = request.params / float(where.params[points.side == 0].max())
     return Prediction(
         status="ok",
-        target=Target(question.params, tokens),
-        confidence=question.confidence,
+        target=Target(request.params, tokens),
+        confidence=request.confidence,
         sizes=sizes,
-        assumptions=(*sweep.assumptions, *rule, *facts_assumed(question, sweep), *_scope(chosen, axis.name)),
+        assumptions=(*sweep.assumptions, *rule, *facts_assumed(request, sweep), *_scope(chosen, axis.name)),
         warnings=(
             *warnings,
             *_axis_warnings(axis),
             *scale_warning,
-            *_law_warnings(candidates, points, sizes, extrapolation, question),
+            *_law_warnings(candidates, points, sizes, extrapolation, request),
         ),
         collapse=collapse,
         peak=peak,
@@ -118,7 +118,7 @@ def predict(runs: Sequence[ObservedRun], question: Question, laws: Mapping[str, 
             risk=float(weights[draws < np.log(frequency / scale)].sum() / weights.sum()),
             binding=binding,
         ),
-        law=_law_report(candidates, question.confidence, axis.name),
+        law=_law_report(candidates, request.confidence, axis.name),
         extrapolation=extrapolation,
         forgetting=forgetting,
         binding="forgetting" if binding == "rise of general loss" else "collapse",
@@ -181,12 +181,12 @@ def _law_warnings(
     points: Points,
     sizes: Sequence[SizeEstimate],
     extrapolation: float,
-    question: Question,
+    request: PredictionRequest,
 ) -> list[str]:
     chosen = candidates[0]
     lines = [
         f"{sizes[at].group.label()} does not fit the law through the other sizes: look at its runs"
-        for at in surprising(chosen, points, question.seed)
+        for at in surprising(chosen, points, request.seed)
     ]
     lines += [
         f"{size.group.label()} shows no collapse where the other sizes let one expect it: with a probability of "
