@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from kis_predict.observed import ObservedRun, Runs
     from kis_predict.prediction import Prediction
     from kis_predict.protocols import Law, LogReader
+    from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
 
-__all__ = ["Law", "LogReader", "ObservedRun", "Prediction", "Runs", "predict", "read_runs"]
+__all__ = [
+    "ForeignRun", "Law", "LeftOut", "LogReader", "MapUse", "ObservedRun", "Prediction", "Runs", "predict", "read_runs",
+]  # fmt: skip
 
 _HOMES = {
-    "Law": "protocols", "LogReader": "protocols", "ObservedRun": "observed", "Prediction": "prediction",
-    "Runs": "observed", "predict": "api", "read_runs": "api",
+    "predict": "api", "read_runs": "api", "Prediction": "prediction", "ObservedRun": "observed", "Runs": "observed",
+    "Law": "protocols", "LogReader": "protocols",
+    "ForeignRun": "readers.foreign", "LeftOut": "readers.foreign", "MapUse": "readers.foreign",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -197,6 +198,9 @@ def _notify(line: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 or 2 (see ``--help``)."""
+    if argv is None and hasattr(signal, "SIGTERM"):
+        # Python would end without cleaning up: copies of logs would stay in the temporary folder.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         code = command.main(args=None if argv is None else list(argv), prog_name="kis-predict", standalone_mode=False)
     except click.ClickException as error:

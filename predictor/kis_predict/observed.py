@@ -1,15 +1,20 @@
-"""One run as the predictor sees it, whatever format it was logged in."""
+"""Runs as the predictor sees them, whatever format they were logged in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, overload
 
-__all__ = ["ObservedRun"]
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["ObservedRun", "Runs"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedRun:
-    """What a log reader hands over for one run. Optional values are None where the log does not give them."""
+    """What a log reader returns for one run. Optional values are None where the log does not give them."""
 
     source: str
     """Where it came from, for messages: a file, with its line where the file holds several runs."""
@@ -24,7 +29,7 @@ class ObservedRun:
     status: str = "completed"
     """``completed``, or how the run ended instead: ``stopped``, ``failed``, ``unfinished``."""
     n: int | None = None
-    """Number of probes behind ``retention``; of several about one fact, how many independent ones tell as much."""
+    """Probes behind ``retention``; where several are about one fact, the number of independent ones they are worth."""
     chance: float | None = None
     """Retention of a model that guesses: 1 / options."""
     facts: int | None = None
@@ -46,3 +51,47 @@ class ObservedRun:
         if self.facts is None or self.tokens_per_fact is None:
             return None
         return self.frequency * self.facts * self.tokens_per_fact / self.tokens
+
+
+@dataclass(frozen=True)
+class Runs(Sequence[ObservedRun]):
+    """The runs of a sweep, with what was noticed while they were read.
+
+    Attributes:
+        runs: In the order of places and then of paths; those that had to be completed from other files last.
+        notes: What was left out or assumed on the way, one line for each reason.
+    """
+
+    runs: tuple[ObservedRun, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @overload
+    def __getitem__(self, at: int) -> ObservedRun: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Runs: ...
+
+    def __getitem__(self, at: int | slice) -> ObservedRun | Runs:
+        return Runs(self.runs[at], self.notes) if isinstance(at, slice) else self.runs[at]
+
+    def __iter__(self) -> Iterator[ObservedRun]:
+        return iter(self.runs)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return a table with one row for each run and the fields of ``ObservedRun`` as columns.
+
+        Raises:
+            KISError: pandas is not installed.
+        """
+        from kis_predict.report.frames import frame_of
+
+        columns = [name for name in ObservedRun.__dataclass_fields__ if name != "warnings"]
+        return frame_of([asdict(run) for run in self.runs], columns)
+
+    def _repr_html_(self) -> str:
+        from kis_predict.report.notebook import runs_html
+
+        return runs_html(self)

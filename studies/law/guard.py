@@ -56,7 +56,9 @@ def main() -> None:
     options.add_argument("logs", nargs="+", help="archives or folders of run logs")
     args = options.parse_args()
     # Any target will do: what is wanted are the sizes.
-    answer = predict(gather(args.logs, registered("log_readers")).runs, PredictionRequest(10**7, 10**7), registered("laws"))
+    answer = predict(
+        gather(args.logs, registered("log_readers")).runs, PredictionRequest(10**7, 10**7), registered("laws")
+    )
     sizes = {(size.group.params, size.group.tokens): size for size in answer.sizes}
     logs = finished(args.logs)
     counts = Counter((place(log, sizes), reported(log)) for log in logs)

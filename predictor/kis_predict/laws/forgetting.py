@@ -55,7 +55,11 @@ class LossLimit:
 
 
 def forgetting_limit(
-    sweep: Sweep, laws: Mapping[str, Law], target: tuple[float, float], a_fact: float | None, question: PredictionRequest
+    sweep: Sweep,
+    laws: Mapping[str, Law],
+    target: tuple[float, float],
+    a_fact: float | None,
+    question: PredictionRequest,
 ) -> tuple[Forgetting, float]:
     """Predict the greatest amount at the target by a law through those of the sizes.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import LOG_NAME
-from kis_predict.observed import ObservedRun
+from kis_predict.observed import Runs
 from kis_predict.protocols import LogReader
 from kis_predict.readers.column_mapping import wanted_names
 from kis_predict.readers.files import files_below
@@ -20,22 +20,9 @@ from kis_predict.readers.merging import Completion
 from kis_predict.readers.places import Place, resolve
 from kis_predict.readers.same_run import Found, once
 
-__all__ = ["Gathered", "gather"]
+__all__ = ["gather"]
 
 SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """What was found.
-
-    Attributes:
-        runs: By the order of places and then of paths; those that had to be completed last.
-        notes: What was left out or assumed on the way, a line a reason.
-    """
-
-    runs: tuple[ObservedRun, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,7 +40,7 @@ def gather(
     readers: Mapping[str, LogReader],
     mapping: Mapping[str, str] | None = None,
     notify: Callable[[str], None] = lambda line: None,
-) -> Gathered:
+) -> Runs:
     """Read every run at or under ``places``.
 
     Args:
@@ -102,7 +89,7 @@ def gather(
         ]
     if problems:
         raise KISError(problems)
-    return Gathered(tuple(kept), tuple(notes))
+    return Runs(tuple(kept), tuple(notes))
 
 
 def _with_mapping(readers: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:

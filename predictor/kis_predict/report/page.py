@@ -24,7 +24,7 @@ from kis_predict.report.terminal import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["page"]
+__all__ = ["body", "page", "table"]
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1d2430; --soft: #5b6676; --line: #dfe3ea; --good: #1a7f37; --warn: #9a6700; }
@@ -60,15 +60,26 @@ li { overflow-wrap: anywhere; }
 
 def page(answer: Prediction) -> str:
     """Return the page. The same answer gives the same text."""
-    target = f"N = {short(answer.target.params)}"
-    target += "" if answer.target.tokens is None else f", D = {short(answer.target.tokens)}"
+    title = f"Knowledge infusion for {_target(answer)}"
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"{body(answer)}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def body(answer: Prediction, charts: bool = True) -> str:
+    """Return the page's content, with charts or without them."""
     parts = [
-        f"<h1>Knowledge infusion for {escape(target)}</h1>",
+        f"<h1>Knowledge infusion for {escape(_target(answer))}</h1>",
         f'<p class="soft">Predicted by kis-predict from {sum(len(s.group.runs) for s in answer.sizes):,} runs of '
         f"{len(answer.sizes)} sizes and budgets; intervals are central {answer.confidence * 100:.3g} %.</p>",
         _answer(answer),
-        _charts(answer),
-        _section("Sizes", _table(size_heads(answer.confidence), (size_row(size) for size in answer.sizes)))
+        _charts(answer) if charts else "",
+        _section("Sizes", table(size_heads(answer.confidence), (size_row(size) for size in answer.sizes)))
         if answer.sizes
         else "",
         _law(answer),
@@ -76,15 +87,12 @@ def page(answer: Prediction) -> str:
         _section("Warnings", _list(fold(answer.warnings))) if answer.warnings else "",
         _section("Assumed", _list(answer.assumptions)) if answer.assumptions else "",
     ]
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Knowledge infusion for {escape(target)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return "\n".join(part for part in parts if part)
+
+
+def _target(answer: Prediction) -> str:
+    tokens = "" if answer.target.tokens is None else f", D = {short(answer.target.tokens)}"
+    return f"N = {short(answer.target.params)}{tokens}"
 
 
 def _answer(answer: Prediction) -> str:
@@ -156,7 +164,7 @@ def _next(answer: Prediction) -> str:
         (short(run.params), short(run.tokens), short(run.frequency), f"{run.flops:.2g}", width_of(run))
         for run in answer.next_runs
     ]
-    return _section("Runs that would narrow it most", _table(("N", "D", "F", "FLOPs", "interval then"), rows))
+    return _section("Runs that would narrow it most", table(("N", "D", "F", "FLOPs", "interval then"), rows))
 
 
 def _section(title: str, content: str, kind: str = "") -> str:
@@ -167,7 +175,8 @@ def _list(lines: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of texts."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

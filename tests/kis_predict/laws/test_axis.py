@@ -67,7 +67,11 @@ def test_an_axis_that_is_asked_for_is_not_told_that_the_sweeps_facts_are_unknown
 def test_odds_that_say_little_are_warned_of(sweep_runs):
     runs = by_share(sweep_runs)
     clear, doubtful = (
-        predict(part, PredictionRequest(params=10**9, bootstraps=60, facts=5000, tokens_per_fact=20.0), {"power": PowerLaw()})
+        predict(
+            part,
+            PredictionRequest(params=10**9, bootstraps=60, facts=5000, tokens_per_fact=20.0),
+            {"power": PowerLaw()},
+        )
         for part in (runs, [replace(run, facts=round(run.facts**0.08 * 1000**0.92)) for run in runs])
     )
     assert clear.axis.odds > 10
