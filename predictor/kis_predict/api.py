@@ -83,15 +83,12 @@ def predict(
         for name in options
         if name not in known
     ]
-    amounts = {
-        name: _amount(name, value, problems)
-        for name, value in (("target", target), ("tokens", tokens), ("facts", facts))
-    }
-    if problems:
+    params, budget, number = (
+        _amount(name, value, problems) for name, value in (("target", target), ("tokens", tokens), ("facts", facts))
+    )
+    if problems or params is None:
         raise KISError(problems)
-    params = amounts.pop("target")
-    assert params is not None  # a target that is no amount is a problem, raised above
-    found = answer(runs, PredictionRequest(params=params, **amounts, **options), registered("laws"))
+    found = answer(runs, PredictionRequest(params, budget, number, **options), registered("laws"))
     notes = runs.notes if isinstance(runs, Runs) else ()
     return replace(found, warnings=(*notes, *found.warnings))
 

@@ -60,7 +60,7 @@ def unpack(archive: Path, inside: PurePosixPath, names: Sequence[str], into: Pat
         with open_stream(archive) as stream, _opened(stream) as tar:
             members = 0
             while member := tar.next():
-                tar.members.clear()  # a stream is read once: nobody asks for what lies behind
+                tar.members.clear()  # type: ignore[attr-defined]  # a stream is read once: nobody asks for what lies behind
                 members += 1
                 if members > _MOST_MEMBERS:
                     raise KISError(Problem(str(archive), f"more than {_MOST_MEMBERS:,} members", "logs of a sweep"))

@@ -90,8 +90,7 @@ class _XZ:
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._file, self._rest = file, b""
-        self._new = lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
-        self._decompressor = self._new()
+        self._decompressor = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
 
     def read(self, size: int, /) -> bytes:
         while True:
@@ -100,7 +99,7 @@ class _XZ:
                 self._rest = (self._decompressor.unused_data or self._rest).lstrip(b"\0") or self._file.read(_CHUNK)
                 if not self._rest.strip(b"\0"):
                     return b""
-                self._decompressor = self._new()
+                self._decompressor = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
             elif self._decompressor.needs_input and not self._rest:
                 self._rest = self._file.read(_CHUNK)
                 if not self._rest:
