@@ -18,7 +18,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.infusion.build_plan import plan_infusion
 from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.infusion.plan import InfusionPlan
-from kis_plugin.infusion.rounds import Wordings
+from kis_plugin.infusion.template_order import TemplateOrder
 from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import TextTokenizer
@@ -172,7 +172,7 @@ def inspect_config(
         facts=len(material.infused),
         passages=len(material.passages_infused),
         items=len(plan),
-        wordings=plan.items.wordings,
+        wordings=plan.texts.templates,
         frequency=plan.frequency,
         fewest=int(counts.min(initial=np.iinfo(np.int64).max)) if len(counts) else 0,
         most=int(counts.max(initial=0)),
@@ -192,19 +192,19 @@ def inspect_config(
 
 def tokens_shown(config: Config, plan: InfusionPlan) -> IntArray:
     """Return the tokens that all exposures of each item take: (items,)."""
-    wordings = Wordings(plan.items, config.infusion.template_order == "random", config.seed)
+    order = TemplateOrder(plan.texts, config.infusion.template_order == "random", config.seed)
     counts = plan.counts
     shown = np.zeros(len(plan), dtype=np.int64)
     for count in np.unique(counts).tolist():  # a few: whole rounds, one more, and those of known facts
         members = np.flatnonzero(counts == count)
-        cycles, rest = divmod(count, wordings.cycle)
-        for turn in range(min(count, wordings.cycle)):
-            shown[members] += (cycles + (turn < rest)) * wordings.lengths(turn, members)
+        cycles, rest = divmod(count, order.cycle)
+        for turn in range(min(count, order.cycle)):
+            shown[members] += (cycles + (turn < rest)) * order.lengths(turn, members)
     return shown
 
 
 def _relations(config: Config, material: InfusionSplit, plan: InfusionPlan) -> tuple[RelationShare, ...]:
-    entry = np.asarray(plan.items.entry, dtype=np.int64)
+    entry = np.asarray(plan.texts.entry, dtype=np.int64)
     codes = coded(material.knowledge.facts)
     names = (*codes.relations, PASSAGES)
     which = np.full(len(entry), len(codes.relations), dtype=np.int64)
@@ -243,7 +243,7 @@ def _examples(
                 if first <= end - length and end <= stop:
                     item = int(texts[number]) % len(plan)
                     text = _text(tokenizer, ids[end - length : end])
-                    stretches.append(Stretch(True, length, text, _id(material, int(plan.items.entry[item]))))
+                    stretches.append(Stretch(True, length, text, _id(material, int(plan.texts.entry[item]))))
         yield ExampleRow(row, tuple(stretches))
 
 

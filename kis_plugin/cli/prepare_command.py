@@ -111,7 +111,7 @@ def prepare_config(
         told=len(material.infused) + len(material.passages_infused),
         control=len(material.control),
         items=len(items),
-        wordings=items.wordings,
+        wordings=items.templates,
         tokens=len(items.tokens),
     )
 

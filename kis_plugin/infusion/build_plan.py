@@ -35,7 +35,7 @@ def plan_infusion(inputs: InfusionInputs, rows: int, known_facts: npt.NDArray[np
         inputs.sequence_length,
         config.seed,
         placement=inputs.placement(),
-        holds=inputs.validity(),
+        validity=inputs.validity(),
         known=None if known_facts is None else inputs.known_texts(known_facts),
         cache=inputs.split.cache,
         identity=inputs.identity(known_facts),

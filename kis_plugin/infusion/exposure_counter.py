@@ -32,7 +32,7 @@ class ExposureCounter:
     def __init__(self, plan: InfusionPlan) -> None:
         self._plan = plan
         self._waiting: dict[int, Waiting] = defaultdict(list)  # by the hash of their first tokens
-        self._key = min(_KEY, int(np.diff(plan.items.offsets).min(initial=_KEY)))
+        self._key = min(_KEY, int(np.diff(plan.texts.offsets).min(initial=_KEY)))
         self.exposures: IntArray = np.zeros(len(plan), dtype=np.int64)
 
     def expect(self, rows: Sequence[int]) -> None:

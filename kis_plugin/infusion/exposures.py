@@ -12,10 +12,10 @@ import numpy.typing as npt
 from kis_plugin.config.schema import InfusionConfig
 from kis_plugin.hashing import IntArray, permutation
 
-__all__ = ["Exposures", "RoundLengths", "exposures"]
+__all__ = ["Exposures", "RoundLengths", "whole_exposures"]
 
 RoundLengths = Callable[[int], npt.NDArray[np.integer[Any]]]
-"""Tokens of each item, (items,), as round k tells it."""
+"""Tokens of each item, (items,), in the template that round k uses for it."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Exposures:
 
     Attributes:
         rounds: Whole exposures of every item in the run.
-        extra: Places of items, sorted; empty where the frequency is whole.
+        extra: Indices of items, sorted; empty where the frequency is whole.
     """
 
     rounds: int
@@ -36,31 +36,38 @@ class Exposures:
         counts[self.extra] += 1
         return counts
 
+    def mean(self, items: int) -> float:
+        """Return the mean exposures per item; 0 if there are no items."""
+        return self.rounds + len(self.extra) / items if items else 0.0
 
-def exposures(
+
+def whole_exposures(
     amount: InfusionConfig, lengths: RoundLengths, items: int, cycle: int, tokens: int, seed: int
 ) -> Exposures:
     """Turn the configured amount into whole exposures.
 
-    A fractional frequency gives every item ⌊F⌋ or ⌈F⌉ with the total rounded once; a share or an amount of tokens
+    A fractional frequency F gives every item ⌊F⌋ or ⌈F⌉, with the total rounded once. A share or an amount of tokens
     gives as many exposures as fit it, so that the total falls short by less than one item.
 
     Args:
         amount: One of frequency, share and tokens is set.
-        lengths: Tokens of the items by round; the extra exposures are worded as the round that comes next.
+        lengths: Tokens of the items by round; the extra exposures use the templates of the round that comes next.
         items: How many there are.
-        cycle: Rounds after which wordings begin anew.
+        cycle: Rounds after which templates begin anew.
         tokens: Token budget D of the run.
         seed: Decides which items get the extra exposure.
     """
+    none = np.empty(0, dtype=np.int64)
     if amount.frequency is not None:
         rounds = int(amount.frequency)
         more = round((amount.frequency - rounds) * items)
-        return Exposures(rounds, np.sort(permutation(items, seed, 1)[:more]) if more else np.empty(0, dtype=np.int64))
+        return Exposures(rounds, np.sort(permutation(items, seed, 1)[:more]) if more else none)
     target = int(amount.tokens if amount.tokens is not None else (amount.share or 0.0) * tokens)
+    # Rounds of one cycle differ in length, and every cycle is as long as the first: whole cycles by division, whole
+    # rounds of the last cycle by its cumulative lengths, and single items by theirs in a seeded order.
     ends = np.cumsum([int(lengths(turn).sum()) for turn in range(cycle)])
     if not items or not ends[-1]:
-        return Exposures(0, np.empty(0, dtype=np.int64))
+        return Exposures(0, none)
     cycles, rest = divmod(target, int(ends[-1]))
     turns = int(np.searchsorted(ends, rest, side="right"))
     rest -= int(ends[turns - 1]) if turns else 0

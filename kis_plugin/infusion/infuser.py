@@ -14,7 +14,7 @@ from kis_plugin.infusion.exposure_counter import ExposureCounter
 from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.resume import check_plan
-from kis_plugin.infusion.throttle import Throttle, Throttles
+from kis_plugin.infusion.throttle_file import Throttle, ThrottleFile
 from kis_plugin.retention.prior_knowledge import decide_known, known_state
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.infuser import Shown
@@ -46,7 +46,7 @@ class PlannedInfuser:
         self._throttled: list[dict[str, Any]] = list(resumed.get("eased", [])) if resumed else []
         before = [Throttle(entry["row"], entry["keep"]) for entry in self._throttled]
         self._drawn = run.rows_at(run.start_step)
-        self.plan.throttles = Throttles(before, max([self._drawn, *(throttle.row for throttle in before)]))
+        self.plan.throttles = ThrottleFile(before, max([self._drawn, *(throttle.row for throttle in before)]))
         if resumed is not None:
             check_plan(run, resumed["plan"], self.plan.fingerprint())
 
@@ -70,7 +70,7 @@ class PlannedInfuser:
             "frequency": plan.frequency,
             "facts": facts,
             "tokens_per_fact": plan.tokens_per_round / max(facts, 1),
-            "training_templates": plan.items.wordings,
+            "training_templates": plan.texts.templates,
             "infused_tokens": plan.infused_tokens,
             "infused_rows": plan.infused_rows,
             "share": plan.infused_tokens / self._run.tokens,
@@ -97,7 +97,7 @@ class PlannedInfuser:
         """Sum exposures by fact. Tokens are the plan's, in proportion to the exposures so far."""
         knowledge = self._inputs.split.knowledge
         of_entries = np.zeros(len(knowledge), dtype=np.int64)
-        np.add.at(of_entries, self.plan.items.entry, exposures)
+        np.add.at(of_entries, self.plan.texts.entry, exposures)
         part = exposures.sum() / max(self.plan.counts.sum(), 1)
         return Shown(of_entries[: len(knowledge.facts)], round(float(part) * self.plan.infused_tokens))
 

@@ -1,4 +1,7 @@
-"""Whole texts into bundles, a bundle the infused part of one row: best fit, or next fit where order matters."""
+"""Packs whole texts into bins, where one bin is the infused part of one row.
+
+``best_fit`` keeps rows full; ``next_fit`` keeps the order of the texts.
+"""
 
 from __future__ import annotations
 
@@ -20,93 +23,98 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Packing:
-    """Texts grouped into bundles.
+    """Texts grouped into bins.
 
     Attributes:
-        texts: Text numbers, bundle after bundle, (texts,).
-        offsets: (bundles + 1,); bundle b is ``texts[offsets[b]:offsets[b + 1]]``.
+        texts: Text numbers, bin after bin, (texts,).
+        offsets: (bins + 1,); bin b holds ``texts[offsets[b]:offsets[b + 1]]``.
     """
 
     texts: Whole
     offsets: Whole
 
     def __len__(self) -> int:
-        """Return the number of bundles."""
+        """Return the number of bins."""
         return len(self.offsets) - 1
 
-    def bundle(self, index: int) -> Whole:
-        """Return the texts of one bundle."""
+    def bin(self, index: int) -> Whole:
+        """Return the text numbers of one bin."""
         return self.texts[self.offsets[index] : self.offsets[index + 1]]
 
 
 def best_fit(texts: Whole, lengths: Whole, sequence_length: int) -> Packing:
-    """Put texts into bundles of at most ``sequence_length`` tokens, each into the fullest bundle that still holds it.
+    """Pack texts into bins of at most ``sequence_length`` tokens: each goes into the fullest bin that still holds it.
 
-    Bundles are kept by the room they have left and a bit mask says which rooms occur, so a text costs the same however
-    many bundles there are.
+    This is best fit of the bin packing problem, on-line: texts are taken in the order given. It costs the same for
+    each text however many bins are open, O(1) beside an operation on a mask of ``sequence_length`` bits.
 
     Args:
-        texts: The texts to pack, each once, in the order in which they are taken.
+        texts: The texts to pack, each once, (texts,).
         lengths: Tokens of each, (texts,), none above ``sequence_length``.
-        sequence_length: Tokens a row.
+        sequence_length: Tokens a bin.
     """
+    # Bins with the same room left are interchangeable. So open bins are kept in one stack per room, and an integer
+    # whose bit r says whether any open bin has r tokens left.
     open_by_room: list[list[int]] = [[] for _ in range(sequence_length + 1)]
-    rooms = 0  # bit r: some bundle has r tokens left
-    bundles = 0
-    place = np.empty(len(texts), dtype=np.int32)
+    rooms = 0
+    bins = 0
+    bin_of = np.empty(len(texts), dtype=np.int32)
     for at, length in enumerate(_one_by_one(lengths)):
+        # After the shift, the lowest set bit stands for the smallest room that is at least ``length``.
         fitting = rooms >> length
         if fitting:
             room = length + (fitting & -fitting).bit_length() - 1
-            bundle = open_by_room[room].pop()
+            chosen = open_by_room[room].pop()
             if not open_by_room[room]:
                 rooms ^= 1 << room
         else:
-            room, bundle = sequence_length, bundles
-            bundles += 1
-        place[at] = bundle
+            room, chosen = sequence_length, bins
+            bins += 1
+        bin_of[at] = chosen
         left = room - length
-        if left:
+        if left:  # a full bin is never looked at again
             if not open_by_room[left]:
                 rooms |= 1 << left
-            open_by_room[left].append(bundle)
-    return _grouped(texts, place, bundles)
+            open_by_room[left].append(chosen)
+    return _grouped(texts, bin_of, bins)
 
 
 def next_fit(texts: Whole, lengths: Whole, sequence_length: int, most: int | None = None) -> Packing:
-    """Put texts into bundles in their order: a bundle is closed when the next text does not fit.
+    """Pack texts into bins in their order: a bin is closed when the next text does not fit.
 
     Args:
-        texts: The texts to pack, in the order that bundles keep.
+        texts: The texts to pack, in the order that bins keep, (texts,).
         lengths: Tokens of each, (texts,), none above ``sequence_length``.
-        sequence_length: Tokens a bundle.
-        most: Texts a bundle, at most.
+        sequence_length: Tokens a bin.
+        most: Texts a bin, at most; None for no limit.
     """
     ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
     offsets = [0]
     while offsets[-1] < len(texts):
         first = offsets[-1]
+        # ends[stop] is the last prefix sum that is at most a whole bin beyond that of ``first``.
         stop = int(np.searchsorted(ends, ends[first] + sequence_length, side="right")) - 1
         offsets.append(stop if most is None else min(stop, first + most))
     return Packing(texts, np.array(offsets, dtype=np.int64))
 
 
 def reshuffled(packing: Packing, lengths: Whole, *key: int) -> Packing:
-    """Return a packing with the same bundles in size, in which texts of one length have changed places.
+    """Return a packing with the same bin sizes in which texts of the same length have changed places.
 
-    So a text meets others in its row, and nothing is packed anew.
+    A text then shares its row with others, at a cost far below that of packing anew: exchanging texts of one length
+    leaves every bin exactly as full as it was.
 
     Args:
         packing: Any packing.
         lengths: Tokens of each of ``packing.texts``, (texts,).
-        key: Decides who goes where.
+        key: Seeds the exchange.
     """
-    small = lengths.astype(np.min_scalar_type(int(lengths.max(initial=0))))  # sorted by counting, up to 16 bits
-    places = np.argsort(small, kind="stable")
+    small = lengths.astype(np.min_scalar_type(int(lengths.max(initial=0))))  # numpy sorts up to 16 bits by counting
+    by_length = np.argsort(small, kind="stable")
     texts = np.empty_like(packing.texts)
     start = 0
     for length, count in enumerate(np.bincount(small).tolist()):
-        alike = places[start : start + count]
+        alike = by_length[start : start + count]
         texts[alike] = packing.texts[alike[permutation(count, *key, length)]]
         start += count
     return Packing(texts, packing.offsets)
@@ -118,7 +126,8 @@ def _one_by_one(lengths: Whole) -> Iterator[int]:
         yield from lengths[start : start + _CHUNK].tolist()
 
 
-def _grouped(texts: Whole, place: npt.NDArray[np.int32], bundles: int) -> Packing:
-    order = np.argsort(place, kind="stable")
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(place, minlength=bundles))])
+def _grouped(texts: Whole, bin_of: npt.NDArray[np.int32], bins: int) -> Packing:
+    """Return the texts sorted by bin; within a bin they keep their order."""
+    order = np.argsort(bin_of, kind="stable")
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(bin_of, minlength=bins))])
     return Packing(texts[order], offsets)

@@ -42,8 +42,8 @@ class TokenizedTexts:
     tokens: npt.NDArray[np.integer]
     offsets: IntArray
     entry: npt.NDArray[np.integer]
-    own: npt.NDArray[np.integer]
-    wordings: int
+    own_templates: npt.NDArray[np.integer]
+    templates: int
     targets: npt.NDArray[np.uint8] | None
     fingerprint: str
 
@@ -54,7 +54,7 @@ class TokenizedTexts:
     @property
     def lengths(self) -> IntArray:
         """Tokens of each text, its EOS included where it has one: (wordings, items)."""
-        return np.diff(self.offsets).reshape(self.wordings, len(self))
+        return np.diff(self.offsets).reshape(self.templates, len(self))
 
 
 def load_texts(
@@ -92,8 +92,8 @@ def load_texts(
         tokens=arrays["tokens"],
         offsets=arrays["offsets"],
         entry=arrays["entry"],
-        own=arrays["own"],
-        wordings=made.meta["wordings"],
+        own_templates=arrays["own"],
+        templates=made.meta["wordings"],
         targets=arrays.get("targets"),
         fingerprint=made.meta["fingerprint"],
     )

@@ -172,7 +172,7 @@ def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, seque
     def tokens(frequency: int) -> tuple[int, float]:
         config = _at(base, frequency, base.config.seed)
         plan = plan_infusion(load_inputs(config, tokenizer, sequence_length), rows)
-        return plan.items.wordings, plan.infused_tokens / frequency
+        return plan.texts.templates, plan.infused_tokens / frequency
 
     wordings, one = tokens(1)
     try:

@@ -106,7 +106,7 @@ def test_every_item_is_shown_as_often_in_the_same_rows(
     inner = [int(cut * plan.rows) // batch * batch for cut in sorted(cuts)]
     ends = [*inner[: len(ranks) - 1], plan.rows]
     shown = rows_shown(plan, base, batch, list(zip(ranks, ends, strict=True)), workers)
-    assert counted(shown, plan.items) == plan.counts.tolist()
+    assert counted(shown, plan.texts) == plan.counts.tolist()
     heads = [[token for token in row if token < BASE] for row in shown]
     alone = [[] if (texts := plan.texts_in(row)) is None else plan.tokens(texts).tolist() for row in range(plan.rows)]
     assert heads == alone

@@ -23,12 +23,12 @@ def make_texts(*wordings: list[int], own: list[int] | None = None, eos: bool = T
 
 def shown(plan) -> np.ndarray:
     """Exposures of each text, (wordings, items), read off the rows one by one."""
-    counts = np.zeros(plan.items.wordings * len(plan), dtype=np.int64)
+    counts = np.zeros(plan.texts.templates * len(plan), dtype=np.int64)
     for row in range(plan.rows):
         texts = plan.texts_in(row)
         if texts is not None:
             counts[texts] += 1
-    return counts.reshape(plan.items.wordings, len(plan))
+    return counts.reshape(plan.texts.templates, len(plan))
 
 
 def rows_of(plan, item: int) -> list[int]:

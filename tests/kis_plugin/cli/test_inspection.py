@@ -63,9 +63,9 @@ def walked(rows: int = ROWS) -> tuple[Counter[str], Counter[str], int]:
         texts = plan.texts_in(row)
         infused += texts is not None
         for text in [] if texts is None else texts.tolist():
-            relation = material.knowledge.facts[int(plan.items.entry[text % len(plan.items)])].relation
+            relation = material.knowledge.facts[int(plan.texts.entry[text % len(plan.texts)])].relation
             exposures[relation] += 1
-            tokens[relation] += int(plan.items.offsets[text + 1] - plan.items.offsets[text])
+            tokens[relation] += int(plan.texts.offsets[text + 1] - plan.texts.offsets[text])
     return exposures, tokens, infused
 
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.config.schema import InfusionConfig
-from kis_plugin.infusion.exposures import exposures
+from kis_plugin.infusion.exposures import whole_exposures
 
 
 def test_amounts_agree_in_their_three_units():
     lengths = np.full(100, 10)
     for amount in (InfusionConfig(frequency=2.5), InfusionConfig(tokens=2500), InfusionConfig(share=0.025)):
-        counts = exposures(amount, lambda turn: lengths, 100, 1, 100_000, 0).counts(100)
+        counts = whole_exposures(amount, lambda turn: lengths, 100, 1, 100_000, 0).counts(100)
         assert counts.sum() == 250
         assert set(counts.tolist()) == {2, 3}
 
@@ -29,7 +29,7 @@ def test_amounts_agree_in_their_three_units():
 def test_tokens_fall_short_by_less_than_one_item(lengths, tokens, seed):
     table = np.array(lengths).T  # (cycle, items)
     cycle, items = table.shape
-    found = exposures(InfusionConfig(tokens=tokens), lambda turn: table[turn % cycle], items, cycle, 0, seed)
+    found = whole_exposures(InfusionConfig(tokens=tokens), lambda turn: table[turn % cycle], items, cycle, 0, seed)
     told = sum(int(table[turn % cycle].sum()) for turn in range(found.rounds))
     told += int(table[found.rounds % cycle][found.extra].sum())
     assert 0 <= tokens - told < table.max()

@@ -13,7 +13,7 @@ lengths_of = st.lists(st.integers(1, 32), min_size=1, max_size=200)
 
 
 def sizes(packing, lengths):
-    return [int(lengths[packing.bundle(b)].sum()) for b in range(len(packing))]
+    return [int(lengths[packing.bin(b)].sum()) for b in range(len(packing))]
 
 
 @settings(max_examples=100, deadline=None)
@@ -61,5 +61,5 @@ def test_reshuffled_texts_meet_others():
     lengths = np.full(1000, 8)
     packing = best_fit(np.arange(1000), lengths, 64)
     other = reshuffled(packing, lengths, 1)
-    pairs = lambda p: {frozenset(p.bundle(b)[:2].tolist()) for b in range(len(p))}  # noqa: E731
+    pairs = lambda p: {frozenset(p.bin(b)[:2].tolist()) for b in range(len(p))}  # noqa: E731
     assert len(pairs(packing) & pairs(other)) < 10

@@ -199,12 +199,12 @@ def test_frequency_zero_infuses_nothing():
     seed=st.integers(0, 2**32),
 )
 def test_facts_that_hold_for_a_part_of_the_run_are_told_there_and_as_often(spans, frequency, seed):
-    holds = np.array([[start / 10, min(start + length, 10) / 10] for start, length in spans])
+    validity = np.array([[start / 10, min(start + length, 10) / 10] for start, length in spans])
     rows = 40 * len(spans) * (frequency + 1)
     amount = InfusionConfig(frequency=frequency)
-    plan = InfusionPlan(make_texts([5] * len(spans)), amount, Uniform(), rows, 16, seed, holds=holds)
+    plan = InfusionPlan(make_texts([5] * len(spans)), amount, Uniform(), rows, 16, seed, validity=validity)
     assert shown(plan)[0].tolist() == [frequency] * len(spans)
-    for item, (start, until) in enumerate(holds):
+    for item, (start, until) in enumerate(validity):
         assert all(start * rows <= row < until * rows for row in rows_of(plan, item))
 
 
@@ -263,5 +263,5 @@ def test_known_facts_that_take_more_than_the_whole_amount_are_refused():
 
 def test_nothing_that_changes_is_nothing_to_plan():
     items = replace(make_texts([4]), offsets=np.zeros(1, dtype=np.int64), entry=np.zeros(0, dtype=np.int64))
-    plan = InfusionPlan(items, InfusionConfig(frequency=2), Uniform(), 10, 16, 0, holds=np.zeros((0, 2)))
+    plan = InfusionPlan(items, InfusionConfig(frequency=2), Uniform(), 10, 16, 0, validity=np.zeros((0, 2)))
     assert not any(plan.infused(row) for row in range(10))

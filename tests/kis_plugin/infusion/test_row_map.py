@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.infusion.row_map import RowMap, Span, TooDense
+from kis_plugin.infusion.apportion import Span, TooDense
+from kis_plugin.infusion.row_map import RowMap
 from kis_plugin.infusion.schedules import Uniform
 
 

@@ -17,7 +17,7 @@ from kis_plugin.config.schema import InfusionConfig
 from kis_plugin.errors import KISError
 from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.schedules import Burst, Ramp, Spaced, Uniform
-from kis_plugin.infusion.throttle import Throttle, Throttles
+from kis_plugin.infusion.throttle_file import Throttle, ThrottleFile
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.log import read_run_log
 from tests.world.facts import people, write_facts
@@ -40,10 +40,10 @@ def counts(plan, rows):
     return found
 
 
-def plan_of(schedule=None, frequency=8.0, rows=900, holds=None, items=None, **amount):
+def plan_of(schedule=None, frequency=8.0, rows=900, validity=None, items=None, **amount):
     items = make_texts([5, 7, 3, 9, 6, 4] * 4) if items is None else items
     config = InfusionConfig(frequency=frequency, **amount)
-    return InfusionPlan(items, config, schedule or Uniform(), rows, 16, 3, holds=holds)
+    return InfusionPlan(items, config, schedule or Uniform(), rows, 16, 3, validity=validity)
 
 
 @settings(max_examples=120, deadline=None)
@@ -58,12 +58,12 @@ def plan_of(schedule=None, frequency=8.0, rows=900, holds=None, items=None, **am
 def test_what_is_left_is_the_part_asked_for_within_one_exposure(schedule, frequency, order, cuts, keep, changing):
     lengths = [5, 7, 3, 9, 6, 4] * 4
     items = make_texts(lengths, lengths[::-1])
-    holds = np.array([[0.0, 1.0] if n % 3 or not changing else [0.25, 1.0] for n in range(24)])
-    plan = plan_of(schedule, frequency, 1000, holds, items, template_order=order)
+    validity = np.array([[0.0, 1.0] if n % 3 or not changing else [0.25, 1.0] for n in range(24)])
+    plan = plan_of(schedule, frequency, 1000, validity, items, template_order=order)
     whole = counts(plan, range(1000))
     assert whole.tolist() == plan.counts.tolist() == plan.throttled_counts.tolist()
     planned = [None if (texts := plan.texts_in(row)) is None else texts.tolist() for row in range(1000)]
-    plan.throttles = Throttles()
+    plan.throttles = ThrottleFile()
     for number, cut in enumerate(sorted(cuts)):
         before, left = counts(plan, range(cut)), counts(plan, range(cut, 1000))
         assert plan.throttles.add(keep, alone, cut) == cut
@@ -84,7 +84,7 @@ def test_what_is_left_is_the_part_asked_for_within_one_exposure(schedule, freque
 def test_wordings_go_on_to_take_turns():
     items = make_texts([5] * 20, [6] * 20)
     plan = plan_of(frequency=200, rows=3000, items=items)
-    plan.throttles = Throttles([Throttle(300, 0.5)])
+    plan.throttles = ThrottleFile([Throttle(300, 0.5)])
     told = Counter(
         int(text) // 20 for row in range(300, 3000) if (texts := plan.texts_in(row)) is not None for text in texts
     )
@@ -93,7 +93,7 @@ def test_wordings_go_on_to_take_turns():
 
 def test_a_copy_that_was_made_before_sees_what_is_added_later_and_rows_in_the_making_stay():
     plan = plan_of()
-    plan.throttles = Throttles()
+    plan.throttles = ThrottleFile()
     copy = pickle.loads(pickle.dumps(plan))
     before = counts(copy, range(900))
     copy.drawing(500)
@@ -103,7 +103,7 @@ def test_a_copy_that_was_made_before_sees_what_is_added_later_and_rows_in_the_ma
 
 
 def test_all_ranks_are_eased_from_the_same_row():
-    ranks = [Throttles(drawn=drawn) for drawn in (40, 90, 70)]
+    ranks = [ThrottleFile(drawn=drawn) for drawn in (40, 90, 70)]
     assert [one.add(0.5, lambda number: max(number, 90)) for one in ranks] == [90, 90, 90]
     assert [one[0] for one in ranks] == [(90, 0.5)] * 3
     assert ranks[0].add(0.25, alone, 10) == 90  # never before an earlier one
@@ -119,7 +119,7 @@ def draw(throttles, start, rows, told):
 
 def test_a_worker_process_never_makes_a_row_as_planned_that_is_eased():
     context = multiprocessing.get_context("fork")
-    throttles, start, told = Throttles(), context.Event(), context.Queue()
+    throttles, start, told = ThrottleFile(), context.Event(), context.Queue()
     worker = context.Process(target=draw, args=(throttles, start, 20_000, told))
     worker.start()
     start.set()
@@ -134,7 +134,7 @@ def test_a_worker_process_never_makes_a_row_as_planned_that_is_eased():
 
 
 def test_the_file_is_gone_with_the_run():
-    throttles = Throttles()
+    throttles = ThrottleFile()
     path = throttles._path
     copy = pickle.loads(pickle.dumps(throttles))
     del copy
@@ -144,7 +144,7 @@ def test_the_file_is_gone_with_the_run():
 
 
 def test_more_easings_than_there_is_room_for_are_refused():
-    throttles = Throttles([Throttle(0, 1.0)] * 255)
+    throttles = ThrottleFile([Throttle(0, 1.0)] * 255)
     with pytest.raises(KISError, match="at most 255 in one run"):
         throttles.add(0.5, alone)
 

@@ -60,9 +60,9 @@ def test_others_wait_until_the_block_is_over(tmp_path):
 
 def test_on_windows_the_lock_is_waited_for_and_freed(tmp_path):
     program = WITHOUT_POSIX + (
-        "from kis_plugin.infusion.throttle import Throttles\n"
+        "from kis_plugin.infusion.throttle_file import ThrottleFile\n"
         "import pickle\n"
-        "throttles = Throttles()\n"
+        "throttles = ThrottleFile()\n"
         "copy = pickle.loads(pickle.dumps(throttles))\n"
         "assert throttles.add(0.5, agreed=lambda row: row, drawn=7) == 7\n"
         "assert copy[0] == (7, 0.5)\n"

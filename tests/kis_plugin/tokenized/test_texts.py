@@ -100,7 +100,7 @@ def test_a_fact_is_told_in_each_of_its_training_sentences():
     trained = load_templates(None, Knowledge((LYON,))).of("P17").trained
     assert len(trained) >= 2
     items = build([LYON])
-    assert (len(items), items.wordings, items.own.tolist()) == (1, len(trained), [len(trained)])
+    assert (len(items), items.templates, items.own_templates.tolist()) == (1, len(trained), [len(trained)])
     assert texts_of(items) == [render(template, LYON) for template in trained]
     assert texts_of(build([LYON], template_order="first")) == [render(trained[0], LYON)]
 
@@ -139,11 +139,11 @@ def test_all_texts_are_numbered_wording_by_wording_and_few_wordings_come_again()
     }
     facts = [Fact("a", "one", "b"), Fact("c", "two", "d"), Fact("e", "two", "f")]
     items = build(facts, [Passage("p q", "p")], templates_of=relations)
-    assert (len(items), items.wordings, items.own.tolist()) == (4, 2, [1, 2, 2, 1])
+    assert (len(items), items.templates, items.own_templates.tolist()) == (4, 2, [1, 2, 2, 1])
     assert items.entry.tolist() == [0, 1, 2, 3]
     assert texts_of(items) == ["a 1 b.", "c 1 d.", "e 1 f.", "p q", "a 1 b.", "d 2 c.", "f 2 e.", "p q"]
     assert items.lengths.tolist() == [[7, 7, 7, 4]] * 2
-    assert build(facts, templates_of=relations, template_order="first").own.tolist() == [1, 1, 1]
+    assert build(facts, templates_of=relations, template_order="first").own_templates.tolist() == [1, 1, 1]
 
 
 def test_the_first_few_wordings_are_told_of_facts_that_have_more():
@@ -155,9 +155,9 @@ def test_the_first_few_wordings_are_told_of_facts_that_have_more():
     }
     facts = [Fact("a", "two", "b"), Fact("c", "three", "d")]
     items = build(facts, templates_of=relations, max_templates=2)
-    assert (items.wordings, items.own.tolist()) == (2, [2, 2])
+    assert (items.templates, items.own_templates.tolist()) == (2, [2, 2])
     assert texts_of(items) == ["a 1 b.", "c 0 d.", "a 2 b.", "c 1 d."]
-    assert build(facts, templates_of=relations, max_templates=7).own.tolist() == [2, 3]
+    assert build(facts, templates_of=relations, max_templates=7).own_templates.tolist() == [2, 3]
     assert texts_of(build(facts, templates_of=relations, max_templates=1)) == texts_of(
         build(facts, templates_of=relations, template_order="first")
     )
@@ -171,7 +171,7 @@ def test_only_what_is_selected_is_told_and_named_by_its_place_in_the_knowledge()
     assert [text[0] for text in texts_of(items)[:2]] == ["b", "d"]
     assert texts_of(items)[2:] == ["Text x.", "Text z."]
     nothing = build(facts, passages, infused=[], told=[])
-    assert (len(nothing), nothing.wordings, nothing.offsets.tolist(), nothing.lengths.shape) == (0, 1, [0], (1, 0))
+    assert (len(nothing), nothing.templates, nothing.offsets.tolist(), nothing.lengths.shape) == (0, 1, [0], (1, 0))
 
 
 names = st.text("abé東😀 {}.", min_size=1, max_size=12)
@@ -192,8 +192,8 @@ def test_items_are_what_the_tokenizer_makes_of_each_text(kind, triples, placemen
     )
     book, plain = load_templates(None, Knowledge(tuple(facts))), hugging_face(kind)
     expected = []
-    for wording in range(items.wordings):
-        for fact, own in zip(facts, items.own.tolist(), strict=True):
+    for wording in range(items.templates):
+        for fact, own in zip(facts, items.own_templates.tolist(), strict=True):
             trained = book.of(fact.relation).trained
             assert own == (1 if order == "first" else len(trained))
             text = render(trained[wording % own], fact)
@@ -360,10 +360,10 @@ def test_items_from_the_cache_are_those_made_in_memory(tmp_path):
     stored = build(facts, passages, cache=tmp_path)
     again = build(facts, passages, cache=tmp_path, tokenizer=Refusing())
     for items in (stored, again):
-        for name in ("tokens", "offsets", "entry", "own"):
+        for name in ("tokens", "offsets", "entry", "own_templates"):
             one, other = getattr(items, name), getattr(made, name)
             assert (one.dtype, one.tolist()) == (other.dtype, other.tolist()), name
-        assert (items.wordings, items.fingerprint, items.targets) == (made.wordings, made.fingerprint, None)
+        assert (items.templates, items.fingerprint, items.targets) == (made.templates, made.fingerprint, None)
     assert not stored.tokens.flags.writeable
     assert len(pickle.dumps(stored)) < 4096, "workers are sent paths, not tokens"
 
