@@ -1,4 +1,4 @@
-# The two commands of the README. Each makes the environment first where it is missing.
+# The commands of the README. Each makes the environment first where it is missing.
 PYTHON ?= python3
 VENV ?= .venv
 # Asked for before anything that depends on torch, so that a small CPU build is taken where the index offers one.
@@ -8,7 +8,7 @@ OUT ?= demo-out
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types check clean help
+.PHONY: demo test lint types check docs clean help
 
 demo: $(VENV)/.ready  ## sweep tiny models over infusion frequencies, then predict: under 10 minutes on two cores
 	$(BIN)/python examples/quickstart/demo.py --out $(OUT)
@@ -22,6 +22,10 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs  ## the documentation as a site in build/site, strictly; open build/site/index.html
+	$(BIN)/python docs/scripts/doc_reference.py --check
+	$(BIN)/python -m mkdocs build --quiet --strict
+
 check: lint types test  ## what a commit must pass
 
 $(VENV)/.ready: pyproject.toml
@@ -31,8 +35,12 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[hf,plot,dev]"
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	touch $@
+
 clean:  ## remove environment and demo output
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) $(OUT) build/site
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/'

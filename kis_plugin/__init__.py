@@ -9,4 +9,4 @@ from kis_plugin.hook_markers import hookimpl
 
 __all__ = ["KISError", "Problem", "__version__", "hookimpl"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

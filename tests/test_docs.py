@@ -2,90 +2,122 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
-import subprocess
-import sys
+from itertools import chain
 from pathlib import Path
 
+import click
 import pytest
+import yaml
+from doc_pages import DOCS, PAGES, ROOT, as_shown, blocks, commands, facts_of_one_relation, name_of, prepare, run
+from doc_reference import GENERATED, current
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMANDS = {
-    "kis": [sys.executable, "-m", "kis_plugin.cli.main"],
-    "kis-predict": [sys.executable, "-m", "kis_predict.cli"],
-    "python": [sys.executable],
-}
+TRAINER_PAGES = [ROOT / "README.md", DOCS / "how-to" / "huggingface.md"]
+pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+def with_blocks(language):
+    return pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, language)], ids=name_of)
 
 
-def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    program, *words = shlex.split(line)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, [ROOT, ROOT / "adapters", ROOT / "predictor"])),
-        "COLUMNS": "80",
-        "NO_COLOR": "1",
-        "PYTHONIOENCODING": "utf-8",
-    }
-    command = [*COMMANDS[program], *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+def links_of(page):
+    text = re.sub(r"^( *)```.*?^\1```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    return re.findall(r"\]\(([^)\s]+)\)", text)
 
 
-def facts_of_one_relation(path: Path) -> None:
-    lines = [{"subject": f"Person{n}", "relation": "P19", "object": f"Town{n % 8}"} for n in range(24)]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+def anchors_of(page):
+    """The anchors that MkDocs and GitHub make of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    plain = [re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
+    return {re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in plain}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pages
 def test_links_within_the_project_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    for link in links_of(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), link
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors_of(file), link
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name)
+def test_every_page_stands_in_the_navigation_once():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"([\w/-]+\.md)$", text[text.index("\nnav:") :], re.M)
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES if page.name != "README.md")
+
+
+def configurations(page):
+    """The blocks that are all or part of a kis.yaml, with the facts that are not part of the example."""
+    from kis_plugin.config.schema import Config
+
+    for text in blocks(page, "yaml"):
+        values = yaml.safe_load(text)
+        if isinstance(values, dict) and values.keys() <= Config.__dataclass_fields__.keys():
+            yield text if "knowledge" in values else f"knowledge: facts.jsonl\n{text}"
+
+
+@with_blocks("yaml")
 def test_configurations_load(page, tmp_path, monkeypatch):
     from kis_plugin.config.load import load_config
 
     monkeypatch.chdir(tmp_path)
     facts_of_one_relation(tmp_path / "facts.jsonl")
-    for text in blocks(page, "yaml"):
-        if text.startswith("# kis.yaml"):
-            (tmp_path / "kis.yaml").write_text(text)
-            assert load_config(tmp_path / "kis.yaml").knowledge.name == "facts.jsonl"
+    for text in configurations(page):
+        if "telegraph" in text:
+            continue  # names of the example plugin: loaded by tests/kis_plugin/plugins/test_plugins.py
+        for name in re.findall(r"[\w]+\.(?:jsonl|csv)(?:\.gz)?", text):
+            (tmp_path / name).touch()
+        (tmp_path / "handbook").mkdir(exist_ok=True)
+        (tmp_path / "kis.yaml").write_text(text, encoding="utf-8")
+        assert load_config(tmp_path / "kis.yaml").knowledge.name in ("facts.jsonl", "handbook")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=lambda page: page.name)
+@with_blocks("console")
 def test_commands_run_and_print_what_is_shown(page, tmp_path):
     """Commands of a page run in order in one folder; output shown under a command is all of its output."""
-    for name in ("examples", "studies"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    facts_of_one_relation(tmp_path / "facts.jsonl")
-    (tmp_path / "kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 4}\n")
     if "--tokenizer tokenizer" in page.read_text(encoding="utf-8"):
         pytest.importorskip("transformers")
-        from tests.world.tokenizers import hugging_face
-
-        hugging_face("byte-level").save_pretrained(tmp_path / "tokenizer")
-    for sequence_length in blocks(page, "console"):
-        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", sequence_length, re.M):
-            done = run(command, tmp_path)
-            assert done.returncode == ("No prediction" in shown), f"{command}\n{done.stderr}"
-            if shown.strip():
-                assert [line.rstrip() for line in done.stdout.splitlines()] == [
-                    line.rstrip() for line in shown.rstrip("\n").splitlines()
-                ], command
+    prepare(tmp_path, page)
+    for command, shown in commands(page):
+        done = run(command, tmp_path)
+        assert done.returncode == ("No prediction" in shown), f"{command}\n{done.stderr}"
+        if shown.strip():
+            assert as_shown(done.stdout) == as_shown(shown), command
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "docs" / "how-to" / "huggingface.md"], ids=lambda page: page.name
-)
+def command_of(words):
+    """The click command that a shell line calls; None for other programs."""
+    from kis_plugin.cli.main import main as kis
+    from kis_predict.cli import command as kis_predict
+
+    command = {"kis": kis, "kis-predict": kis_predict}.get(words[0])
+    for word in words[1:]:
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(command), word)
+        assert command is not None, word
+    return command
+
+
+@with_blocks("sh")
+def test_commands_that_are_not_run_have_options_that_exist(page):
+    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ")
+    for line in chain.from_iterable(re.split(r"&&|\|", line) for line in lines.splitlines()):
+        words = shlex.split(line, comments=True)
+        if not words or (command := command_of(words)) is None:
+            continue
+        known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
+        options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        assert options <= known, line
+
+
+@pytest.mark.parametrize("page", TRAINER_PAGES, ids=name_of)
 def test_the_trainer_example_trains_infuses_and_logs(page, tmp_path, monkeypatch):
     pytest.importorskip("transformers")
     from kis_plugin.run.log import read_run_log
@@ -113,50 +145,57 @@ def test_the_trainer_example_trains_infuses_and_logs(page, tmp_path, monkeypatch
     assert log.end.achieved_frequency == {"min": 3, "max": 3, "mean": 3}
 
 
-def test_the_two_commands_of_the_readme_are_targets():
+def test_the_make_commands_of_the_readme_are_targets():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
     shown = re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text(), re.M)
-    assert {"demo", "test"} <= set(shown) <= set(targets)
+    assert {"demo", "test", "docs"} <= set(shown) <= set(targets)
 
 
-def keys_with_defaults(cls: type, prefix: str = "") -> dict[str, str]:
-    """Every key of a configuration with its default, as kis.yaml writes it."""
-    from dataclasses import MISSING, fields, is_dataclass
-
-    from kis_plugin.config.choice import Choice
-
-    found = {}
-    for field in fields(cls):
-        default = field.default_factory() if field.default_factory is not MISSING else field.default
-        if is_dataclass(default) and not isinstance(default, Choice):
-            found |= keys_with_defaults(type(default), f"{prefix}{field.name}.")
-        elif field.name != "path":
-            found[prefix + field.name] = as_written(default)
-    return found
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_parts_are_up_to_date(name):
+    page, text, new = current(name)
+    assert text == new, f"run: python docs/scripts/doc_reference.py (for {page.name})"
 
 
-def as_written(default: object) -> str:
-    from dataclasses import MISSING
-
-    if default is MISSING:
-        return ""
-    if isinstance(default, tuple):
-        return ", ".join(default) if isinstance(default[0], str) else str(list(default))
-    if default is None or isinstance(default, bool):
-        return {None: "null", False: "false", True: "true"}[default]
-    return str(default)
+def test_every_key_and_field_has_a_meaning():
+    text = "".join((DOCS / "reference" / page).read_text("utf-8") for page in ("configuration.md", "run-log.md"))
+    assert re.findall(r"^\| (`[\w.]+`) \| [^|]*\| +\|$", text, re.M) == []
 
 
-def test_the_page_of_the_configuration_has_every_key_with_its_default():
-    from kis_plugin.config.schema import DEFAULT_FREQUENCY, Config
+def project():
+    tomllib = pytest.importorskip("tomllib")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-    rows = re.findall(
-        r"^\| `([\w.]+)` \| ([^|]*)\|",
-        (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8"),
-        re.M,
-    )
-    expected = keys_with_defaults(Config)
-    assert expected["infusion.frequency"] == "null"  # one of three amounts; without any it is this:
-    expected["infusion.frequency"] = f"{DEFAULT_FREQUENCY:g}"
-    assert [key for key, _ in rows] == list(expected)
-    assert {key: default.strip() for key, default in rows} == expected
+
+def test_the_package_index_shows_no_relative_links():
+    hook = project()["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for substitution in hook["substitutions"]:
+        text = re.sub(substitution["pattern"], substitution["replacement"], text)
+    assert re.findall(r"!\[", text) == []
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")] == []
+    assert "## What does my large model take?" in text
+
+
+@pages
+def test_install_lines_name_extras_that_exist(page):
+    extras = set(project()["project"]["optional-dependencies"])
+    named = re.findall(r"kis-plugin\[([\w,]+)\]", page.read_text(encoding="utf-8"))
+    assert {extra for names in named for extra in names.split(",")} <= extras
+
+
+def test_version_is_the_same_everywhere():
+    import kis_plugin
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    newest = re.search(r"^## (\S+) - (\S+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert newest is not None
+    assert {project()["project"]["version"], citation["version"], newest[1]} == {kis_plugin.__version__}
+    assert str(citation["date-released"]) == newest[2]
+
+
+@pytest.mark.parametrize("image", sorted((DOCS / "images").glob("*-*.svg")), ids=lambda image: image.name)
+def test_pictures_of_the_studies_are_copies(image):
+    study, _, name = image.name.partition("-")
+    if (ROOT / "studies" / study).is_dir():
+        assert (ROOT / "studies" / study / name).read_bytes() == image.read_bytes()
