@@ -101,7 +101,7 @@ def add(manager: pluggy.PluginManager, plugin: object, name: str, where: str) ->
         manager.register(plugin, name)
     except (ValueError, pluggy.PluginValidationError) as error:
         found = str(error).splitlines()[-1] if isinstance(error, pluggy.PluginValidationError) else str(error)
-        expected = "hooks with the arguments of docs/how-to/plugins.md, and a name of its own"
+        expected = "hooks with the arguments of docs/reference/hooks.md, and a name of its own"
         raise KISError(Problem(where, found, expected)) from error
 
 

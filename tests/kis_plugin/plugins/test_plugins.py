@@ -30,7 +30,8 @@ from kis_sweep import hookspecs as sweep_hookspecs
 from tests.world.plain import Letters, make_run
 
 EXAMPLE = Path(__file__).parents[2] / "plugin_example"
-DOCS = Path(__file__).parents[3] / "docs" / "how-to" / "plugins.md"
+PAGES = Path(__file__).parents[3] / "docs"
+GUIDE, HOOKS = PAGES / "how-to" / "plugins.md", PAGES / "reference" / "hooks.md"
 FACTS = "".join(f"[Person {n}]\nborn in = City {n}\n" for n in range(8))
 
 
@@ -243,7 +244,7 @@ def test_the_example_is_found_where_pip_installs_it(here):
 
 
 def test_the_documentation_shows_every_hook_with_its_arguments():
-    text = DOCS.read_text(encoding="utf-8")
+    text = HOOKS.read_text(encoding="utf-8")
     headings = re.findall(r"^### `(kis_\w+\(.*\))`$", text, re.MULTILINE)
     expected = []
     declared = {**vars(hookspecs), **vars(sweep_hookspecs), **vars(predict_hookspecs)}
@@ -255,11 +256,11 @@ def test_the_documentation_shows_every_hook_with_its_arguments():
 
 def test_the_documentation_shows_the_annotated_loop():
     loop = inspect.cleandoc(hookspecs.__doc__).split("::\n\n")[1]
-    assert inspect.cleandoc(loop) in DOCS.read_text(encoding="utf-8")
+    assert inspect.cleandoc(loop) in HOOKS.read_text(encoding="utf-8")
 
 
 def test_the_code_in_the_documentation_is_that_of_the_example():
-    text = DOCS.read_text(encoding="utf-8")
+    text = GUIDE.read_text(encoding="utf-8") + HOOKS.read_text(encoding="utf-8")
     blocks = re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL)
     assert len(blocks) >= 3
     for path, code in blocks:
