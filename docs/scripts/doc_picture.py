@@ -1,8 +1,8 @@
 """Draw the picture of the README and the first page: retention over infusion frequency, peak and collapse marked.
 
-    python docs/scripts/doc_picture.py examples/law/runs examples/law/held_out examples/law/two_million
+    python docs/scripts/doc_picture.py studies/law/logs.tar.xz
 
-Points are held-out retention of real runs, lines the fitted rise-fall curves, marks the estimates of kis-predict. Sizes
+Of each size the budget with most runs is drawn. Points are held-out retention of real runs, lines the fitted rise-fall curves, marks the estimates of kis-predict. Sizes
 are coloured in their order, from light to dark.
 """
 

@@ -123,7 +123,11 @@ def command_line() -> str:
 def described(command: click.Command, context: click.Context) -> list[str]:
     """Return the section of a command, and after it those of its subcommands."""
     usage = " ".join(command.collect_usage_pieces(context))
-    parts = [f"### {context.command_path}", f"```\n{context.command_path} {usage}\n```", *paragraphs(command.help or "")]
+    parts = [
+        f"### {context.command_path}",
+        f"```\n{context.command_path} {usage}\n```",
+        *paragraphs(command.help or ""),
+    ]
     rows = [row for param in command.get_params(context) if (row := option_row(param, context))]
     if rows:
         parts.append("\n".join(["| option | default | meaning |", "| --- | --- | --- |", *rows]))
@@ -173,8 +177,8 @@ def current(name: str) -> tuple[Path, str, str]:
     file, make = GENERATED[name]
     page = REFERENCE / file
     text = page.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(<!-- generated: {name} -->\n).*?(\n<!-- /generated -->)", re.S)
-    return page, text, pattern.sub(lambda match: f"{match[1]}\n{make()}\n{match[2]}", text)
+    pattern = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- /generated -->)", re.S)
+    return page, text, pattern.sub(lambda match: f"{match[1]}\n{make()}\n\n{match[2]}", text)
 
 
 def main() -> int:
