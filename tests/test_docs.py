@@ -7,6 +7,7 @@ import shlex
 from itertools import chain
 
 import click
+import doc_architecture
 import pytest
 import yaml
 from doc_pages import DOCS, PAGES, ROOT, as_shown, blocks, commands, facts_of_one_relation, name_of, prepare, run
@@ -198,3 +199,9 @@ def test_pictures_of_the_studies_are_copies(image):
     study, _, name = image.name.partition("-")
     if (ROOT / "studies" / study).is_dir():
         assert (ROOT / "studies" / study / name).read_bytes() == image.read_bytes()
+
+
+def test_the_picture_of_the_architecture_shows_every_room_of_the_core():
+    folders = {path.parent.name for path in (ROOT / "kis_plugin").glob("*/__init__.py")}
+    assert {room for floor in doc_architecture.FLOORS for room in floor} == folders
+    assert doc_architecture.PICTURE.read_text(encoding="utf-8") == doc_architecture.drawing()

@@ -2,8 +2,8 @@
 
     python docs/scripts/doc_picture.py studies/law/logs.tar.xz
 
-Of each size the budget with most runs is drawn. Points are held-out retention of real runs, lines the fitted rise-fall curves, marks the estimates of kis-predict. Sizes
-are coloured in their order, from light to dark.
+Of each size the token budget with most runs is drawn. Points are held-out retention of real runs, lines the fitted
+rise-fall curves, marks the estimates of kis-predict. Sizes are coloured in their order, from light to dark.
 """
 
 from __future__ import annotations
@@ -30,8 +30,12 @@ def estimates(places: list[str]) -> list[Any]:
     from kis_predict.report.chart_data import size_curves
     from kis_predict.sweep import build_sweep
 
-    sweep = build_sweep(gather(places, registered("log_readers")).runs)
-    return size_curves(estimate_sizes(sweep.groups, bootstraps=200, seed=0, confidence=0.9))
+    most: dict[int, Any] = {}
+    for group in build_sweep(gather(places, registered("log_readers")).runs).groups:
+        if group.params not in most or len(group.runs) > len(most[group.params].runs):
+            most[group.params] = group
+    groups = [most[params] for params in sorted(most)]
+    return size_curves(estimate_sizes(groups, bootstraps=200, seed=0, confidence=0.9))
 
 
 def draw(curves: list[Any]) -> Figure:

@@ -31,36 +31,44 @@ class InfusionConfig:
     """How much is infused, and where. Exactly one of the three amounts is set."""
 
     frequency: float | None = None
-    """Exposures per fact in the whole run; 0 infuses nothing (the run to compare with)."""
+    """Exposures per fact in the whole run, exact; a fraction gives some facts one more. 0 infuses nothing and still
+    probes: the run to compare with. 64 where no amount is given."""
     share: float | None = None
-    """Infused tokens as a fraction of the run's tokens."""
+    """Infused tokens as a fraction of the run's tokens, from 0 to 1; in place of ``frequency``."""
     tokens: int | None = None
-    """Infused tokens; ``1.2B`` and the like in the file."""
+    """Infused tokens: ``1.2B``, ``300M``, ``5k``, ``20000``; in place of ``frequency``."""
     placement: str = "rows"
-    """``rows``: rows begin with packed sentences; ``inline``: single ones stand between those of the base text."""
+    """``rows``: an infused row begins with packed sentences and continues with base text. ``inline``: single sentences
+    stand between those of the base text, and the row keeps its length."""
     window: tuple[float, float] = (0.0, 1.0)
-    """Part of the run that is infused, as fractions of its rows."""
+    """The part of the run that is infused, as fractions of its rows."""
     schedule: Choice = field(default_factory=lambda: Choice("uniform"))
-    """How densely each part of the window is infused."""
+    """How densely each part of the window is infused: ``uniform``, ``ramp``, ``burst``, ``spaced``, or a plugin's."""
     rendering: Choice = field(default_factory=lambda: Choice("sentences"))
-    """How a fact is worded."""
+    """How a fact is phrased: ``sentences`` by its templates, ``triples`` as subject, relation and object, or a
+    plugin's."""
     template_order: str = "cycle"
-    """``cycle``: the exposures of a fact go through its templates in turn; ``first``: all use the first template;
+    """``cycle``: the exposures of a fact go through its training templates in turn. ``first``: all use the first.
     ``random``: each draws one."""
     max_templates: int | None = None
-    """Templates of a fact that are used at most, the first ones; by default all. ``template_order: first`` is 1."""
+    """Use at most so many training templates of a fact, its first ones. All by default; ``template_order: first`` is
+    1."""
     loss: str = "all"
-    """Which infused tokens are training targets: ``all``, or the ``object``'s only."""
+    """Which infused tokens are training targets: ``all``, or those of the ``object`` alone. Facts only, passages have
+    no object; the Trainer, not LitGPT."""
     attention: str = "row"
-    """``row``: infused sentences of a row see those before them, parted by EOS; ``sentence``: each sees itself only."""
+    """``row``: the sentences of a row see those before them, separated by EOS. ``sentence``: each sees itself only; the
+    Trainer with models that respect ``position_ids``, not LitGPT."""
     chunk_tokens: int | None = None
-    """Most tokens of a chunk of a document; by default a document is split only where it is longer than a row."""
+    """Split documents into chunks of at most so many tokens, between sentences; by default only where a document is
+    longer than a row. No effect on facts."""
     selection: Choice = field(default_factory=lambda: Choice("all"))
-    """Which facts or passages are worth their tokens."""
+    """Which facts or passages are infused: ``all``, ``difference`` by the scores of ``kis score``, or a plugin's."""
     skip_known: bool = False
-    """Probe before the first step; facts that the model knows already get ``known_frequency``."""
+    """Probe the model before the first step, and give facts that it knows already ``known_frequency``."""
     known_frequency: float = 0.0
-    """Exposures of a fact that ``skip_known`` found known; needs it, and is at most ``frequency``."""
+    """Exposures of a known fact; needs ``skip_known``, and is at most ``frequency``. With ``share`` or ``tokens``, the
+    other facts get what is left."""
 
     @property
     def templates_used(self) -> int | None:
@@ -73,12 +81,14 @@ class ProbesConfig:
     """What is asked."""
 
     facts: int = 1000
-    """At most so many infused facts are probed."""
+    """Probe at most so many infused facts."""
     options: int = 4
+    """Answer options of a multiple-choice question; chance is 1 / options."""
     templates_per_fact: int = 1
     """Templates of a probe kind by which each fact is probed, where its relation has that many."""
     kinds: tuple[str, ...] = ("held_out",)
-    """Probe kinds of infused facts. ``seen`` is always evaluated beside them; control facts are probed by the first."""
+    """Probe kinds, one or a list: ``held_out``, ``question``, ``reversed``, ``two_hop``, ``cloze``, ``answer``,
+    ``answer_space``, or a plugin's. ``seen`` is always probed beside them; control facts are probed by the first."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +96,18 @@ class GuardConfig:
     """What is done when retention collapses while the run goes on."""
 
     action: str = "warn"
-    """``none``, ``warn``, ``throttle`` (lower the remaining frequency), ``stop_infusing`` or ``stop_training``."""
+    """What is done when retention collapses during the run: ``none``, ``warn``, ``throttle`` (infuse only part of what
+    is left), ``stop_infusing`` or ``stop_training``."""
     min_drop: float = 0.05
-    """A fall below the running best by less than this part of its height above chance is no collapse."""
+    """A fall below the best accuracy so far by less than this fraction of its height above chance is no collapse."""
     alpha: float = 0.05
-    """Most probability of an alarm in a whole run in which retention never falls."""
+    """Greatest probability of an alarm in a whole run in which retention never falls."""
     patience: int = 2
     """Evaluations in a row that must show the fall."""
     max_loss_rise: float | None = None
-    """Nats by which general loss may rise above its running best; null: it may."""
+    """Nats by which general loss may rise above its lowest value so far; null: any."""
     throttle_to: float = 0.5
-    """Part of the remaining frequency that ``throttle`` leaves."""
+    """Fraction of the remaining exposures that ``throttle`` still infuses."""
 
 
 @dataclass(frozen=True)
@@ -104,25 +115,27 @@ class RetentionConfig:
     """When and how retention is measured."""
 
     every: float | int = 0.1
-    """A fraction of the run (``0.1`` or ``10%``) or a number of steps (``500`` or ``500 steps``). The first and the
-    last step are always evaluated."""
+    """When retention is measured: a fraction of the run (``0.1`` or ``10%``) or a number of steps (``500`` or ``500
+    steps``). The first and the last step are always evaluated."""
     probes: ProbesConfig = field(default_factory=ProbesConfig)
     control: int = 200
-    """Facts kept back from infusion, to be asked like the infused ones."""
+    """Facts that are held back from infusion and probed like the infused ones; at most a fifth of all."""
     by: tuple[str, ...] = ("relation", "domain")
-    """What series are broken down by, beside the whole."""
+    """What each series is broken down by, beside the whole: ``relation``, ``domain``; ``[]`` for nothing."""
     background: Path | None = None
-    """Facts that the base data teaches, in any form that ``knowledge`` takes: what is forgotten."""
+    """A file or folder of facts that the base text teaches, in any form that ``knowledge`` takes: they show what is
+    forgotten."""
     qa: Path | None = None
-    """Questions and answers of the user's own, about documents or facts."""
+    """A file of questions and answers of your own, about documents or facts."""
     general_text: Path | None = None
-    """Held-out general text whose loss is measured at every evaluation."""
+    """A file or folder of held-out general text whose loss is measured at every evaluation."""
     corpus_counts: Path | None = None
-    """What ``kis count`` found: how often the base text tells each fact."""
+    """A file that ``kis count`` wrote: how often the base text states each fact."""
     max_cost: float | None = None
-    """Evaluation takes at most this part of the training time so far; probes are left out to fit."""
+    """Greatest fraction of the training time that evaluation may take, 0.02 for example; fewer facts are probed to fit.
+    By default all are probed."""
     batch_tokens: int | None = None
-    """Tokens of one pass; by default what memory takes."""
+    """Tokens of one forward pass during evaluation; by default as many as memory takes."""
     guard: GuardConfig = field(default_factory=GuardConfig)
 
 
@@ -131,16 +144,22 @@ class Config:
     """All of ``kis.yaml``."""
 
     knowledge: Path
-    """Relative paths are taken from the folder of the file."""
+    """The file or folder of facts or documents. Relative paths are taken from the folder of kis.yaml."""
     templates: str | None = None
+    """A ``.yaml`` file of templates, or the name of a template set; by default those that came with the knowledge, else
+    the built-in ones."""
     infusion: InfusionConfig = field(default_factory=lambda: InfusionConfig(frequency=DEFAULT_FREQUENCY))
     retention: RetentionConfig = field(default_factory=RetentionConfig)
     run_log: Path = Path("runs")
+    """The folder of run logs; created if it is missing."""
     cache: Path | None = None
-    """Where prepared knowledge is kept; by default ``$KIS_CACHE``, else ``~/.cache/kis``."""
+    """The folder where prepared knowledge is kept; by default ``$KIS_CACHE``, else ``~/.cache/kis``. Only large
+    knowledge is kept."""
     on_mismatch: str = "error"
-    """What a resume does that finds other facts, templates, tokenizer, seed or schedule: ``error`` or ``warn``."""
+    """What a resume does that finds other facts, templates, tokenizer, seed or schedule than the run began with:
+    ``error`` names the difference and trains nothing, ``warn`` continues and says what is lost."""
     seed: int = 0
+    """Seed of every random choice: which rows, which order, which control facts, which questions."""
     path: Path | None = None
     """The file this came from; None for one made in code."""
 

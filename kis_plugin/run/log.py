@@ -35,6 +35,7 @@ class Run:
 
     type: ClassVar[str] = "run"
     run_id: str
+    """Name of the run, and of its folder."""
     params: int
     """Model size N: all parameters, tied ones once."""
     tokens: int
@@ -42,19 +43,27 @@ class Run:
     frequency: float
     """Infusion frequency F: exposures per fact in the whole run. 0 for an uninfused run."""
     params_non_embedding: int | None = None
+    """Parameters without the embeddings."""
     framework: str = ""
+    """What trained it: ``hf``, ``litgpt``, ``torch``, or another."""
     facts: int | None = None
+    """Number of facts, or of passages, that the run infuses."""
     tokens_per_fact: float | None = None
     """Mean tokens of one exposure, its separator included."""
     infused_tokens: int | None = None
+    """Tokens of infused texts in the whole run, separators included."""
     share: float | None = None
     """Infused tokens / D."""
     options: int | None = None
     """Options of a multiple-choice probe; chance is 1 / options."""
     seed: int | None = None
+    """Seed of the configuration."""
     schedule_hash: str = ""
+    """Fingerprint of the plan: runs with the same one infuse the same texts into the same rows."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of KIS and of the libraries used, by name."""
     schema: int = SCHEMA
+    """Version of the log's format."""
     extra: Extra = field(default_factory=dict)
 
 
@@ -70,15 +79,18 @@ class Retention:
     probe: str
     """The series: ``held_out`` is retention proper, ``seen`` and ``control`` go beside it."""
     accuracy: float
+    """Correct answers / questions."""
     n: int
     """Number of probes behind ``accuracy``."""
     independent: float | None = None
-    """How many independent ones tell as much, where facts are asked in several wordings; None: ``n``."""
+    """Number of independent probes that carry as much information, where facts are probed by several templates; ``n``
+    if missing."""
     correct: int | None = None
+    """Number of correct answers."""
     margin: float | None = None
-    """Mean log-probability gap between the right option and the best wrong one, in nats."""
+    """Mean log-probability of the right option minus that of the best wrong one, in nats."""
     bits_per_byte: float | None = None
-    """Mean over the questions of the bits that a byte of the right option's text takes."""
+    """Mean bits per byte of the right option's text."""
     seconds: float | None = None
     """Wall time of the whole evaluation that this series was part of."""
     extra: Extra = field(default_factory=dict)
@@ -98,9 +110,13 @@ class Loss:
 
     type: ClassVar[str] = "loss"
     step: int
+    """Optimizer steps done."""
     tokens: int
+    """Training tokens seen so far."""
     split: str
+    """Whose text: ``eval`` or ``val`` for the host's own, ``general`` for ``retention.general_text``."""
     loss: float
+    """Mean loss, in nats per token."""
     extra: Extra = field(default_factory=dict)
 
 
@@ -110,23 +126,26 @@ class Guard:
 
     type: ClassVar[str] = "guard"
     step: int
+    """Optimizer steps done."""
     tokens: int
+    """Training tokens seen so far."""
     verdict: str
-    """``steady``; ``falling``: held-out retention fell, but not in enough evaluations in a row yet; ``forgetting``:
-    seen retention fell too; ``collapse``; ``loss``: general loss is past its allowance."""
+    """``steady``; ``falling``: held-out retention fell, but not yet in enough evaluations in a row; ``forgetting``:
+    seen retention fell too; ``collapse``; ``loss``: general loss is above its limit."""
     action: str | None = None
-    """What was done about it at this step; None for nothing."""
+    """What was done about it at this step; missing for nothing."""
     best_step: int | None = None
-    """The running best evaluation, which this one was compared with."""
+    """The step of the best evaluation so far, with which this one was compared."""
     n: int | None = None
-    """Held-out questions asked both times."""
+    """Held-out questions that were asked at both evaluations."""
     lost: int | None = None
-    """Facts that were known better then."""
+    """Facts answered right at the best evaluation and wrong now."""
     gained: int | None = None
-    """Facts that are known better now."""
+    """Facts answered wrong at the best evaluation and right now."""
     p_value: float | None = None
+    """Of the one-sided sign test of lost against gained."""
     level: float | None = None
-    """A fall is significant if its ``p_value`` is at most this."""
+    """The fall is significant if ``p_value`` is at most this."""
     extra: Extra = field(default_factory=dict)
 
 
@@ -136,10 +155,13 @@ class End:
 
     type: ClassVar[str] = "end"
     status: Literal["completed", "stopped", "failed"]
+    """How the run ended."""
     step: int
+    """Optimizer steps done."""
     tokens: int
+    """Training tokens seen."""
     achieved_frequency: Mapping[str, float] | None = None
-    """``min``, ``max`` and ``mean`` exposures per fact, counted from the rows the training loop consumed."""
+    """``min``, ``max`` and ``mean`` exposures per fact, counted from what the model was given."""
     extra: Extra = field(default_factory=dict)
 
 
