@@ -13,7 +13,7 @@ import torch
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
-from kis_plugin.run.model_view import ModelView
+from kis_plugin.run.model_view import ModelView, ShardedView
 from kis_plugin.run.ranks import Ranks
 
 __all__ = ["BATCH_TOKENS", "NO_TOKEN", "Lines", "Pass", "Passes", "bucket", "gathered", "plan_passes"]
@@ -185,7 +185,7 @@ class Passes:
                 if not _out_of_memory(error):
                     raise
                 # Ranks that share a model wait for each other inside a pass: one alone cannot run it in two halves.
-                if getattr(model, "together", False) or self.most == 1:
+                if (isinstance(model, ShardedView) and model.together) or self.most == 1:
                     raise _no_room(one) from error
             self.most = max(min(self.most, len(one.lines)) // 2, 1)
             gc.collect()
