@@ -18,7 +18,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from kis_plugin.retention.results import wilson
+from kis_plugin.retention.intervals import wilson
 from kis_plugin.run.log import RunLog
 from kis_predict.sweep import MOST_SHARE
 from studies.logs import read_logs

@@ -14,7 +14,7 @@ from statistics import fmean
 import numpy as np
 from scipy.stats import t as student
 
-from kis_plugin.retention.results import wilson
+from kis_plugin.retention.intervals import wilson
 from kis_plugin.run.log import Retention, RunLog
 from studies.logs import read_logs
 

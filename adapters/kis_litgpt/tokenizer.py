@@ -13,7 +13,7 @@ from litgpt.tokenizer import Tokenizer
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
-from kis_plugin.tokenized.tokenizer import BoolArray, Encoded, FastBackend, flat, sentence_breaks
+from kis_plugin.tokenized.tokenizer import BoolArray, Encoded, FastBackend, flat, judged
 
 __all__ = ["LitTokenizer"]
 
@@ -68,7 +68,7 @@ class LitTokenizer:
 
     @cached_property
     def _breaks(self) -> tuple[BoolArray, BoolArray]:
-        return sentence_breaks(self._backend.texts())
+        return judged(self._backend.texts())
 
 
 class _SentencePiece:

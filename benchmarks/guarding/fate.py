@@ -27,7 +27,7 @@ from scipy.stats import ttest_1samp
 
 from benchmarks.guarding.trace import CHANCE, Trace
 from benchmarks.guarding.witness import WITNESS
-from kis_plugin.guard.paired_test import Series
+from kis_plugin.guard.paired_test import SeriesResults
 
 __all__ = ["DROP", "FATES", "LAST", "SURE", "UNSURE", "Change", "Fate", "Witnessed"]
 
@@ -124,20 +124,20 @@ class Witnessed:
         return max(range(last + 1), key=lambda number: (heights[number], number))
 
     @cached_property
-    def _series(self) -> dict[str, list[Series]]:
+    def _series(self) -> dict[str, list[SeriesResults]]:
         outcomes = [found for _, found in self.trace.outcomes()]
         names = ("held_out", f"{WITNESS}/held_out", f"{WITNESS}/seen")
-        return {name: [Series.of(one, name) for one in outcomes] for name in names}
+        return {name: [SeriesResults.of(one, name) for one in outcomes] for name in names}
 
 
-def _accuracy(series: Series) -> float:
-    return float(series.answers.right.mean())
+def _accuracy(series: SeriesResults) -> float:
+    return float(series.results.right.mean())
 
 
-def _change(then: Series, now: list[Series]) -> Change:
+def _change(then: SeriesResults, now: list[SeriesResults]) -> Change:
     """Compare an evaluation with the mean of some later ones, which used the same questions."""
-    was = then.answers.right.astype(np.float64)
-    is_ = np.mean([one.answers.right for one in now], axis=0)
+    was = then.results.right.astype(np.float64)
+    is_ = np.mean([one.results.right for one in now], axis=0)
     _, of_fact = np.unique(then.facts, return_inverse=True)
     net = np.bincount(of_fact.ravel(), weights=is_ - was)
     p_value = float(ttest_1samp(net, 0.0, alternative="less").pvalue) if net.any() else 1.0

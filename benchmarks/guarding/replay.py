@@ -53,7 +53,7 @@ def loss_alarm_of(trace: Trace, rise: float, patience: int) -> int | None:
     loss_limit = LossLimit(rise, patience)
     for loss in _heard(trace):
         loss_limit.note(loss)
-        if loss_limit.past:
+        if loss_limit.exceeded:
             return loss.step
     return None
 

@@ -12,7 +12,8 @@ from kis_plugin.hashing import mix
 from kis_plugin.hook_markers import hookimpl
 from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.general_loss import GeneralText
-from kis_plugin.retention.probes import Question, QuestionMaker
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.log import Loss, Record
@@ -33,14 +34,14 @@ class WitnessProbe:
     def questions(self, maker: QuestionMaker) -> Sequence[Question]:
         """Return the questions, in series ``witness/held_out`` and ``witness/seen``."""
         probed = [fact for one in maker.sets for fact in one.facts]
-        others = np.setdiff1d(np.empty(0, dtype=np.int64) if maker.told is None else maker.told, probed)
+        others = np.setdiff1d(np.empty(0, dtype=np.int64) if maker.infused is None else maker.infused, probed)
         sets = option_sets(maker.facts, others, maker.options, len(others), mix(maker.seed, _SEED)).sets
         found = []
         for one in sets:
             templates = maker.templates_of(one.relation)
             sentences = {"held_out": templates.held_out, "seen": templates.statements[:1]}
             for series, some in sentences.items():
-                found += [question for text in some for question in maker.ask_set(f"{WITNESS}/{series}", one, text)]
+                found += [question for text in some for question in maker.of_set(f"{WITNESS}/{series}", one, text)]
         return found
 
 

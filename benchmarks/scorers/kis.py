@@ -23,7 +23,8 @@ def kis_scores(model: Any, tokenizer: Any, questions: Sequence[Any]) -> tuple[np
         questions: Of ``kis_plugin.retention.probes``.
     """
     from kis_hf.model import HFModelView
-    from kis_plugin.retention.scoring.scorer import prepare
+    from kis_plugin.retention.scoring.prepare import prepare
+    from kis_plugin.retention.scoring.scorer import Scorer
     from kis_plugin.tokenized.tokenizer import HFTokenizer
 
     start = perf_counter()
@@ -31,7 +32,7 @@ def kis_scores(model: Any, tokenizer: Any, questions: Sequence[Any]) -> tuple[np
     preparing = perf_counter() - start
     view = HFModelView(model)
     with view.evaluating():
-        return prepared.score(view).logprobs, preparing
+        return Scorer(prepared).score(view).logprobs, preparing
 
 
 class _Kis:
@@ -44,7 +45,7 @@ class _Kis:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def score(self, items: Sequence[Item], batch: int | None) -> Scored:
-        from kis_plugin.retention.probes import Question
+        from kis_plugin.retention.questions import Question
 
         questions = [
             Question(number, item.prefix, item.options, item.answer, "held_out") for number, item in enumerate(items)

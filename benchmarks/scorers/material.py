@@ -122,7 +122,7 @@ def _distinct(case: Case, words: list[str]) -> list[Item]:
 def _from_templates(case: Case, words: list[str], relations: int = 8, objects: int = 16) -> list[Item]:
     from kis_plugin.knowledge.facts import Fact
     from kis_plugin.retention.distractors import option_sets
-    from kis_plugin.retention.probes import QuestionMaker
+    from kis_plugin.retention.question_maker import QuestionMaker
 
     draw = np.random.default_rng([2, case.prefix])
 
@@ -144,5 +144,5 @@ def _from_templates(case: Case, words: list[str], relations: int = 8, objects: i
         facts += [Fact(subject, f"R{relation}", known[at % objects]) for at, subject in enumerate(members)]
     sets = option_sets(facts, np.arange(len(facts)), OPTIONS, case.items, 0).sets
     maker = QuestionMaker(facts, sets, lambda relation: None, 0)  # type: ignore[arg-type, return-value]
-    questions = [question for one in sets for question in maker.ask_set("held_out", one, sentences[one.relation])]
+    questions = [question for one in sets for question in maker.of_set("held_out", one, sentences[one.relation])]
     return [Item(question.prefix, question.options, question.answer) for question in questions]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kis_plugin.retention.plugin import evaluation_steps
+from kis_plugin.retention.evaluation_steps import evaluation_steps
 from kis_sweep.base_data import byte_level
 
 __all__ = ["LEAST", "PROBES", "RunTimes", "chunked", "measure"]

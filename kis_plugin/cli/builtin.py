@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from kis_plugin.infusion.protocols import Schedule
     from kis_plugin.knowledge.protocols import Selection, Source
-    from kis_plugin.retention.protocols import ProbeKind
+    from kis_plugin.retention.protocols import AnswerScorer, ProbeKind
     from kis_plugin.run.context import TrainingRun
     from kis_plugin.run.protocols import RunPlugin
     from kis_plugin.templates.protocols import Renderer, TemplateSet
@@ -71,6 +71,14 @@ def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
 
     for kind in BUILT_IN:
         register(kind)
+
+
+@hookimpl
+def kis_register_scorers(register: Callable[[AnswerScorer], None]) -> None:
+    """Add the scorer of multiple-choice questions."""
+    from kis_plugin.retention.option_scoring import OptionScoring
+
+    register(OptionScoring())
 
 
 @hookimpl

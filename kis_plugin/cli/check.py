@@ -22,8 +22,8 @@ from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.sources.read import source_for
 from kis_plugin.retention.baselines import baseline_scores
 from kis_plugin.retention.general_text import documents
-from kis_plugin.retention.plugin import questions_of
-from kis_plugin.retention.probes import by_series
+from kis_plugin.retention.question_builder import initial_questions
+from kis_plugin.retention.questions import by_series
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.protocols import Renderer
 from kis_plugin.tokenized.infusion_split import load_split
@@ -113,7 +113,7 @@ def check_config(path: Path) -> CheckReport:
         material = load_split(config)
         refuse_passages_without_object(config, material)
     notes = [str(warning.message) for warning in caught]
-    questions = questions_of(config, material, notes)
+    questions = initial_questions(config, material, notes)
     if config.retention.general_text is not None:
         next(documents(config.retention.general_text))
     read_run_counts(config, material)

@@ -122,7 +122,7 @@ def probe(
             loaded = replace(loaded, tokenizer=loaded.beginning_with_bos())
         with _progress() as progress:
             task = progress.add_task("asking", total=1.0)
-            outcomes = prober.ask(loaded, lambda part: progress.update(task, completed=part))
+            outcomes = prober.evaluate(loaded, lambda part: progress.update(task, completed=part))
         report = report_of(model, loaded, prober, outcomes)
         if output:
             _write(output, [report.as_json()], indent=2)

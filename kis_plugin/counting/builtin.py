@@ -1,4 +1,4 @@
-"""Registers ``kis count``."""
+"""Registers ``kis count``, and what a run does with its result."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from kis_plugin.hook_markers import hookimpl
 if TYPE_CHECKING:
     import click
 
+    from kis_plugin.run.context import TrainingRun
+    from kis_plugin.run.protocols import RunPlugin
+
 
 @hookimpl
 def kis_register_commands(register: Callable[[click.Command], None]) -> None:
@@ -17,3 +20,11 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     from kis_plugin.counting.command import count
 
     register(count)
+
+
+@hookimpl
+def kis_register_run_plugins(register: Callable[[Callable[[TrainingRun], RunPlugin]], None]) -> None:
+    """Add accuracy by count to every run."""
+    from kis_plugin.counting.plugin import RetentionByCount
+
+    register(RetentionByCount)

@@ -1,8 +1,8 @@
-"""Retention by how often the base text states a fact (``retention.corpus_counts``): accuracy by count, and its fit.
+"""Retention by how often the base text states a fact (``retention.corpus_counts``).
 
-Two numbers go with each question. Its *count* is in how many windows of the base text subject and object of its fact
-stand together, as ``kis count`` found; it never changes. ``x`` is how often the training so far has told the fact:
-its count times the passes over the counted text so far, and the infused exposures so far.
+Two numbers belong to each question. The *count* of its fact is in how many windows of the base text subject and object
+stand together, as ``kis count`` found; it never changes. ``occurrences`` is how often the training so far has shown the
+fact: its count times the epochs over the counted text so far, and the infused exposures so far.
 """
 
 from __future__ import annotations
@@ -16,89 +16,84 @@ import numpy.typing as npt
 
 from kis_plugin.config.schema import Config
 from kis_plugin.counting.counts_file import FactCounts, read_counts
-from kis_plugin.counting.learning_efficiency import NotTold, efficiency
+from kis_plugin.counting.learning_efficiency import Undetermined, learning_efficiency
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.probes import Question
+from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes, record_of
+from kis_plugin.retention.series import BACKGROUND, HELD_OUT, SEEN
 from kis_plugin.run import log as runlog
 from kis_plugin.run.infuser import Shown
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = [
-    "BACKGROUND", "FEWEST", "SERIES", "Counted", "base_counts", "count_records", "counted_tokens", "read_run_counts",
+    "MIN_QUESTIONS", "SERIES", "CorpusCounts", "base_counts", "count_records", "counted_tokens", "read_run_counts",
     "with_efficiency",
 ]  # fmt: skip
 
-BACKGROUND = "background"
-SERIES = ("held_out", "seen", BACKGROUND)
+SERIES = (HELD_OUT, SEEN, BACKGROUND)
 """The series that are broken down by count."""
-FEWEST = 10
-"""Questions below which the facts of a count are no series of their own."""
+MIN_QUESTIONS = 10
+"""A range of counts with fewer questions gets no record of its own."""
 
-_BUCKETS = (0, 1, 10, 100, 1000)
+_BUCKETS = (0, 1, 10, 100, 1000)  # where each range of counts begins
 _UNKNOWN = -1
 
 FactsOf = Callable[[str], Sequence[Fact]]
-"""The facts that the questions of a series are about, ``Question.fact`` being an index into them."""
+"""Returns the facts that the questions of a series are about; ``Question.fact`` is an index into them."""
 
 
 @dataclass(frozen=True)
-class Counted:
-    """The counts of a run's facts, and how much text they were counted in.
+class CorpusCounts:
+    """The counts of a run's facts, and how much text was counted.
 
     Attributes:
         counts: As read.
-        facts_of: Finds the fact of a question.
-        tokens: Of the counted text, by the run's tokenizer.
+        tokens: Tokens of the counted text, by the run's tokenizer.
     """
 
     counts: FactCounts
-    facts_of: FactsOf
     tokens: float
 
-    def records(self, step: int, tokens: int, outcomes: Outcomes) -> list[runlog.Retention]:
+    def records(self, step: int, tokens: int, outcomes: Outcomes, facts_of: FactsOf) -> list[runlog.Retention]:
         """Return accuracy by count, after ``step`` optimizer steps and ``tokens`` training tokens."""
-        return count_records(step, tokens, outcomes, base_counts(outcomes.questions, self.facts_of, self.counts))
+        return count_records(step, tokens, outcomes, base_counts(outcomes.questions, facts_of, self.counts))
 
-    def fitted(
-        self, records: Sequence[runlog.Retention], outcomes: Outcomes, tokens: int, shown: Shown | None
-    ) -> list[runlog.Retention]:
-        """Return the records with how efficiently facts were learnt.
+    def occurrences(self, outcomes: Outcomes, facts_of: FactsOf, tokens: int, shown: Shown) -> npt.NDArray[np.float64]:
+        """Return how often the training so far has shown the fact of each question, NaN where unknown: (questions,).
 
         Args:
-            records: Of the same evaluation.
-            outcomes: What came of it.
+            outcomes: The evaluation.
+            facts_of: The facts of each series.
             tokens: Training tokens so far, infused ones included.
-            shown: What was infused so far; None if nobody knows.
+            shown: What was infused so far.
         """
-        if shown is None:
-            return with_efficiency(records, outcomes, "it is not known what was infused so far")
-        passes = (tokens - shown.tokens) / self.tokens if self.tokens else 0.0
-        x = passes * base_counts(outcomes.questions, self.facts_of, self.counts).astype(np.float64)
-        x[x < 0] = np.nan
-        for place in np.flatnonzero(np.isfinite(x)).tolist():
-            if outcomes.questions[place].series != BACKGROUND:  # nothing of it is infused, and it numbers other facts
-                x[place] += shown.exposures[outcomes.questions[place].fact]
-        return with_efficiency(records, outcomes, x)
+        epochs = (tokens - shown.tokens) / self.tokens if self.tokens else 0.0
+        found = epochs * base_counts(outcomes.questions, facts_of, self.counts).astype(np.float64)
+        found[found < 0] = np.nan  # a negative count means unknown
+        for place in np.flatnonzero(np.isfinite(found)).tolist():
+            # Nothing of the background is infused, and its questions number other facts.
+            if outcomes.questions[place].series != BACKGROUND:
+                found[place] += shown.exposures[outcomes.questions[place].fact]
+        return found
 
 
-def read_run_counts(config: Config, material: InfusionSplit) -> FactCounts | None:
+def read_run_counts(config: Config, split: InfusionSplit) -> FactCounts | None:
     """Return the counts that a configuration names, None if it names none.
 
     Raises:
-        KISError: A file that is not right, or facts that are told and were not counted as they are now.
+        KISError: An invalid file, or infused facts that were not counted as they are now.
     """
     if config.retention.corpus_counts is None:
         return None
     counts = read_counts(config.retention.corpus_counts)
-    counts.of_all(material.facts, f"{config.path or 'config'} retention.corpus_counts")
+    counts.of_all(split.facts, f"{config.path or 'config'} retention.corpus_counts")
     return counts
 
 
 def counted_tokens(about: Mapping[str, Any], tokenizer: TextTokenizer) -> float:
-    """Return how many tokens the counted text has, from its bytes and the samples of it in the first line of counts."""
+    """Estimate the tokens of the counted text, from its bytes and the text samples in the first line of the counts."""
     sample = [text for text in about["sample"] if text]
     size = sum(len(text.encode()) for text in sample)
     if not size:
@@ -107,9 +102,9 @@ def counted_tokens(about: Mapping[str, Any], tokenizer: TextTokenizer) -> float:
 
 
 def base_counts(questions: Sequence[Question], facts_of: FactsOf, counts: FactCounts) -> IntArray:
-    """Return in how many windows of the base text each question's fact stands, -1 where nothing says: (questions,).
+    """Return the count of each question's fact, -1 where it is unknown: (questions,).
 
-    Nothing says for questions of series other than ``SERIES``, and for facts that were not counted as they are now.
+    It is unknown for questions of series other than ``SERIES``, and for facts that were not counted as they are now.
     """
     found = np.full(len(questions), _UNKNOWN, dtype=np.int64)
     facts = {series: facts_of(series) for series in {question.series for question in questions} & set(SERIES)}
@@ -122,12 +117,12 @@ def base_counts(questions: Sequence[Question], facts_of: FactsOf, counts: FactCo
 
 
 def count_records(step: int, tokens: int, outcomes: Outcomes, counts: IntArray) -> list[runlog.Retention]:
-    """Return a record for each count of each of ``SERIES``, such as ``held_out/count/10-99``, with enough questions.
+    """Return a record for each range of counts in each of ``SERIES``, such as ``held_out/count/10-99``.
 
     Args:
         step: Optimizer steps done.
         tokens: Training tokens so far.
-        outcomes: What was answered.
+        outcomes: The evaluation.
         counts: (questions,) from ``base_counts``.
     """
     records = []
@@ -135,22 +130,23 @@ def count_records(step: int, tokens: int, outcomes: Outcomes, counts: IntArray) 
         bucket = np.searchsorted(_BUCKETS, counts[rows], side="right") - 1
         for number in range(len(_BUCKETS) if series in SERIES else 0):
             some = rows[bucket == number]
-            if len(some) >= FEWEST:
-                records.append(record_of(step, tokens, f"{series}/count/{_name(number)}", outcomes, some))
+            if len(some) >= MIN_QUESTIONS:
+                records.append(record_of(step, tokens, f"{series}/count/{_range_name(number)}", outcomes, some))
     return records
 
 
 def with_efficiency(
-    records: Sequence[runlog.Retention], outcomes: Outcomes, x: npt.NDArray[np.float64] | str
+    records: Sequence[runlog.Retention], outcomes: Outcomes, occurrences: npt.NDArray[np.float64] | str
 ) -> list[runlog.Retention]:
-    """Return records, those of ``SERIES`` with ``efficiency`` among their extras: the law, or why it cannot be told.
+    """Return the records, those of ``SERIES`` with ``efficiency`` among their extras: the fitted law, or why not.
 
     Args:
         records: Of the same evaluation as ``outcomes``.
-        outcomes: What was answered.
-        x: (questions,) how often the training so far told each fact, NaN where nobody knows; or why nobody knows.
+        outcomes: The evaluation.
+        occurrences: (questions,) how often the training so far has shown each fact, NaN where that is unknown; or why
+            it is unknown for all.
     """
-    fitted = {series: _fit(outcomes, rows, x) for series, rows in outcomes.series.items() if series in SERIES}
+    fitted = {series: _fit(outcomes, rows, occurrences) for series, rows in outcomes.series.items() if series in SERIES}
     return [
         replace(record, extra={**record.extra, "efficiency": fitted[record.probe]})
         if record.probe in fitted
@@ -159,16 +155,17 @@ def with_efficiency(
     ]
 
 
-def _fit(outcomes: Outcomes, rows: IntArray, x: npt.NDArray[np.float64] | str) -> dict[str, Any]:
-    if isinstance(x, str):
-        return NotTold(x, 0).as_json()
+def _fit(outcomes: Outcomes, rows: IntArray, occurrences: npt.NDArray[np.float64] | str) -> dict[str, Any]:
+    if isinstance(occurrences, str):
+        return Undetermined(occurrences, 0).as_json()
     facts = [outcomes.questions[row].fact for row in rows.tolist()]
-    rows = rows[np.sort(np.unique(facts, return_index=True)[1])]  # the law's likelihood takes questions for independent
-    known = rows[np.isfinite(x[rows])]
-    return efficiency(outcomes.correct[known], x[known]).as_json()
+    # One question a fact: the likelihood takes answers as independent.
+    rows = rows[np.sort(np.unique(facts, return_index=True)[1])]
+    known = rows[np.isfinite(occurrences[rows])]
+    return learning_efficiency(outcomes.correct[known], occurrences[known]).as_json()
 
 
-def _name(bucket: int) -> str:
+def _range_name(bucket: int) -> str:
     first, *rest = _BUCKETS[bucket : bucket + 2]
     if not rest:
         return f"{first}+"

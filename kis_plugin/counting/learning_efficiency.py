@@ -1,13 +1,13 @@
-"""How efficiently a model learns facts: the probability of a right answer by how often the training data told the fact.
+"""How efficiently a model learns facts: the probability of a right answer by how often training showed the fact.
 
 The law of Christoph et al. 2025 (arXiv 2506.16912)::
 
     P(correct | x) = 1 - (L0 + x0 / (1 + x) ** alpha)
 
-``x`` is how often a fact occurred, ``L0`` the part that is never learnt, ``L0 + x0`` the error where it never occurred,
-``alpha`` how quickly occurrences bring the error down: the greater, the more efficient the model. Chance is not taken
-out: of ``k`` options a blind answer is right 1 / k of the time, so a model that learnt nothing shows
-``L0 + x0 = 1 - 1 / k``, and P is fitted as it is.
+``x`` is how often a fact occurred, ``L0`` the error that remains, ``L0 + x0`` that on facts that never occurred,
+``alpha`` how quickly occurrences reduce the error: the greater, the more efficient the model. There is no correction
+for chance: among ``k`` options a random answer is right with probability 1 / k, so a model that learnt nothing has
+``L0 + x0 = 1 - 1 / k``.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ import numpy.typing as npt
 from scipy.optimize import brentq, minimize
 from scipy.stats import chi2
 
-__all__ = ["Efficiency", "NotTold", "accuracy_at", "efficiency"]
+__all__ = ["Efficiency", "Undetermined", "accuracy_at", "learning_efficiency"]
 
 FloatArray = npt.NDArray[np.float64]
 
-FEWEST = 50
+MIN_FACTS = 50
 """Facts below which nothing is fitted."""
 ALPHA = (0.01, 10.0)
-"""Where alpha is looked for: below, the law is flat over any counts one meets; above, it is a step from 0 to 1."""
+"""The range of alpha: below, the law is flat over any realistic counts; above, it is a step between 0 and 1."""
 
 _NAMES = ("L0", "x0", "alpha")
-_LEVEL = 0.05  # of the test that accuracy hangs on x at all
+_LEVEL = 0.05  # of the test that accuracy depends on x at all
 _STRICT: Any = {"ftol": 1e-13, "gtol": 1e-9, "maxiter": 500}  # for the optimiser
 _TINY = 1e-9  # probabilities are kept this far from 0 and 1
 
@@ -42,14 +42,14 @@ class Efficiency:
     """The law as fitted.
 
     Attributes:
-        L0: Error that is left however often a fact occurs: in [0, 1].
-        x0: Error that occurrences take away: in [0, 1 - L0].
+        L0: Error that remains however often a fact occurs: in [0, 1].
+        x0: Error that occurrences remove: in [0, 1 - L0].
         alpha: The exponent.
         low: Lower ends of the intervals, by parameter.
-        high: Upper ends; None where the data set no bound within ``ALPHA``.
-        confidence: Of each interval, by itself.
+        high: Upper ends; None where the data give no bound within ``ALPHA``.
+        confidence: Of each single interval.
         n: Answers.
-        p: Of the likelihood-ratio test that accuracy does not hang on x.
+        p: P value of the likelihood-ratio test that accuracy does not depend on x.
     """
 
     L0: float
@@ -63,7 +63,7 @@ class Efficiency:
 
     @property
     def asymptote(self) -> float:
-        """Accuracy on facts that occur without end."""
+        """Accuracy on facts that occur infinitely often."""
         return 1 - self.L0
 
     def as_json(self) -> dict[str, Any]:
@@ -72,8 +72,8 @@ class Efficiency:
 
 
 @dataclass(frozen=True)
-class NotTold:
-    """There is no telling how efficient the model is.
+class Undetermined:
+    """The law cannot be fitted.
 
     Attributes:
         reason: Why.
@@ -93,35 +93,38 @@ def accuracy_at(x: npt.ArrayLike, L0: float, x0: float, alpha: float) -> FloatAr
     return 1 - (L0 + x0 * np.exp(-alpha * np.log1p(np.asarray(x, dtype=np.float64))))
 
 
-def efficiency(correct: npt.NDArray[np.bool_], x: npt.NDArray[Any], confidence: float = 0.95) -> Efficiency | NotTold:
-    """Fit the law by maximum likelihood, each answer a draw of its own.
+def learning_efficiency(
+    correct: npt.NDArray[np.bool_], x: npt.NDArray[Any], confidence: float = 0.95
+) -> Efficiency | Undetermined:
+    """Fit the law by maximum likelihood, taking answers as independent.
 
-    Intervals are by the profile likelihood: the values of a parameter at which the others can be chosen so that twice
-    the log-likelihood lies less than a quantile of chi-squared with one degree of freedom below its maximum. At the
-    bounds of the parameters they are wider than they need be.
+    Intervals are by the profile likelihood (Venzon and Moolgavkar 1988, Applied Statistics 37): the values of a
+    parameter at which the others can be chosen so that twice the log-likelihood is less than a quantile of chi-squared
+    with one degree of freedom below its maximum. At the bounds of the parameters they are conservative.
 
     Args:
         correct: (n,) whether each answer was right.
-        x: (n,) how often the training data told each fact, not negative; need not be whole.
+        x: (n,) how often training showed each fact, not negative; need not be whole.
         confidence: Of the intervals.
 
     Returns:
-        The law; or why it cannot be told: too few answers, counts that do not vary, or answers that do not get
-        better with them (the likelihood-ratio test against one accuracy for all, two degrees of freedom, at 0.05).
+        The law; or why it cannot be fitted: too few answers, counts that do not vary, or answers that do not improve
+        with them (likelihood-ratio test against a constant accuracy, two degrees of freedom, at 0.05).
     """
     n = len(correct)
+    # The likelihood depends on the answers only through the right and wrong ones at each distinct x.
     values, group = np.unique(np.asarray(x, dtype=np.float64), return_inverse=True)
-    if n < FEWEST:
-        return NotTold(f"{n} answers, fewer than {FEWEST}", n)
+    if n < MIN_FACTS:
+        return Undetermined(f"{n} answers, fewer than {MIN_FACTS}", n)
     if len(values) < 3:
-        return NotTold(f"the facts occur equally often: {len(values)} different counts, fewer than 3", n)
+        return Undetermined(f"the facts occur equally often: {len(values)} different counts, fewer than 3", n)
     right: FloatArray = np.bincount(group.ravel(), weights=np.asarray(correct, dtype=np.float64)).astype(np.float64)
     wrong: FloatArray = np.bincount(group.ravel()).astype(np.float64) - right
     likelihood = _Likelihood(np.log1p(values), right, wrong)
     best = likelihood.best()
     p = float(chi2.sf(2 * max(likelihood.flat() - best[0], 0.0), 2))
     if p >= _LEVEL:
-        return NotTold(f"the answers do not get better with how often facts occur (p = {p:.2g})", n)
+        return Undetermined(f"the answers do not improve with how often facts occur (p = {p:.2g})", n)
     found = dict(zip(_NAMES, best[1], strict=True))
     ends = {name: likelihood.interval(name, best, confidence) for name in _NAMES}
     return Efficiency(
@@ -144,7 +147,7 @@ class _Likelihood:
     """Minus the log-likelihood.
 
     Attributes:
-        log1p: (values,) of the different x.
+        log1p: (values,) log(1 + x) of the distinct x.
         right: (values,) right answers at each.
         wrong: (values,) wrong ones.
     """
@@ -154,16 +157,17 @@ class _Likelihood:
     wrong: FloatArray
 
     def flat(self) -> float:
-        """Return what one accuracy for all gives."""
+        """Return its value for a constant accuracy."""
         right, wrong = self.right.sum(), self.wrong.sum()
         rate = np.clip(right / (right + wrong), _TINY, 1 - _TINY)
         return float(-right * np.log(rate) - wrong * np.log1p(-rate))
 
     def best(self, name: str = "", value: float = 0.0) -> _Best:
-        """Return the best parameters, all of them free or one held at a value.
+        """Return the best parameters, all of them free or one fixed at a value.
 
-        Free ones live in a box: the whole error ``L0 + x0`` where neither is held, the part of what room there is
-        else, and the logarithm of alpha. The likelihood can have several hills, so it is climbed from many places.
+        Free ones are expressed by coordinates in a box: the whole error ``L0 + x0`` and the part of it that is ``L0``;
+        where one of them is fixed, the fraction of the remaining range that the other takes; and the logarithm of
+        alpha. The likelihood can have several maxima, so the search starts from many points.
         """
         parameters, bounds, starts = _box(name, value)
         found = [
@@ -175,7 +179,7 @@ class _Likelihood:
         return float(least.fun), (float(L0), float(x0), float(alpha))
 
     def interval(self, name: str, best: _Best, confidence: float) -> tuple[float, float | None]:
-        """Return the ends of one parameter's interval; an upper end that the data do not set is None."""
+        """Return the ends of one parameter's interval; an upper end that the data do not determine is None."""
         limit = best[0] + chi2.ppf(confidence, 1) / 2
         at = best[1][_NAMES.index(name)]
         bottom, top = ALPHA if name == "alpha" else (0.0, 1.0)
@@ -195,7 +199,7 @@ class _Likelihood:
 
 
 def _box(name: str, value: float) -> tuple[_Parameters, list[tuple[float, float]], list[FloatArray]]:
-    """Return what makes parameters of a point in the box of the free ones, the box, and places to start from."""
+    """Return the map from the box of free coordinates to the parameters, the box, and the points to start from."""
     unit, logs = (0.0, 1.0), (float(np.log(ALPHA[0])), float(np.log(ALPHA[1])))
     errors, parts, alphas = (0.3, 0.8), (0.1, 0.6), np.log((0.1, 0.5, 2.0)).tolist()
     kinds: dict[str, tuple[_Parameters, list[tuple[float, float]], tuple[Any, ...]]] = {

@@ -1,4 +1,4 @@
-"""Registers the probes that a model answers in its own words."""
+"""Registers the free-form probes and their scorer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 from kis_plugin.hook_markers import hookimpl
 
 if TYPE_CHECKING:
-    from kis_plugin.retention.protocols import ProbeKind
+    from kis_plugin.retention.protocols import AnswerScorer, ProbeKind
 
 
 @hookimpl
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
-    """Add the free-form probes."""
-    from kis_plugin.free_form.probes import ANSWERED
+    """Add ``cloze`` and ``answer``."""
+    from kis_plugin.free_form.probes import FREE_FORM_KINDS
 
-    for kind in ANSWERED:
+    for kind in FREE_FORM_KINDS:
         register(kind)
+
+
+@hookimpl
+def kis_register_scorers(register: Callable[[AnswerScorer], None]) -> None:
+    """Add greedy decoding."""
+    from kis_plugin.free_form.scoring import FreeFormScoring
+
+    register(FreeFormScoring())

@@ -1,9 +1,10 @@
-"""Spans that carry content in the sentences of documents: what a sentence of a passage can be asked for.
+"""Names, numbers and years in the sentences of documents, which a cloze question can leave out.
 
-The rule is plain, and for scripts with capitals: a *year* is a whole word of four digits from 1000 to 2099, a *number*
-any other word of digits, with points and commas between them; a *name* is a run of one to four words of two letters or
-more that begin with a capital. Four words of its sentence or more stand before a span, none of which tells it, so that
-no capital is one for beginning a sentence. Only punctuation may stand between a span and the next space.
+The rules are simple, and meant for scripts with capital letters: a *year* is a whole word of four digits from 1000 to
+2099, a *number* any other word of digits, with points and commas between them; a *name* is a run of one to four words
+of two letters or more that begin with a capital. At least four words of the sentence stand before a span, so that its
+capital is not that of the sentence, and none of them contains it. Only punctuation may stand between a span and the
+next space.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ __all__ = ["KINDS", "span_facts", "span_templates", "spans_of"]
 KINDS = ("name", "number", "year")
 _BEFORE = 4  # words
 _NAME = 4  # words at most
-_PIECE = 4000  # characters of a passage that are looked at together
+_PIECE = 4000  # characters of a passage that are searched together
 _SENTENCE = re.compile(rf"(?<=[.!?])\s+|(?<=[.!?][{CLOSING}])\s+|\n\s*\n")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _YEAR = re.compile(r"1\d{3}|20\d{2}")
 
 
 def span_facts(passages: Sequence[Passage], wanted: int, seed: int) -> list[Fact]:
-    """Return what can be asked of sentences: the subject is a sentence up to a span, the object the span.
+    """Return one fact for each span: the subject is its sentence up to the span, the object the span.
 
-    Of each kind there is one span a passage, so that facts of one relation are of different passages. Where passages
-    are few, long ones are looked at in pieces of 4,000 characters, as if each were one.
+    Each passage gives one span of each kind, so that facts of one relation come from different passages. Where passages
+    are few, each piece of 4,000 characters of a long one counts as a passage.
 
     Args:
         passages: Some.
-        wanted: Facts of one kind that are enough.
+        wanted: How many facts of one kind are enough.
         seed: Chooses among spans.
     """
     most = -(-wanted // max(len(passages), 1))
@@ -51,13 +52,13 @@ def span_facts(passages: Sequence[Passage], wanted: int, seed: int) -> list[Fact
 
 
 def span_templates(relation: str) -> Templates:
-    """Return the one sentence of a span: as it was infused."""
+    """Return the one template of a span: the sentence as it was infused."""
     assert relation in KINDS, relation
     return Templates(("{subject}{object}",))
 
 
 def spans_of(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield kind, sentence up to the span, and span."""
+    """Yield the kind, the sentence up to the span, and the span."""
     for sentence in _SENTENCE.split(text):
         words = [(found.start(), found.group()) for found in re.finditer(r"\S+", sentence)]
         at = 0
@@ -75,7 +76,7 @@ def spans_of(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _name_from(words: Sequence[tuple[int, str]], at: int) -> int:
-    """Return where the run of capitalised words that begins at a word ends; punctuation ends it."""
+    """Return the end of the run of capitalised words that begins at ``at``; punctuation ends it."""
     while at < len(words) and _is_name(_core(words[at][1])):
         at += 1
         if _core(words[at - 1][1]) != words[at - 1][1]:
@@ -88,12 +89,12 @@ def _is_name(core: str) -> bool:
 
 
 def _core(word: str) -> str:
-    """Return a word without the punctuation after it."""
+    """Return a word without trailing punctuation."""
     return re.sub(r"[^\w]+\Z", "", word)
 
 
 def _pieces(text: str, most: int) -> Iterator[str]:
-    """Yield at most so many pieces of a text, evenly spread; what is left of a sentence at an edge is no sentence."""
+    """Yield at most ``most`` pieces of a text, evenly spread, without the incomplete sentences at their edges."""
     count = min(most, max(len(text) // _PIECE, 1))
     for number in range(count):
         start = number * len(text) // count

@@ -1,8 +1,8 @@
-"""Whether what a model says is the answer: to the letter, or as SQuAD counts it, by any of the object's names.
+"""Whether a generated text is the answer: to the letter, or by any of the object's names under SQuAD normalisation.
 
-Names match as the SQuAD metric compares them (Rajpurkar et al. 2016, arXiv 1606.05250): case, punctuation, the articles
-a, an and the, and white space do not count. Stricter than there, signs that are no punctuation count (``C+`` is not
-``C``), and so does what parts digits (``3.5`` is not ``35``), but for the comma of thousands.
+Names match as in the SQuAD metric (Rajpurkar et al. 2016, arXiv 1606.05250): case, punctuation, the articles a, an and
+the, and white space are ignored. Stricter than there, symbols that are no punctuation count (``C+`` is not ``C``), and
+so does a separator between digits (``3.5`` is not ``35``), except the thousands comma.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
-from kis_plugin.retention.probes import Question
+from kis_plugin.retention.questions import Question
 
-__all__ = ["Matcher", "Verdict", "ends_plainly", "floor_of", "letters_of", "words_of"]
+__all__ = ["Matcher", "Verdict", "ends_plainly", "frequency_baseline", "letters_of", "words_of"]
 
 _ARTICLES = ("a", "an", "the")
 _MARKS = frozenset(".!?\u2026\u3002\uff01\uff1f")  # any of them ends a sentence
-_BROKEN = "\ufffd"  # stands for bytes that are no whole character yet
+_BROKEN = "\ufffd"  # stands for bytes that are not a whole character yet
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[^\w\s](?=\d)")
 
@@ -40,7 +40,7 @@ class Verdict(IntEnum):
 
 
 def words_of(text: str) -> Words:
-    """Return the words of a text that count; if it has none, its articles or its punctuation."""
+    """Return the words of a text that count; where there are none, its articles or its punctuation."""
     folded = _folded(text)
     kept = {found.start() for found in _BETWEEN_DIGITS.finditer(folded)}
     kept -= {found.start() for found in _THOUSANDS.finditer(folded)}
@@ -59,8 +59,8 @@ def ends_plainly(sentence: str) -> bool:
     return all(map(_is_punctuation, sentence.split("{object}")[1]))
 
 
-def floor_of(questions: Sequence[Question]) -> float:
-    """Return the score of whoever answers all questions of a relation by the name that is right most often."""
+def frequency_baseline(questions: Sequence[Question]) -> float:
+    """Return the accuracy of answering all questions of a relation with the name that is right most often."""
     right: dict[str, Counter[Words]] = {}
     for question in questions:
         right.setdefault(question.relation, Counter()).update({words_of(name) for name in question.accepted})
@@ -69,17 +69,17 @@ def floor_of(questions: Sequence[Question]) -> float:
 
 @dataclass(frozen=True)
 class Matcher:
-    """Judges what a model says after a prompt.
+    """Judges what a model generates after a prompt.
 
-    The answer ends at a new line, where the text ends, or at punctuation with white space after it that holds the mark
-    of a sentence or begins as what follows the object in the sentence asked. So ``3.5`` does not end after ``3``, nor
-    ``Parisian`` after ``Paris``. The first end at which a name has been told counts.
+    The answer ends at a new line, where the text ends, or at punctuation before white space, if that contains a full
+    stop or the like, or begins with what follows the object in the template. So ``3.5`` does not end after ``3``, nor
+    ``Parisian`` after ``Paris``. The first possible end at which the text is a right name counts.
 
     Attributes:
         exact: The object, and the same as the tokenizer spells it.
-        names: All names that are right.
-        closing: What follows the object in the sentence: punctuation, or nothing.
-        glued: Whether the prompt ends within a word: a letter right after it makes it another one.
+        names: All right names.
+        closing: What follows the object in the template: punctuation, or nothing.
+        glued: Whether the prompt ends within a word, so that a letter right after it makes another word.
     """
 
     exact: frozenset[str]
@@ -91,7 +91,7 @@ class Matcher:
         """Judge an answer.
 
         Args:
-            text: All that was said so far.
+            text: All text generated so far.
             ended: Whether it ends there, by the end-of-document token.
         """
         line, new_line, _ = text.partition("\n")
@@ -99,9 +99,9 @@ class Matcher:
             return Verdict.WRONG
         ended = ended or bool(new_line)
         for cuts in _ends(line, self.closing, ended):
-            told = [line[:cut].strip() for cut in cuts]
-            if any(words_of(one) in self._words for one in told):
-                return Verdict.ALIAS if self.exact.isdisjoint(told) else Verdict.EXACT
+            candidates = [line[:cut].strip() for cut in cuts]
+            if any(words_of(one) in self._words for one in candidates):
+                return Verdict.ALIAS if self.exact.isdisjoint(candidates) else Verdict.EXACT
         return Verdict.WRONG if ended or not self._may_match(line) else Verdict.OPEN
 
     @cached_property
@@ -110,14 +110,14 @@ class Matcher:
 
     @cached_property
     def _loose(self) -> tuple[Words, ...]:
-        """The names without any punctuation, with their articles and without: what text so far is held against."""
+        """The names without punctuation, each with its articles and without, to compare an unfinished text with."""
         whole = [tuple(_loose(name).split()) for name in self.names]
         return tuple(dict.fromkeys([*whole, *map(_without_articles, whole)]))
 
     def _may_match(self, line: str) -> bool:
-        """Return whether more text could make a name of it: perhaps of none, but never False of one that it could.
+        """Return whether more text could complete a name. It may say True in vain, but never False wrongly.
 
-        The last word may go on, an article falls away once it is whole, and accents may follow a letter.
+        The last word may continue, an article is dropped once it is whole, and accents may follow a letter.
         """
         loose = _loose(line.rstrip(_BROKEN))
         whole, begun = loose.split(), ""
@@ -126,16 +126,16 @@ class Matcher:
         while begun and unicodedata.combining(begun[-1]):
             begun = begun[:-1]
         article = any(name.startswith(begun) for name in _ARTICLES)
-        for told in {tuple(whole), _without_articles(whole)}:
+        for words in {tuple(whole), _without_articles(whole)}:
             for name in self._loose:
-                following = name[len(told)] if len(told) < len(name) else ""
-                if name[: len(told)] == told and (article or following.startswith(begun)):
+                following = name[len(words)] if len(words) < len(name) else ""
+                if name[: len(words)] == words and (article or following.startswith(begun)):
                     return True
         return False
 
 
 def _ends(line: str, closing: str, ended: bool) -> Iterator[range]:
-    """Yield where the answer may end: anywhere in the punctuation that ends it."""
+    """Yield where the answer may end: any position in the punctuation that ends it."""
     first = 0
     while first < len(line):
         if not _is_punctuation(line[first]):
@@ -165,7 +165,7 @@ def _loose(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Return a text without case, accents after their letters: the longer text, the longer this, letter by letter."""
+    """Return a text without case, accents after their letters. A longer text gives a continuation of this."""
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
 
 

@@ -1,43 +1,64 @@
-"""Probe kinds that are answered in words of the model's own: a sentence to be completed, and a question."""
+"""Free-form probe kinds: a sentence to be completed, and a question."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from kis_plugin.free_form.cloze_spans import span_facts, span_templates
 from kis_plugin.free_form.matching import ends_plainly
+from kis_plugin.hashing import mix
 from kis_plugin.knowledge.facts import Fact, Templates
-from kis_plugin.retention.probes import Question, QuestionMaker
+from kis_plugin.retention.passages import PassageMaker
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions import FREE_FORM, Question
 
-__all__ = ["ANSWERED", "AnswerProbe", "freely"]
+__all__ = ["CLOZE", "FREE_FORM_KINDS", "AnswerProbe", "ClozeProbe"]
+
+CLOZE = "cloze"
 
 
 @dataclass
 class AnswerProbe:
-    """A probe kind whose answers are decoded.
+    """A probe kind whose answers are generated.
 
     Attributes:
-        name: What ``kis.yaml`` and the run log call it.
-        choice: Which of a relation's sentences it asks by; those in which more than punctuation follows the object
-            are passed over.
+        name: The name in ``kis.yaml`` and in the run log.
+        choice: Selects the templates of a relation. Those in which more than punctuation follows the object are passed
+            over.
     """
 
     name: str
     choice: Callable[[Templates], Sequence[str]]
 
     def questions(self, maker: QuestionMaker) -> list[Question]:
-        """Return the questions of all facts, except of relations without such a sentence."""
-        asked = maker.ask(self.name, lambda templates: list(filter(ends_plainly, self.choice(templates))))
-        return [freely(question, maker.facts[question.fact]) for question in asked]
+        """Return the questions about all facts, except of relations without such a template."""
+        found = maker.for_objects(self.name, lambda templates: list(filter(ends_plainly, self.choice(templates))))
+        return [_free_form(question, maker.facts[question.fact]) for question in found]
 
 
-ANSWERED = (
-    AnswerProbe("cloze", lambda templates: templates.held_out),
-    AnswerProbe("answer", lambda templates: templates.questions),
-)
+class ClozeProbe(AnswerProbe):
+    """A held-out template to be completed. In documents, names, numbers and years in their sentences, with options."""
+
+    def __init__(self) -> None:
+        super().__init__(CLOZE, lambda templates: templates.held_out)
+
+    def passage_questions(self, maker: PassageMaker) -> list[Question]:
+        """Return multiple-choice questions about spans: passages do not say which other answers would be right."""
+        facts = span_facts(maker.passages, 2 * maker.limit, mix(maker.seed, 7))
+        of_facts = maker.sets_of(facts, span_templates, 8)
+        if not of_facts.sets:
+            maker.notes.append(
+                f"warning: series {CLOZE}: no {maker.options} names, numbers or years of different passages"
+            )
+        return of_facts.for_objects(CLOZE, lambda templates: templates.statements)
 
 
-def freely(question: Question, fact: Fact) -> Question:
-    """Return a question with options as one without: the right one is kept as the draft of the answer."""
+FREE_FORM_KINDS = (ClozeProbe(), AnswerProbe("answer", lambda templates: templates.questions))
+
+
+def _free_form(question: Question, fact: Fact) -> Question:
+    """Return a question with options as a free-form one: its right option becomes the draft of the answer."""
     names = tuple(dict.fromkeys((fact.object, *fact.aliases)))
-    return replace(question, options=(question.options[question.answer],), answer=0, accepted=names)
+    draft = (question.options[question.answer],)
+    return replace(question, options=draft, answer=0, accepted=names, scorer=FREE_FORM)

@@ -1,4 +1,4 @@
-"""Whether retention fell between two evaluations: a paired test on facts, and the level that a whole run allows."""
+"""Whether retention fell between two evaluations, by more than chance allows: a paired test over facts."""
 
 from __future__ import annotations
 
@@ -12,79 +12,79 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from kis_plugin.retention.probes import Question
+from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes
 
-__all__ = ["Answers", "Fall", "Series", "compare", "level_of"]
+__all__ = ["Change", "Results", "SeriesResults", "compare", "pairwise_level"]
 
-Bits = npt.NDArray[np.bool_]
+BoolArray = npt.NDArray[np.bool_]
 
 
-def level_of(false_alarms: float, evaluations: int) -> float:
-    """Return the level of one test among all pairs of a run's evaluations.
+def pairwise_level(alpha: float, evaluations: int) -> float:
+    """Return the level of one test such that all tests between a run's evaluations together keep ``alpha``.
 
-    By Bonferroni: whichever earlier evaluation is chosen to compare with, the best one in hindsight too, the chance
-    of any false alarm in the whole run stays below ``false_alarms``.
+    Bonferroni over all pairs of evaluations: whichever earlier evaluation the guard compares with, even the best one
+    in hindsight, the probability of any false alarm in the whole run stays below ``alpha``.
     """
-    return false_alarms / max(evaluations * (evaluations - 1) // 2, 1)
+    return alpha / max(evaluations * (evaluations - 1) // 2, 1)
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a series answered in one evaluation, to be compared with another one's later, perhaps after a resume.
+class Results:
+    """The right and wrong answers of one evaluation, to be compared with a later one's, even after a resume.
 
     Attributes:
-        keys: (questions,) what each question is known by, sorted.
+        keys: (questions,) what identifies each question, sorted.
         right: (questions,) whether it was answered rightly.
     """
 
     keys: npt.NDArray[np.uint64]
-    right: Bits
+    right: BoolArray
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def state(self) -> dict[str, Any]:
-        """Return the answers as JSON values: 8 bytes and a bit for each question, in base64."""
+        """Return the results as JSON values: 8 bytes and one bit for each question, in base64."""
         keys, right = self.keys.astype("<u8").tobytes(), np.packbits(self.right).tobytes()
-        return {"questions": len(self), "keys": _text(keys), "right": _text(right)}
+        return {"questions": len(self), "keys": _base64(keys), "right": _base64(right)}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Answers:
-        """Return the answers that ``state()`` was made of."""
+    def from_state(cls, state: Mapping[str, Any]) -> Results:
+        """Return the results that ``state()`` was made from."""
         keys = np.frombuffer(base64.b64decode(state["keys"]), dtype="<u8").astype(np.uint64)
         bits = np.frombuffer(base64.b64decode(state["right"]), dtype=np.uint8)
         return cls(keys, np.unpackbits(bits, count=state["questions"]).astype(np.bool_))
 
 
 @dataclass(frozen=True)
-class Series:
-    """One series of an evaluation: its answers, and of which facts they are.
+class SeriesResults:
+    """One series of an evaluation: its results, and the facts that they are about.
 
     Attributes:
-        answers: By key.
+        results: By key.
         facts: (questions,) the fact of each question.
-        chance: (questions,) probability that a blind answer is right.
+        chance: (questions,) probability that a random answer is right.
     """
 
-    answers: Answers
+    results: Results
     facts: npt.NDArray[np.int64]
     chance: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, outcomes: Outcomes, name: str) -> Series:
+    def of(cls, outcomes: Outcomes, name: str) -> SeriesResults:
         """Return a series of an evaluation; an empty one where there is none of that name."""
         rows = outcomes.series.get(name, np.empty(0, dtype=np.int64))
-        asked = [outcomes.questions[row] for row in rows.tolist()]
-        keys, first = np.unique(_keys(asked), return_index=True)
+        questions = [outcomes.questions[row] for row in rows.tolist()]
+        keys, first = np.unique(_keys(questions), return_index=True)
         rows = rows[first]
-        facts = np.array([asked[place].fact for place in first.tolist()], dtype=np.int64)
-        return cls(Answers(keys, outcomes.correct[rows]), facts, outcomes.chance[rows])
+        facts = np.array([questions[place].fact for place in first.tolist()], dtype=np.int64)
+        return cls(Results(keys, outcomes.correct[rows]), facts, outcomes.chance[rows])
 
 
 @dataclass(frozen=True)
-class Fall:
-    """One series in two evaluations, by the questions that were asked in both.
+class Change:
+    """How one series changed between two evaluations, over the questions that both contain.
 
     Attributes:
         questions: How many those are.
@@ -92,7 +92,7 @@ class Fall:
         gained: Facts of which more are.
         before: Accuracy then.
         after: Accuracy now.
-        chance: Accuracy of blind answers.
+        chance: Accuracy of random answers.
     """
 
     questions: int
@@ -104,50 +104,52 @@ class Fall:
 
     @property
     def p_value(self) -> float:
-        """Probability of at least as many facts lost among those that changed, were either way as likely.
+        """Probability of at least as many lost facts among the changed ones, if either direction were equally likely.
 
-        The one-sided exact sign test, which on single questions is McNemar's: Binomial(lost + gained, 1/2).
+        The one-sided exact sign test, Binomial(lost + gained, 1/2); with one question a fact it is McNemar's test
+        (McNemar 1947, Psychometrika 12).
         """
         changed = self.lost + self.gained
         return float(binomtest(self.lost, changed, 0.5, alternative="greater").pvalue) if changed else 1.0
 
     @property
-    def part(self) -> float:
-        """The fall, as part of the height above chance that it began at; infinite for a fall from chance or below."""
+    def relative_drop(self) -> float:
+        """The fall as a fraction of the height above chance that it began at; infinite where it began at chance."""
         fall, height = self.before - self.after, self.before - self.chance
         if fall <= 0:
             return 0.0
         return fall / height if height > 0 else float("inf")
 
 
-def compare(then: Answers, now: Series) -> Fall:
-    """Compare two evaluations of a series by what was asked in both; facts count once, however many questions ask them.
+def compare(then: Results, now: SeriesResults) -> Change:
+    """Compare two evaluations of a series over their common questions; a fact counts once, with all its questions.
 
     Args:
-        then: Of the earlier one.
-        now: Of the later one.
+        then: The earlier one.
+        now: The later one.
     """
-    _, before, after = np.intersect1d(then.keys, now.answers.keys, assume_unique=True, return_indices=True)
+    _, before, after = np.intersect1d(then.keys, now.results.keys, assume_unique=True, return_indices=True)
     if not len(before):
-        return Fall(0, 0, 0, 0.0, 0.0, 0.0)
-    was, is_ = then.right[before], now.answers.right[after]
+        return Change(0, 0, 0, 0.0, 0.0, 0.0)
+    was, is_now = then.right[before], now.results.right[after]
+    # The questions of one fact are not independent, so the test counts facts: each has the sign of its net change.
     _, of_fact = np.unique(now.facts[after], return_inverse=True)
-    net = np.bincount(of_fact.ravel(), weights=is_.astype(np.float64) - was)
-    return Fall(
+    net = np.bincount(of_fact.ravel(), weights=is_now.astype(np.float64) - was)  # (facts,)
+    return Change(
         questions=len(before),
         lost=int((net < 0).sum()),
         gained=int((net > 0).sum()),
         before=float(was.mean()),
-        after=float(is_.mean()),
+        after=float(is_now.mean()),
         chance=float(now.chance[after].mean()),
     )
 
 
 def _keys(questions: Sequence[Question]) -> npt.NDArray[np.uint64]:
-    """Return what each question is known by in every evaluation, (questions,): a hash of its fact and its prefix."""
+    """Return what identifies each question in every evaluation, (questions,): a hash of its fact and its prefix."""
     digests = [hashlib.blake2b(f"{one.fact} {one.prefix}".encode(), digest_size=8).digest() for one in questions]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
-def _text(data: bytes) -> str:
+def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")

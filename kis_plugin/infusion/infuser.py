@@ -15,7 +15,8 @@ from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.resume import check_plan
 from kis_plugin.infusion.throttle_file import Throttle, ThrottleFile
-from kis_plugin.retention.prior_knowledge import decide_known, known_state
+from kis_plugin.retention.prior_knowledge import decide_known
+from kis_plugin.retention.prior_knowledge_file import known_state
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.infuser import Shown
 from kis_plugin.tokenized.infusion_split import load_split

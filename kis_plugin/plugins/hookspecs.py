@@ -13,6 +13,7 @@ The training loop with the events in their places::
         for batch in the host's loader:      # its rows are announced to infuser and made by infuser.row_source
             kis_batch(run, input_ids)        # what the model is really shown, in training mode
         kis_step_end(run, step)              # retention evaluates here (and at step 0, before the loop)
+            kis_retention_records(run, step, outcomes, facts_of, records)  # may add records of the evaluation
             kis_outcomes(run, step, outcomes)  # how each question was answered; the guard acts on it
             kis_metrics(run, records)        # to the run log, the host's own log, anywhere
         kis_save(run, step, exposures)       # beside each checkpoint of the host
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from kis_plugin.hook_markers import hookspec
 from kis_plugin.infusion.protocols import Schedule
 from kis_plugin.knowledge.protocols import Selection, Source
-from kis_plugin.retention.protocols import ProbeKind
+from kis_plugin.retention.protocols import AnswerScorer, ProbeKind
 from kis_plugin.run.protocols import ModelLoader, RunPlugin
 from kis_plugin.templates.protocols import Renderer, TemplateSet
 
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from kis_plugin.knowledge.facts import Fact
     from kis_plugin.retention.results import Outcomes
     from kis_plugin.run.context import TrainingRun
     from kis_plugin.run.infuser import Infuser
-    from kis_plugin.run.log import Record
+    from kis_plugin.run.log import Record, Retention
 
 
 # --- what can be added -------------------------------------------------------------------------------------------
@@ -83,6 +85,11 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 @hookspec
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add probe kinds: call ``register(kind)`` for each."""
+
+
+@hookspec
+def kis_register_scorers(register: Callable[[AnswerScorer], None]) -> None:
+    """Add ways to evaluate questions: call ``register(scorer)`` for each. A question names the one it needs."""
 
 
 @hookspec
@@ -135,6 +142,20 @@ def kis_batch(run: TrainingRun, input_ids: npt.NDArray[np.int64]) -> None:
 @hookspec
 def kis_step_end(run: TrainingRun, step: int) -> None:
     """Act after optimizer step ``step``, on every rank; step 0 comes once before the first."""
+
+
+@hookspec
+def kis_retention_records(
+    run: TrainingRun,
+    step: int,
+    outcomes: Outcomes,
+    facts_of: Callable[[str], Sequence[Fact]],
+    records: list[Retention],
+) -> None:
+    """Add to the records of an evaluation, or replace them, in place, before they are published; on every rank.
+
+    ``facts_of(series)`` returns the facts that the questions of a series are about.
+    """
 
 
 @hookspec

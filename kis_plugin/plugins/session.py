@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
+from kis_plugin.knowledge.facts import Fact
 from kis_plugin.plugins.manager import add, new_manager, plugin_manager
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.infuser import Infuser, RowSource, Shown
-from kis_plugin.run.log import LOG_NAME, End, Loss, Record, Run
+from kis_plugin.run.log import LOG_NAME, End, Loss, Record, Retention, Run
 from kis_plugin.run.log_plugin import saved_exposures
 
 __all__ = ["Session"]
@@ -104,6 +105,12 @@ class Session:
         """Take records to every place that metrics go to; only rank 0 does anything."""
         if self.run.rank == 0:
             self._hook.kis_metrics(run=self.run, records=records)
+
+    def extend_records(
+        self, step: int, outcomes: Outcomes, facts_of: Callable[[str], Sequence[Fact]], records: list[Retention]
+    ) -> None:
+        """Let plugins add to the records of the evaluation at ``step``, in place. Every rank."""
+        self._hook.kis_retention_records(run=self.run, step=step, outcomes=outcomes, facts_of=facts_of, records=records)
 
     def publish_outcomes(self, step: int, outcomes: Outcomes) -> None:
         """Pass on how each question of the evaluation at ``step`` was answered. Every rank."""

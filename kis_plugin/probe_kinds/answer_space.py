@@ -1,7 +1,7 @@
-"""Every fact against all objects of its relation, by every template, as BEAR asks: figures beside LM Pub Quiz's.
+"""The BEAR probe: every fact against all objects of its relation, in every template; comparable with LM Pub Quiz.
 
 Wiland, Ploner, Akbik 2024, arXiv 2404.04113: the model's answer is the option that makes the whole statement likeliest.
-There is no balance here: preferring frequent objects lifts accuracy, and how far depends on the relation.
+The options are not balanced: preferring frequent objects raises accuracy, by an amount that depends on the relation.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.probes import Question, QuestionMaker
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions import Question
 from kis_plugin.tokenized.tokenizer import render
 
-__all__ = ["MOST", "AnswerSpaceProbe"]
+__all__ = ["MAX_ANSWERS", "AnswerSpaceProbe"]
 
-MOST = 1000
-"""Relations with more answers than this are not asked: each fact takes a pass over all of them."""
+MAX_ANSWERS = 1000
+"""Relations with more answers than this are not probed: each fact takes a pass over all of them."""
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Truth:
     """What is true, names in lower case.
 
     Attributes:
         spaces: The answers of each relation by their names in lower case, in order.
-        true: The objects of each relation and subject that is asked about.
+        true: The objects of each relation and subject among the probed facts.
     """
 
     spaces: Mapping[str, dict[str, str]]
@@ -34,34 +35,34 @@ class _Known:
 
 @dataclass
 class AnswerSpaceProbe:
-    """Asks by each statement of the relation in a series of its own: ``answer_space/0``, ``/1`` and so on.
+    """Probes with each statement of the relation, in a series of its own: ``answer_space/0``, ``/1`` and so on.
 
     Statement 0 is one that infusion trains on and the last one is not, so they are never one series.
     """
 
     name: str = "answer_space"
     balanced: bool = False
-    """It asks all facts that may be asked, whether or not they form balanced sets."""
+    """It probes all candidates, whether or not they form balanced sets."""
 
     def questions(self, maker: QuestionMaker) -> list[Question]:
         """Return a question for each fact and statement."""
-        asked = [(index, maker.facts[index]) for index in maker.among.tolist()]
-        known = _known([fact for _, fact in asked], maker)
-        wide = {relation: len(space) for relation, space in known.spaces.items() if len(space) > MOST}
+        facts = [(index, maker.facts[index]) for index in maker.candidates.tolist()]
+        truth = _truth([fact for _, fact in facts], maker)
+        wide = {relation: len(space) for relation, space in truth.spaces.items() if len(space) > MAX_ANSWERS}
         if wide:
             some = ", ".join(list(wide)[:5])
             maker.notes.append(
-                f"warning: {self.name}: relations with more than {MOST:,} answers are not asked ({some})"
+                f"warning: {self.name}: relations with more than {MAX_ANSWERS:,} answers are not probed ({some})"
             )
         return [
             question
-            for index, fact in asked
+            for index, fact in facts
             if fact.relation not in wide
-            for question in self._about(index, fact, known, maker.templates_of(fact.relation).statements)
+            for question in self._about(index, fact, truth, maker.templates_of(fact.relation).statements)
         ]
 
-    def _about(self, index: int, fact: Fact, known: _Known, statements: Sequence[str]) -> Iterator[Question]:
-        options = _options(fact, known)
+    def _about(self, index: int, fact: Fact, truth: _Truth, statements: Sequence[str]) -> Iterator[Question]:
+        options = _options(fact, truth)
         for number, statement in enumerate(statements):
             head, _ = statement.split("{object}")
             prefix = head.replace("{subject}", fact.subject)
@@ -77,31 +78,31 @@ class AnswerSpaceProbe:
                 answer=options.index(fact.object),
                 series=f"{self.name}/{number}",
                 relation=fact.relation,
-                mates=(index,),
+                option_set=(index,),
             )
 
 
-def _options(fact: Fact, known: _Known) -> list[str]:
+def _options(fact: Fact, truth: _Truth) -> list[str]:
     """Return the relation's answers without what else is true of the fact's subject."""
     mine = fact.object.casefold()
-    true = known.true[fact.relation, fact.subject.casefold()]
-    space = known.spaces[fact.relation].items()
+    true = truth.true[fact.relation, fact.subject.casefold()]
+    space = truth.spaces[fact.relation].items()
     return [fact.object if name == mine else answer for name, answer in space if name == mine or name not in true]
 
 
-def _known(asked: Sequence[Fact], maker: QuestionMaker) -> _Known:
-    """Gather answers and truths: a source's own answers first, then all other objects as they come."""
-    spaces = {fact.relation: _by_name(maker.answer_spaces.get(fact.relation, ())) for fact in asked}
-    true: dict[tuple[str, str], set[str]] = {(fact.relation, fact.subject.casefold()): set() for fact in asked}
+def _truth(probed: Sequence[Fact], maker: QuestionMaker) -> _Truth:
+    """Collect answers and truths: a source's own answers first, then all other objects in the order of facts."""
+    spaces = {fact.relation: _by_name(maker.answer_spaces.get(fact.relation, ())) for fact in probed}
+    true: dict[tuple[str, str], set[str]] = {(fact.relation, fact.subject.casefold()): set() for fact in probed}
     for fact in maker.facts:
         if (space := spaces.get(fact.relation)) is None:
             continue
         name = fact.object.casefold()
-        if len(space) <= MOST:
+        if len(space) <= MAX_ANSWERS:
             space.setdefault(name, fact.object)
         if (objects := true.get((fact.relation, fact.subject.casefold()))) is not None:
             objects.add(name)
-    return _Known(spaces, true)
+    return _Truth(spaces, true)
 
 
 def _by_name(answers: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Registers further probe kinds: answer space and two-hop."""
+"""Registers the probe kinds beyond single facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What aliases say of names: which of them stand for one thing, and which may stand for several."""
+"""Entities behind names: which names aliases join to one entity, and which are ambiguous."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from scipy.sparse.csgraph import connected_components
 from kis_plugin.knowledge.fact_codes import FactCodes
 from kis_plugin.knowledge.facts import Fact
 
-__all__ = ["OtherNamesProbe", "other_names"]
+__all__ = ["Entities", "entities_of"]
 
 
 @dataclass(frozen=True)
-class OtherNamesProbe:
-    """What the aliases of some facts' objects say of names.
+class Entities:
+    """Which entity each name stands for, by the aliases of some facts' objects.
 
     Attributes:
-        thing: (names,) a number for each name, the same for names that aliases join, be it by way of others.
-        doubtful: (names,) whether something that goes by another name has this one as an alias, and is not among its
-            aliases in turn: ``Paris``, where ``Paris, Texas`` is called so too.
+        entity: (names,) a number for each name, the same for names that aliases join, directly or by way of others.
+        ambiguous: (names,) whether another entity has this name as an alias without being one of its aliases in turn:
+            ``Paris``, where ``Paris, Texas`` has the alias ``Paris``.
     """
 
-    thing: npt.NDArray[np.integer]
-    doubtful: npt.NDArray[np.bool_]
+    entity: npt.NDArray[np.integer]
+    ambiguous: npt.NDArray[np.bool_]
 
     def merged(self, codes: FactCodes) -> FactCodes:
-        """Return facts told of things in place of names."""
-        return replace(codes, subject=self.thing[codes.subject], object=self.thing[codes.object])
+        """Return the facts with entities in place of names."""
+        return replace(codes, subject=self.entity[codes.subject], object=self.entity[codes.object])
 
 
-def other_names(codes: FactCodes, places: Iterable[int], facts: Iterable[Fact]) -> OtherNamesProbe | None:
-    """Look at the aliases of facts' objects; None if they have none.
+def entities_of(codes: FactCodes, places: Iterable[int], facts: Iterable[Fact]) -> Entities | None:
+    """Read the aliases of facts' objects; None if they have none.
 
-    Names that differ in case alone are one. An alias may join two names without being the name of anything told.
+    Names that differ only in case are one. An alias may join two names without being a subject or object itself.
 
     Args:
         codes: All facts.
-        places: Those of ``facts`` among them.
-        facts: Where aliases are looked for, and the names that they may be.
+        places: The indices of ``facts`` among them.
+        facts: Those whose aliases are read, and whose names an alias may be.
     """
     numbers: dict[str, int] = {}
     aliases: dict[str, set[str]] = {}
@@ -53,20 +53,20 @@ def other_names(codes: FactCodes, places: Iterable[int], facts: Iterable[Fact]) 
             aliases.setdefault(name, set()).update(alias.casefold() for alias in fact.aliases)
     if not aliases:
         return None
-    thing = np.arange(codes.names, dtype=codes.subject.dtype)
+    entity = np.arange(codes.names, dtype=codes.subject.dtype)
     for names in _joined(aliases):
         known = [numbers[name] for name in names if name in numbers]
-        thing[known] = min(known)
-    doubtful = np.zeros(codes.names, dtype=np.bool_)
+        entity[known] = min(known)
+    ambiguous = np.zeros(codes.names, dtype=np.bool_)
     for name, others in aliases.items():
         for alias in others - {name}:
             if alias in numbers and name not in aliases.get(alias, ()):
-                doubtful[numbers[alias]] = True
-    return OtherNamesProbe(thing, doubtful)
+                ambiguous[numbers[alias]] = True
+    return Entities(entity, ambiguous)
 
 
 def _joined(aliases: Mapping[str, Iterable[str]]) -> Iterable[list[str]]:
-    """Return the names of each thing that has aliases."""
+    """Return the names of each entity that has aliases: the connected components of the graph of names and aliases."""
     number: dict[str, int] = {}
     pairs = [
         [number.setdefault(one, len(number)) for one in (name, alias)]

@@ -1,7 +1,7 @@
-"""What the null scores: whoever knows how often each object is told, and never looks at the subject.
+"""The frequency baseline: the score of answering by how often each object occurs, without looking at the subject.
 
-A series whose null is above its chance can be answered in part without any knowledge of its facts. In balanced sets it
-cannot be: of the facts that share their options the null is right for one at most.
+Where the baseline is above chance, part of a series can be answered without knowing its facts. In balanced option sets
+that cannot be: of the facts that share their options the baseline is right about one at most.
 """
 
 from __future__ import annotations
@@ -14,83 +14,87 @@ import numpy as np
 from scipy.stats import binomtest
 
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.probes import Question
+from kis_plugin.retention.questions import Question
 
 __all__ = [
-    "above_chance",
-    "baseline_scores",
-    "ceiling_of",
-    "object_counts",
-    "right_counts",
-    "subject_counts",
-    "with_baseline",
-]
+    "Counts", "above_chance", "baseline_scores", "ceiling_of", "mean_baseline", "object_counts", "right_counts",
+    "subject_counts", "with_baseline",
+]  # fmt: skip
 
 UNLIKELY = 0.001
-"""A null above chance is said if chance reaches as much with a smaller probability."""
+"""A baseline above chance is reported if chance reaches as much with a smaller probability."""
 
 Counts = Mapping[tuple[str, str], int]
-"""How often each name is told: by relation, and name in lower case."""
+"""How often each name occurs: by relation, and name in lower case."""
 
 
 def object_counts(facts: Sequence[Fact]) -> Counts:
-    """Count the objects of facts, each relation by itself."""
+    """Count the objects of facts, separately for each relation."""
     return Counter((fact.relation, fact.object.casefold()) for fact in facts)
 
 
 def subject_counts(facts: Sequence[Fact]) -> Counts:
-    """Count the subjects of facts, each relation by itself: what questions are answered by that ask for a subject."""
+    """Count the subjects of facts, separately for each relation: the baseline for questions about subjects."""
     return Counter((fact.relation, fact.subject.casefold()) for fact in facts)
 
 
 def right_counts(questions: Sequence[Question]) -> Counts:
-    """Count the right options of questions, each relation by itself: what is known where no facts are."""
+    """Count the right options of questions, separately for each relation: the baseline where there are no facts."""
     return Counter((question.relation, question.options[question.answer].casefold()) for question in questions)
 
 
 def with_baseline(question: Question, facts: Sequence[Fact], counts: Counts) -> Question:
-    """Return a question with what the null scores on it: 1 if the right object is told oftenest, 0 if not, or a tie.
+    """Return a question with its baseline score: 1 if the right option is the most frequent one, 0 if not, or a tie.
 
     Args:
-        question: One with options; without a choice, or with its null told, it is returned as it is.
+        question: One with options. Without a choice, or with its score filled in, it is returned as it is.
         facts: What its ``fact`` is an index into.
-        counts: How often that is told which it asks for, objects or subjects.
+        counts: How often each possible target occurs, objects or subjects.
     """
-    if len(question.options) < 2 or not np.isnan(question.null):
+    if len(question.options) < 2 or not np.isnan(question.frequency_baseline):
         return question
-    told = [counts.get((question.relation, name.casefold()), 0) for name in _names(question, facts)]
-    right = told.pop(question.answer)
-    return replace(question, null=float(right > max(told)))
+    frequencies = [counts.get((question.relation, name.casefold()), 0) for name in _names(question, facts)]
+    right = frequencies.pop(question.answer)
+    return replace(question, frequency_baseline=float(right > max(frequencies)))
 
 
 def _names(question: Question, facts: Sequence[Fact]) -> list[str]:
     """Return the name that each option begins with: what follows it is the same in all of them."""
     right = question.options[question.answer]
-    known = getattr(facts[question.fact], question.asks) if question.fact < len(facts) else ""
+    known = getattr(facts[question.fact], question.target) if question.fact < len(facts) else ""
     rest = right[len(known) :] if known and right.startswith(known) else ""
     return [option.removesuffix(rest) for option in question.options]
 
 
+def mean_baseline(questions: Sequence[Question]) -> float | None:
+    """Return the share of questions that the baseline answers rightly; None where it is not known."""
+    mean = float(np.mean([question.frequency_baseline for question in questions]))
+    return None if np.isnan(mean) else mean
+
+
 def baseline_scores(series: Mapping[str, Sequence[Question]]) -> dict[str, float]:
-    """Return the share of each series' questions that the null answers rightly; without those where it is not known."""
-    means = {name: float(np.mean([question.null for question in asked])) for name, asked in series.items()}
-    return {name: mean for name, mean in means.items() if not np.isnan(mean)}
+    """Return the baseline's accuracy on each series; without the series where it is not known."""
+    means = {name: mean_baseline(questions) for name, questions in series.items()}
+    return {name: mean for name, mean in means.items() if mean is not None}
 
 
 def ceiling_of(question: Question) -> float:
-    """Return what a model that knows everything scores: 0 where the right option reads the same as another."""
+    """Return the best possible score: 0 where the right option reads the same as another."""
     return float(question.options.count(question.options[question.answer]) == 1)
 
 
 def above_chance(series: Mapping[str, Sequence[Question]]) -> list[str]:
-    """Say which series the null answers better than chance would, but for one time in a thousand."""
+    """Return a warning for each series on which the baseline is significantly above chance, one line each.
+
+    The test is the one-sided exact binomial test against the mean chance of the series.
+    """
     lines = []
     for name, score in baseline_scores(series).items():
         chance = float(np.mean([1 / len(question.options) for question in series[name]]))
-        facts = len({question.fact for question in series[name]})  # the null answers all questions of a fact alike
+        facts = len({question.fact for question in series[name]})  # the baseline answers all questions of a fact alike
         if binomtest(round(score * facts), facts, chance, alternative="greater").pvalue < UNLIKELY:
             lines.append(
-                f"warning: series {name}: whoever knows only how often each object is told answers {score:.3f} of it, "
-                f"above chance ({chance:.3f}). Compare it with its floor"
+                f"warning: series {name}: answering by object frequency alone scores {score:.3f}, above chance "
+                f"({chance:.3f}). Compare its accuracy with this frequency baseline, not with chance"
             )
     return lines

@@ -1,19 +1,20 @@
-"""Questions that are ready to be asked: tokenized once, answered at every evaluation."""
+"""Evaluates the same questions again and again: tokenized once, each by the scorer it names."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
-from kis_plugin.free_form.decoding import Decoder
-from kis_plugin.free_form.prompts import prepare_answers
-from kis_plugin.retention.probes import Question
+from kis_plugin.hashing import IntArray
+from kis_plugin.registry import find, registered
+from kis_plugin.retention.protocols import AnswerScorer, PreparedScorer
+from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes
-from kis_plugin.retention.scoring.forward_passes import BATCH_TOKENS
-from kis_plugin.retention.scoring.scorer import Scorer, prepare, unwatched
+from kis_plugin.retention.scoring.batch_plan import BATCH_TOKENS
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import TextTokenizer
@@ -21,15 +22,23 @@ from kis_plugin.tokenized.tokenizer import TextTokenizer
 __all__ = ["Evaluator"]
 
 
+@dataclass(frozen=True)
+class _Group:
+    """The questions of one scorer: (questions,) their places among all, and what evaluates them."""
+
+    places: IntArray
+    scorer: PreparedScorer
+
+
 class Evaluator:
-    """What is asked of one model again and again.
+    """Evaluates questions with one model, as often as needed.
 
     Args:
-        questions: Those with a sentence that is longer than a row are left out, and with them all their mates.
+        questions: Those with a row longer than ``sequence_length`` are left out, and with them their whole option set.
         tokenizer: The run's own.
-        sequence_length: Tokens that the model sees at once, at most.
-        notes: Takes what the user should know of, one line each.
-        batch_tokens: Tokens of one pass, padding included; None for a number that does well.
+        sequence_length: The most tokens that the model sees at once.
+        notes: Receives what the user should know, one line each.
+        batch_tokens: Tokens of one forward pass, padding included; None for the default.
     """
 
     def __init__(
@@ -40,59 +49,51 @@ class Evaluator:
         notes: list[str],
         batch_tokens: int | None = None,
     ) -> None:
-        ready = _Ready(questions, tokenizer)
-        lengths = zip(questions, ready.lengths, strict=True)
-        long = {(question.source, question.fact) for question, length in lengths if length > sequence_length}
-        if long:
-            told = [{(question.source, fact) for fact in question.mates} for question in questions]
-            mates = long.union(*(facts for facts in told if long & facts))
-            questions = [question for question in questions if (question.source, question.fact) not in mates]
-            notes.append(
-                f"warning: {len(mates)} facts are not asked: sentences of their option sets are longer than a row"
-            )
-            ready = _Ready(questions, tokenizer)
-        self.questions = tuple(questions)
-        self._ready = ready
-        self._scorer = Scorer(ready.options, batch_tokens or BATCH_TOKENS, sequence_length)
-        self._decoder = Decoder(ready.answers, sequence_length, batch_tokens or BATCH_TOKENS)
-        if lost := int((~ready.answers.spelled).sum()):
-            notes.append(f"warning: {lost} answers can never be right: the tokenizer has no tokens for their words")
+        limits = sequence_length, batch_tokens or BATCH_TOKENS
+        groups = _groups(questions, tokenizer, *limits)
+        kept = _fitting(questions, groups, sequence_length, notes)
+        if len(kept) < len(questions):
+            groups = _groups(kept, tokenizer, *limits)
+        self.questions = tuple(kept)
+        self._groups = groups
+        notes += [note for group in groups for note in group.scorer.notes]
 
     @property
     def remarks(self) -> list[str]:
-        """What is worth telling about how the questions are asked, once they were."""
-        shapes = Counter(self._scorer.shapes) + Counter(self._decoder.shapes)
-        more = ", and others where answers leave their drafts" if self._decoder.shapes else ""
+        """How the questions are evaluated, one line each; known after the first evaluation."""
+        scorers = [group.scorer for group in self._groups]
+        shapes = sum((Counter(scorer.shapes) for scorer in scorers), Counter())
+        open_ended = any(scorer.open_ended and scorer.shapes for scorer in scorers)
+        more = ", and more where answers leave their drafts" if open_ended else ""
         lines = [f"an evaluation takes {shapes.total()} passes of {len(shapes)} shapes{more}"] if shapes else []
-        why = dict.fromkeys(asking.without_trees for asking in (self._scorer, self._decoder) if asking.without_trees)
+        why = dict.fromkeys(scorer.without_trees for scorer in scorers if scorer.without_trees)
         return lines + [f"probes are scored row by row, which is slower: {reason}" for reason in why]
 
     def answer(
-        self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[float], None] = unwatched
+        self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[float], None] = lambda part: None
     ) -> Outcomes:
-        """Ask all questions.
+        """Evaluate all questions.
 
         Args:
             model: Put into evaluation mode here, and left as it was.
-            ranks: Those that ask together; every rank must call this, and all get the same.
-            watch: Told after every pass which part of the work is done.
+            ranks: Those that share the work; every rank must call this, and all get the same.
+            watch: Called after every pass with the fraction of the work that is done.
         """
         start = perf_counter()
-        count, ready = len(self.questions), self._ready
-        correct, exact = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-        margin, bits, chance = np.full(count, np.nan), np.full(count, np.nan), np.zeros(count)
+        count = len(self.questions)
+        correct, chance = np.zeros(count, dtype=np.bool_), np.zeros(count)
+        margin, bits = np.full(count, np.nan), np.full(count, np.nan)
+        measures: dict[str, np.ndarray] = {}
+        done = 0
         with model.evaluating():
-            if len(ready.chosen):
-                share = len(ready.chosen) / count
-                scores = self._scorer.score(model, ranks, lambda part: watch(part * share))
-                correct[ready.chosen], margin[ready.chosen] = scores.correct, scores.margin
-                right = scores.logprobs[np.arange(len(ready.chosen)), scores.answers]
-                bits[ready.chosen] = -right / np.log(2) / np.maximum(ready.options.bytes, 1)
-                chance[ready.chosen] = 1 / ready.options.counts
-            if len(ready.decoded):
-                found = self._decoder.answer(model, ranks)
-                correct[ready.decoded], exact[ready.decoded] = found
-                watch(1.0)
+            for places, scorer in ((group.places, group.scorer) for group in self._groups):
+                before, share = done / count, len(places) / count
+                found = scorer.answer(model, ranks, _part_of(watch, before, share))
+                correct[places], chance[places] = found.correct, found.chance
+                margin[places], bits[places] = found.margin, found.bits_per_byte
+                for name, values in found.measures.items():
+                    measures.setdefault(name, np.full(count, np.nan))[places] = values
+                done += len(places)
         return Outcomes(
             questions=self.questions,
             correct=correct,
@@ -100,23 +101,46 @@ class Evaluator:
             bits_per_byte=bits,
             chance=chance,
             seconds=perf_counter() - start,
-            exact=exact if len(ready.decoded) else None,
+            measures=measures,
         )
 
 
-class _Ready:
-    """Questions as the model is shown them, those with options and those that it answers in words of its own apart.
+def _part_of(watch: Callable[[float], None], before: float, share: float) -> Callable[[float], None]:
+    return lambda part: watch(min(before + part * share, 1.0))
 
-    Attributes:
-        chosen: Places of the questions with options.
-        decoded: Places of the others.
-        lengths: (questions,) tokens of each question's longest sentence, EOS before it included.
-    """
 
-    def __init__(self, questions: Sequence[Question], tokenizer: TextTokenizer) -> None:
-        decoded = np.array([question.decoded for question in questions], dtype=np.bool_)
-        self.chosen, self.decoded = np.flatnonzero(~decoded), np.flatnonzero(decoded)
-        self.options = prepare([questions[place] for place in self.chosen.tolist()], tokenizer)
-        self.answers = prepare_answers([questions[place] for place in self.decoded.tolist()], tokenizer)
-        self.lengths = np.empty(len(questions), dtype=np.int64)
-        self.lengths[self.chosen], self.lengths[self.decoded] = self.options.lengths, self.answers.lengths
+def _groups(
+    questions: Sequence[Question], tokenizer: TextTokenizer, sequence_length: int, batch_tokens: int
+) -> list[_Group]:
+    """Prepare questions, those of each scorer together, scorers in the order of their registration."""
+    used = {question.scorer for question in questions}
+    names = [name for name in registered("scorers") if name in used]
+    for unknown in sorted(used.difference(names)):
+        find("scorers", unknown, "probe kinds")  # raises, and names the nearest
+    groups = []
+    for name in names:
+        places = np.array([n for n, question in enumerate(questions) if question.scorer == name], dtype=np.int64)
+        some = [questions[place] for place in places.tolist()]
+        scorer: AnswerScorer = registered("scorers")[name]
+        groups.append(_Group(places, scorer.prepare(some, tokenizer, sequence_length, batch_tokens)))
+    return groups
+
+
+def _fitting(
+    questions: Sequence[Question], groups: Sequence[_Group], sequence_length: int, notes: list[str]
+) -> list[Question]:
+    """Return the questions whose option sets fit into a row whole, so that every set stays balanced."""
+    lengths = np.zeros(len(questions), dtype=np.int64)
+    for group in groups:
+        lengths[group.places] = group.scorer.lengths
+    long = {
+        (question.source, question.fact)
+        for question, length in zip(questions, lengths.tolist(), strict=True)
+        if length > sequence_length
+    }
+    if not long:
+        return list(questions)
+    sets = [{(question.source, fact) for fact in question.option_set} for question in questions]
+    left_out = long.union(*(facts for facts in sets if long & facts))
+    notes.append(f"warning: {len(left_out)} facts are not probed: sentences of their option sets are longer than a row")
+    return [question for question in questions if (question.source, question.fact) not in left_out]

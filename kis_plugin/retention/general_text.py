@@ -1,4 +1,4 @@
-"""Rows of held-out general text, evenly spread over all of it, documents joined as a run trains on them."""
+"""Rows of held-out general text, evenly spread over all of it, documents joined as in training rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["Excerpt", "documents", "excerpts"]
 
-_CHARACTERS = 16  # of a window for each token of the row that is taken of it
+_CHARACTERS = 16  # of a window for each token of the row that is taken from it
 
 Window = list[tuple[bool, str]]
 """Text in a row: parts of documents, each with whether a document begins there."""
@@ -44,24 +44,23 @@ def documents(path: Path) -> Iterator[str]:
     source = DocumentSource()
     if not source.claims(path):
         found = f"{path}, which holds no documents"
-        raise KISError(
-            Problem("retention.general_text", found, "JSONL with text, .txt or a folder of .txt, also .gz and .xz")
-        )
+        expected = "JSONL with text, .txt or a folder of .txt, also .gz and .xz"
+        raise KISError(Problem("retention.general_text", found, expected))
     return (passage.text for passage in source.every(path))
 
 
 def excerpts(path: Path, tokenizer: TextTokenizer, rows: int, sequence_length: int) -> list[Excerpt]:
     """Take rows of documents, EOS before each and after the last, evenly spread over all of the text.
 
-    The text is read once, a document at a time, and of a long one a few windows are kept: every so-many-th. Rows of a
-    short text are cut out of all its tokens; else a row is the beginning of a window, from its first white space on.
-    The same text gives the same rows in every run, whatever its seed: runs are compared by their loss.
+    The text is read once, one document at a time. Of a long text only some windows are kept, at equal distances. Rows
+    of a short text are cut from all its tokens; otherwise a row is the beginning of a window, from its first white
+    space on. The same text gives the same rows in every run, whatever its seed, since runs are compared by their loss.
 
     Args:
         path: The text.
         tokenizer: The run's own.
-        rows: How many are taken at most; all that there are of a text that is no longer.
-        sequence_length: Tokens that are scored of each at most.
+        rows: The most rows to take; all rows of a text that has no more.
+        sequence_length: The most tokens to score of each.
 
     Raises:
         KISError: No token in it, or everything wrong with the text.
@@ -102,7 +101,11 @@ def _windows(texts: Iterable[str], size: int) -> Iterator[Window]:
 
 
 def _kept(windows: Iterable[Window], most: int) -> tuple[list[Window], bool]:
-    """Return fewer than ``most`` windows, but half as many at least, evenly spread; and whether that is all of them."""
+    """Return between ``most / 2`` and ``most`` windows, evenly spread, and whether that is all of them.
+
+    Their number is not known in advance: whenever ``most`` are kept, every second one is dropped and the distance
+    doubled.
+    """
     kept: list[Window] = []
     step = 1
     for number, window in enumerate(windows):
@@ -143,6 +146,6 @@ def _tokens(parts: Sequence[tuple[bool, str]], tokenizer: TextTokenizer) -> tupl
 
 
 def _utf8(text: str) -> IntArray:
-    """Return how many bytes each letter takes: (characters,)."""
+    """Return how many UTF-8 bytes each character takes: (characters,)."""
     points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
     return np.searchsorted(np.array([0x80, 0x800, 0x10000]), points, side="right") + 1

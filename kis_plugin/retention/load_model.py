@@ -1,4 +1,4 @@
-"""Loads a saved model through the first registered loader that claims it."""
+"""Loads a saved model by the first registered loader that claims it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def load_model(model: str, options: LoadOptions) -> LoadedModel:
         options: How.
 
     Raises:
-        KISError: None does; or whatever is wrong with the model or the options.
+        KISError: None claims it; or whatever is wrong with the model or the options.
     """
     loaders: dict[str, ModelLoader] = registered("model_loaders")
     for loader in loaders.values():

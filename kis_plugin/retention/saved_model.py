@@ -1,4 +1,4 @@
-"""The questions of a run asked of a saved model, outside of training: the work of ``kis probe``."""
+"""Evaluates a saved model outside of training: the work of ``kis probe``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 from kis_plugin.config.load import config_from
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.retention.prior_knowledge import known_in
-from kis_plugin.retention.probes import Question
-from kis_plugin.retention.question_builder import HELD_OUT, SEEN, QuestionBuilder
+from kis_plugin.retention.prior_knowledge_file import known_in
+from kis_plugin.retention.question_builder import QuestionBuilder
+from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes, record_of, series_records
+from kis_plugin.retention.series import HELD_OUT, SEEN
 from kis_plugin.run.log import Retention
 from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split
 
@@ -25,33 +26,33 @@ if TYPE_CHECKING:
 
 __all__ = ["ProbeReport", "Prober", "answer_lines", "prober_of_config", "prober_of_knowledge", "report_of"]
 
-_OF_RUN = ("type", "step", "tokens", "seconds")  # what a record says of its run
+_OF_RUN = ("type", "step", "tokens", "seconds")  # fields of a record about its run
 
 
 @dataclass(frozen=True)
 class Prober:
-    """What is asked of a saved model.
+    """The questions for a saved model.
 
     Attributes:
-        config: What to ask.
-        material: The knowledge.
+        config: What to probe.
+        split: The knowledge.
         questions: All of them.
-        notes: What the user should know of, one line each; takes more when the questions are tokenized.
-        remarks: Takes how they were asked, one line each.
+        notes: What the user should know, one line each; receives more when the questions are tokenized.
+        remarks: Receives how they were evaluated, one line each.
     """
 
     config: Config
-    material: InfusionSplit
+    split: InfusionSplit
     questions: Sequence[Question]
     notes: list[str]
     remarks: list[str] = field(default_factory=list)
 
-    def ask(self, model: LoadedModel, watch: Callable[[float], None]) -> Outcomes:
-        """Ask them.
+    def evaluate(self, model: LoadedModel, progress: Callable[[float], None]) -> Outcomes:
+        """Evaluate them.
 
         Args:
             model: Put into evaluation mode meanwhile.
-            watch: Told time and again which part of the work is done.
+            progress: Called time and again with the fraction of the work that is done.
 
         Raises:
             KISError: No question fits into what the model sees at once.
@@ -59,13 +60,13 @@ class Prober:
         from kis_plugin.retention.evaluator import Evaluator
 
         batch_tokens = self.config.retention.batch_tokens
-        asked = Evaluator(self.questions, model.tokenizer, model.sequence_length, self.notes, batch_tokens)
-        if not asked.questions:
-            found = "no sentence that the model can take" if self.questions else "nothing to ask"
+        evaluator = Evaluator(self.questions, model.tokenizer, model.sequence_length, self.notes, batch_tokens)
+        if not evaluator.questions:
+            found = "no sentence that fits the model" if self.questions else "no questions"
             expected = f"questions of at most {model.sequence_length} tokens"
             raise KISError(Problem(str(self.config.knowledge), found, expected, " ".join(self.notes)))
-        outcomes = asked.answer(model.view, watch=watch)
-        self.remarks.extend(asked.remarks)
+        outcomes = evaluator.answer(model.view, watch=progress)
+        self.remarks.extend(evaluator.remarks)
         return outcomes
 
 
@@ -79,9 +80,9 @@ class ProbeReport:
         knowledge: The file or folder.
         series: The figures of each series, as a run log has them.
         relations: The same for each relation of each series.
-        warnings: What one should know, one line each.
+        warnings: What the user should know, one line each.
         about: The model's loader, device and dtype, and the versions.
-        seconds: Wall time of asking.
+        seconds: Wall time of the evaluation.
     """
 
     model: str
@@ -104,61 +105,61 @@ def prober_of_config(config: Config, run: Path | None = None) -> Prober:
 
     Args:
         config: The run's.
-        run: Its folder, which holds what ``skip_known`` found; needed with that alone.
+        run: Its folder, which holds what ``skip_known`` found; needed only with that.
 
     Raises:
-        KISError: Bad knowledge; nothing can be asked; or ``skip_known`` without what it found.
+        KISError: Bad knowledge; no question can be made; or ``skip_known`` without what it found.
     """
-    material, notes = _material(config)
-    told, known = material.infused, material.infused[:0]
+    split, notes = _loaded(config)
+    infused, known = split.infused, split.infused[:0]
     if config.infusion.skip_known:
-        mask = None if run is None else known_in(run, len(told))
+        mask = None if run is None else known_in(run, len(infused))
         if mask is None:
-            found = "no folder of the run" if run is None else f"{run}: no file of what these facts' run found known"
-            hint = "Which facts were told was settled before the first step, and is kept beside the run log."
+            found = "no folder of the run" if run is None else f"{run}: no known.npz of these facts"
+            hint = "Which facts are infused was decided before the first step, and is kept beside the run log."
             raise KISError(Problem("--run", found, "the run's folder: the configuration has skip_known", hint))
-        told, known = told[~mask], told[mask]
+        infused, known = infused[~mask], infused[mask]
     left = [
         f"retention.{key}" for key in ("general_text", "corpus_counts") if getattr(config.retention, key) is not None
     ]
     if left:
-        notes.append(f"{' and '.join(left)}: a run measures by it, kis probe does not")
-    questions = QuestionBuilder(config, material, told, known).questions(1.0, notes)
-    return Prober(config, material, questions, notes)
+        notes.append(f"{' and '.join(left)}: evaluated in a run, not by kis probe")
+    questions = QuestionBuilder(config, split, infused, known).questions(1.0, notes)
+    return Prober(config, split, questions, notes)
 
 
 def prober_of_knowledge(
     knowledge: Path, probes: Sequence[str] = (HELD_OUT, SEEN), facts: int | None = None, **keys: Any
 ) -> Prober:
-    """Make questions about any knowledge: nothing is kept back as a control.
+    """Make questions about any knowledge, without controls.
 
     Args:
         knowledge: A file or folder.
-        probes: The kinds of probe, these and no others.
-        facts: Ask so many at most; None for all.
+        probes: The probe kinds, these and no others.
+        facts: The most facts to probe; None for all.
         keys: Of ``kis.yaml``: ``templates`` and ``seed`` from the top, ``options`` of ``retention.probes``, and keys
             of ``retention``. None leaves one out.
 
     Raises:
-        KISError: A key that is wrong, bad knowledge, or nothing can be asked.
+        KISError: A key that is wrong, bad knowledge, or no question can be made.
     """
     given = {name: value for name, value in keys.items() if value is not None}
     top: dict[str, Any] = {name: given.pop(name) for name in ("templates", "seed") if name in given}
-    asked: dict[str, Any] = {"kinds": list(probes), "facts": facts or 1}
+    wanted: dict[str, Any] = {"kinds": list(probes), "facts": facts or 1}
     if "options" in given:
-        asked["options"] = given.pop("options")
-    retention = {"control": 0, "probes": asked, **given}
+        wanted["options"] = given.pop("options")
+    retention = {"control": 0, "probes": wanted, **given}
     config = config_from({"knowledge": knowledge, **top, "retention": retention}, "kis probe")
-    material, notes = _material(config)
+    split, notes = _loaded(config)
     if facts is None:
-        everything = replace(config.retention.probes, facts=max(len(material.knowledge), 1))
+        everything = replace(config.retention.probes, facts=max(len(split.knowledge), 1))
         config = replace(config, retention=replace(config.retention, probes=everything))
-    asker = QuestionBuilder(config, material, material.infused, material.infused[:0], in_run=False)
-    return Prober(config, material, asker.questions(1.0, notes), notes)
+    builder = QuestionBuilder(config, split, split.infused, split.infused[:0], in_run=False)
+    return Prober(config, split, builder.questions(1.0, notes), notes)
 
 
 def report_of(name: str, model: LoadedModel, prober: Prober, outcomes: Outcomes) -> ProbeReport:
-    """Return the figures."""
+    """Return the figures of an evaluation."""
     return ProbeReport(
         model=name,
         params=model.params,
@@ -173,7 +174,7 @@ def report_of(name: str, model: LoadedModel, prober: Prober, outcomes: Outcomes)
 
 
 def answer_lines(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
-    """Yield what was asked and answered, question by question, as JSON values."""
+    """Yield every question with its answer, as JSON values."""
     for place, question in enumerate(outcomes.questions):
         yield {
             "series": question.series,
@@ -187,12 +188,12 @@ def answer_lines(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
         }
 
 
-def _material(config: Config) -> tuple[InfusionSplit, list[str]]:
-    """Read the knowledge, and return with it what its source warned of."""
+def _loaded(config: Config) -> tuple[InfusionSplit, list[str]]:
+    """Read the knowledge, and return it with the warnings of its source."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        material = load_split(config)
-    return material, [str(warning.message) for warning in caught]
+        split = load_split(config)
+    return split, [str(warning.message) for warning in caught]
 
 
 def _of_relations(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
@@ -205,7 +206,7 @@ def _of_relations(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
 
 
 def _figures(record: Retention) -> dict[str, Any]:
-    """Return what a record says of its series."""
+    """Return the fields of a record about its series."""
     values = asdict(record)
     values |= values.pop("extra")
     return {key: value for key, value in values.items() if key not in _OF_RUN}

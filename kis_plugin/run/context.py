@@ -17,7 +17,9 @@ from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
+    from kis_plugin.knowledge.facts import Fact
     from kis_plugin.retention.results import Outcomes
+    from kis_plugin.run.log import Retention
 
 __all__ = ["RunSession", "TrainingRun"]
 
@@ -38,6 +40,11 @@ class RunSession(Protocol):
 
     def publish(self, records: Sequence[Record]) -> None:
         """Take records to every place that metrics go to; only rank 0 does anything."""
+
+    def extend_records(
+        self, step: int, outcomes: Outcomes, facts_of: Callable[[str], Sequence[Fact]], records: list[Retention]
+    ) -> None:
+        """Let plugins add to the records of the evaluation at ``step`` (hook ``kis_retention_records``). Every rank."""
 
     def publish_outcomes(self, step: int, outcomes: Outcomes) -> None:
         """Pass on how each question of the evaluation at ``step`` was answered (hook ``kis_outcomes``). Every rank."""

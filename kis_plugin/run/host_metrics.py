@@ -1,4 +1,4 @@
-"""Names of retention and general loss in a host's own log: the same in every framework."""
+"""What retention and general loss are called in a host's own log, the same in every framework."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def host_metrics(records: Sequence[Record]) -> dict[str, float]:
 
     Accuracy of each retention series as ``retention/<series>``, with its margin (nats) and bits per byte beside it; of
     a part of a series, whose name has a slash, accuracy alone. Loss on general text that KIS measured itself (nats
-    per token) as ``retention/general_loss``; other losses come from the host and are in its log already.
+    per token) as ``retention/general_loss``, other loss not: it comes from the host.
     """
     metrics: dict[str, float | None] = {}
     for record in records:

@@ -1,4 +1,4 @@
-"""Writes every record of a run to its ``kis.jsonl``, and the exposures beside it at each checkpoint."""
+"""Every record of a run into its ``kis.jsonl``, and its exposures beside it at each checkpoint."""
 
 from __future__ import annotations
 

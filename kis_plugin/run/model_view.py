@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import torch
 
 
-__all__ = ["ModelView", "ShardedView", "TreeView"]
+__all__ = ["ModelView", "TreeView"]
 
 
 class ModelView(Protocol):
@@ -26,24 +26,16 @@ class ModelView(Protocol):
 
 
 @runtime_checkable
-class ShardedView(ModelView, Protocol):
-    """A model of which each rank may hold a part."""
-
-    together: bool
-    """Whether every forward pass needs all ranks. They then make the same passes, and agree on out-of-memory."""
-
-
-@runtime_checkable
 class TreeView(ModelView, Protocol):
-    """A model that takes prefix trees too: batch rows whose tokens attend to some of the tokens before them only.
+    """A model that can be shown trees of tokens too: lines whose tokens see some of the others only.
 
-    Its logits are compared with those of ``logits`` before they are relied on.
+    What it gives is tried against ``logits`` before it is relied on.
     """
 
     def tree_logits(
         self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
     ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) bool -> (B, last, V)
-        """Return next-token logits of the last tokens of each row, where ``sees[b, i, j]`` says that i attends to j."""
+        """Return next-token logits of the last tokens of each line, where ``sees[b, i, j]`` says that i sees j."""
 
     def refuses_trees(self, longest: int) -> str:
-        """Return why it takes no trees of paths of up to ``longest`` tokens; empty if that may be tried."""
+        """Return why it cannot be shown trees of rows of up to ``longest`` tokens; empty if that may be tried."""

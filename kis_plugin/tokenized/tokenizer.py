@@ -1,4 +1,4 @@
-"""Text to tokens. Infusion and probes use the same path: a probe tokenized in another way would measure nothing."""
+"""Text to tokens, on one path for infusion and for probes: a probe that is tokenized otherwise measures nothing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact
 
 __all__ = [
-    "CLOSING", "BoolArray", "Encoded", "FastBackend", "HFTokenizer", "TextTokenizer", "flat", "render",
-    "sentence_breaks",
+    "CLOSING", "BoolArray", "Encoded", "FastBackend", "HFTokenizer", "TextTokenizer", "flat", "judged", "render",
 ]  # fmt: skip
 
 BoolArray = npt.NDArray[np.bool_]
@@ -49,7 +48,7 @@ class TextTokenizer(Protocol):
     """What the core needs of a tokenizer; adapters wrap their host's. Two threads may use it at once."""
 
     eos: int
-    """Id of the token between documents."""
+    """Id of the token that parts documents."""
     fingerprint: str
     """Changes when the tokenizer would give other ids."""
 
@@ -63,7 +62,7 @@ class TextTokenizer(Protocol):
         """Return the text of some tokens, special ones as they are written."""
 
     def breaks(self) -> tuple[BoolArray, BoolArray]:
-        """Classify every token by its text in the middle of a document.
+        """Judge every token by its text as it reads in the middle of a document.
 
         Returns:
             (V,) whether its text ends a sentence: with ``.``, ``!`` or ``?``, perhaps closing quotes or brackets, or
@@ -142,8 +141,8 @@ class HFTokenizer:
         if not getattr(tokenizer, "is_fast", False):
             raise KISError(Problem(where, "a slow tokenizer", "a fast one", "Load it with AutoTokenizer."))
         if tokenizer.eos_token_id is None:
-            hint = "Set tokenizer.eos_token to the token between your documents."
-            raise KISError(Problem(where, "no EOS token", "one to put between infused sentences", hint))
+            hint = "Set tokenizer.eos_token to the token that parts your documents."
+            raise KISError(Problem(where, "no EOS token", "one to part infused sentences with", hint))
         self._backend = FastBackend(tokenizer.backend_tokenizer)
         self.eos: int = tokenizer.eos_token_id
         self.fingerprint = hashlib.sha256(f"{self._backend.state}\n{self.eos}".encode()).hexdigest()[:16]
@@ -161,12 +160,12 @@ class HFTokenizer:
         return self._backend.decode(ids)
 
     def breaks(self) -> tuple[BoolArray, BoolArray]:
-        """Classify every token; computed once."""
+        """Judge every token, once."""
         return self._breaks
 
     @cached_property
     def _breaks(self) -> tuple[BoolArray, BoolArray]:
-        return sentence_breaks(self._backend.texts())
+        return judged(self._backend.texts())
 
 
 def flat(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int32], IntArray]:
@@ -175,7 +174,7 @@ def flat(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int32], IntArray
     return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(lengths.sum())), lengths
 
 
-def sentence_breaks(texts: Sequence[str]) -> tuple[BoolArray, BoolArray]:
+def judged(texts: Sequence[str]) -> tuple[BoolArray, BoolArray]:
     """Return for each token's text whether it ends a sentence and whether it starts with white space: (V,) each."""
     ends = np.fromiter((_ENDS_SENTENCE.search(text) is not None for text in texts), dtype=np.bool_, count=len(texts))
     starts = np.fromiter((text[:1].isspace() for text in texts), dtype=np.bool_, count=len(texts))
@@ -187,7 +186,7 @@ def render(template: str, fact: Fact, obj: str | None = None) -> str:
 
     Args:
         template: A statement or question with ``{subject}`` and ``{object}`` once each.
-        fact: Its subject and object are filled in.
+        fact: Whose subject (and object) is told.
         obj: Another object to put in place of the fact's own.
     """
     head, tail = template.split("{object}")

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from kis_plugin.retention.question_builder import HELD_OUT, SEEN
+from kis_plugin.retention.series import HELD_OUT, SEEN
 from kis_plugin.storage.terminal import table
 from kis_predict.amounts import short
 from kis_sweep.added_runs import Wave

@@ -18,7 +18,7 @@ from benchmarks.guarding.trace import Probe, Trace
 from benchmarks.guarding.witness import WitnessProbe
 from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.probes import QuestionMaker
+from kis_plugin.retention.question_maker import QuestionMaker
 
 FACTS = 200
 SERIES = ("held_out", "seen", "witness/held_out", "witness/seen")
@@ -141,7 +141,7 @@ def test_the_witness_probes_infused_facts_nothing_else_does():
     infused = np.arange(32)
     sets = option_sets(facts, infused, 4, 16, 0).sets
     sentences = Templates(tuple(f"{{subject}} {word} {{object}}." for word in ("is", "was", "has", "had")))
-    maker = QuestionMaker(facts, sets, lambda relation: sentences, 0, told=infused)
+    maker = QuestionMaker(facts, sets, lambda relation: sentences, 0, infused=infused)
     questions = WitnessProbe().questions(maker)
     probed = {fact for one in sets for fact in one.facts}
     assert {one.fact for one in questions} == set(infused.tolist()) - probed

@@ -49,7 +49,8 @@ def main() -> None:
     for name, shown in models.items():
         view = HFModelView(shown)
         outcomes = make_evaluator().answer(view, Ranks(rank, size, summed))
-        found = {name: getattr(outcomes, name).tolist() for name in ("margin", "correct", "exact")}
+        found = {name: getattr(outcomes, name).tolist() for name in ("margin", "correct")}
+        found["exact"] = outcomes.measures["exact"].tolist()
         found["together"] = view.together
         sys.stdout.write(f"{json.dumps({'rank': rank, 'model': name, **found})}\n")
     sys.stdout.flush()

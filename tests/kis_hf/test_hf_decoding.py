@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from kis_hf.model import HFModelView
 from kis_plugin.errors import KISError
 from kis_plugin.free_form.decoding import Decoder
-from kis_plugin.free_form.prompts import prepare_answers
+from kis_plugin.free_form.prompts import prepare_prompts
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from tests.world.data import SEQUENCE_LENGTH
 from tests.world.greedy import both, plain
@@ -29,7 +29,7 @@ FULL = torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
 @pytest.fixture(scope="module")
 def prepared():
-    return prepare_answers(make_free_questions(), HFTokenizer(make_tokenizer()))
+    return prepare_prompts(make_free_questions(), HFTokenizer(make_tokenizer()))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_the_size_that_memory_takes_is_remembered(prepared, model):
 def test_a_model_in_shards_cannot_be_asked_in_halves_and_says_so(prepared, model):
     view = Watched(model, room=2)
     view.together = True
-    with pytest.raises(KISError, match=r"no memory for \d+ lines of \d+ tokens.*retention.batch_tokens"):
+    with pytest.raises(KISError, match=r"no memory for \d+ rows of \d+ tokens.*retention.batch_tokens"):
         answers(prepared, view, batch_tokens=1024)
 
 

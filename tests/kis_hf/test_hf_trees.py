@@ -9,8 +9,9 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from kis_hf.model import HFModelView
-from kis_plugin.retention.scoring.forward_passes import Passes
-from kis_plugin.retention.scoring.scorer import Scorer, prepare
+from kis_plugin.retention.scoring.forward_passes import ForwardPasses
+from kis_plugin.retention.scoring.prepare import prepare
+from kis_plugin.retention.scoring.scorer import Scorer
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from tests.world.questions import make_questions
@@ -90,8 +91,8 @@ def test_an_implementation_that_takes_no_mask_is_left_for_the_while(prepared):
     twin = view("LlamaConfig", SMALL)
     with torch.no_grad():
         expected = Scorer(prepared).score(twin).logprobs
-        lines = prepared.tree_lines()
-        folded = Passes(lines, 2048).logprobs(model, Ranks(), lambda part: None)
+        lines = prepared.tree_rows()
+        folded = ForwardPasses(lines, 2048).logprobs(model, Ranks(), lambda part: None)
     assert model._model.config._attn_implementation == "flex_attention"
     np.testing.assert_allclose(prepared.scored(folded).logprobs, expected, atol=1e-4)
 

@@ -14,8 +14,9 @@ from kis_hf.model import HFModelView
 from kis_plugin.cli.main import main
 from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
-from kis_plugin.retention.probes import QuestionMaker
-from kis_plugin.retention.scoring.scorer import prepare
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.scoring.prepare import prepare
+from kis_plugin.retention.scoring.scorer import Scorer
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from tests.world.bear import MODELS, RECORDED, RELATIONS, write_folder, write_model
 
@@ -29,13 +30,13 @@ def test_every_answer_is_scored_as_lm_pub_quiz_scores_it(tmp_path):
         (),
         lambda relation: knowledge.templates[relation],
         0,
-        among=np.arange(len(knowledge.facts)),
+        candidates=np.arange(len(knowledge.facts)),
         answer_spaces=knowledge.answer_spaces,
     )
     questions = AnswerSpaceProbe().questions(maker)
     view = HFModelView(AutoModelForCausalLM.from_pretrained(model).eval())
     with torch.no_grad():
-        scores = prepare(questions, HFTokenizer(AutoTokenizer.from_pretrained(model))).score(view)
+        scores = Scorer(prepare(questions, HFTokenizer(AutoTokenizer.from_pretrained(model)))).score(view)
     theirs = {(one["relation"], one["template"], one["subject"]): one for one in found}
     assert len(questions) == len(theirs) == 39
     for place, question in enumerate(questions):

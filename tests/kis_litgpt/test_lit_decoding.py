@@ -8,7 +8,7 @@ from litgpt import GPT, Config
 
 from kis_litgpt.model import LitModelView
 from kis_plugin.free_form.decoding import Decoder
-from kis_plugin.free_form.prompts import prepare_answers
+from kis_plugin.free_form.prompts import prepare_prompts
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 pytest.importorskip("transformers")
@@ -33,7 +33,7 @@ def test_it_is_what_plain_decoding_says(name, keys, folded):
     model = GPT(Config.from_name(name, **SMALL, **keys))
     teach(model, model.parameters())
     view = LitModelView(model.eval(), torch.device("cpu"))
-    prepared = prepare_answers(make_free_questions(), HFTokenizer(make_tokenizer()))
+    prepared = prepare_prompts(make_free_questions(), HFTokenizer(make_tokenizer()))
     decoder = Decoder(prepared, SEQUENCE_LENGTH)
     with view.evaluating():
         alias, exact = (found.tolist() for found in decoder.answer(view))

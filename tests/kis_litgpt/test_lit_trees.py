@@ -8,7 +8,8 @@ import torch
 from litgpt import GPT, Config
 
 from kis_litgpt.model import LitModelView
-from kis_plugin.retention.scoring.scorer import Scorer, prepare
+from kis_plugin.retention.scoring.prepare import prepare
+from kis_plugin.retention.scoring.scorer import Scorer
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 
 pytest.importorskip("transformers")

@@ -68,6 +68,9 @@ class FakeSession:
     def publish(self, records):
         self.records.extend(records)
 
+    def extend_records(self, step, outcomes, facts_of, records):
+        pass
+
     def publish_outcomes(self, step, outcomes):
         pass
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import torch
 
-from kis_plugin.free_form.probes import ANSWERED
+from kis_plugin.free_form.probes import FREE_FORM_KINDS
 from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.evaluator import Evaluator
-from kis_plugin.retention.probes import BUILT_IN, QuestionMaker
+from kis_plugin.retention.probes import BUILT_IN
+from kis_plugin.retention.question_maker import QuestionMaker
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from tests.world.models import make_view_model
 from tests.world.tokenizers import make_tokenizer
@@ -56,7 +57,7 @@ def make_questions():
 
 
 def make_free_questions():
-    return [question for kind in ANSWERED for question in kind.questions(_maker())]
+    return [question for kind in FREE_FORM_KINDS for question in kind.questions(_maker())]
 
 
 def _maker() -> QuestionMaker:

@@ -122,12 +122,12 @@ def test_so_many_facts_and_options_as_are_asked_for():
 
 def test_a_configuration_says_all_of_what_is_asked():
     from kis_plugin.config.load import load_config
-    from kis_plugin.retention.plugin import questions_of
+    from kis_plugin.retention.question_builder import initial_questions
     from kis_plugin.tokenized.infusion_split import load_split
 
     Path("kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 8, probes: {facts: 20}}\nseed: 3\n")
     config = load_config(Path("kis.yaml"))
-    expected = questions_of(config, load_split(config), [])
+    expected = initial_questions(config, load_split(config), [])
     outcome = probe("--config", "kis.yaml", "--answers", "answers.jsonl")
     assert outcome.exit_code == 0, outcome.stderr
     answers = [json.loads(line) for line in Path("answers.jsonl").read_text().splitlines()]
@@ -150,14 +150,14 @@ def test_files_hold_the_report_and_are_never_written_over():
 def test_what_skip_known_found_has_to_be_there():
     import numpy as np
 
-    from kis_plugin.retention.prior_knowledge import keep_known
+    from kis_plugin.retention.prior_knowledge_file import keep_known
 
     Path("kis.yaml").write_text("knowledge: facts.jsonl\ninfusion: {skip_known: true}\nretention: {control: 0}\n")
     outcome = probe("--config", "kis.yaml")
     assert outcome.exit_code == 2
     assert "--run: found no folder of the run" in outcome.stderr
     keep_known(Path("other"), np.ones(39, dtype=bool))
-    assert "no file of what these facts' run found known" in probe("--config", "kis.yaml", "--run", "other").stderr
+    assert "no known.npz of these facts" in probe("--config", "kis.yaml", "--run", "other").stderr
     keep_known(Path("run"), np.arange(40) < 16)
     report = as_json("--config", "kis.yaml", "--run", "run")
     known = next(figures for figures in report["series"] if figures["probe"] == "known")

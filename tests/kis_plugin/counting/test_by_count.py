@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from kis_plugin.counting.by_count import Counted, base_counts, count_records, counted_tokens, with_efficiency
+from kis_plugin.counting.by_count import CorpusCounts, base_counts, count_records, counted_tokens, with_efficiency
 from kis_plugin.counting.counts_file import read_counts, write_counts
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.plugins.session import Session
-from kis_plugin.retention.probes import Question
+from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes, series_records
 from kis_plugin.run.context import Shown
 from kis_plugin.run.log import read_run_log
@@ -74,16 +74,11 @@ def test_few_questions_and_unknown_facts_are_no_series(counts):
     assert [record.probe for record in count_records(0, 0, outcomes, found)] == ["background/count/0"]
 
 
-def test_x_is_the_count_times_the_passes_and_the_exposures(counts, monkeypatch):
-    seen = {}
-    monkeypatch.setattr(
-        "kis_plugin.counting.by_count.with_efficiency", lambda records, outcomes, x: seen.setdefault("x", x)
-    )
+def test_occurrences_add_epochs_and_exposures(counts):
     tokens = counted_tokens(counts.about, Letters())
     assert tokens == 4000  # one a letter
     shown = Shown(np.arange(100), 1000)
-    Counted(counts, facts_of, tokens).fitted([], answered(), 7000, shown)
-    x = seen["x"]
+    x = CorpusCounts(counts, tokens).occurrences(answered(), facts_of, 7000, shown)
     assert x[:100] == pytest.approx(1.5 * BOTH + np.arange(100))
     assert np.isnan(x[100:200]).all()
     assert x[200:] == pytest.approx(1.5 * (np.arange(60) // 20 * 30))  # nothing of the background is infused
@@ -139,7 +134,7 @@ def test_what_was_infused_is_known_to_the_run(tmp_path):
     train(session, 200)
     shown = session.run.session.shown()
     assert shown.exposures.tolist() == [5] * 24
-    record = session._record()
+    record = session._run_record()
     assert shown.tokens == record.infused_tokens
     assert 0 < half.exposures.sum() < 5 * 24
     assert half.tokens == pytest.approx(record.infused_tokens * half.exposures.sum() / 120, abs=1)

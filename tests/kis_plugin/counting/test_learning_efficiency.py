@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import differential_evolution
 
-from kis_plugin.counting.learning_efficiency import Efficiency, NotTold, accuracy_at, efficiency
+from kis_plugin.counting.learning_efficiency import Efficiency, Undetermined, accuracy_at, learning_efficiency
 
 TRUE = {"L0": 0.15, "x0": 0.6, "alpha": 0.5}
 
@@ -27,7 +27,7 @@ def test_the_law_is_the_one_of_the_paper():
 
 
 def test_parameters_come_back_from_many_answers():
-    fit = efficiency(*drawn(1, n=200_000))
+    fit = learning_efficiency(*drawn(1, n=200_000))
     assert isinstance(fit, Efficiency)
     assert (fit.L0, fit.x0, fit.alpha) == pytest.approx((0.15, 0.6, 0.5), abs=0.02)
     assert fit.asymptote == pytest.approx(0.85, abs=0.02)
@@ -45,7 +45,7 @@ def test_no_other_optimiser_finds_a_likelier_law(seed, law):
         p = np.clip(accuracy_at(x, L0, x0, alpha), 1e-9, 1 - 1e-9)
         return -np.log(np.where(correct, p, 1 - p)).sum()
 
-    fit = efficiency(correct, x)
+    fit = learning_efficiency(correct, x)
     assert isinstance(fit, Efficiency)
     other = differential_evolution(loss, [(0, 1), (0, 1), (0.01, 10)], seed=seed, tol=1e-10)
     assert loss((fit.L0, fit.x0, fit.alpha)) <= other.fun + 1e-3
@@ -55,7 +55,7 @@ def test_intervals_cover_what_they_say():
     inside = dict.fromkeys(TRUE, 0)
     runs = 40
     for seed in range(runs):
-        fit = efficiency(*drawn(seed, n=600))
+        fit = learning_efficiency(*drawn(seed, n=600))
         assert isinstance(fit, Efficiency)
         for name, value in TRUE.items():
             high = fit.high[name]
@@ -67,7 +67,7 @@ def test_intervals_cover_what_they_say():
 
 def test_an_interval_ends_where_the_likelihood_has_fallen_by_its_quantile():
     correct, x = drawn(5)
-    fit = efficiency(correct, x, confidence=0.9)
+    fit = learning_efficiency(correct, x, confidence=0.9)
     assert isinstance(fit, Efficiency)
 
     def profile(alpha):
@@ -83,7 +83,7 @@ def test_an_interval_ends_where_the_likelihood_has_fallen_by_its_quantile():
 
 
 def test_bounds_hold_where_the_truth_lies_on_them():
-    fit = efficiency(*drawn(2, L0=0.0, x0=1.0, alpha=1.0))
+    fit = learning_efficiency(*drawn(2, L0=0.0, x0=1.0, alpha=1.0))
     assert isinstance(fit, Efficiency)
     assert fit.L0 >= 0
     assert fit.L0 + fit.x0 <= 1
@@ -93,7 +93,7 @@ def test_bounds_hold_where_the_truth_lies_on_them():
 
 def test_a_step_sets_alpha_no_upper_bound():
     x = np.repeat([0.0, 50.0, 60.0], 100)
-    fit = efficiency(np.where(x > 0, np.arange(300) % 10 > 0, np.arange(300) % 4 == 0), x)
+    fit = learning_efficiency(np.where(x > 0, np.arange(300) % 10 > 0, np.arange(300) % 4 == 0), x)
     assert isinstance(fit, Efficiency)
     assert fit.high["alpha"] is None
     assert pytest.approx(0.1, abs=0.01) == fit.L0
@@ -111,18 +111,18 @@ def test_a_step_sets_alpha_no_upper_bound():
     ],
 )
 def test_there_is_no_number_where_nothing_tells_it(correct, x, reason):
-    fit = efficiency(np.array(correct), np.array(list(x)))
-    assert isinstance(fit, NotTold)
+    fit = learning_efficiency(np.array(correct), np.array(list(x)))
+    assert isinstance(fit, Undetermined)
     assert reason in fit.reason
     assert set(json.loads(json.dumps(fit.as_json()))) == {"reason", "n"}
 
 
 def test_flat_answers_are_rarely_taken_for_learning():
-    told = [isinstance(efficiency(*drawn(seed, x0=0.0, L0=0.75, n=300)), Efficiency) for seed in range(60)]
+    told = [isinstance(learning_efficiency(*drawn(seed, x0=0.0, L0=0.75, n=300)), Efficiency) for seed in range(60)]
     assert sum(told) <= 8  # 3 are expected at the level of 0.05, fewer since the law cannot fall
 
 
 def test_json_holds_all_of_it():
-    shown = json.loads(json.dumps(efficiency(*drawn(3)).as_json(), allow_nan=False))
+    shown = json.loads(json.dumps(learning_efficiency(*drawn(3)).as_json(), allow_nan=False))
     assert set(shown) == {"L0", "x0", "alpha", "low", "high", "confidence", "n", "p", "asymptote"}
     assert set(shown["low"]) == set(shown["high"]) == {"L0", "x0", "alpha"}

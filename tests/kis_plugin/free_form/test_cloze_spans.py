@@ -101,13 +101,13 @@ def test_sentences_of_documents_are_asked_for_their_spans_in_balanced_sets():
     told, notes = passages(40), []
     questions = [q for q in asker(told, ("cloze",)).questions(0.0, notes) if q.series == "cloze"]
     assert len(questions) == 20
-    assert not any(question.decoded for question in questions)
+    assert not any(question.accepted for question in questions)
     texts = [passage.text for passage in told]
     for question in questions:
         assert sum(question.prefix + question.options[question.answer] in text for text in texts) == 1
         assert sum(question.prefix + option in text for option in question.options for text in texts) == 1
         assert question.relation in KINDS
-        mates = [other for other in questions if other.mates == question.mates]
+        mates = [other for other in questions if other.option_set == question.option_set]
         assert sorted(other.answer for other in mates) == [0, 1, 2, 3]
 
 

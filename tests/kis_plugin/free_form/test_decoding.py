@@ -14,12 +14,13 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from kis_plugin.free_form.decoding import Decoder
 from kis_plugin.free_form.matching import Verdict
-from kis_plugin.free_form.probes import ANSWERED
-from kis_plugin.free_form.prompts import prepare_answers
+from kis_plugin.free_form.probes import FREE_FORM_KINDS
+from kis_plugin.free_form.prompts import prepare_prompts
 from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.retention.distractors import OptionSet
 from kis_plugin.retention.evaluator import Evaluator
-from kis_plugin.retention.probes import Question, QuestionMaker
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions import FREE_FORM, Question
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from tests.world.greedy import both, plain
@@ -73,7 +74,7 @@ class Speaker:
 
 
 def asked(*names, prompt="x is ", closing="."):
-    return Question(0, prompt, (names[0] + closing,), 0, "cloze", "r", accepted=names)
+    return Question(0, prompt, (names[0] + closing,), 0, "cloze", "r", accepted=names, scorer=FREE_FORM)
 
 
 SAID = st.lists(st.sampled_from([*"ab. \n", "the ", "ab"]), max_size=6).map("".join)
@@ -88,7 +89,7 @@ NAMED = st.lists(
 def test_whatever_is_said_it_is_judged_as_if_it_had_been_said_letter_by_letter(pairs, closing, batch_tokens):
     questions = [asked(*names, prompt=f"{n} is ", closing=closing) for n, (names, _) in enumerate(pairs)]
     model = Speaker({f"{n} is": speech for n, (_, speech) in enumerate(pairs)})
-    prepared = prepare_answers(questions, Letters())
+    prepared = prepare_prompts(questions, Letters())
     expected = both([plain(prepared, model, place, BLOCK) for place in range(len(pairs))])
     assert answers(prepared, model, batch_tokens=batch_tokens) == list(expected)
 
@@ -106,14 +107,14 @@ def test_whatever_is_said_it_is_judged_as_if_it_had_been_said_letter_by_letter(p
     ],
 )
 def test_most_answers_are_settled_by_one_pass(said, passes, alias, exact):
-    prepared = prepare_answers([asked("Rome", "Urbs Aeterna")], Letters())
+    prepared = prepare_prompts([asked("Rome", "Urbs Aeterna")], Letters())
     model = Speaker({"x is": said})
     assert answers(prepared, model) == [[alias], [exact]]
     assert len(model.shapes) == passes
 
 
 def test_an_answer_is_cut_where_the_row_ends():
-    prepared = prepare_answers([asked("Rome")], Letters())
+    prepared = prepare_prompts([asked("Rome")], Letters())
     assert prepared.lengths.tolist() == [1 + len("x is Rome.")]
     model = Speaker({"x is": " Rome. It"})
     sequence_length = len(" x is Rome.")
@@ -125,7 +126,7 @@ def test_an_answer_is_cut_where_the_row_ends():
 
 def test_a_model_that_goes_on_for_ever_is_stopped():
     model = Speaker({"x is": " " * 200})
-    assert answers(prepare_answers([asked("Rome")], Letters()), model, sequence_length=500)[0] == [False]
+    assert answers(prepare_prompts([asked("Rome")], Letters()), model, sequence_length=500)[0] == [False]
     assert len(model.shapes) <= 2 * len(" Rome.") + 8
 
 
@@ -134,7 +135,7 @@ def test_logits_that_are_no_numbers_say_nothing():
         def logits(self, input_ids):
             return super().logits(input_ids) * float("nan")
 
-    prepared = prepare_answers([asked("Rome")], Letters())
+    prepared = prepare_prompts([asked("Rome")], Letters())
     assert answers(prepared, Diverged({})) == [[False], [False]]
 
 
@@ -145,16 +146,16 @@ def test_a_token_that_only_pads_the_vocabulary_says_nothing():
             logits[:, :, 129] = 2.0
             return logits
 
-    assert answers(prepare_answers([asked("Rome")], Letters()), Padding({}))[0] == [False]
+    assert answers(prepare_prompts([asked("Rome")], Letters()), Padding({}))[0] == [False]
 
 
 def test_nothing_asked_is_nothing_answered():
-    assert answers(prepare_answers([], Letters()), Speaker({})) == [[], []]
+    assert answers(prepare_prompts([], Letters()), Speaker({})) == [[], []]
 
 
 def test_the_passes_that_every_evaluation_takes_are_told_with_those_of_scoring():
     free = [asked("Rome", prompt="x is "), asked("Oslo", prompt="y is ")]
-    options = [Question(n, "z is ", ("Rome.", "Oslo."), n, "held_out", mates=(0, 1)) for n in (0, 1)]
+    options = [Question(n, "z is ", ("Rome.", "Oslo."), n, "held_out", option_set=(0, 1)) for n in (0, 1)]
     model = Speaker({"x is": " Rome. ", "y is": " oslo. "})
     model.evaluating = nullcontext
     together = Evaluator([*free, *options], Letters(), BLOCK, [])
@@ -162,8 +163,8 @@ def test_the_passes_that_every_evaluation_takes_are_told_with_those_of_scoring()
     assert model.shapes[:2] == [(2, 16), (2, 16)]  # options, then what is answered freely
     assert len(model.shapes) > 2  # oslo is no draft
     assert together.remarks == [
-        "an evaluation takes 2 passes of 1 shapes, and others where answers leave their drafts",
-        "probes are scored row by row, which is slower: there is no way to give it positions and a mask",
+        "an evaluation takes 2 passes of 1 shapes, and more where answers leave their drafts",
+        "probes are scored row by row, which is slower: the model takes no positions and masks",
     ]
 
 
@@ -176,7 +177,7 @@ def test_ranks_share_the_passes_and_make_as_many_passes_each(size):
     said = [" Urbs. ", " Oslo. ", " lima. ", " Rome. ", " K"]
     questions = [asked(*accepted, prompt=f"{n} is ") for n, accepted in enumerate(names)]
     speeches = {f"{n} is": speech for n, speech in enumerate(said)}
-    expected = answers(prepare_answers(questions, Letters()), Speaker(speeches))
+    expected = answers(prepare_prompts(questions, Letters()), Speaker(speeches))
     assert expected == [[True, True, True, False, False], [False, True, False, False, False]]
     barrier, parts, found, models = threading.Barrier(size), [None] * size, [None] * size, []
 
@@ -191,7 +192,7 @@ def test_ranks_share_the_passes_and_make_as_many_passes_each(size):
         return total
 
     def work(rank):
-        prepared = prepare_answers(questions, Letters())
+        prepared = prepare_prompts(questions, Letters())
         found[rank] = answers(prepared, models[rank], Ranks(rank, size, summing(rank)), batch_tokens=8)
 
     models += [Speaker(speeches) for _ in range(size)]
@@ -220,7 +221,7 @@ def templates_of(relation):
 
 def questions_of(*kinds):
     maker = QuestionMaker(FACTS, [OptionSet("home", tuple(range(n, n + 4))) for n in (0, 4, 8, 12)], templates_of, 0)
-    return [question for kind in ANSWERED if kind.name in kinds for question in kind.questions(maker)]
+    return [question for kind in FREE_FORM_KINDS if kind.name in kinds for question in kind.questions(maker)]
 
 
 def told():
@@ -278,7 +279,7 @@ def trained(request):
 
 def test_it_is_what_plain_decoding_says(trained):
     view, tokenizer = trained
-    prepared = prepare_answers(questions_of("cloze", "answer"), tokenizer)
+    prepared = prepare_prompts(questions_of("cloze", "answer"), tokenizer)
     assert len(prepared.prompts) == 32
     view.shapes.clear()
     expected = both([plain(prepared, view, place, BLOCK) for place in range(32)])
@@ -292,7 +293,7 @@ def test_it_is_what_plain_decoding_says(trained):
 
 def test_it_is_what_transformers_generates(trained):
     view, tokenizer = trained
-    prepared = prepare_answers(questions_of("cloze", "answer"), tokenizer)
+    prepared = prepare_prompts(questions_of("cloze", "answer"), tokenizer)
     verdicts = []
     for prompt in prepared.prompts:
         row = torch.tensor([prompt.row])
@@ -310,21 +311,21 @@ def test_it_is_what_transformers_generates(trained):
 @pytest.mark.parametrize("spelling", KINDS)
 def test_every_answer_can_be_spelled_and_counts_as_exact(spelling):
     """Lower case and lost accents are the tokenizer's, not the model's."""
-    prepared = prepare_answers(questions_of("cloze", "answer"), HFTokenizer(hugging_face(spelling)))
-    assert prepared.spelled.all()
+    prepared = prepare_prompts(questions_of("cloze", "answer"), HFTokenizer(hugging_face(spelling)))
+    assert prepared.spellable.all()
     for prompt in prepared.prompts:
         assert prompt.matcher.judge(prepared.text_of(prompt.drafts[0]), True) == Verdict.EXACT
 
 
 def test_an_answer_without_tokens_is_found_out():
     tokenizer = HFTokenizer(hugging_face("word pieces"))
-    prepared = prepare_answers([asked("\u4f60"), asked("Paris")], tokenizer)
-    assert prepared.spelled.tolist() == [False, True]
+    prepared = prepare_prompts([asked("\u4f60"), asked("Paris")], tokenizer)
+    assert prepared.spellable.tolist() == [False, True]
 
 
 def test_the_prompt_holds_nothing_of_the_answer(trained):
     _, tokenizer = trained
-    heads = [prompt.row for prompt in prepare_answers([asked("Paris"), asked("1984"), asked(")")], tokenizer).prompts]
+    heads = [prompt.row for prompt in prepare_prompts([asked("Paris"), asked("1984"), asked(")")], tokenizer).prompts]
     assert len(set(heads)) == 1
 
 
@@ -333,11 +334,11 @@ def test_cloze_and_answer_ask_by_held_out_statements_and_questions():
     assert (cloze.prefix, cloze.options, cloze.series) == ("The home of Person b is ", ("New York.",), "cloze")
     assert (answer.prefix, answer.options, answer.series) == ("Where is Person b from? ", ("New York",), "answer")
     assert cloze.accepted == answer.accepted == ("New York", "Lutetia")
-    assert cloze.decoded
-    assert np.isin(cloze.fact, cloze.mates)
+    assert cloze.accepted
+    assert np.isin(cloze.fact, cloze.option_set)
 
 
 def test_a_sentence_that_goes_on_after_its_object_is_not_completed():
     statements = ("{subject} is from {object}.", "{object} is the home of {subject}.")
     maker = QuestionMaker(FACTS, [OptionSet("home", (0, 1, 2, 3))], lambda relation: Templates(statements), 0)
-    assert [kind.questions(maker) for kind in ANSWERED] == [[], []]
+    assert [kind.questions(maker) for kind in FREE_FORM_KINDS] == [[], []]

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kis_plugin.free_form.matching import Matcher, Verdict, ends_plainly, floor_of, words_of
-from kis_plugin.retention.probes import Question
+from kis_plugin.free_form.matching import Matcher, Verdict, ends_plainly, frequency_baseline, words_of
+from kis_plugin.retention.questions import Question
 
 ALIAS, EXACT, OPEN, WRONG = Verdict.ALIAS, Verdict.EXACT, Verdict.OPEN, Verdict.WRONG
 
@@ -117,4 +117,4 @@ def test_the_floor_is_what_the_most_frequent_name_of_each_relation_scores():
         asked("r", "Rome"), asked("r", "the rome"), asked("r", "Oslo"), asked("r", "Urbs", "Rome"),
         asked("s", "red"), asked("s", "blue"),
     ]  # fmt: skip
-    assert floor_of(questions) == pytest.approx((3 + 1) / 6)
+    assert frequency_baseline(questions) == pytest.approx((3 + 1) / 6)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kis_plugin.errors import KISError
-from kis_plugin.guard.paired_test import Answers, Series, compare, level_of
+from kis_plugin.guard.paired_test import Results, SeriesResults, compare, pairwise_level
 from kis_plugin.guard.plugin import Guard
-from kis_plugin.retention.probes import Question
+from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.run.log import Loss
 from tests.world.facts import people, write_facts
@@ -131,14 +131,14 @@ def test_a_run_that_was_stopped_does_not_go_on_unasked(guarded):
 
 def random_series(right):
     keys = np.arange(len(right), dtype=np.uint64)
-    return Series(Answers(keys, right), np.arange(len(right)), np.full(len(right), 0.25))
+    return SeriesResults(Results(keys, right), np.arange(len(right)), np.full(len(right), 0.25))
 
 
 @pytest.mark.parametrize("churn", [0.02, 0.2])
 def test_false_alarms_stay_below_what_is_allowed(churn):
-    """Answers flip at random, as often one way as the other, and any earlier evaluation may be compared with."""
+    """Results flip at random, as often one way as the other, and any earlier evaluation may be compared with."""
     rng, looks, alarms, runs = np.random.default_rng(0), 11, 0, 400
-    level = level_of(0.05, looks)
+    level = pairwise_level(0.05, looks)
     for _ in range(runs):
         right = rng.random(300) < 0.5
         kept = []
@@ -146,18 +146,18 @@ def test_false_alarms_stay_below_what_is_allowed(churn):
         for _ in range(looks):
             right = np.where(rng.random(300) < churn, rng.random(300) < 0.5, right)
             now = random_series(right)
-            alarm |= any(compare(then.answers, now).p_value <= level for then in kept)
+            alarm |= any(compare(then.results, now).p_value <= level for then in kept)
             kept.append(now)
         alarms += alarm
     assert alarms / runs <= 0.05
 
 
 def test_a_real_fall_is_seen():
-    rng, level, seen = np.random.default_rng(1), level_of(0.05, 11), 0
+    rng, level, seen = np.random.default_rng(1), pairwise_level(0.05, 11), 0
     for _ in range(100):
         before = rng.random(1000) < 0.6
         after = np.where(rng.random(1000) < 0.15, rng.random(1000) < 0.25, before)  # 0.6 to about 0.55
-        fall = compare(random_series(before).answers, random_series(after))
+        fall = compare(random_series(before).results, random_series(after))
         seen += fall.p_value <= level
     assert seen >= 90
 

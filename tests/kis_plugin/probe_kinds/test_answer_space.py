@@ -11,8 +11,8 @@ from kis_plugin.config.schema import Config, ProbesConfig, RetentionConfig
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.probe_kinds import answer_space
 from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
-from kis_plugin.retention.probes import QuestionMaker
 from kis_plugin.retention.question_builder import QuestionBuilder
+from kis_plugin.retention.question_maker import QuestionMaker
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 TEMPLATES = Templates(("{subject} lies in {object}.", "the home of {subject} is {object}.", "{object} has {subject}."))
@@ -23,7 +23,7 @@ NONE = np.empty(0, dtype=np.int64)
 def asked(facts, among=None, spaces=None, notes=None):
     among = np.arange(len(facts)) if among is None else np.array(among)
     maker = QuestionMaker(
-        facts, (), lambda relation: TEMPLATES, 0, among=among, answer_spaces=spaces or {},
+        facts, (), lambda relation: TEMPLATES, 0, candidates=among, answer_spaces=spaces or {},
         notes=[] if notes is None else notes,
     )  # fmt: skip
     return AnswerSpaceProbe().questions(maker)
@@ -66,11 +66,11 @@ def test_names_that_differ_in_case_alone_are_one_option_written_as_the_fact_has_
 
 
 def test_relations_with_very_many_answers_are_left_out_and_named(monkeypatch):
-    monkeypatch.setattr(answer_space, "MOST", 2)
+    monkeypatch.setattr(answer_space, "MAX_ANSWERS", 2)
     notes = []
     questions = asked([*FACTS, Fact("Lima", "in", "Peru"), Fact("Lima", "near", "Callao")], notes=notes)
     assert {question.relation for question in questions} == {"near"}
-    assert notes == ["warning: answer_space: relations with more than 2 answers are not asked (in)"]
+    assert notes == ["warning: answer_space: relations with more than 2 answers are not probed (in)"]
 
 
 names = st.sampled_from(["a", "A", "b", "c", "ss", "ß"])

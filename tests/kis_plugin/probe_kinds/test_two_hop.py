@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.probe_kinds import two_hop
-from kis_plugin.probe_kinds.two_hop import TwoHopProbe, chains_of, chains_to_ask
-from kis_plugin.retention.probes import QuestionMaker
+from kis_plugin.probe_kinds.two_hop import TwoHopProbe, chains_of, sets_of_chains
+from kis_plugin.retention.question_maker import QuestionMaker
 from kis_plugin.retention.saved_model import prober_of_knowledge
 
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "ann"]
@@ -39,7 +39,7 @@ def ask(facts, told=None, holding=None, options=4, limit=1000, seed=0):
 
 def sets_of(facts, told=None, holding=None, options=2, seed=0):
     every = np.arange(len(facts))
-    return chains_to_ask(facts, every if told is None else told, holding, options, 10**6, seed)
+    return sets_of_chains(facts, every if told is None else told, holding, options, 10**6, seed)
 
 
 def test_the_second_fact_is_asked_by_the_subject_of_the_first():
@@ -58,9 +58,9 @@ def test_facts_of_a_set_share_their_options_and_are_numbered_beyond_all_facts():
     questions = ask(facts)
     for start in range(0, len(questions), 4):
         four = questions[start : start + 4]
-        assert len({(question.options, question.mates, question.relation) for question in four}) == 1
+        assert len({(question.options, question.option_set, question.relation) for question in four}) == 1
         assert [question.answer for question in four] == [0, 1, 2, 3]
-        assert tuple(question.fact for question in four) == four[0].mates
+        assert tuple(question.fact for question in four) == four[0].option_set
     numbers = [question.fact for question in questions]
     assert numbers == list(range(len(facts), len(facts) + len(questions)))
 

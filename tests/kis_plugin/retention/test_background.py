@@ -12,7 +12,7 @@ from kis_plugin.errors import KISError
 from kis_plugin.retention import background
 from kis_plugin.retention.background import load_background
 from kis_plugin.retention.evaluator import Evaluator
-from kis_plugin.retention.plugin import questions_of
+from kis_plugin.retention.question_builder import initial_questions
 from kis_plugin.tokenized.infusion_split import load_split
 from tests.world.words import Knowing, Words
 
@@ -43,7 +43,7 @@ def config(**retention):
 
 
 def questions(found, notes=None):
-    asked = questions_of(found, load_split(found), [] if notes is None else notes)
+    asked = initial_questions(found, load_split(found), [] if notes is None else notes)
     return [question for question in asked if question.series == "background"]
 
 
@@ -59,7 +59,7 @@ def test_background_facts_are_asked_in_balanced_sets_by_any_statement(here):
     for question in asked:
         assert question.options[question.answer].startswith(facts[question.fact].object)
         assert question.prefix.count(facts[question.fact].subject) == 1
-        assert len(question.options) == len(question.mates) == 4
+        assert len(question.options) == len(question.option_set) == 4
     assert len({question.prefix.replace(facts[question.fact].subject, "") for question in asked}) > 2
 
 
@@ -78,9 +78,9 @@ def test_a_control_is_not_infused_and_may_be_asked(here):
     write("facts.jsonl", people(100))
     write("base.jsonl", people(100))
     found = config(control=20)
-    material = load_split(found)
-    facts = load_background(found, material).facts
-    controls = {material.knowledge.facts[place].subject for place in material.control.tolist()}
+    split = load_split(found)
+    facts = load_background(found, split).facts
+    controls = {split.knowledge.facts[place].subject for place in split.control.tolist()}
     asked = questions(found)
     assert asked
     assert {facts[question.fact].subject for question in asked} <= controls
@@ -96,7 +96,7 @@ def test_what_the_run_says_of_a_subject_is_no_wrong_option(here):
     assert asked
     for question in asked:
         number = int(facts[question.fact].subject.removeprefix("Land"))
-        assert f"Tongue{(number + 1) % 8}" not in {facts[mate].object for mate in question.mates}
+        assert f"Tongue{(number + 1) % 8}" not in {facts[mate].object for mate in question.option_set}
 
 
 def test_the_questions_are_the_same_in_the_whole_run_and_read_from_a_bear_folder_too(here):
@@ -123,8 +123,8 @@ def test_one_of_which_no_set_can_be_formed_is_said(here):
     write("base.jsonl", capitals(3))
     notes: list[str] = []
     assert questions(config(), notes) == []
-    assert any("relations of background facts are not asked (P36: 3 distinct" in note for note in notes)
-    assert "warning: no set of background facts can be asked" in notes
+    assert any("relations of background facts are not probed (P36: 3 distinct" in note for note in notes)
+    assert "warning: no option set can be formed from the background facts" in notes
 
 
 def test_documents_have_a_background_too(here):
@@ -147,7 +147,7 @@ def test_a_long_sentence_of_one_list_leaves_the_other_alone(here):
     write("facts.jsonl", people(40))
     write("base.jsonl", capitals(40))
     found = config(probes={"facts": 40})
-    asked = questions_of(found, load_split(found), [])
+    asked = initial_questions(found, load_split(found), [])
     # The background's first question is made too long for a row; the run's own facts have the same numbers.
     first = next(question for question in asked if question.source)
     long = [replace(one, prefix="very " * 60 + one.prefix) if one is first else one for one in asked]
@@ -155,6 +155,6 @@ def test_a_long_sentence_of_one_list_leaves_the_other_alone(here):
     left = Evaluator(long, tokenizer, 50, notes).questions
     assert [one for one in left if not one.source] == [one for one in asked if not one.source]
     gone = {one.fact for one in asked if one.source} - {one.fact for one in left if one.source}
-    assert gone == set(first.mates)
-    assert any("4 facts are not asked" in note for note in notes)
+    assert gone == set(first.option_set)
+    assert any("4 facts are not probed" in note for note in notes)
     assert np.isfinite(Evaluator(left, tokenizer, 50, []).answer(Knowing(tokenizer)).bits_per_byte).all()

@@ -20,8 +20,9 @@ from kis_plugin.retention.baselines import (
     with_baseline,
 )
 from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.probes import Question, QuestionMaker, by_series
 from kis_plugin.retention.question_builder import QuestionBuilder
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions import Question, by_series
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 TEMPLATES = Templates(
@@ -50,20 +51,20 @@ FACTS += [Fact(f"Q{n}", "other", "Bonn") for n in range(9)]  # another relation'
 
 def test_the_null_answers_with_the_object_that_is_told_oftenest_in_the_relation():
     counts = object_counts(FACTS)
-    assert with_baseline(asked(("Bonn.", "Rome."), 1), FACTS, counts).null == 1
-    assert with_baseline(asked(("Rome.", "Bonn."), 1, fact=2), FACTS, counts).null == 0
+    assert with_baseline(asked(("Bonn.", "Rome."), 1), FACTS, counts).frequency_baseline == 1
+    assert with_baseline(asked(("Rome.", "Bonn."), 1, fact=2), FACTS, counts).frequency_baseline == 0
 
 
 def test_a_tie_of_the_null_is_wrong():
-    assert with_baseline(asked(("Bonn.", "Ulm."), 0, fact=2), FACTS, object_counts(FACTS)).null == 0
-    assert with_baseline(asked(("Oslo.", "Lima."), 0, fact=99), FACTS, {}).null == 0
+    assert with_baseline(asked(("Bonn.", "Ulm."), 0, fact=2), FACTS, object_counts(FACTS)).frequency_baseline == 0
+    assert with_baseline(asked(("Oslo.", "Lima."), 0, fact=99), FACTS, {}).frequency_baseline == 0
 
 
 def test_a_question_that_asks_for_the_subject_is_answered_with_the_subject_told_oftenest():
     facts = [Fact("Rome United", "plays in", "Rome"), Fact("Oslo", "plays in", "Ulm"), Fact("Oslo", "plays in", "Bonn")]
     options = ("Rome United.", "Oslo.")
-    back = [Question(place, "", options, place, "reversed", "plays in", asks="subject") for place in (0, 1)]
-    assert [with_baseline(question, facts, subject_counts(facts)).null for question in back] == [0, 1]
+    back = [Question(place, "", options, place, "reversed", "plays in", target="subject") for place in (0, 1)]
+    assert [with_baseline(question, facts, subject_counts(facts)).frequency_baseline for question in back] == [0, 1]
 
 
 def test_reversed_and_two_hop_questions_have_a_null_that_is_never_above_chance():
@@ -92,13 +93,13 @@ def test_case_alone_makes_no_other_object():
 
 def test_what_follows_the_object_is_no_part_of_it():
     question = Question(0, "", ("Bonn is home to Ada.", "Rome is home to Ada."), 1, "held_out", "home")
-    assert with_baseline(question, FACTS, object_counts(FACTS)).null == 1
+    assert with_baseline(question, FACTS, object_counts(FACTS)).frequency_baseline == 1
 
 
 def test_a_question_without_options_or_with_its_null_told_is_left_as_it_is():
     alone = asked(("Rome.",), 0)
-    assert isnan(with_baseline(alone, FACTS, object_counts(FACTS)).null)
-    told = Question(0, "", ("Rome.", "Bonn."), 0, "held_out", "home", null=0.0)
+    assert isnan(with_baseline(alone, FACTS, object_counts(FACTS)).frequency_baseline)
+    told = Question(0, "", ("Rome.", "Bonn."), 0, "held_out", "home", frequency_baseline=0.0)
     assert with_baseline(told, FACTS, object_counts(FACTS)) is told
 
 
@@ -107,14 +108,16 @@ def test_a_question_without_options_or_with_its_null_told_is_left_as_it_is():
 def test_in_balanced_sets_the_null_is_right_for_one_of_a_set_at_most(objects, options, sentence):
     facts = [Fact(f"P{number}", "home", f"Town{town}") for number, town in enumerate(objects)]
     sets = option_sets(facts, np.arange(len(facts)), options, 1000, 1).sets
-    questions = QuestionMaker(facts, sets, lambda relation: TEMPLATES, 0).ask("held_out", lambda found: [sentence])
+    questions = QuestionMaker(facts, sets, lambda relation: TEMPLATES, 0).for_objects(
+        "held_out", lambda found: [sentence]
+    )
     counts = object_counts(facts)
     scored = [with_baseline(question, facts, counts) for question in questions]
     # By hand: of the facts of a set, the one whose object alone is told oftenest.
     often = Counter(fact.object for fact in facts)
     for at in range(0, len(scored), options):
         told = sorted(often[facts[one.fact].object] for one in scored[at : at + options])
-        assert sum(one.null for one in scored[at : at + options]) == (told[-1] > told[-2])
+        assert sum(one.frequency_baseline for one in scored[at : at + options]) == (told[-1] > told[-2])
     assert above_chance({"held_out": scored} if scored else {}) == []
 
 
@@ -126,7 +129,7 @@ def test_a_series_whose_null_beats_chance_is_warned_of():
     ]
     assert baseline_scores({"mine": questions}) == {"mine": 1.0}
     (line,) = above_chance({"mine": questions})
-    assert line.startswith("warning: series mine: whoever knows only how often each object is told answers 1.000")
+    assert line.startswith("warning: series mine: answering by object frequency alone scores 1.000")
 
 
 def test_a_series_whose_null_is_not_known_has_no_score():
@@ -148,6 +151,6 @@ def test_a_run_asks_every_question_with_its_null():
     ).questions(0.0, [])
     often = Counter(facts[place].object for place in told.tolist())
     for question in questions:
-        others = [often[facts[mate].object] for mate in question.mates if mate != question.fact]
-        assert question.null == float(often[facts[question.fact].object] > max(others))
+        others = [often[facts[mate].object] for mate in question.option_set if mate != question.fact]
+        assert question.frequency_baseline == float(often[facts[question.fact].object] > max(others))
     assert set(baseline_scores(by_series(questions))) == {question.series for question in questions}

@@ -21,8 +21,10 @@ from kis_hf.model import HFModelView
 from kis_plugin.config.schema import Config, InfusionConfig
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.retention.distractors import OptionSet
-from kis_plugin.retention.probes import Question, QuestionMaker
-from kis_plugin.retention.scoring.scorer import prepare
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions import Question
+from kis_plugin.retention.scoring.prepare import prepare
+from kis_plugin.retention.scoring.scorer import Scorer
 from kis_plugin.templates.load import load_templates
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.texts import load_texts
@@ -88,12 +90,12 @@ def facts_of(names) -> list[Fact]:
 def infused(facts, template, tokenizer) -> list[tuple[int, ...]]:
     """The ids of each fact's text as rows hold them, the separator behind it left out."""
     knowledge = Knowledge(tuple(facts), (), {"capital": Templates((template, HELD_OUT))})
-    material = InfusionSplit(
+    split = InfusionSplit(
         knowledge, load_templates(None, knowledge), np.arange(len(facts)), np.empty(0, dtype=np.int64),
         np.empty(0, dtype=np.int64), fingerprint="k",
     )  # fmt: skip
     config = Config(Path("facts.jsonl"), infusion=InfusionConfig(frequency=1, template_order="first"))
-    items = load_texts(config, material, tokenizer, 128)
+    items = load_texts(config, split, tokenizer, 128)
     rows = [items.tokens[a:b].tolist() for a, b in zip(items.offsets, items.offsets[1:], strict=False)]
     assert all(row[-1] == tokenizer.eos for row in rows)  # what stands before each but a row's first
     return [tuple(row[:-1]) for row in rows]
@@ -101,15 +103,13 @@ def infused(facts, template, tokenizer) -> list[tuple[int, ...]]:
 
 def questions_of(facts, template) -> list[Question]:
     options = OptionSet("capital", tuple(range(len(facts))))
-    return QuestionMaker(facts, [options], lambda relation: Templates((template,)), 0).ask_set(
-        "seen", options, template
-    )
+    return QuestionMaker(facts, [options], lambda relation: Templates((template,)), 0).of_set("seen", options, template)
 
 
 def scores_of(questions, tokenizer) -> np.ndarray:
     view = HFModelView(model())
     with view.evaluating():
-        return prepare(questions, tokenizer).score(view).logprobs
+        return Scorer(prepare(questions, tokenizer)).score(view).logprobs
 
 
 @torch.no_grad()

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.retention.scoring.batch_rows import RowLines
-from kis_plugin.retention.scoring.forward_passes import NO_TOKEN, Passes, bucket, plan_passes
+from kis_plugin.retention.scoring.batch_plan import bucket, plan_passes
+from kis_plugin.retention.scoring.batch_rows import PlainRows
+from kis_plugin.retention.scoring.forward_passes import NO_TOKEN, ForwardPasses
 from kis_plugin.run.ranks import Ranks
 
 VOCABULARY = 11
@@ -21,7 +22,7 @@ FULL = torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
 
 class Counting:
-    """Logits that depend on all tokens so far; remembers its passes, and may have room for few lines."""
+    """Logits that depend on all tokens so far; remembers its passes, and may have room for few rows."""
 
     def __init__(self, room=10**9, error=FULL, together=False):
         self.room, self.error, self.together, self.shapes = room, error, together, []
@@ -42,11 +43,11 @@ def random_lines(count=60, seed=0):
     rows = [tuple(rng.integers(1, VOCABULARY, size=rng.integers(3, 50)).tolist()) for _ in range(count)]
     row = np.repeat(np.arange(count), 2)
     position = np.concatenate([[len(one) - 2, len(one) - 1] for one in rows])
-    return RowLines(rows, row, position, rng.integers(0, VOCABULARY, size=2 * count))
+    return PlainRows(rows, row, position, rng.integers(0, VOCABULARY, size=2 * count))
 
 
-def logprobs(lines, model, ranks=None, batch_tokens=256):
-    return Passes(lines, batch_tokens).logprobs(model, ranks or Ranks(), lambda part: None)
+def logprobs(rows, model, ranks=None, batch_tokens=256):
+    return ForwardPasses(rows, batch_tokens).logprobs(model, ranks or Ranks(), lambda part: None)
 
 
 @given(st.integers(1, 10**6))
@@ -58,28 +59,28 @@ def test_buckets_are_few_and_never_much_too_wide(length):
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=200), st.integers(1, 4096))
 def test_every_line_is_in_one_pass_that_holds_it(lengths, batch_tokens):
     lengths = np.array(lengths)
-    asked = np.maximum(lengths // 2, 1)
-    plan = plan_passes(lengths, asked, batch_tokens)
-    assert sorted(line for one in plan for line in one.lines) == list(range(len(lengths)))
+    tails = np.maximum(lengths // 2, 1)
+    plan = plan_passes(lengths, tails, batch_tokens)
+    assert sorted(row for one in plan for row in one.rows) == list(range(len(lengths)))
     for one in plan:
-        assert lengths[list(one.lines)].max() <= one.width
-        assert asked[list(one.lines)].max() <= one.last <= one.width
-        assert len(one.lines) * one.width <= batch_tokens or len(one.lines) == 1
+        assert lengths[list(one.rows)].max() <= one.width
+        assert tails[list(one.rows)].max() <= one.tail <= one.width
+        assert len(one.rows) * one.width <= batch_tokens or len(one.rows) == 1
     heights = {}
     for one in plan[:-1]:  # the last holds what is left
-        heights.setdefault(one.width, set()).add(len(one.lines))
+        heights.setdefault(one.width, set()).add(len(one.rows))
     assert all(len(found) == 1 for found in heights.values())
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=200), st.integers(1, 4096))
 def test_rounded_passes_hold_every_line_in_powers_of_two(lengths, batch_tokens):
     plan = plan_passes(np.array(lengths), np.array(lengths), batch_tokens, rounded=True)
-    assert {line for one in plan for line in one.lines} == set(range(len(lengths)))
-    assert sum(len(set(one.lines)) for one in plan) == len(lengths)
+    assert {row for one in plan for row in one.rows} == set(range(len(lengths)))
+    assert sum(len(set(one.rows)) for one in plan) == len(lengths)
     for one in plan:
-        assert len(one.lines).bit_count() == 1
-        assert len(one.lines) < 2 * len(set(one.lines))
-        assert len(one.lines) * one.width <= batch_tokens or len(one.lines) == 1
+        assert len(one.rows).bit_count() == 1
+        assert len(one.rows) < 2 * len(set(one.rows))
+        assert len(one.rows) * one.width <= batch_tokens or len(one.rows) == 1
 
 
 def test_no_line_is_padded_beyond_the_block():
@@ -89,23 +90,23 @@ def test_no_line_is_padded_beyond_the_block():
 
 @pytest.mark.parametrize("size", [2, 3, 7, 64])
 def test_ranks_share_the_passes_and_all_get_the_numbers_of_one_process(size):
-    lines = random_lines()
-    expected = logprobs(lines, alone := Counting())
+    rows = random_lines()
+    expected = logprobs(rows, alone := Counting())
     models = [Counting(together=True) for _ in range(size)]
-    found = run_ranks(size, lambda rank, ranks: logprobs(lines, models[rank], ranks))
+    found = run_ranks(size, lambda rank, ranks: logprobs(rows, models[rank], ranks))
     for values in found:
         np.testing.assert_array_equal(values, expected)
     assert {len(model.shapes) for model in models} == {-(-len(alone.shapes) // size)}  # none left waiting
 
 
 def test_likeliest_tokens_are_those_of_each_line_alone():
-    lines, model = random_lines(), Counting()
+    rows, model = random_lines(), Counting()
     expected = []
-    for row, position in zip(lines.line, lines.position, strict=True):
-        expected.append(int(model.logits(torch.tensor([lines.rows[row]]))[0, position].argmax()))
+    for row, position in zip(rows.batch_row, rows.position, strict=True):
+        expected.append(int(model.logits(torch.tensor([rows.rows[row]]))[0, position].argmax()))
     assert len(set(expected)) > 2
     for rounded in (False, True):
-        assert Passes(lines, 256, rounded=rounded).likeliest(Counting(room=3), Ranks()).tolist() == expected
+        assert ForwardPasses(rows, 256, rounded=rounded).likeliest(Counting(room=3), Ranks()).tolist() == expected
 
 
 def test_of_equally_likely_tokens_the_first_is_taken_and_of_no_numbers_none():
@@ -116,8 +117,8 @@ def test_of_equally_likely_tokens_the_first_is_taken_and_of_no_numbers_none():
             logits[input_ids == 2] = float("nan")
             return logits
 
-    lines = RowLines([(1, 2, 3)], np.zeros(3, dtype=np.int64), np.arange(3), np.zeros(3, dtype=np.int64))
-    assert Passes(lines, 256).likeliest(Alike(), Ranks()).tolist() == [4, NO_TOKEN, 4]
+    rows = PlainRows([(1, 2, 3)], np.zeros(3, dtype=np.int64), np.arange(3), np.zeros(3, dtype=np.int64))
+    assert ForwardPasses(rows, 256).likeliest(Alike(), Ranks()).tolist() == [4, NO_TOKEN, 4]
 
 
 def run_ranks(size, work):
@@ -148,15 +149,15 @@ def run_ranks(size, work):
 @settings(max_examples=20)
 @given(st.integers(1, 40))
 def test_what_memory_does_not_take_is_asked_in_halves(room):
-    lines = random_lines()
+    rows = random_lines()
     model = Counting(room)
-    np.testing.assert_allclose(logprobs(lines, model, batch_tokens=1024), logprobs(lines, Counting()), atol=1e-5)
+    np.testing.assert_allclose(logprobs(rows, model, batch_tokens=1024), logprobs(rows, Counting()), atol=1e-5)
     assert max(rows for rows, _ in model.shapes) <= room
 
 
 def test_the_size_that_memory_takes_is_remembered():
-    lines, model = random_lines(), Counting(room=3)
-    passes = Passes(lines, 1024)
+    rows, model = random_lines(), Counting(room=3)
+    passes = ForwardPasses(rows, 1024)
     passes.logprobs(model, Ranks(), lambda part: None)
     model.room, model.shapes = 10**9, []
     passes.logprobs(model, Ranks(), lambda part: None)
@@ -165,7 +166,7 @@ def test_the_size_that_memory_takes_is_remembered():
 
 @pytest.mark.parametrize(("room", "together"), [(0, False), (3, True)])
 def test_no_memory_at_all_or_none_on_one_of_many_ranks_is_said(room, together):
-    with pytest.raises(KISError, match=r"no memory for \d+ lines of \d+ tokens.*retention.batch_tokens"):
+    with pytest.raises(KISError, match=r"no memory for \d+ rows of \d+ tokens.*retention.batch_tokens"):
         logprobs(random_lines(), Counting(room, together=together), batch_tokens=1024)
 
 
@@ -176,7 +177,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 
 def test_the_work_done_is_told_after_every_round():
     parts = []
-    lines = random_lines()
-    Passes(lines, 256).logprobs(Counting(), Ranks(), parts.append)
+    rows = random_lines()
+    ForwardPasses(rows, 256).logprobs(Counting(), Ranks(), parts.append)
     assert parts == sorted(parts)
     assert parts[-1] == 1

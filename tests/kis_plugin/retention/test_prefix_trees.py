@@ -34,7 +34,7 @@ def test_every_token_stands_at_its_position_and_sees_what_is_before_it_in_its_ro
     rows = leaves(rows)
     row, position = every_token(rows)
     trees = fold(rows, row, position, most)
-    for number, at, line, place in zip(row, position, trees.line, trees.place, strict=True):
+    for number, at, line, place in zip(row, position, trees.tree_of, trees.place, strict=True):
         tree = trees.trees[line]
         tokens, depths = seen(tree, len(tree.ids) + place)
         assert tuple(tokens) == rows[number][: at + 1]
@@ -57,11 +57,13 @@ def test_what_rows_of_a_tree_begin_with_is_there_once(rows, most):
     row, position = every_token(rows)
     trees = fold(rows, row, position, most)
     for number, tree in enumerate(trees.trees):
-        inside = {rows[one] for one in row[trees.line == number]}
+        inside = {rows[one] for one in row[trees.tree_of == number]}
         beginnings = {one[:length] for one in inside for length in range(1, len(one) + 1)}
         assert len(tree.ids) == len(beginnings)
         assert len(tree.ids) <= most or len(inside) == 1
-    assert sum(len({rows[one] for one in row[trees.line == number]}) for number in range(len(trees.trees))) == len(rows)
+    assert sum(len({rows[one] for one in row[trees.tree_of == number]}) for number in range(len(trees.trees))) == len(
+        rows
+    )
 
 
 @given(ROWS, st.data())
@@ -71,8 +73,8 @@ def test_what_is_asked_stands_last(rows, data):
     some = np.array(data.draw(st.lists(st.booleans(), min_size=len(row), max_size=len(row))))
     trees = fold(rows, row[some], position[some])
     for number, tree in enumerate(trees.trees):
-        places = set(trees.place[trees.line == number].tolist())
-        assert places == set(range(-tree.asked, 0))
+        places = set(trees.place[trees.tree_of == number].tolist())
+        assert places == set(range(-tree.tail, 0))
 
 
 def test_questions_of_one_relation_share_their_sentence():

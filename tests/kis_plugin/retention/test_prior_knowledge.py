@@ -7,7 +7,8 @@ import pytest
 from kis_plugin.config.schema import Config, InfusionConfig, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
-from kis_plugin.retention.prior_knowledge import decide_known, keep_known, known_facts, known_state, saved_known
+from kis_plugin.retention.prior_knowledge import decide_known, known_facts
+from kis_plugin.retention.prior_knowledge_file import keep_known, known_state, saved_known
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.infusion_split import InfusionSplit
@@ -32,7 +33,7 @@ class Book:
         return ()
 
 
-def material_of(facts=FACTS):
+def split_of(facts=FACTS):
     return InfusionSplit(Knowledge(facts), Book(), np.arange(len(facts), dtype=np.int64), np.arange(0))
 
 
@@ -53,8 +54,8 @@ def run_in(folder, **changed):
 
 
 def known(run, facts=FACTS):
-    material = material_of(facts)
-    return set(np.flatnonzero(known_facts(run, material, material.infused)).tolist())
+    split = split_of(facts)
+    return set(np.flatnonzero(known_facts(run, split, split.infused)).tolist())
 
 
 def test_a_fact_is_known_when_it_wins_in_every_statement(tmp_path):
@@ -107,7 +108,7 @@ def test_rank_0_decides_for_all(tmp_path):
         said.append(array.copy())
         return array
 
-    mask = decide_known(replace(first, ranks=Ranks(0, 2, kept)), material_of(), None)
+    mask = decide_known(replace(first, ranks=Ranks(0, 2, kept)), split_of(), None)
     told = iter(said)
     # The other rank's model knows nothing: what it is told by rank 0 is what counts, and it says nothing itself.
     mine = []
@@ -117,14 +118,14 @@ def test_rank_0_decides_for_all(tmp_path):
         return next(told)
 
     other = run_in(tmp_path / "other", ranks=Ranks(1, 2, from_rank_0))
-    assert decide_known(other, material_of(), None).tolist() == mask.tolist() == [n < 20 for n in range(40)]
+    assert decide_known(other, split_of(), None).tolist() == mask.tolist() == [n < 20 for n in range(40)]
     assert not any(array.any() for array in mine)
     assert next(told, None) is None
 
 
 def test_without_skip_known_nothing_is_asked_or_written(tmp_path):
     run = run_in(tmp_path, skip_known=False)
-    assert decide_known(run, material_of(), None) is None
+    assert decide_known(run, split_of(), None) is None
     assert known_state(None) == {}
     assert run.model.modes == []
     assert not (tmp_path / "runs").exists()
@@ -134,7 +135,7 @@ def test_without_skip_known_nothing_is_asked_or_written(tmp_path):
 def begun(tmp_path):
     run = run_in(tmp_path)
     run.model.learn(render(statement, fact) for fact in FACTS[5:17] for statement in TEMPLATES.statements)
-    mask = decide_known(run, material_of(), None)
+    mask = decide_known(run, split_of(), None)
     assert mask.sum() == 12
     assert not run.folder.exists()  # the run may be refused yet
     keep_known(run.folder, mask)
@@ -144,7 +145,7 @@ def begun(tmp_path):
 def test_a_resume_finds_the_same_and_asks_nothing(begun):
     run, mask, state = begun
     asked = len(run.model.modes)
-    assert decide_known(run, material_of(), state).tolist() == mask.tolist()
+    assert decide_known(run, split_of(), state).tolist() == mask.tolist()
     assert saved_known(run, len(FACTS)).tolist() == mask.tolist()
     assert len(run.model.modes) == asked
     assert [path.name for path in run.folder.iterdir()] == ["known.npz"]
@@ -156,7 +157,7 @@ def test_a_resume_without_the_file_is_refused(begun):
     with pytest.raises(
         KISError, match=r"resume at step 4: .*known\.npz: found no file .* 12 known facts.*Put the file back"
     ):
-        decide_known(run, material_of(), state)
+        decide_known(run, split_of(), state)
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:50], lambda data: b"", lambda data: b"nothing of ours"])
@@ -165,22 +166,22 @@ def test_a_resume_with_a_torn_file_is_refused(begun, spoil):
     path = run.folder / "known.npz"
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(KISError, match=r"known\.npz: found no file of these facts"):
-        decide_known(run, material_of(), state)
+        decide_known(run, split_of(), state)
 
 
 def test_a_resume_with_another_decision_is_refused(begun):
     run, mask, _ = begun
     other = known_state(np.roll(mask, 1))
     with pytest.raises(KISError, match=r"known\.npz: found another one"):
-        decide_known(run, material_of(), other)
+        decide_known(run, split_of(), other)
 
 
 def test_skip_known_may_not_change_at_a_resume(begun):
     run, _, state = begun
     with pytest.raises(KISError, match=r"infusion\.skip_known: found true, expected false as before"):
-        decide_known(run, material_of(), {"plan": {}})
+        decide_known(run, split_of(), {"plan": {}})
     off = replace(run, config=replace(run.config, infusion=InfusionConfig(frequency=3)))
     with pytest.raises(KISError, match=r"infusion\.skip_known: found false, expected true as before"):
-        decide_known(off, material_of(), state)
+        decide_known(off, split_of(), state)
     warned = replace(off, config=replace(off.config, on_mismatch="warn"))
-    assert decide_known(warned, material_of(), state) is None
+    assert decide_known(warned, split_of(), state) is None

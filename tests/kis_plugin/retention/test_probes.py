@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from kis_plugin.knowledge.facts import Fact, Passage, Templates
 from kis_plugin.retention.distractors import OptionSet, option_sets
-from kis_plugin.retention.probes import BUILT_IN, PASSAGE, QuestionMaker, passage_facts, passage_templates
+from kis_plugin.retention.passages import PASSAGE, passage_facts, passage_templates
+from kis_plugin.retention.probes import BUILT_IN
+from kis_plugin.retention.question_maker import QuestionMaker
 from kis_plugin.tokenized.tokenizer import render
 
 few = st.sampled_from
@@ -50,10 +52,12 @@ def test_the_question_kind_leaves_out_relations_without_questions():
 
 
 @pytest.mark.parametrize("kind", ["held_out", "question"])
-@pytest.mark.parametrize("wordings", [1, 2, 9])
-def test_a_fact_is_asked_in_as_many_sentences_as_wanted_and_as_there_are(kind, wordings):
-    questions = KINDS[kind].questions(QuestionMaker(FACTS, SETS, lambda relation: TEMPLATES, 0, wordings=wordings))
-    there = min(wordings, {"held_out": 2, "question": 1}[kind])
+@pytest.mark.parametrize("per_fact", [1, 2, 9])
+def test_a_fact_is_asked_in_as_many_sentences_as_wanted_and_as_there_are(kind, per_fact):
+    questions = KINDS[kind].questions(
+        QuestionMaker(FACTS, SETS, lambda relation: TEMPLATES, 0, templates_per_fact=per_fact)
+    )
+    there = min(per_fact, {"held_out": 2, "question": 1}[kind])
     assert Counter(question.fact for question in questions) == dict.fromkeys(range(len(FACTS)), there)
     assert len({(question.fact, question.prefix[:5]) for question in questions}) == len(questions)
     # The first sentence of each is the one that it is asked in where only one is wanted.
@@ -61,7 +65,9 @@ def test_a_fact_is_asked_in_as_many_sentences_as_wanted_and_as_there_are(kind, w
 
 
 def test_who_only_looks_at_objects_is_right_in_one_of_four_however_many_sentences_ask():
-    questions = KINDS["held_out"].questions(QuestionMaker(FACTS, SETS, lambda relation: TEMPLATES, 0, wordings=2))
+    questions = KINDS["held_out"].questions(
+        QuestionMaker(FACTS, SETS, lambda relation: TEMPLATES, 0, templates_per_fact=2)
+    )
     assert sum(question.answer == CITIES.index("Oslo") for question in questions[:8]) == 2
 
 
@@ -73,7 +79,7 @@ def test_options_are_the_objects_of_the_set_for_every_fact_of_it():
 
 
 def test_where_the_object_comes_first_the_options_tell_the_subject():
-    question = maker().ask_set("mine", SETS[0], "{object} is where {subject} was born.")[2]
+    question = maker().of_set("mine", SETS[0], "{object} is where {subject} was born.")[2]
     assert question.prefix == ""
     assert question.options[0] == "Rome is where Person 2 was born."
 
@@ -84,7 +90,7 @@ def test_where_the_object_comes_first_the_options_tell_the_subject():
 )
 def test_prefix_and_option_make_the_rendered_sentence_whatever_the_names(names, sentence):
     facts = [Fact(names[n], "P1", names[n + 3]) for n in range(3)]
-    for question in maker(facts=facts).ask_set("any", OptionSet("P1", (0, 1, 2)), sentence):
+    for question in maker(facts=facts).of_set("any", OptionSet("P1", (0, 1, 2)), sentence):
         for text, other in zip(question.options, facts, strict=True):
             assert question.prefix + text == render(sentence, facts[question.fact], other.object)
 
@@ -103,7 +109,7 @@ def test_the_reversed_kind_tells_the_object_and_asks_for_the_subject():
     question = KINDS["reversed"].questions(maker())[1]
     assert question.prefix == "Oslo is where "
     assert question.options == tuple(f"Person {number} was born." for number in range(4))
-    assert (question.fact, question.answer, question.series, question.mates) == (1, 1, "reversed", (0, 1, 2, 3))
+    assert (question.fact, question.answer, question.series, question.option_set) == (1, 1, "reversed", (0, 1, 2, 3))
     own = Templates(TEMPLATES.statements[:2], reversed=("In {object} was born {subject}.",))
     assert sentences("reversed", templates=own)[0] == "In Rome was born Person 0."
 
@@ -131,7 +137,7 @@ def test_subjects_of_a_set_are_distinct_and_none_is_true_for_anothers_object(fac
     questions = KINDS["reversed"].questions(maker(back, sets, facts, seed))
     assert len(questions) == options * len(sets)
     for question in questions:
-        fact, mates = facts[question.fact], [facts[index] for index in question.mates]
+        fact, mates = facts[question.fact], [facts[index] for index in question.option_set]
         assert len({mate.subject.casefold() for mate in mates}) == options
         for place, mate in enumerate(mates):
             right = (mate.subject.casefold(), fact.relation, fact.object.casefold()) in true

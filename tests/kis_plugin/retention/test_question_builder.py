@@ -13,7 +13,7 @@ from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.knowledge.validity import Validity
 from kis_plugin.retention.question_builder import QuestionBuilder
-from kis_plugin.retention.superseded import replaced
+from kis_plugin.retention.superseded import superseded
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 TEMPLATES = Templates(
@@ -87,10 +87,10 @@ def test_after_the_change_the_new_object_is_right(at):
 def test_an_option_set_is_balanced_within_what_holds(at):
     facts = moving(60)
     asking = asker(facts)
-    held = {facts[index] for index in asking.periods.holding(np.arange(len(facts)), at).tolist()}
+    held = {facts[index] for index in asking.validity.holding(np.arange(len(facts)), at).tolist()}
     true = {(fact.subject, fact.object) for fact in held}
     olds = 0
-    for mates in {question.mates for question in of_series(asking.questions(at, []), "held_out")}:
+    for mates in {question.option_set for question in of_series(asking.questions(at, []), "held_out")}:
         four = [facts[index] for index in mates]
         assert len({fact.object for fact in four}) == 4
         for one, other in product(four, four):
@@ -123,8 +123,8 @@ def test_an_old_object_that_is_true_again_is_not_asked_against():
     )  # fmt: skip
     periods = InfusionSplit(Knowledge(facts), Book(), NONE, NONE).changing
     new = np.array([1, 2, 4])
-    assert replaced(coded(facts), periods, new, 0.5).tolist() == [[1, 0], [4, 3]]
-    assert replaced(coded(facts), periods, new, 0.9).tolist() == [[4, 3]]
+    assert superseded(coded(facts), periods, new, 0.5).tolist() == [[1, 0], [4, 3]]
+    assert superseded(coded(facts), periods, new, 0.9).tolist() == [[4, 3]]
 
 
 def test_controls_are_the_same_ones_in_the_whole_run():
@@ -152,7 +152,7 @@ def test_where_nothing_holds_yet_nothing_is_asked():
     notes: list[str] = []
     questions = asker(facts).questions(0.1, notes)
     assert questions == []
-    assert any("no set of facts that hold at 0.1" in note for note in notes)
+    assert any("no option set can be formed from the facts that hold at 0.1" in note for note in notes)
     assert len(of_series(asker(facts).questions(0.6, []), "held_out")) == 40
 
 
@@ -192,7 +192,7 @@ def test_where_nothing_chains_a_note_says_so_and_controls_are_asked_all_the_same
     questions = asker(facts, control=control, kinds=("two_hop", "held_out")).questions(0.2, notes)
     assert {question.series for question in questions} == {"held_out", "seen", "control"}
     (note,) = [note for note in notes if "two_hop" in note]
-    assert note.startswith("warning: series two_hop: nothing is asked: no 4 chains of told facts")
+    assert note.startswith("warning: series two_hop: no questions: no 4 chains of infused facts")
 
 
 TENTHS = st.integers(0, 10).map(lambda tenth: tenth / 10)

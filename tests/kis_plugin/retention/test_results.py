@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kis_plugin.retention.probes import Question
-from kis_plugin.retention.results import LEAST, Outcomes, independent, series_records
+from kis_plugin.retention.intervals import effective_questions
+from kis_plugin.retention.questions import Question
+from kis_plugin.retention.results import MIN_QUESTIONS, Outcomes, series_records
 from kis_plugin.run.host_metrics import host_metrics
 from kis_plugin.run.log import GENERAL, Loss
 
@@ -16,7 +17,16 @@ ABOUT = {"P19": ("Person",), "P20": ("Person",), "P36": ("Place", "Politics"), "
 def outcomes(*asked):
     """Make outcomes of (series, relation, correct) triples."""
     questions = [
-        Question(n, "", ("a", "b"), 0, series, relation, domains=ABOUT.get(relation, ()), null=float(n % 4 == 0))
+        Question(
+            n,
+            "",
+            ("a", "b"),
+            0,
+            series,
+            relation,
+            domains=ABOUT.get(relation, ()),
+            frequency_baseline=float(n % 4 == 0),
+        )
         for n, (series, relation, _) in enumerate(asked)
     ]
     count = len(questions)
@@ -38,12 +48,12 @@ def test_every_record_has_chance_floor_ceiling_and_bits_per_byte():
 
 def test_questions_that_stand_and_fall_with_their_fact_are_worth_one_each():
     alike = np.repeat(np.arange(30) % 3 == 0, 5)  # 30 facts, five questions each, all answered alike
-    assert independent(alike, np.repeat(np.arange(30), 5)) == pytest.approx(30, rel=0.05)
+    assert effective_questions(alike, np.repeat(np.arange(30), 5)) == pytest.approx(30, rel=0.05)
 
 
 def test_questions_of_a_fact_that_are_answered_by_chance_are_worth_nearly_all():
     rng = np.random.default_rng(0)
-    worth = independent(rng.random(2000) < 0.5, np.repeat(np.arange(400), 5))
+    worth = effective_questions(rng.random(2000) < 0.5, np.repeat(np.arange(400), 5))
     assert 1700 < worth <= 2000
 
 
@@ -53,14 +63,14 @@ def test_the_worth_is_that_of_the_spread_between_resampled_facts():
     answers = rng.random((200, 6)) < known[:, None]  # (facts, questions)
     means = [answers[rng.integers(0, 200, 200)].mean() for _ in range(4000)]
     p = answers.mean()
-    assert independent(answers.ravel(), np.repeat(np.arange(200), 6)) == pytest.approx(
+    assert effective_questions(answers.ravel(), np.repeat(np.arange(200), 6)) == pytest.approx(
         p * (1 - p) / np.var(means), rel=0.08
     )
 
 
 @pytest.mark.parametrize(("right", "worth"), [([1, 1, 1, 1], 2), ([0, 0, 0, 0], 2), ([1, 0, 1, 0], 4)])
 def test_the_worth_lies_between_facts_and_questions_where_there_is_no_spread(right, worth):
-    assert independent(np.array(right, dtype=bool), np.array([0, 0, 1, 1])) == worth
+    assert effective_questions(np.array(right, dtype=bool), np.array([0, 0, 1, 1])) == worth
 
 
 def test_a_record_says_what_its_questions_are_worth_and_takes_its_interval_from_that():
@@ -95,7 +105,7 @@ def test_parts_follow_the_series_and_hold_their_own_questions():
 
 
 def test_a_part_of_too_few_questions_and_one_that_is_the_whole_are_left_out():
-    few = [("held_out", "P36", True)] * (LEAST - 1)
+    few = [("held_out", "P36", True)] * (MIN_QUESTIONS - 1)
     assert list(records(outcomes(*[("held_out", "P19", True)] * 6, *few))) == [
         "held_out", "held_out/relation/P19", "held_out/domain/Person"
     ]  # fmt: skip

@@ -11,7 +11,9 @@ from kis_plugin.errors import KISError
 from kis_plugin.knowledge.control_split import split_control
 from kis_plugin.knowledge.facts import Fact, Knowledge, Passage, Templates
 from kis_plugin.retention import plugin as retention
-from kis_plugin.retention.plugin import Retention, evaluation_steps, questions_of
+from kis_plugin.retention.evaluation_steps import evaluation_steps
+from kis_plugin.retention.plugin import Retention
+from kis_plugin.retention.question_builder import initial_questions
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.infusion_split import InfusionSplit
@@ -40,7 +42,7 @@ class Book:
 
 
 @pytest.fixture
-def material(monkeypatch):
+def split(monkeypatch):
     made = InfusionSplit(Knowledge(FACTS), Book(), *split_control(FACTS, 40, 0))
     monkeypatch.setattr(retention, "load_split", lambda config: made)
     return made
@@ -64,11 +66,11 @@ def plugin(run):
     return made
 
 
-def test_what_the_model_knows_is_what_is_measured(material):
+def test_what_the_model_knows_is_what_is_measured(split):
     run, _, records = run_with()
     asked = plugin(run)
     # It knows the infused facts in their seen wording, and half of them in the held-out ones.
-    infused = [FACTS[index] for index in material.infused]
+    infused = [FACTS[index] for index in split.infused]
     run.model.learn(render(TEMPLATES.statements[0], fact) for fact in infused)
     known = [fact for fact in infused if int(fact.id) % 2]
     run.model.learn(render(statement, fact) for fact in known for statement in TEMPLATES.held_out[:1])
@@ -77,7 +79,7 @@ def test_what_the_model_knows_is_what_is_measured(material):
     assert list(found) == ["held_out", "seen", "control"]
     assert (found["seen"].accuracy, found["seen"].n) == (1.0, 100)
     assert found["seen"].margin > 5
-    questions = questions_of(run.config, material, [])
+    questions = initial_questions(run.config, split, [])
     expected = sum(
         question.prefix.startswith("The birthplace") and int(FACTS[question.fact].id) % 2
         for question in questions
@@ -89,10 +91,10 @@ def test_what_the_model_knows_is_what_is_measured(material):
     assert {(record.step, record.tokens) for record in records} == {(10, 3200)}
 
 
-def test_records_carry_chance_and_a_wilson_interval(material):
+def test_records_carry_chance_and_a_wilson_interval(split):
     run, _, records = run_with()
     asked = plugin(run)
-    run.model.learn(render(TEMPLATES.statements[0], FACTS[index]) for index in material.infused)
+    run.model.learn(render(TEMPLATES.statements[0], FACTS[index]) for index in split.infused)
     asked.kis_step_end(run=run, step=0)
     seen = next(record for record in records if record.probe == "seen")
     # 100 of 100: Wilson's lower limit is n / (n + z^2)
@@ -102,16 +104,16 @@ def test_records_carry_chance_and_a_wilson_interval(material):
     assert seen.seconds > 0
 
 
-def test_answers_in_free_words_are_series_with_their_floor(material):
+def test_answers_in_free_words_are_series_with_their_floor(split):
     run, said, records = run_with(ProbesConfig(facts=40, kinds=("held_out", "cloze", "answer")))
-    infused = [FACTS[index] for index in material.infused]
+    infused = [FACTS[index] for index in split.infused]
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in infused if int(fact.id) % 2)
     run.model.learn(render(TEMPLATES.questions[0], fact).lower() + "\n" for fact in infused)
     asked = plugin(run)
     asked.kis_step_end(run=run, step=10)
     found = {record.probe: record for record in records}
     assert list(found) == ["held_out", "cloze", "answer", "seen", "control"]
-    odd = [q for q in asked._asked.questions if q.series == "cloze" and int(FACTS[q.fact].id) % 2]
+    odd = [q for q in asked._evaluator.questions if q.series == "cloze" and int(FACTS[q.fact].id) % 2]
     cloze = found["cloze"]
     # The sentence that tells the object first is not asked: every fact is, by the other one.
     assert (cloze.n, cloze.correct, cloze.extra["exact"], cloze.extra["chance"]) == (40, len(odd), len(odd) / 40, 0.0)
@@ -125,7 +127,7 @@ def test_answers_in_free_words_are_series_with_their_floor(material):
     assert any("40 cloze, 40 answer" in line for line in said)
 
 
-def test_controls_that_are_asked_freely_leak_above_their_floor(material):
+def test_controls_that_are_asked_freely_leak_above_their_floor(split):
     run, said, records = run_with(ProbesConfig(facts=40, kinds=("cloze", "held_out")))
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in FACTS[::20])
     asked = plugin(run)
@@ -137,7 +139,7 @@ def test_controls_that_are_asked_freely_leak_above_their_floor(material):
     assert any(f"above chance ({control.extra['floor']:.3f})" in line for line in said)
 
 
-def test_the_model_is_asked_in_evaluation_mode_at_the_points_of_the_run_only(material):
+def test_the_model_is_asked_in_evaluation_mode_at_the_points_of_the_run_only(split):
     run, _, records = run_with()
     asked = plugin(run)
     for step in range(11):
@@ -149,23 +151,23 @@ def test_the_model_is_asked_in_evaluation_mode_at_the_points_of_the_run_only(mat
     assert modes.count("evaluation") == 3
 
 
-def test_the_run_record_says_what_is_asked(material):
+def test_the_run_record_says_what_is_asked(split):
     run, said, _ = run_with()
     record = plugin(run).kis_run_record(run=run)
     assert record["options"] == 4
     assert record["probes"]["held_out"] == record["probes"]["seen"] == 100
     assert record["probes"]["control"] >= 36
-    assert any("asking 100 held_out, 100 seen" in line and "at 3 points" in line for line in said)
+    assert any("evaluating 100 held_out, 100 seen" in line and "at 3 points" in line for line in said)
 
 
-def test_infused_and_control_facts_are_never_asked_as_each_other(material):
-    questions = questions_of(run_with()[0].config, material, [])
-    control = set(material.control.tolist())
+def test_infused_and_control_facts_are_never_asked_as_each_other(split):
+    questions = initial_questions(run_with()[0].config, split, [])
+    control = set(split.control.tolist())
     for question in questions:
         assert (question.fact in control) == (question.series == "control")
 
 
-def test_a_leak_is_told_at_the_end(material):
+def test_a_leak_is_told_at_the_end(split):
     run, said, _ = run_with()
     asked = plugin(run)
     run.model.learn(render(statement, fact) for fact in FACTS for statement in TEMPLATES.held_out[:1])
@@ -176,27 +178,27 @@ def test_a_leak_is_told_at_the_end(material):
     assert line.startswith("kis: warning: control facts are answered at 0.")
 
 
-def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(material):
+def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(split):
     probes = ProbesConfig(facts=40, kinds=("question", "held_out"))
     notes: list[str] = []
-    questions = questions_of(run_with(probes)[0].config, material, notes)
+    questions = initial_questions(run_with(probes)[0].config, split, notes)
     assert not any("measures no retention" in note for note in notes)
     assert list(dict.fromkeys(question.series for question in questions)) == ["question", "held_out", "seen", "control"]
     assert all(question.prefix.startswith("Where") for question in questions if question.series == "control")
 
 
-def test_a_run_that_asks_no_held_out_sentence_is_told_that_it_measures_no_retention(material):
+def test_a_run_that_asks_no_held_out_sentence_is_told_that_it_measures_no_retention(split):
     notes: list[str] = []
-    questions_of(run_with(ProbesConfig(kinds=("question",)))[0].config, material, notes)
+    initial_questions(run_with(ProbesConfig(kinds=("question",)))[0].config, split, notes)
     assert any("has no held_out: the run measures no retention" in note for note in notes)
 
 
-def test_an_unknown_kind_names_the_nearest(material):
+def test_an_unknown_kind_names_the_nearest(split):
     with pytest.raises(KISError, match="Did you mean 'held_out'"):
         plugin(run_with(ProbesConfig(kinds=("heldout",)))[0])
 
 
-def test_other_ranks_are_asked_alike_and_say_nothing(material):
+def test_other_ranks_are_asked_alike_and_say_nothing(split):
     first, _, _ = run_with(ranks=Ranks(0, 2))
     other, said, records = run_with(ranks=Ranks(1, 2))
     for run in (first, other):
@@ -213,7 +215,7 @@ def test_sets_with_sentences_longer_than_a_row_are_left_out_whole(monkeypatch):
     run, said, records = run_with()
     asked = plugin(run)
     assert asked.kis_run_record(run=run)["probes"] == {"held_out": 76, "seen": 76}
-    assert any("4 facts are not asked" in line for line in said)
+    assert any("4 facts are not probed" in line for line in said)
     asked.kis_step_end(run=run, step=0)
     assert {record.n for record in records} == {76}
 
@@ -248,7 +250,7 @@ def test_documents_are_asked_how_they_go_on(monkeypatch):
     assert any("Retention proper needs" in line for line in said)
 
 
-def test_questions_of_ones_own_are_series_beside_those_of_facts(material, tmp_path):
+def test_questions_of_ones_own_are_series_beside_those_of_facts(split, tmp_path):
     path = tmp_path / "qa.csv"
     path.write_text("question,answer\n" + "".join(f"Who made engine {n}?,Firm{n}\n" for n in range(12)))
     run, _, records = run_with(ProbesConfig(facts=40))
@@ -262,7 +264,7 @@ def test_questions_of_ones_own_are_series_beside_those_of_facts(material, tmp_pa
     assert (found["qa_answer"].n, found["qa_answer"].correct, found["qa_answer"].extra["floor"]) == (12, 6, 1 / 12)
 
 
-def test_questions_of_ones_own_that_are_wrong_stop_the_run_at_its_start(material, tmp_path):
+def test_questions_of_ones_own_that_are_wrong_stop_the_run_at_its_start(split, tmp_path):
     path = tmp_path / "qa.csv"
     path.write_text("question,answer\nWho?,\n")
     run, _, _ = run_with(ProbesConfig(facts=40))
@@ -277,7 +279,7 @@ def test_documents_of_short_passages_are_infused_and_not_asked(monkeypatch):
     asked = plugin(run)
     asked.kis_step_end(run=run, step=0)
     assert records == []
-    assert any("nothing is asked: 0 passages have 20 words or more" in line for line in said)
+    assert any("no questions: 0 passages have 20 words or more" in line for line in said)
 
 
 @pytest.mark.parametrize(

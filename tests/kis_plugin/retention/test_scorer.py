@@ -11,8 +11,11 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.probes import BUILT_IN, Question, QuestionMaker
-from kis_plugin.retention.scoring.scorer import prepare, score
+from kis_plugin.retention.probes import BUILT_IN
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions import Question
+from kis_plugin.retention.scoring.prepare import prepare
+from kis_plugin.retention.scoring.scorer import Scorer, score
 from kis_plugin.tokenized.tokenizer import Encoded, HFTokenizer
 
 CITIES = ["Rome", "New York", "Oslo", "Llanfairpwllgwyngyll", "Åre", "New Delhi", "3rd Mile", "Rio"]
@@ -141,7 +144,7 @@ def test_rows_are_not_padded_beyond_what_the_model_takes(tokenizer):
     longest = len(prepare(asked, tokenizer).rows[0])
     assert longest % 8
     model = Const([0.0] * 400)
-    prepare(asked, tokenizer).score(model, sequence_length=longest)
+    Scorer(prepare(asked, tokenizer), sequence_length=longest).score(model)
     assert model.shapes == [(2, longest)]
 
 
@@ -149,7 +152,7 @@ def test_options_of_one_token_at_the_end_share_one_row(model, tokenizer):
     asked = [Question(0, "Where was Person 1 born?", tuple("?!.,"), 0, "question")]
     prepared = prepare(asked, tokenizer)
     assert len(prepared.rows) == 1
-    np.testing.assert_allclose(prepared.score(model).logprobs[0], plain(model, tokenizer, asked[0]), atol=1e-4)
+    np.testing.assert_allclose(Scorer(prepared).score(model).logprobs[0], plain(model, tokenizer, asked[0]), atol=1e-4)
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=8))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kis_plugin.retention.probes import Question
-from kis_plugin.retention.time_budget import Budget, stratified
+from kis_plugin.retention.questions import Question
+from kis_plugin.retention.time_budget import TimeBudget, cut_order
 from kis_plugin.run.ranks import Ranks
 
 
@@ -33,7 +33,7 @@ def spend(budget, clock, trained, whole, ranks=None):
 
 def evaluated(max_cost, trained, whole, least=0.01, points=10):
     clock = Clock()
-    budget = Budget(max_cost, least, clock=clock)
+    budget = TimeBudget(max_cost, least, clock=clock)
     return [spend(budget, clock, 5.0 if not point else trained, whole) for point in range(points + 1)], budget
 
 
@@ -56,7 +56,7 @@ def test_the_cost_stays_below_what_is_allowed_and_the_facts_are_the_same(max_cos
 
 def test_the_part_only_shrinks_and_only_where_it_must():
     clock = Clock()
-    budget = Budget(0.02, 0.01, clock=clock)
+    budget = TimeBudget(0.02, 0.01, clock=clock)
     parts = [spend(budget, clock, 100, seconds) for seconds in (10, 10, 10, 30, 30, 5, 5)]
     assert parts == sorted(parts, reverse=True)
     assert parts[1] == parts[2] == pytest.approx(0.18, rel=0.01)
@@ -71,17 +71,17 @@ def test_a_few_are_asked_all_the_same_and_that_is_known():
 
 def test_a_resumed_run_goes_on_with_the_same_part():
     clock = Clock()
-    whole = Budget(0.02, 0.01, clock=clock)
+    whole = TimeBudget(0.02, 0.01, clock=clock)
     before = [spend(whole, clock, 100, 10) for _ in range(4)]
     kept = whole.state()
     clock.now += 10_000  # between the two
-    resumed = Budget(0.02, 0.01, kept, clock=clock)
+    resumed = TimeBudget(0.02, 0.01, kept, clock=clock)
     assert [spend(resumed, clock, 100, 10) for _ in range(4)] == [before[-1]] * 4
 
 
 def test_ranks_ask_the_same_part_whatever_their_clocks_say():
     clock, slow = Clock(), Clock()
-    first, other = Budget(0.02, 0.01, clock=clock), Budget(0.02, 0.01, clock=slow)
+    first, other = TimeBudget(0.02, 0.01, clock=clock), TimeBudget(0.02, 0.01, clock=slow)
     said = []
 
     def of_rank_0(array):
@@ -107,16 +107,16 @@ def questions(relations):
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 50), min_size=1), st.floats(0, 1), st.integers(0, 99))
 def test_a_part_is_cut_alike_in_every_relation_and_series_and_keeps_sets_whole(relations, part, seed):
     asked = questions(relations)
-    kept = [question for question, time in zip(asked, stratified(asked, seed), strict=True) if time < part]
+    kept = [question for question, time in zip(asked, cut_order(asked, seed), strict=True) if time < part]
     for relation, sets in relations.items():
         counts = Counter(question.series for question in kept if question.relation == relation)
         assert counts["held_out"] == counts["seen"]
         assert abs(counts["held_out"] / 2 - part * sets) <= 0.5 + 1e-9
-    facts = Counter((question.series, question.relation, question.mates) for question in kept)
+    facts = Counter((question.series, question.relation, question.option_set) for question in kept)
     assert set(facts.values()) <= {2}
 
 
 def test_smaller_parts_are_of_the_same_facts():
     asked = questions({"a": 40, "b": 7})
-    times = stratified(asked, 3)
+    times = cut_order(asked, 3)
     assert np.flatnonzero(times < 0.2).tolist() == [at for at in np.flatnonzero(times < 0.5) if times[at] < 0.2]

@@ -3,12 +3,13 @@
 import pytest
 
 from kis_plugin.knowledge.sources.qa import UserQuestion
-from kis_plugin.retention.user_questions import QA, QA_ANSWER, own_questions
+from kis_plugin.retention.series import QA, QA_ANSWER
+from kis_plugin.retention.user_questions import user_questions
 
 
 def asked(found, options=4, limit=1000, series=QA):
     notes: list[str] = []
-    return own_questions(found, series, options, limit, 0, notes), notes
+    return user_questions(found, series, options, limit, 0, notes), notes
 
 
 def many(count, **keys):
@@ -32,7 +33,7 @@ def test_answers_of_one_topic_are_each_others_options_in_balanced_sets():
         assert question.options[question.answer] == own.answer
         assert len(set(question.options)) == 4
         assert {option.split()[0] for option in question.options} == {own.answer.split()[0]}
-        mates = [other for other in chosen if other.mates == question.mates]
+        mates = [other for other in chosen if other.option_set == question.option_set]
         assert sorted(other.options[other.answer] for other in mates) == sorted(question.options)
 
 
@@ -70,7 +71,7 @@ def test_another_name_of_an_answer_is_none_of_its_wrong_options():
 def test_of_many_so_many_are_asked_as_there_may_be(limit):
     questions, notes = asked(many(100), limit=limit)
     assert len(of(questions, QA_ANSWER)) == min(limit, 100)
-    assert any("of 100 questions of your own are asked" in note for note in notes) == (limit < 100)
+    assert any("of 100 questions of your own are evaluated" in note for note in notes) == (limit < 100)
     assert asked(many(100), limit=limit) == (questions, notes)
 
 

@@ -1,0 +1,20 @@
+"""After which optimizer steps a run is evaluated."""
+
+from __future__ import annotations
+
+__all__ = ["evaluation_steps"]
+
+
+def evaluation_steps(every: float, steps: int, start_step: int = 0) -> frozenset[int]:
+    """Return the steps after which to evaluate: at the start, at the end and in between.
+
+    Args:
+        every: A fraction of the run below 1, or a number of steps.
+        steps: Optimizer steps of the run.
+        start_step: Steps done before a resume; those were evaluated then.
+    """
+    if every < 1:
+        points = {round(part * every * steps) for part in range(int(1 / every) + 1)}
+    else:
+        points = set(range(0, steps, int(every)))
+    return frozenset(point for point in points | {steps} if start_step < point <= steps or point == start_step == 0)

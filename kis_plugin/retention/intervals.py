@@ -1,0 +1,45 @@
+"""How precise an accuracy is: Wilson intervals, and the design effect of facts with several questions."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from kis_plugin.hashing import IntArray
+
+__all__ = ["effective_questions", "wilson"]
+
+
+def wilson(accuracy: float, n: int) -> tuple[float, float]:
+    """Return the 95 % score interval of an accuracy over ``n`` independent questions.
+
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22.
+    """
+    low, high = binomtest(round(accuracy * n), n).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
+
+
+def effective_questions(correct: npt.NDArray[np.bool_], facts: IntArray) -> float:
+    """Return how many independent questions are as informative as these, where several may be about one fact.
+
+    The number of questions over the design effect of facts as clusters (Rao and Scott 1992, Biometrics 48, equation
+    2). It lies between the number of facts, where a fact's questions are always all right or all wrong, and that of
+    questions.
+
+    Args:
+        correct: (questions,) whether the answer was right.
+        facts: (questions,) the fact that each is about.
+    """
+    n = len(correct)
+    _, of_fact = np.unique(facts, return_inverse=True)
+    per_fact = np.bincount(of_fact)  # (facts,) questions
+    clusters, accuracy = len(per_fact), float(correct.mean())
+    if clusters == n:
+        return float(n)
+    if clusters == 1 or accuracy in {0.0, 1.0}:
+        return float(clusters)  # no variance to estimate the effect from: assume the strongest
+    residual = np.bincount(of_fact, weights=correct) - accuracy * per_fact  # (facts,) right answers beyond expectation
+    # Variance of a ratio estimator over clusters; binomial variance over it is the effective number.
+    variance = clusters / (clusters - 1) * float(residual @ residual) / n**2
+    return float(np.clip(accuracy * (1 - accuracy) / variance if variance else n, clusters, n))

@@ -1,0 +1,112 @@
+"""What a probe kind makes its questions from: facts, their balanced option sets, and templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kis_plugin.hashing import IntArray, mix
+from kis_plugin.knowledge.facts import Fact, Templates
+from kis_plugin.retention.distractors import OptionSet
+from kis_plugin.retention.questions import Question
+from kis_plugin.tokenized.tokenizer import render
+
+__all__ = ["QuestionMaker"]
+
+
+@dataclass(frozen=True)
+class QuestionMaker:
+    """What a probe kind makes its questions from.
+
+    Attributes:
+        facts: All facts; option sets hold indices into them.
+        sets: The facts to probe, with their options.
+        templates_of: Returns the templates of a relation.
+        seed: For a probe kind's own random choices.
+        infused: Indices of the facts that the run infuses, sorted; None where that is unknown.
+        valid: Indices of the facts that hold at this point of the run, sorted; None if all do.
+        noun_of: Returns what the object of a relation is to its subject, in words: the capital.
+        options: Options of a question, for kinds that choose facts themselves.
+        limit: The most questions that such a kind makes.
+        templates_per_fact: In how many templates each fact of a set is probed, if its relation has that many.
+        candidates: Indices of the facts to probe for a kind that needs no option sets, sorted.
+        answer_spaces: The closed answer spaces that came with the knowledge, by relation.
+        notes: Receives what the user should know, one line each.
+    """
+
+    facts: Sequence[Fact]
+    sets: Sequence[OptionSet]
+    templates_of: Callable[[str], Templates]
+    seed: int
+    infused: IntArray | None = None
+    valid: IntArray | None = None
+    noun_of: Callable[[str], str] = str
+    options: int = 4
+    limit: int = 1000
+    templates_per_fact: int = 1
+    candidates: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    answer_spaces: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def for_objects(self, series: str, choice: Callable[[Templates], Sequence[str]]) -> list[Question]:
+        """Return the questions for the object of every fact, in ``templates_per_fact`` templates each.
+
+        Args:
+            series: The name of the series.
+            choice: Selects the usable templates of a relation; an empty selection leaves the relation out. All facts
+                of a set get the same template (else the set would not be balanced), and sets take templates in turn.
+        """
+        return [
+            question
+            for options, template in self._sets_with_templates(choice)
+            for question in self.of_set(series, options, template)
+        ]
+
+    def for_subjects(self, series: str, choice: Callable[[Templates], Sequence[str]]) -> list[Question]:
+        """Return the questions for the subject of every fact, given its object; the set's subjects are the options.
+
+        The subjects are distinct, and only one is right: in a balanced set no fact's object is true of another's
+        subject.
+
+        Args:
+            series: The name of the series.
+            choice: As for ``for_objects``: templates in which ``{object}`` stands before ``{subject}``.
+        """
+        return [
+            question
+            for options, template in self._sets_with_templates(choice)
+            for question in self._subjects_of_set(series, options, template)
+        ]
+
+    def of_set(self, series: str, options: OptionSet, template: str) -> list[Question]:
+        """Return a question for the object of each fact of a set, by one template."""
+        head, _ = template.split("{object}")
+        facts = [self.facts[index] for index in options.facts]
+        questions = []
+        for answer, (index, fact) in enumerate(zip(options.facts, facts, strict=True)):
+            prefix = head.replace("{subject}", fact.subject)
+            texts = tuple(render(template, fact, other.object)[len(prefix) :] for other in facts)
+            questions.append(Question(index, prefix, texts, answer, series, options.relation, options.facts))
+        return questions
+
+    def _subjects_of_set(self, series: str, options: OptionSet, template: str) -> list[Question]:
+        head, _ = template.split("{subject}")
+        facts = [self.facts[index] for index in options.facts]
+        questions = []
+        for answer, (index, fact) in enumerate(zip(options.facts, facts, strict=True)):
+            prefix = head.replace("{object}", fact.object)
+            texts = tuple(render(template, other, fact.object)[len(prefix) :] for other in facts)
+            members = options.facts
+            questions.append(
+                Question(index, prefix, texts, answer, series, options.relation, members, target="subject")
+            )
+        return questions
+
+    def _sets_with_templates(self, choice: Callable[[Templates], Sequence[str]]) -> Iterator[tuple[OptionSet, str]]:
+        """Yield each set whose relation has templates, with ``templates_per_fact`` successive ones of them."""
+        for number, options in enumerate(self.sets, start=mix(self.seed)):
+            templates = choice(self.templates_of(options.relation))
+            for turn in range(min(self.templates_per_fact, len(templates))):
+                yield options, templates[(number + turn) % len(templates)]
