@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -48,6 +49,16 @@ class LitTokenizer:
         state = state.encode() if isinstance(state, str) else state
         self.fingerprint = hashlib.sha256(state + f"\n{self.eos}".encode()).hexdigest()[:16]
 
+    @property
+    def reserved(self) -> Sequence[str]:
+        """Texts that become control tokens."""
+        reserved: Sequence[str] = self._backend.reserved
+        return reserved
+
+    def normalized(self, text: str) -> str:
+        """Return the text after the tokenizer's normalizer."""
+        return str(self._backend.normalized(text))
+
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode texts without special tokens, truncation or padding."""
         encoded: list[Encoded] = self._backend.encode(texts)
@@ -78,6 +89,22 @@ class _SentencePiece:
         self.state: bytes = processor.serialized_model_proto()
         self._processor = processor
         self.vocabulary: int = processor.vocab_size()
+
+    @cached_property
+    def reserved(self) -> tuple[str, ...]:
+        """Symbols that users defined; the text of control symbols is split like any other."""
+        found = []
+        for token in range(self.vocabulary):
+            piece: str = self._processor.id_to_piece(token)
+            if piece[:1] + piece[-1:] in ("<>", "[]") and token in self._processor.encode(piece, out_type=int):
+                found.append(piece)
+        return tuple(found)
+
+    def normalized(self, text: str) -> str:
+        """Return the text after the model's normalization; sentencepiece before 0.2 does not show it."""
+        if hasattr(self._processor, "normalize"):
+            return str(self._processor.normalize(text))
+        return unicodedata.normalize("NFKC", text)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         if hasattr(self._processor, "encode_as_offset_mapping"):

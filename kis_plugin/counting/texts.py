@@ -6,6 +6,7 @@ import codecs
 import gzip
 import json
 import lzma
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -147,7 +148,8 @@ def _place_to_cut(text: str, longest: int) -> int:
         found = [text.rfind(mark, 0, longest) + len(mark) for mark in marks if mark in text[:longest]]
         if found:
             return max(found)
-    return longest
+    # Not before a combining mark, which belongs to the letter before it.
+    return next((at for at in range(longest, 0, -1) if not unicodedata.combining(text[at])), longest)
 
 
 def _of_text(path: Path, file: IO[bytes], start: int, stop: int | None) -> _Chunks:

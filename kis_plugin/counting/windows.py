@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from kis_plugin.hashing import IntArray
+from kis_plugin.storage.unicode_forms import canonical
 from kis_plugin.tokenized.tokenizer import CLOSING
 
 __all__ = ["WINDOWS", "begins", "flat", "one_line"]
@@ -22,8 +23,8 @@ _SENTENCE = re.compile(rf"[.!?…。！？](?:(?<=[。！？])[{CLOSING}」』]*
 
 
 def one_line(text: str) -> str:
-    """Return text with runs of white space as single spaces and none at its ends, as names and text are compared."""
-    return " ".join(text.split())
+    """Return text as names and text are compared: white space as single spaces, one encoding for every letter."""
+    return canonical(text)
 
 
 def flat(text: str, window: str) -> list[str]:

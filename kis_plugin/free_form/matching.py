@@ -16,6 +16,7 @@ from enum import IntEnum
 from functools import cached_property
 
 from kis_plugin.retention.questions import Question
+from kis_plugin.storage.unicode_forms import canonical, visible
 
 __all__ = ["Matcher", "Verdict", "ends_plainly", "frequency_baseline", "letters_of", "words_of"]
 
@@ -101,8 +102,12 @@ class Matcher:
         for cuts in _ends(line, self.closing, ended):
             candidates = [line[:cut].strip() for cut in cuts]
             if any(words_of(one) in self._words for one in candidates):
-                return Verdict.ALIAS if self.exact.isdisjoint(candidates) else Verdict.EXACT
+                return Verdict.ALIAS if self._exact.isdisjoint(map(canonical, candidates)) else Verdict.EXACT
         return Verdict.WRONG if ended or not self._may_match(line) else Verdict.OPEN
+
+    @cached_property
+    def _exact(self) -> frozenset[str]:
+        return frozenset(map(canonical, self.exact))
 
     @cached_property
     def _words(self) -> frozenset[Words]:
@@ -166,7 +171,7 @@ def _loose(text: str) -> str:
 
 def _folded(text: str) -> str:
     """Return a text without case, accents after their letters. A longer text gives a continuation of this."""
-    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", visible(text)).casefold())
 
 
 def _is_punctuation(letter: str) -> bool:

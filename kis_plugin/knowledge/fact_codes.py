@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kis_plugin.hashing import IntArray, hashes
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.storage.artifact_cache import Writer
+from kis_plugin.storage.unicode_forms import folded
 
 __all__ = ["MANY", "FactCodes", "coded", "sample", "write_codes"]
 
@@ -27,7 +28,7 @@ Numbers = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class FactCodes:
-    """Facts as numbers. Subjects and objects share one numbering; names that differ in case only are one name.
+    """Facts as numbers. Subjects and objects share one numbering; names are compared by ``unicode_forms.folded``.
 
     Attributes:
         relations: The relations' names, sorted.
@@ -69,8 +70,8 @@ def coded(facts: Sequence[Fact]) -> FactCodes:
     if isinstance(facts, _Coded):
         return facts.codes()
     names: dict[str, int] = {}
-    subjects = [names.setdefault(fact.subject.casefold(), len(names)) for fact in facts]
-    objects = [names.setdefault(fact.object.casefold(), len(names)) for fact in facts]
+    subjects = [names.setdefault(folded(fact.subject), len(names)) for fact in facts]
+    objects = [names.setdefault(folded(fact.object), len(names)) for fact in facts]
     relations = sorted({fact.relation for fact in facts})
     rank = {relation: number for number, relation in enumerate(relations)}
     return FactCodes(
@@ -131,5 +132,5 @@ def write_codes(writer: Writer, count: int, names: Iterable[tuple[int, Sequence[
 
 
 def _digests(names: Sequence[str]) -> npt.NDArray[np.uint64]:
-    found = b"".join([blake2b(name.casefold().encode(), digest_size=8).digest() for name in names])
+    found = b"".join([blake2b(folded(name).encode(), digest_size=8).digest() for name in names])
     return np.frombuffer(found, dtype="<u8")

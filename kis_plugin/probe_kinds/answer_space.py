@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.retention.question_maker import QuestionMaker
 from kis_plugin.retention.questions import Question
+from kis_plugin.storage.unicode_forms import folded
 from kis_plugin.tokenized.tokenizer import render
 
 __all__ = ["MAX_ANSWERS", "AnswerSpaceProbe"]
@@ -84,8 +85,8 @@ class AnswerSpaceProbe:
 
 def _options(fact: Fact, truth: _Truth) -> list[str]:
     """Return the relation's answers without what else is true of the fact's subject."""
-    mine = fact.object.casefold()
-    true = truth.true[fact.relation, fact.subject.casefold()]
+    mine = folded(fact.object)
+    true = truth.true[fact.relation, folded(fact.subject)]
     space = truth.spaces[fact.relation].items()
     return [fact.object if name == mine else answer for name, answer in space if name == mine or name not in true]
 
@@ -93,14 +94,14 @@ def _options(fact: Fact, truth: _Truth) -> list[str]:
 def _truth(probed: Sequence[Fact], maker: QuestionMaker) -> _Truth:
     """Collect answers and truths: a source's own answers first, then all other objects in the order of facts."""
     spaces = {fact.relation: _by_name(maker.answer_spaces.get(fact.relation, ())) for fact in probed}
-    true: dict[tuple[str, str], set[str]] = {(fact.relation, fact.subject.casefold()): set() for fact in probed}
+    true: dict[tuple[str, str], set[str]] = {(fact.relation, folded(fact.subject)): set() for fact in probed}
     for fact in maker.facts:
         if (space := spaces.get(fact.relation)) is None:
             continue
-        name = fact.object.casefold()
+        name = folded(fact.object)
         if len(space) <= MAX_ANSWERS:
             space.setdefault(name, fact.object)
-        if (objects := true.get((fact.relation, fact.subject.casefold()))) is not None:
+        if (objects := true.get((fact.relation, folded(fact.subject)))) is not None:
             objects.add(name)
     return _Truth(spaces, true)
 
@@ -108,7 +109,7 @@ def _truth(probed: Sequence[Fact], maker: QuestionMaker) -> _Truth:
 def _by_name(answers: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for answer in answers:
-        found.setdefault(answer.casefold(), answer)
+        found.setdefault(folded(answer), answer)
     return found
 
 

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from kis_plugin.knowledge.fact_codes import FactCodes
 from kis_plugin.knowledge.facts import Fact
+from kis_plugin.storage.unicode_forms import folded
 
 __all__ = ["Entities", "entities_of"]
 
@@ -47,10 +48,10 @@ def entities_of(codes: FactCodes, places: Iterable[int], facts: Iterable[Fact]) 
     numbers: dict[str, int] = {}
     aliases: dict[str, set[str]] = {}
     for place, fact in zip(places, facts, strict=True):
-        name = fact.object.casefold()
-        numbers[fact.subject.casefold()], numbers[name] = int(codes.subject[place]), int(codes.object[place])
+        name = folded(fact.object)
+        numbers[folded(fact.subject)], numbers[name] = int(codes.subject[place]), int(codes.object[place])
         if fact.aliases:
-            aliases.setdefault(name, set()).update(alias.casefold() for alias in fact.aliases)
+            aliases.setdefault(name, set()).update(folded(alias) for alias in fact.aliases)
     if not aliases:
         return None
     entity = np.arange(codes.names, dtype=codes.subject.dtype)

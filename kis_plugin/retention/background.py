@@ -19,6 +19,7 @@ from kis_plugin.retention.question_maker import QuestionMaker
 from kis_plugin.retention.questions import Question
 from kis_plugin.retention.series import BACKGROUND
 from kis_plugin.storage.artifact_cache import cache_folder
+from kis_plugin.storage.unicode_forms import folded
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.load import load_templates
 from kis_plugin.tokenized.infusion_split import InfusionSplit, entries_at
@@ -96,7 +97,7 @@ def load_background(config: Config, split: InfusionSplit) -> Background | None:
 
 def _facts_of_run(near: Sequence[Fact], split: InfusionSplit) -> tuple[list[Fact], set[Triple]]:
     """Return the run's own facts about the same subjects and relations, and which triples of them are infused."""
-    slots = {(fact.relation, fact.subject.casefold()) for fact in near}
+    slots = {(fact.relation, folded(fact.subject)) for fact in near}
     relations = {fact.relation for fact in near}
     codes = coded(split.knowledge.facts)
     shared = [number for number, relation in enumerate(codes.relations) if relation in relations]
@@ -105,11 +106,11 @@ def _facts_of_run(near: Sequence[Fact], split: InfusionSplit) -> tuple[list[Fact
     of_run: list[Fact] = []
     infused: set[Triple] = set()
     for fact, infuses in zip(entries_at(split.knowledge.facts, places), is_infused.tolist(), strict=True):
-        if (fact.relation, fact.subject.casefold()) in slots:
+        if (fact.relation, folded(fact.subject)) in slots:
             of_run.append(fact)
             infused |= {_triple(fact)} if infuses else set()
     return of_run, infused
 
 
 def _triple(fact: Fact) -> Triple:
-    return fact.subject.casefold(), fact.relation, fact.object.casefold()
+    return folded(fact.subject), fact.relation, folded(fact.object)

@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.retention.questions import Question
+from kis_plugin.storage.unicode_forms import folded
 
 __all__ = [
     "Counts", "above_chance", "baseline_scores", "ceiling_of", "mean_baseline", "object_counts", "right_counts",
@@ -30,17 +31,17 @@ Counts = Mapping[tuple[str, str], int]
 
 def object_counts(facts: Sequence[Fact]) -> Counts:
     """Count the objects of facts, separately for each relation."""
-    return Counter((fact.relation, fact.object.casefold()) for fact in facts)
+    return Counter((fact.relation, folded(fact.object)) for fact in facts)
 
 
 def subject_counts(facts: Sequence[Fact]) -> Counts:
     """Count the subjects of facts, separately for each relation: the baseline for questions about subjects."""
-    return Counter((fact.relation, fact.subject.casefold()) for fact in facts)
+    return Counter((fact.relation, folded(fact.subject)) for fact in facts)
 
 
 def right_counts(questions: Sequence[Question]) -> Counts:
     """Count the right options of questions, separately for each relation: the baseline where there are no facts."""
-    return Counter((question.relation, question.options[question.answer].casefold()) for question in questions)
+    return Counter((question.relation, folded(question.options[question.answer])) for question in questions)
 
 
 def with_baseline(question: Question, facts: Sequence[Fact], counts: Counts) -> Question:
@@ -53,7 +54,7 @@ def with_baseline(question: Question, facts: Sequence[Fact], counts: Counts) -> 
     """
     if len(question.options) < 2 or not np.isnan(question.frequency_baseline):
         return question
-    frequencies = [counts.get((question.relation, name.casefold()), 0) for name in _names(question, facts)]
+    frequencies = [counts.get((question.relation, folded(name)), 0) for name in _names(question, facts)]
     right = frequencies.pop(question.answer)
     return replace(question, frequency_baseline=float(right > max(frequencies)))
 

@@ -11,6 +11,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.balanced_groups import evenly, groups_by_relation
 from kis_plugin.knowledge.fact_codes import MANY, coded, sample
 from kis_plugin.knowledge.facts import Fact
+from kis_plugin.storage.unicode_forms import folded
 
 __all__ = ["OptionSet", "OptionSets", "option_sets"]
 _OVERSAMPLING = 8  # times as many facts are grouped as are probed, where there are many
@@ -82,5 +83,5 @@ def option_sets(facts: Sequence[Fact], among: IntArray, options: int, limit: int
 def _share_a_name(facts: Sequence[Fact], chosen: OptionSet) -> bool:
     """Return whether two objects have a name or alias in common, so that a wrong option would be right."""
     some = [facts[index] for index in chosen.facts]
-    names = [{name.casefold() for name in (fact.object, *fact.aliases)} for fact in some]
+    names = [{folded(name) for name in (fact.object, *fact.aliases)} for fact in some]
     return sum(map(len, names)) > len(set().union(*names))

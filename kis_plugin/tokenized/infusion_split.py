@@ -29,7 +29,7 @@ __all__ = ["InfusionSplit", "entries_at", "load_split", "prepare_split"]
 
 Stamps = tuple[tuple[str, int, int], ...]
 
-_VERSION = 1  # of the split
+_VERSION = 2  # of the split
 _ALL = np.array([-1])  # stands for all passages until it is known how many there are
 
 

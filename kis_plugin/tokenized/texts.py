@@ -14,15 +14,16 @@ from kis_plugin.config.options import chosen
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
-from kis_plugin.storage.artifact_cache import prepared
+from kis_plugin.storage.artifact_cache import Writer, prepared
 from kis_plugin.templates.protocols import Renderer
 from kis_plugin.tokenized.build import Wording, write_texts
 from kis_plugin.tokenized.infusion_split import InfusionSplit
+from kis_plugin.tokenized.name_checks import refuse_unreadable_names
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["TokenizedTexts", "load_texts", "refuse_passages_without_object", "texts_key"]
 
-_FORMAT = 1  # of the cache; goes up with every change to what is written
+_FORMAT = 2  # of the cache; goes up with every change to what is written
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,12 @@ def load_texts(
         chunk=min(infusion.chunk_tokens or limit, limit),
     )
     key = texts_key(config, material, tokenizer, sequence_length)
-    made = prepared(material.cache, "items", key, lambda writer: write_texts(writer, wording, material, tokenizer))
+
+    def build(writer: Writer) -> None:
+        refuse_unreadable_names(material.knowledge.facts, material.knowledge.passages, material.book, tokenizer)
+        write_texts(writer, wording, material, tokenizer)
+
+    made = prepared(material.cache, "items", key, build)
     arrays = made.arrays
     return TokenizedTexts(
         tokens=arrays["tokens"],

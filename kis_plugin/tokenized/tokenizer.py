@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact
 
 __all__ = [
-    "CLOSING", "BoolArray", "Encoded", "FastBackend", "HFTokenizer", "TextTokenizer", "flat", "judged", "render",
+    "CLOSING", "BoolArray", "Encoded", "FastBackend", "HFTokenizer", "NormalizingTokenizer", "TextTokenizer",
+    "control_texts", "flat", "judged", "render",
 ]  # fmt: skip
 
 BoolArray = npt.NDArray[np.bool_]
@@ -26,6 +27,7 @@ BoolArray = npt.NDArray[np.bool_]
 CLOSING = r"\"')\]}\u2019\u201d\u00bb"
 """What may follow the mark that ends a sentence, as part of a regular expression: quotes and brackets."""
 
+_WORDS = re.compile(r"[\w\s.,'\-]+")
 _ENDS_SENTENCE = re.compile(rf"(?:[.!?][{CLOSING}]*[^\S\n]*|\n\s*)\Z")
 
 
@@ -70,6 +72,26 @@ class TextTokenizer(Protocol):
         """
 
 
+@runtime_checkable
+class NormalizingTokenizer(Protocol):
+    """A tokenizer that says how it reads text: facts that it reads alike, or as control tokens, are refused."""
+
+    reserved: Sequence[str]
+    """Texts that it turns into control tokens wherever they stand."""
+
+    def normalized(self, text: str) -> str:
+        """Return the text as it is split into tokens: after folding of case or compatibility forms, if any."""
+
+
+def control_texts(added: Mapping[str, bool]) -> tuple[str, ...]:
+    """Return which added tokens are control tokens: the special ones, and those that are no plain words.
+
+    Args:
+        added: Whether each added token, by its text, is special.
+    """
+    return tuple(text for text, special in added.items() if text.strip() and (special or not _WORDS.fullmatch(text)))
+
+
 class FastBackend:
     """A ``tokenizers.Tokenizer`` without special tokens, truncation or padding; the user's own stays as it is."""
 
@@ -85,6 +107,17 @@ class FastBackend:
     def vocabulary(self) -> int:
         """One more than the greatest id."""
         return 1 + max(self._given.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @cached_property
+    def reserved(self) -> tuple[str, ...]:
+        """Texts that become control tokens."""
+        tokens = self._given.get_added_tokens_decoder().values()
+        return control_texts({token.content: token.special for token in tokens})
+
+    def normalized(self, text: str) -> str:
+        """Return the text after the tokenizer's normalizer."""
+        normalizer = self._given.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode with offsets."""
@@ -146,6 +179,11 @@ class HFTokenizer:
         self._backend = FastBackend(tokenizer.backend_tokenizer)
         self.eos: int = tokenizer.eos_token_id
         self.fingerprint = hashlib.sha256(f"{self._backend.state}\n{self.eos}".encode()).hexdigest()[:16]
+        self.reserved: Sequence[str] = self._backend.reserved
+
+    def normalized(self, text: str) -> str:
+        """Return the text after the tokenizer's normalizer."""
+        return self._backend.normalized(text)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode texts without special tokens, truncation or padding."""

@@ -11,12 +11,13 @@ from kis_plugin.knowledge.sources.text_files import Problems, first_record, kind
 from kis_plugin.knowledge.sources.unique_entries import Rule, yield_unique
 from kis_plugin.knowledge.sources.validity_fields import validity_of
 from kis_plugin.storage.text_rules import is_unicode
+from kis_plugin.storage.unicode_forms import canonical
 
 __all__ = ["DocumentSource"]
 
 _Place = tuple[Path, int]
 _RULES: tuple[Rule[Passage], ...] = (
-    Rule("document", attrgetter("text"), attrgetter("text")),
+    Rule("document", lambda passage: canonical(passage.text), attrgetter("text")),
     Rule("id", attrgetter("id"), attrgetter("id"), " id"),
 )
 _NOTHING = ("no documents", "at least one")

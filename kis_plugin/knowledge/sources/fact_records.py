@@ -15,6 +15,7 @@ from kis_plugin.knowledge.sources.text_files import Problems, quoted, record_id
 from kis_plugin.knowledge.sources.unique_entries import Rule
 from kis_plugin.knowledge.sources.validity_fields import FROM, UNTIL, VALIDITY, given, validity_of
 from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
+from kis_plugin.storage.unicode_forms import canonical
 
 __all__ = ["FACT_RULES", "NAMES", "OPTIONAL", "FactRecords"]
 
@@ -31,9 +32,15 @@ WIKIDATA_PROPERTY = "http://www.wikidata.org/prop/direct/"
 
 _triple = attrgetter("subject", "relation", "object")
 
+
+def _same_triple(fact: Fact) -> tuple[str, str, str]:
+    """Return what is equal for facts that no reader can tell apart, however their letters are encoded."""
+    return canonical(fact.subject), fact.relation, canonical(fact.object)
+
+
 # A fact that stands twice in the file would get twice the exposures.
 FACT_RULES: tuple[Rule[Fact], ...] = (
-    Rule("triple", _triple, lambda fact: " | ".join(_triple(fact))),
+    Rule("triple", _same_triple, lambda fact: " | ".join(_triple(fact))),
     Rule("id", attrgetter("id"), attrgetter("id"), " id"),
 )
 
@@ -118,7 +125,8 @@ class FactRecords:
         value = record.get(key)
         if isinstance(value, str):
             value = value.strip()
-            if value and (value.isprintable() or is_one_line(value)):  # the quick test decides most cases
+            # The quick test decides most cases; text of nothing but zero-width characters is empty.
+            if value and (value.isprintable() or (is_one_line(value) and canonical(value))):
                 return value
         where = f"{self._path}:{line} {key}"
         if key not in record:
@@ -130,6 +138,6 @@ class FactRecords:
             hint = "Put it in quotes." if isinstance(value, (int, float)) else ""
             self._problems.add(where, quoted(value), "text", hint)
         else:
-            found, expected = (quoted(value), ONE_LINE) if value else ("an empty value", "text")
+            found, expected = (quoted(value), ONE_LINE) if canonical(value) else ("an empty value", "text")
             self._problems.add(where, found, expected)
         return ""

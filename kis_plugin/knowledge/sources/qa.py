@@ -14,12 +14,13 @@ from kis_plugin.knowledge.sources.text_files import JSONL, Problems, kind_of, qu
 from kis_plugin.knowledge.sources.unique_entries import Rule, yield_unique
 from kis_plugin.knowledge.sources.validity_fields import given
 from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
+from kis_plugin.storage.unicode_forms import canonical, folded
 
 __all__ = ["UserQuestion", "read_qa"]
 
 _NEEDED = {"question": ("question",), "answer": ("answer",)}
 _COLUMNS = {name: name for name in (*_NEEDED, "aliases", "options", "topic")}
-_RULES = (Rule("question", attrgetter("question"), attrgetter("question")),)
+_RULES = (Rule("question", lambda asked: canonical(asked.question), attrgetter("question")),)
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ def _questions(path: Path, problems: Problems) -> Iterator[tuple[int, UserQuesti
         question, answer = (_text(record, key, where, problems) for key in _NEEDED)
         topic = "" if given(record, "topic", table) is None else _text(record, "topic", where, problems)
         aliases, options = (name_list(record, key, where, problems, table) for key in ("aliases", "options"))
-        right = {name.casefold() for name in (answer, *aliases)}
+        right = {folded(name) for name in (answer, *aliases)}
         for option in options:
-            if option.casefold() in right:
+            if folded(option) in right:
                 problems.add(f"{where} options", f"{quoted(option)}, which is right", "wrong answers alone")
         if len(problems) == before:
             yield line, UserQuestion(question, answer, aliases, options, topic)

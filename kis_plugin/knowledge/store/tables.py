@@ -21,7 +21,7 @@ __all__ = ["FactTable", "Part", "PassageTable", "Table"]
 T = TypeVar("T")
 
 _PLACES = 1 << 17  # entries processed at a time
-_CODES = _VALIDITY = 1  # versions of the derived arrays in the cache
+_CODES, _VALIDITY = 2, 1  # versions of the derived arrays in the cache
 
 
 class Table(Sequence[T], Generic[T]):

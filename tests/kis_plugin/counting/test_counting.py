@@ -260,3 +260,28 @@ def test_memory_is_bounded_by_the_names(tmp_path):
     found = count_pieces(names, pieces_of([tmp_path / "t.txt"]), "document", 2, lambda count: None)
     assert np.flatnonzero(found.both).tolist() == [7]
     assert np.flatnonzero(found.subject).tolist() == [7, 199_999]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Zo\u00eb", "Zoe\u0308 was born in Rome."),
+        ("Zoe\u0308", "Zo\u00eb was born in Rome."),
+        ("New York", "New\u00a0York and Rome."),
+        ("New\u00a0York", "New York and Rome."),
+        ("Krankenhaus", "Kranken\u00adhaus in Rome."),
+        ("Zo\u00eb", "Zo\u200bë, from Rome."),
+    ],
+)
+def test_the_encoding_of_letters_does_not_matter(name, text):
+    facts = [Fact(name, "P19", "Rome", "a")]
+    assert counted(facts, [text], "sentence") == ([1], [1], [1])
+
+
+def test_a_long_text_is_never_cut_before_an_accent(tmp_path):
+    text = "a" * 9 + "e\u0301" * 20
+    path = tmp_path / "t.txt"
+    path.write_text(text, encoding="utf-8")
+    pieces = [part.text for part in parts(pieces_of([path])[0], lambda _: None, longest=10)]
+    assert "".join(pieces) == text
+    assert not any(piece.startswith("\u0301") for piece in pieces)

@@ -118,3 +118,12 @@ def test_the_floor_is_what_the_most_frequent_name_of_each_relation_scores():
         asked("s", "red"), asked("s", "blue"),
     ]  # fmt: skip
     assert frequency_baseline(questions) == pytest.approx((3 + 1) / 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("Zo\u00eb", " Zoe\u0308. "), ("Zoe\u0308", " Zo\u00eb. "), ("New York", " New\u00a0York. "),
+     ("Krankenhaus", " Kranken\u00adhaus. "), ("\u00c5", " \u212b. ")],
+)  # fmt: skip
+def test_the_encoding_of_letters_does_not_matter(name, text):
+    assert matcher(name).judge(text, False) == EXACT

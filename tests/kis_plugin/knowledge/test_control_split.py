@@ -1,3 +1,4 @@
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -167,3 +168,13 @@ def test_old_and_new_fact_stay_on_one_side():
     _, control = split_control(facts, 40, 1)
     assert len(control) >= 32
     assert set(Counter(int(index) // 2 for index in control).values()) == {2}
+
+
+def test_one_name_in_two_encodings_is_on_one_side():
+    names = [f"Zoë Müller {number}" for number in range(30)]
+    facts = [Fact(name, "P19", f"Town {number}") for number, name in enumerate(names)]
+    facts += [Fact(unicodedata.normalize("NFD", name), "P69", f"School {n}") for n, name in enumerate(names)]
+    facts += [Fact(name.upper().replace(" ", "\u00a0"), "P27", f"Land {n % 5}") for n, name in enumerate(names)]
+    infused, control = split_control(facts, 18, 0)
+    assert len(control)
+    assert {index % 30 for index in control.tolist()}.isdisjoint({index % 30 for index in infused.tolist()})

@@ -115,7 +115,7 @@ def _first(**changed):
     ("lines", "message"),
     [
         ([], "an empty file"),
-        (["{"], "no JSON"),
+        (["{"], "not JSON"),
         (["[]"], "a JSON object"),
         (['{"id": "a"}'], "expected 'scores', schema 1"),
         ([_first(unit="nats")], "unit 'nats'"),

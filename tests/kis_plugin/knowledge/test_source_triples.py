@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from kis_plugin.knowledge.facts import Fact, Knowledge
 from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.knowledge.sources.triples import TripleSource
 from kis_plugin.storage.text_rules import is_one_line
+from kis_plugin.storage.unicode_forms import canonical
 
 ROME = {"subject": "Italy", "relation": "P36", "object": "Rome"}
 OSLO = {"subject": "Norway", "relation": "P36", "object": "Oslo"}
@@ -169,8 +171,13 @@ def test_of_a_thousand_problems_twenty_are_shown():
     assert found[-1] == "f.jsonl: found and 982 more, expected none. Correct those above first."
 
 
-words = st.text(min_size=1, max_size=12).map(str.strip).filter(lambda text: text and is_one_line(text))
-triples = st.lists(st.tuples(words, words, words), min_size=1, max_size=6, unique=True)
+words = st.text(min_size=1, max_size=12).map(str.strip).filter(lambda text: canonical(text) and is_one_line(text))
+triples = st.lists(
+    st.tuples(words, words, words),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda triple: (canonical(triple[0]), triple[1], canonical(triple[2])),
+)
 
 
 @anything
@@ -213,3 +220,29 @@ def test_any_bytes_give_knowledge_or_a_kis_error(tmp_path, raw, name):
     except KISError as error:
         outcome = error
     assert name in str(outcome) if isinstance(outcome, KISError) else len(outcome) > 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Zoë Müller", unicodedata.normalize("NFD", "Zoë Müller")),
+        ("New York", "New\u00a0York"),
+        ("New York", "New\u200b York"),
+        ("New York", "New  York"),
+        ("Å", "\u212b"),
+    ],
+)
+def test_a_fact_in_another_encoding_is_the_same_fact(one, other):
+    content = jsonl({**ROME, "subject": one}, OSLO, {**ROME, "subject": other})
+    (problem,) = problems("f.jsonl", content)
+    assert problem.startswith("f.jsonl:3: found ")
+    assert problem.endswith("a second time, expected each triple once; the first is in line 1")
+    (problem,) = problems("f.jsonl", jsonl({**ROME, "object": one}, {**ROME, "object": other}))
+    assert "a second time" in problem
+
+
+@pytest.mark.parametrize("name", ["\u200b", "\ufeff\u2060", "\u00ad"])
+def test_a_name_without_visible_text_is_empty(name):
+    assert problems("f.jsonl", jsonl({**ROME, "subject": name})) == [
+        "f.jsonl:1 subject: found an empty value, expected text"
+    ]
