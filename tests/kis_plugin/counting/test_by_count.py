@@ -51,7 +51,7 @@ def answered(correct_of=lambda question: question.fact % 2 == 0):
     return Outcomes(questions, correct, np.zeros(n), np.full(n, np.nan), np.full(n, 0.5), 1.0)
 
 
-def test_each_count_with_enough_questions_is_a_series(counts):
+def test_each_range_of_counts_with_enough_questions_is_a_series(counts):
     outcomes = answered()
     found = base_counts(outcomes.questions, facts_of, counts)
     assert found[:100].tolist() == BOTH.tolist()
@@ -84,7 +84,7 @@ def test_occurrences_add_epochs_and_exposures(counts):
     assert x[200:] == pytest.approx(1.5 * (np.arange(60) // 20 * 30))  # nothing of the background is infused
 
 
-def test_the_law_goes_with_its_series(counts):
+def test_the_fitted_law_is_in_the_record_of_its_series(counts):
     outcomes = answered(lambda question: question.fact * 7 % 10 < 3 + 5 * (question.fact >= 30))
     records = series_records(5, 50, outcomes)
     x = np.where(np.arange(260) < 200, np.arange(260) % 100, np.nan)
@@ -126,7 +126,7 @@ def test_a_run_logs_accuracy_by_count_and_the_law_at_its_end(tmp_path):
     assert held_out.extra["efficiency"] == {"reason": "24 answers, fewer than 50", "n": 24}
 
 
-def test_what_was_infused_is_known_to_the_run(tmp_path):
+def test_a_run_knows_its_exposures_so_far(tmp_path):
     session = Session(counted_run(tmp_path))
     session.step_end(0)
     train(session, 0, 200)
@@ -140,12 +140,12 @@ def test_what_was_infused_is_known_to_the_run(tmp_path):
     assert half.tokens == pytest.approx(record.infused_tokens * half.exposures.sum() / 120, abs=1)
 
 
-def test_facts_that_were_not_counted_stop_the_run_before_it_begins(tmp_path):
+def test_uncounted_facts_stop_the_run_at_its_start(tmp_path):
     with pytest.raises(KISError, match=r"retention.corpus_counts: .*c.jsonl: found no count for fact 'P19:21'"):
         Session(counted_run(tmp_path, told=20))
     assert not (tmp_path / "runs").exists()
 
 
-def test_text_of_no_bytes_was_passed_no_times():
+def test_text_without_bytes_has_no_tokens():
     assert counted_tokens({"bytes": 0, "sample": []}, Letters()) == 0
     assert json.dumps(counted_tokens({"bytes": 10, "sample": ["ab"]}, Letters())) == "10.0"

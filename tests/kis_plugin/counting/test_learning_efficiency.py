@@ -51,7 +51,7 @@ def test_no_other_optimiser_finds_a_likelier_law(seed, law):
     assert loss((fit.L0, fit.x0, fit.alpha)) <= other.fun + 1e-3
 
 
-def test_intervals_cover_what_they_say():
+def test_intervals_have_their_nominal_coverage():
     inside = dict.fromkeys(TRUE, 0)
     runs = 40
     for seed in range(runs):
@@ -65,7 +65,7 @@ def test_intervals_cover_what_they_say():
     assert sum(inside.values()) < 3 * runs
 
 
-def test_an_interval_ends_where_the_likelihood_has_fallen_by_its_quantile():
+def test_interval_ends_are_at_the_likelihood_quantile():
     correct, x = drawn(5)
     fit = learning_efficiency(correct, x, confidence=0.9)
     assert isinstance(fit, Efficiency)
@@ -82,7 +82,7 @@ def test_an_interval_ends_where_the_likelihood_has_fallen_by_its_quantile():
         assert 2 * (profile(end) - best) == pytest.approx(2.7055, abs=0.02)
 
 
-def test_bounds_hold_where_the_truth_lies_on_them():
+def test_estimates_at_the_bounds_stay_within_them():
     fit = learning_efficiency(*drawn(2, L0=0.0, x0=1.0, alpha=1.0))
     assert isinstance(fit, Efficiency)
     assert fit.L0 >= 0
@@ -91,7 +91,7 @@ def test_bounds_hold_where_the_truth_lies_on_them():
     assert fit.high["x0"] <= 1
 
 
-def test_a_step_sets_alpha_no_upper_bound():
+def test_a_step_gives_alpha_no_upper_bound():
     x = np.repeat([0.0, 50.0, 60.0], 100)
     fit = learning_efficiency(np.where(x > 0, np.arange(300) % 10 > 0, np.arange(300) % 4 == 0), x)
     assert isinstance(fit, Efficiency)
@@ -110,19 +110,19 @@ def test_a_step_sets_alpha_no_upper_bound():
         ([True] * 100, range(100), "do not get better"),
     ],
 )
-def test_there_is_no_number_where_nothing_tells_it(correct, x, reason):
+def test_the_law_is_undetermined_without_information(correct, x, reason):
     fit = learning_efficiency(np.array(correct), np.array(list(x)))
     assert isinstance(fit, Undetermined)
     assert reason in fit.reason
     assert set(json.loads(json.dumps(fit.as_json()))) == {"reason", "n"}
 
 
-def test_flat_answers_are_rarely_taken_for_learning():
+def test_constant_accuracy_rarely_looks_like_learning():
     told = [isinstance(learning_efficiency(*drawn(seed, x0=0.0, L0=0.75, n=300)), Efficiency) for seed in range(60)]
     assert sum(told) <= 8  # 3 are expected at the level of 0.05, fewer since the law cannot fall
 
 
-def test_json_holds_all_of_it():
+def test_json_holds_every_field():
     shown = json.loads(json.dumps(learning_efficiency(*drawn(3)).as_json(), allow_nan=False))
     assert set(shown) == {"L0", "x0", "alpha", "low", "high", "confidence", "n", "p", "asymptote"}
     assert set(shown["low"]) == set(shown["high"]) == {"L0", "x0", "alpha"}

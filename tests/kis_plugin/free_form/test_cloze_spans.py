@@ -22,7 +22,7 @@ TEXT = (
 )
 
 
-def test_the_rule():
+def test_names_numbers_and_years_are_spans():
     assert [(kind, span) for kind, _, span in spans_of(TEXT)] == [
         ("year", "1843"), ("number", "3,500.5"), ("name", "New York"), ("name", "Bonn"), ("number", "17"),
     ]  # fmt: skip
@@ -38,7 +38,7 @@ def test_the_rule():
         "In Bonn we all liked to be in Bonn.", "It was all about 3rd and v2.5 then.",
     ],
 )  # fmt: skip
-def test_what_is_no_span(sentence):
+def test_other_words_are_no_spans(sentence):
     assert list(spans_of(sentence)) == []
 
 
@@ -51,7 +51,7 @@ PIECES = st.sampled_from([*"aAb1 .\n,-", '"', "Word ", "in ", "1999 "])
 
 
 @given(st.lists(PIECES, max_size=80).map("".join))
-def test_a_span_stands_where_it_is_said_to(text):
+def test_a_span_follows_its_prefix_in_the_sentence(text):
     for kind, before, span in spans_of(text):
         assert before + span in text
         assert len(before.split()) >= 4
@@ -68,7 +68,7 @@ def passages(count, sentences=1):
     return [Passage(" ".join(sentence(n, part) for part in range(sentences)), f"p{n}") for n in range(count)]
 
 
-def test_of_each_kind_there_is_one_span_a_passage():
+def test_each_passage_gives_one_span_of_each_kind():
     found = span_facts(passages(5, sentences=4), 5, 0)
     assert sorted((fact.relation, fact.id.split(":")[0]) for fact in found) == sorted(
         (kind, f"p{n}") for n in range(5) for kind in KINDS
@@ -77,7 +77,7 @@ def test_of_each_kind_there_is_one_span_a_passage():
     assert len({tuple(span_facts(passages(5, sentences=4), 5, seed)) for seed in range(5)}) > 1
 
 
-def test_few_long_passages_are_asked_in_pieces():
+def test_few_long_passages_are_searched_in_pieces():
     (long,) = passages(1, sentences=1000)
     found = span_facts([long], 10, 0)
     assert 2 * len(KINDS) < len(found) <= 10 * len(KINDS)
@@ -97,7 +97,7 @@ def asker(told, templates, qa=None):
     )
 
 
-def test_sentences_of_documents_are_asked_for_their_spans_in_balanced_sets():
+def test_spans_of_documents_form_balanced_sets():
     told, notes = passages(40), []
     questions = [q for q in asker(told, ("cloze",)).questions(0.0, notes) if q.series == "cloze"]
     assert len(questions) == 20
@@ -111,14 +111,14 @@ def test_sentences_of_documents_are_asked_for_their_spans_in_balanced_sets():
         assert sorted(other.answer for other in mates) == [0, 1, 2, 3]
 
 
-def test_documents_are_asked_for_spans_where_that_is_wanted():
+def test_documents_are_probed_for_spans_if_configured():
     assert not any(question.series == "cloze" for question in asker(passages(40), ("held_out",)).questions(0.0, []))
     notes: list[str] = []
     assert asker([Passage("no span at all in here " * 20, "p")], ("cloze",)).questions(0.0, notes) == []
     assert any("series cloze: no 4 names, numbers or years" in note for note in notes)
 
 
-def test_questions_of_ones_own_about_documents_are_retention(tmp_path):
+def test_user_questions_about_documents_are_held_out(tmp_path):
     path = tmp_path / "qa.csv"
     path.write_text("question,answer\n" + "".join(f"Who made engine {n}?,Firm{n}\n" for n in range(12)))
     notes: list[str] = []

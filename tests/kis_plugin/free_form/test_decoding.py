@@ -86,7 +86,7 @@ NAMED = st.lists(
 
 @settings(max_examples=150)
 @given(st.lists(st.tuples(NAMED, SAID), min_size=1, max_size=5), st.sampled_from(["", ".", ")."]), st.integers(1, 200))
-def test_whatever_is_said_it_is_judged_as_if_it_had_been_said_letter_by_letter(pairs, closing, batch_tokens):
+def test_verdicts_do_not_depend_on_the_tokens_of_a_text(pairs, closing, batch_tokens):
     questions = [asked(*names, prompt=f"{n} is ", closing=closing) for n, (names, _) in enumerate(pairs)]
     model = Speaker({f"{n} is": speech for n, (_, speech) in enumerate(pairs)})
     prepared = prepare_prompts(questions, Letters())
@@ -106,7 +106,7 @@ def test_whatever_is_said_it_is_judged_as_if_it_had_been_said_letter_by_letter(p
         (" Urbs Aeterna. ", 2, True, False),  # the other name is a draft too
     ],
 )
-def test_most_answers_are_settled_by_one_pass(said, passes, alias, exact):
+def test_most_answers_take_one_pass(said, passes, alias, exact):
     prepared = prepare_prompts([asked("Rome", "Urbs Aeterna")], Letters())
     model = Speaker({"x is": said})
     assert answers(prepared, model) == [[alias], [exact]]
@@ -124,13 +124,13 @@ def test_an_answer_is_cut_where_the_row_ends():
     assert all(width <= len(" x is Rome.") for _, width in model.shapes)
 
 
-def test_a_model_that_goes_on_for_ever_is_stopped():
+def test_an_endless_answer_is_stopped():
     model = Speaker({"x is": " " * 200})
     assert answers(prepare_prompts([asked("Rome")], Letters()), model, sequence_length=500)[0] == [False]
     assert len(model.shapes) <= 2 * len(" Rome.") + 8
 
 
-def test_logits_that_are_no_numbers_say_nothing():
+def test_nan_logits_give_no_token():
     class Diverged(Speaker):
         def logits(self, input_ids):
             return super().logits(input_ids) * float("nan")
@@ -139,7 +139,7 @@ def test_logits_that_are_no_numbers_say_nothing():
     assert answers(prepared, Diverged({})) == [[False], [False]]
 
 
-def test_a_token_that_only_pads_the_vocabulary_says_nothing():
+def test_a_padding_token_of_the_vocabulary_ends_an_answer():
     class Padding(Speaker):
         def logits(self, input_ids):
             logits = super().logits(input_ids)
@@ -149,11 +149,11 @@ def test_a_token_that_only_pads_the_vocabulary_says_nothing():
     assert answers(prepare_prompts([asked("Rome")], Letters()), Padding({}))[0] == [False]
 
 
-def test_nothing_asked_is_nothing_answered():
+def test_no_prompts_give_no_answers():
     assert answers(prepare_prompts([], Letters()), Speaker({})) == [[], []]
 
 
-def test_the_passes_that_every_evaluation_takes_are_told_with_those_of_scoring():
+def test_remarks_count_scoring_and_decoding_passes():
     free = [asked("Rome", prompt="x is "), asked("Oslo", prompt="y is ")]
     options = [Question(n, "z is ", ("Rome.", "Oslo."), n, "held_out", option_set=(0, 1)) for n in (0, 1)]
     model = Speaker({"x is": " Rome. ", "y is": " oslo. "})
@@ -172,7 +172,7 @@ def test_the_passes_that_every_evaluation_takes_are_told_with_those_of_scoring()
 
 
 @pytest.mark.parametrize("size", [2, 3, 7])
-def test_ranks_share_the_passes_and_make_as_many_passes_each(size):
+def test_ranks_make_equally_many_passes(size):
     names = [("Rome", "Urbs"), ("Oslo",), ("Lima",), ("Bonn",), ("Kyiv",)]
     said = [" Urbs. ", " Oslo. ", " lima. ", " Rome. ", " K"]
     questions = [asked(*accepted, prompt=f"{n} is ") for n, accepted in enumerate(names)]
@@ -277,7 +277,7 @@ def trained(request):
     return taught(network(kind, len(tokenizer.breaks()[0]) + 3), tokenizer), tokenizer
 
 
-def test_it_is_what_plain_decoding_says(trained):
+def test_answers_equal_those_of_plain_greedy_decoding(trained):
     view, tokenizer = trained
     prepared = prepare_prompts(questions_of("cloze", "answer"), tokenizer)
     assert len(prepared.prompts) == 32
@@ -291,7 +291,7 @@ def test_it_is_what_plain_decoding_says(trained):
     assert 10 * len(view.shapes) < one_by_one
 
 
-def test_it_is_what_transformers_generates(trained):
+def test_answers_equal_those_of_transformers(trained):
     view, tokenizer = trained
     prepared = prepare_prompts(questions_of("cloze", "answer"), tokenizer)
     verdicts = []
@@ -309,7 +309,7 @@ def test_it_is_what_transformers_generates(trained):
 
 
 @pytest.mark.parametrize("spelling", KINDS)
-def test_every_answer_can_be_spelled_and_counts_as_exact(spelling):
+def test_every_answer_is_spellable_and_exact(spelling):
     """Lower case and lost accents are the tokenizer's, not the model's."""
     prepared = prepare_prompts(questions_of("cloze", "answer"), HFTokenizer(hugging_face(spelling)))
     assert prepared.spellable.all()
@@ -317,19 +317,19 @@ def test_every_answer_can_be_spelled_and_counts_as_exact(spelling):
         assert prompt.matcher.judge(prepared.text_of(prompt.drafts[0]), True) == Verdict.EXACT
 
 
-def test_an_answer_without_tokens_is_found_out():
+def test_an_unspellable_answer_is_reported():
     tokenizer = HFTokenizer(hugging_face("word pieces"))
     prepared = prepare_prompts([asked("\u4f60"), asked("Paris")], tokenizer)
     assert prepared.spellable.tolist() == [False, True]
 
 
-def test_the_prompt_holds_nothing_of_the_answer(trained):
+def test_the_prompt_contains_nothing_of_the_answer(trained):
     _, tokenizer = trained
     heads = [prompt.row for prompt in prepare_prompts([asked("Paris"), asked("1984"), asked(")")], tokenizer).prompts]
     assert len(set(heads)) == 1
 
 
-def test_cloze_and_answer_ask_by_held_out_statements_and_questions():
+def test_cloze_uses_statements_and_answer_uses_questions():
     cloze, answer = questions_of("cloze")[1], questions_of("answer")[1]
     assert (cloze.prefix, cloze.options, cloze.series) == ("The home of Person b is ", ("New York.",), "cloze")
     assert (answer.prefix, answer.options, answer.series) == ("Where is Person b from? ", ("New York",), "answer")
@@ -338,7 +338,7 @@ def test_cloze_and_answer_ask_by_held_out_statements_and_questions():
     assert np.isin(cloze.fact, cloze.option_set)
 
 
-def test_a_sentence_that_goes_on_after_its_object_is_not_completed():
+def test_templates_with_text_after_the_object_are_unused():
     statements = ("{subject} is from {object}.", "{object} is the home of {subject}.")
     maker = QuestionMaker(FACTS, [OptionSet("home", (0, 1, 2, 3))], lambda relation: Templates(statements), 0)
     assert [kind.questions(maker) for kind in FREE_FORM_KINDS] == [[], []]

@@ -21,7 +21,7 @@ def matcher(*names, closing=".", glued=False):
         ("an apple", "Apple"), ("1,234,567", "1234567"), ("STRASSE", "straße"), ("e\u0301", "é"), ("“Rome”", "rome"),
     ],
 )  # fmt: skip
-def test_what_squad_takes_for_the_same(one, other):
+def test_squad_normalisation_matches(one, other):
     assert words_of(one) == words_of(other)
 
 
@@ -29,7 +29,7 @@ def test_what_squad_takes_for_the_same(one, other):
     ("one", "other"),
     [("C++", "C"), ("3.5", "35"), ("1,5", "15"), ("1990-95", "199095"), ("Zürich", "Zurich"), ("A", ""), ("!", "?")],
 )
-def test_what_is_not_the_same(one, other):
+def test_different_names_do_not_match(one, other):
     assert words_of(one) != words_of(other)
 
 
@@ -47,7 +47,7 @@ def test_what_is_not_the_same(one, other):
         (" Paris.fr", False, WRONG), (" London", False, WRONG),
     ],
 )  # fmt: skip
-def test_an_answer_is_judged_as_soon_as_it_is_settled(text, ended, verdict):
+def test_an_answer_is_judged_as_early_as_possible(text, ended, verdict):
     assert matcher("Paris", "Lutetia", "City of Light").judge(text, ended) == verdict
 
 
@@ -65,12 +65,12 @@ def test_punctuation_within_a_name_ends_nothing(name, text, verdict):
     assert matcher(name).judge(text, ended=verdict is WRONG) == verdict
 
 
-def test_what_follows_the_object_in_the_sentence_ends_it_too():
+def test_the_closing_of_the_template_ends_an_answer():
     assert matcher("Boot", closing='"').judge(' Boot" is', False) == EXACT
     assert matcher("Boot", closing=").").judge(" Boot). ", False) == EXACT
 
 
-def test_a_letter_right_after_a_word_makes_another_word_of_it():
+def test_a_letter_glued_to_the_prompt_is_wrong():
     assert matcher("To", glued=True).judge("to. ", False) == WRONG
     assert matcher("To", glued=True).judge(" to. ", False) == ALIAS
     assert matcher("To").judge("To. ", False) == EXACT
@@ -84,7 +84,7 @@ NAMES = st.lists(TEXTS.map(str.strip).filter(lambda name: name and "\n" not in n
 
 
 @given(NAMES, TEXTS, TEXTS, st.booleans(), st.sampled_from(["", ".", '".']), st.booleans())
-def test_what_is_settled_stays_so_whatever_follows(names, text, more, ended, closing, glued):
+def test_a_verdict_is_final_whatever_follows(names, text, more, ended, closing, glued):
     judge = matcher(*names, closing=closing, glued=glued).judge
     before = judge(text, False)
     if before is not OPEN:
@@ -92,7 +92,7 @@ def test_what_is_settled_stays_so_whatever_follows(names, text, more, ended, clo
 
 
 @given(NAMES, st.sampled_from(["", "."]))
-def test_every_name_can_be_told(names, closing):
+def test_every_name_can_be_matched(names, closing):
     for name in names:
         judge = matcher(*names, closing=closing).judge
         assert judge(f" {name}", True) >= ALIAS
@@ -109,7 +109,7 @@ def test_sentences_that_end_with_their_object(sentence, plain):
     assert ends_plainly(sentence) == plain
 
 
-def test_the_floor_is_what_the_most_frequent_name_of_each_relation_scores():
+def test_free_form_baseline_is_the_most_frequent_name():
     def asked(relation, *accepted):
         return Question(0, "x ", accepted[:1], 0, "cloze", relation, accepted=accepted)
 

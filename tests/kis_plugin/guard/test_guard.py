@@ -62,7 +62,7 @@ FALLS = [*RISES, (250, 400), (240, 400)]
         ("stop_training", ["stop"]),
     ],
 )
-def test_a_fall_that_lasts_is_acted_on_once(guarded, action, acts):
+def test_a_lasting_fall_is_acted_on_once(guarded, action, acts):
     guard, run, done, records, said = guarded(action=action)
     shown(guard, run, [*FALLS, (230, 400)])
     assert [one if isinstance(acts[0], tuple) else one[0] for one in done] == acts
@@ -90,13 +90,13 @@ def test_other_falls_are_no_collapse(guarded, evaluations):
     assert "collapse" not in {record.verdict for record in records}
 
 
-def test_nothing_is_done_where_nothing_is_to_be(guarded):
+def test_action_none_does_nothing(guarded):
     guard, run, done, records, said = guarded(action="none")
     shown(guard, run, FALLS)
     assert (done, records, said, guard.kis_state()) == ([], [], [], {})
 
 
-def test_general_loss_past_its_allowance_is_acted_on(guarded):
+def test_general_loss_above_its_limit_is_acted_on(guarded):
     guard, run, done, _, said = guarded(action="stop_infusing", max_loss_rise=0.3)
     losses = [4.0, 3.5, 3.7, 3.9, 3.9]
     for number, loss in enumerate(losses):
@@ -121,7 +121,7 @@ def test_a_resumed_run_decides_as_the_unbroken_one(guarded, cut):
     assert second.kis_state() == whole.kis_state()
 
 
-def test_a_run_that_was_stopped_does_not_go_on_unasked(guarded):
+def test_a_stopped_run_is_not_resumed(guarded):
     guard, run, *_ = guarded(action="stop_training")
     shown(guard, run, FALLS)
     again, run, *_ = guarded(action="stop_training")
@@ -135,7 +135,7 @@ def random_series(right):
 
 
 @pytest.mark.parametrize("churn", [0.02, 0.2])
-def test_false_alarms_stay_below_what_is_allowed(churn):
+def test_false_alarms_stay_below_alpha(churn):
     """Results flip at random, as often one way as the other, and any earlier evaluation may be compared with."""
     rng, looks, alarms, runs = np.random.default_rng(0), 11, 0, 400
     level = pairwise_level(0.05, looks)
@@ -152,7 +152,7 @@ def test_false_alarms_stay_below_what_is_allowed(churn):
     assert alarms / runs <= 0.05
 
 
-def test_a_real_fall_is_seen():
+def test_a_real_fall_is_detected():
     rng, level, seen = np.random.default_rng(1), pairwise_level(0.05, 11), 0
     for _ in range(100):
         before = rng.random(1000) < 0.6
@@ -169,7 +169,7 @@ def only_seen(right):
     return replace(whole, questions=tuple(q for q in whole.questions if q.series == "seen"), **arrays)
 
 
-def test_general_loss_is_guarded_where_nothing_is_held_out(guarded):
+def test_general_loss_is_guarded_without_held_out_probes(guarded):
     guard, run, done, records, said = guarded(action="stop_training", max_loss_rise=0.1, patience=2)
     for number, loss in enumerate((3.0, 3.05, 3.2, 3.3)):
         guard.kis_metrics([Loss(step=number * 10, tokens=0, split="general", loss=loss)])
@@ -179,7 +179,7 @@ def test_general_loss_is_guarded_where_nothing_is_held_out(guarded):
     assert done == [("stop", "general loss (general) is 3.300, 0.300 nats above its best")]
 
 
-def test_a_loss_that_is_no_number_is_past_any_allowance(guarded):
+def test_a_nan_loss_exceeds_any_limit(guarded):
     guard, run, done, records, said = guarded(action="stop_training", max_loss_rise=5.0, patience=2)
     guard.kis_metrics([Loss(step=0, tokens=0, split="general", loss=3.0)])
     guard.kis_outcomes(run, 0, outcomes(100, 100))

@@ -29,7 +29,7 @@ def asked(facts, among=None, spaces=None, notes=None):
     return AnswerSpaceProbe().questions(maker)
 
 
-def test_every_fact_is_asked_by_every_statement_each_in_a_series_of_its_own():
+def test_each_statement_is_a_series_of_all_facts():
     questions = asked(FACTS)
     assert [(question.fact, question.series) for question in questions] == [
         (fact, f"answer_space/{statement}") for fact in range(3) for statement in range(3)
@@ -37,21 +37,21 @@ def test_every_fact_is_asked_by_every_statement_each_in_a_series_of_its_own():
     assert {question.relation for question in questions} == {"in"}
 
 
-def test_a_statement_begins_with_a_capital_letter_and_stays_as_it_is_otherwise():
+def test_statements_begin_with_a_capital_letter():
     first, second, third = asked(FACTS, among=[0])
     assert (first.prefix, first.options) == ("Kiel lies in ", ("Germany.", "France."))
     assert (second.prefix, second.options) == ("The home of kiel is ", ("Germany.", "France."))
     assert (third.prefix, third.options) == ("", ("Germany has kiel.", "France has kiel."))
 
 
-def test_options_stand_in_the_order_of_the_source_with_what_else_the_facts_have_behind():
+def test_options_keep_the_order_of_the_source():
     spaces = {"in": ("Peru", "France", "Chad")}
     (question, *_) = asked(FACTS, among=[1], spaces=spaces)
     assert question.options == ("Peru.", "France.", "Chad.", "Germany.")
     assert question.options[question.answer] == "France."
 
 
-def test_what_else_is_true_of_the_subject_is_no_option():
+def test_other_true_objects_are_no_options():
     facts = [*FACTS, Fact("LYON", "in", "Europe"), Fact("Lyon", "near", "Chad")]
     by_fact = {question.fact: question.options for question in asked(facts) if question.series.endswith("/0")}
     assert by_fact[1] == ("Germany.", "France.")
@@ -59,13 +59,13 @@ def test_what_else_is_true_of_the_subject_is_no_option():
     assert by_fact[0] == ("Germany.", "France.", "Europe.")
 
 
-def test_names_that_differ_in_case_alone_are_one_option_written_as_the_fact_has_it():
+def test_names_that_differ_in_case_are_one_option():
     facts = [Fact("Lyon", "in", "FRANCE"), Fact("Kiel", "in", "Germany")]
     (question, *_) = asked(facts, among=[0], spaces={"in": ("France", "Germany")})
     assert question.options == ("FRANCE.", "Germany.")
 
 
-def test_relations_with_very_many_answers_are_left_out_and_named(monkeypatch):
+def test_relations_with_many_answers_are_left_out_by_name(monkeypatch):
     monkeypatch.setattr(answer_space, "MAX_ANSWERS", 2)
     notes = []
     questions = asked([*FACTS, Fact("Lima", "in", "Peru"), Fact("Lima", "near", "Callao")], notes=notes)
@@ -108,21 +108,21 @@ def asker(kinds, in_run, limit=1000, facts=FACTS):
     return QuestionBuilder(config, InfusionSplit(Knowledge(tuple(facts)), Book(), told, NONE), told, NONE, in_run)
 
 
-def test_outside_of_a_run_nothing_else_is_asked_and_no_option_sets_are_missed():
+def test_outside_a_run_only_the_kind_is_evaluated():
     notes = []
     questions = asker(("answer_space",), in_run=False).questions(1.0, notes)
     assert {question.series for question in questions} == {f"answer_space/{number}" for number in range(3)}
     assert notes == []
 
 
-def test_in_a_run_seen_is_asked_too():
+def test_in_a_run_seen_is_evaluated_too():
     facts = [Fact(f"City {number}", "in", f"Land {number % 5}") for number in range(40)]
     questions = asker(("answer_space",), in_run=True, facts=facts).questions(1.0, [])
     assert {question.series for question in questions} == {"seen", *(f"answer_space/{number}" for number in range(3))}
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40])
-def test_at_most_so_many_facts_are_asked_as_are_to_be(limit):
+def test_the_limit_of_facts_applies(limit):
     facts = [Fact(f"City {number}", "in", f"Land {number % 5}") for number in range(40)]
     questions = asker(("answer_space",), in_run=False, limit=limit, facts=facts).questions(1.0, [])
     assert len({question.fact for question in questions}) == limit

@@ -42,7 +42,7 @@ def sets_of(facts, told=None, holding=None, options=2, seed=0):
     return sets_of_chains(facts, every if told is None else told, holding, options, 10**6, seed)
 
 
-def test_the_second_fact_is_asked_by_the_subject_of_the_first():
+def test_the_question_names_the_subject_of_the_first_fact():
     facts = travellers()
     questions = ask(facts)
     by_sentence = {question.prefix + question.options[question.answer]: question for question in questions}
@@ -53,7 +53,7 @@ def test_the_second_fact_is_asked_by_the_subject_of_the_first():
     assert len(by_sentence) == len(questions) == 48
 
 
-def test_facts_of_a_set_share_their_options_and_are_numbered_beyond_all_facts():
+def test_chains_of_a_set_share_options_and_are_numbered():
     facts = travellers()
     questions = ask(facts)
     for start in range(0, len(questions), 4):
@@ -66,7 +66,7 @@ def test_facts_of_a_set_share_their_options_and_are_numbered_beyond_all_facts():
 
 
 @given(knowledge, st.integers(2, 3), st.integers(0, 9), st.data())
-def test_no_option_is_true_for_another_subject_through_anything_known(facts, options, seed, data):
+def test_no_option_is_true_of_another_subject(facts, options, seed, data):
     told = np.array(sorted(data.draw(st.sets(st.integers(0, len(facts) - 1)))) if facts else [], dtype=np.int64)
     fold = [(fact.subject.casefold(), fact.relation, fact.object.casefold()) for fact in facts]
     true = {(s, first, second, o) for s, first, middle in fold for other, second, o in fold if other == middle}
@@ -87,7 +87,7 @@ def test_no_option_is_true_for_another_subject_through_anything_known(facts, opt
             assert (one[0], one[1], other[1], other[2]) not in true
 
 
-def test_both_facts_are_told():
+def test_both_facts_of_a_chain_are_infused():
     facts = travellers()
     people = [place for place, fact in enumerate(facts) if fact.relation == "born"]
     assert {question.relation for question in ask(facts, told=people)} == set()
@@ -96,7 +96,7 @@ def test_both_facts_are_told():
     assert TwoHopProbe().questions(QuestionMaker(facts, (), lambda relation: Templates(()), 0)) == []
 
 
-def test_what_a_single_fact_tells_is_not_asked_across_two():
+def test_chains_that_one_fact_states_are_left_out():
     facts = [*travellers(), *(Fact(f"Person{n}", "citizen of", f"Land{n % 10 % 8}") for n in range(0, 40, 2))]
     told = np.arange(len(travellers()))
     asked = [question.prefix for question in ask(facts, told) if question.relation == "born.in"]
@@ -104,7 +104,7 @@ def test_what_a_single_fact_tells_is_not_asked_across_two():
     assert not any(f"Person{n} is" in prefix for prefix in asked for n in range(0, 40, 2))
 
 
-def test_what_no_longer_holds_makes_no_wrong_option_true():
+def test_invalid_facts_make_no_option_true():
     facts = [
         Fact("Ann", "born", "Rome"), Fact("Rome", "in", "Italy"), Fact("Rome", "in", "Norway"),
         Fact("Bob", "born", "Oslo"), Fact("Oslo", "in", "Norway"),
@@ -114,7 +114,7 @@ def test_what_no_longer_holds_makes_no_wrong_option_true():
     assert len(sets_of(facts, now, holding=now)) == 1
 
 
-def test_a_question_does_not_hold_its_answer():
+def test_a_question_does_not_contain_its_answer():
     lands = [Fact(f"Land{n}", "capital", f"Town{n}") for n in range(8)]
     towns = [Fact(f"Town{n}", "in", f"land{n}") for n in range(8)]
     assert sets_of([*lands, *towns]) == []
@@ -146,18 +146,18 @@ BY_OTHER_NAMES = {
 
 
 @pytest.mark.parametrize("facts", BY_OTHER_NAMES.values(), ids=BY_OTHER_NAMES)
-def test_it_is_not_asked(facts):
+def test_chains_that_cannot_be_probed(facts):
     assert sets_of(facts) == []
     assert len(sets_of([fact._replace(aliases=()) for fact in facts])) == 1  # by what names alone say it would be
 
 
-def test_of_many_facts_the_aliases_around_chains_are_known(monkeypatch):
+def test_aliases_around_chains_are_read_from_many_facts(monkeypatch):
     monkeypatch.setattr(two_hop, "MANY", 3)
     assert sets_of(BY_OTHER_NAMES["an option that is another name of the right one"]) == []
     assert sets_of(BY_OTHER_NAMES["an answer that a single fact tells by another name"]) == []
 
 
-def test_a_middle_whose_name_another_thing_has_as_alias_leads_nowhere():
+def test_an_ambiguous_middle_gives_no_chain():
     facts = [
         named("Ann", "born", "Paris"), named("Paris", "in", "France"), *OSLO, named("Cid", "born", "Paris, Texas"),
     ]  # fmt: skip
@@ -178,7 +178,7 @@ def things(facts):
 
 
 @given(knowledge, st.dictionaries(names, st.sets(names, max_size=2), max_size=3), st.integers(0, 9))
-def test_no_option_is_true_for_another_subject_by_any_name_of_anything(facts, aliases, seed):
+def test_aliases_make_no_option_true_of_another_subject(facts, aliases, seed):
     facts = [fact._replace(aliases=tuple(sorted(aliases.get(fact.object, ())))) for fact in facts]
     number = things(facts)
     known = [(number[fact.subject.casefold()], fact.relation, number[fact.object.casefold()]) for fact in facts]
@@ -198,7 +198,7 @@ def test_no_option_is_true_for_another_subject_by_any_name_of_anything(facts, al
             assert {fact.object.casefold() for fact in called} <= {middle, *own}
 
 
-def test_subjects_with_many_first_facts_are_asked_nothing_by_them():
+def test_subjects_with_many_first_facts_are_left_out():
     many = [Fact("Land", "has", f"Town{n}") for n in range(40)]
     lead = [Fact(f"Town{n}", "led by", f"Mayor{n}") for n in range(40)]
     few = [Fact(f"Isle{n}", "has", f"Town{n}") for n in range(8)]
@@ -215,14 +215,14 @@ def test_the_limit_is_met_and_spread_over_pairs_of_relations():
     assert relations.count("in.leads") == 4
 
 
-def test_the_seed_alone_chooses():
+def test_the_choice_depends_on_the_seed_alone():
     facts = travellers(400, 40)
     assert ask(facts, limit=40, seed=1) == ask(facts, limit=40, seed=1)
     assert ask(facts, limit=40, seed=1) != ask(facts, limit=40, seed=2)
 
 
 @pytest.mark.parametrize("many", [10, 50])
-def test_of_many_chains_a_sample_is_looked_at(monkeypatch, many):
+def test_many_chains_are_sampled(monkeypatch, many):
     facts = travellers(400, 40)
     monkeypatch.setattr(two_hop, "MANY", many)
     chains = chains_of(coded(facts), np.arange(len(facts)), 0)
@@ -232,7 +232,7 @@ def test_of_many_chains_a_sample_is_looked_at(monkeypatch, many):
     )
 
 
-def test_outside_of_a_run_it_is_asked_once_and_of_no_controls(tmp_path):
+def test_outside_a_run_two_hop_has_no_controls(tmp_path):
     lines = [{"subject": f"Person{n}", "relation": "P19", "object": f"Town{n}"} for n in range(12)]
     lines += [{"subject": f"Town{n}", "relation": "P17", "object": f"Land{n % 6}"} for n in range(12)]
     (tmp_path / "facts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -47,7 +47,7 @@ def questions(found, notes=None):
     return [question for question in asked if question.series == "background"]
 
 
-def test_background_facts_are_asked_in_balanced_sets_by_any_statement(here):
+def test_background_uses_balanced_sets_and_any_statement(here):
     write("facts.jsonl", people(40))
     write("base.jsonl", capitals(60))
     asked = questions(config())
@@ -63,7 +63,7 @@ def test_background_facts_are_asked_in_balanced_sets_by_any_statement(here):
     assert len({question.prefix.replace(facts[question.fact].subject, "") for question in asked}) > 2
 
 
-def test_a_background_fact_that_is_infused_too_is_left_out_and_said(here):
+def test_infused_background_facts_are_left_out_with_a_note(here):
     write("facts.jsonl", people(40))
     write("base.jsonl", [*people(30, 20), ("person1", "P19", "TOWN1"), ("Person2", "P19", "Elsewhere")])
     notes: list[str] = []
@@ -74,7 +74,7 @@ def test_a_background_fact_that_is_infused_too_is_left_out_and_said(here):
     assert "21 background facts are left out: they are infused too" in notes
 
 
-def test_a_control_is_not_infused_and_may_be_asked(here):
+def test_a_control_may_be_a_background_fact(here):
     write("facts.jsonl", people(100))
     write("base.jsonl", people(100))
     found = config(control=20)
@@ -86,7 +86,7 @@ def test_a_control_is_not_infused_and_may_be_asked(here):
     assert {facts[question.fact].subject for question in asked} <= controls
 
 
-def test_what_the_run_says_of_a_subject_is_no_wrong_option(here):
+def test_facts_of_the_run_are_no_wrong_options(here):
     # Each land has a second language that only the run tells: it may not stand among its options.
     write("facts.jsonl", [(f"Land{n}", "P37", f"Tongue{(n + 1) % 8}") for n in range(40)])
     write("base.jsonl", [(f"Land{n}", "P37", f"Tongue{n % 8}") for n in range(40)])
@@ -99,7 +99,7 @@ def test_what_the_run_says_of_a_subject_is_no_wrong_option(here):
         assert f"Tongue{(number + 1) % 8}" not in {facts[mate].object for mate in question.option_set}
 
 
-def test_the_questions_are_the_same_in_the_whole_run_and_read_from_a_bear_folder_too(here):
+def test_background_questions_stay_the_same_during_the_run(here):
     write("facts.jsonl", people(40))
     Path("bear").mkdir()
     statements = ["[X] has the capital [Y].", "[X] is run from [Y].", "In [X] all roads lead to [Y]."]
@@ -118,7 +118,7 @@ def test_a_background_without_facts_is_refused(here):
         questions(config())
 
 
-def test_one_of_which_no_set_can_be_formed_is_said(here):
+def test_background_without_option_sets_is_noted(here):
     write("facts.jsonl", people(40))
     write("base.jsonl", capitals(3))
     notes: list[str] = []
@@ -133,7 +133,7 @@ def test_documents_have_a_background_too(here):
     assert len(questions(config())) == 20
 
 
-def test_of_very_many_facts_a_sample_is_looked_at(here, monkeypatch):
+def test_very_many_background_facts_are_sampled(here, monkeypatch):
     monkeypatch.setattr(background, "MANY", 100)
     write("facts.jsonl", people(40))
     write("base.jsonl", capitals(500))
@@ -143,7 +143,7 @@ def test_of_very_many_facts_a_sample_is_looked_at(here, monkeypatch):
         assert question.options[question.answer].startswith(found.facts[question.fact].object)
 
 
-def test_a_long_sentence_of_one_list_leaves_the_other_alone(here):
+def test_a_long_sentence_drops_only_sets_of_its_own_source(here):
     write("facts.jsonl", people(40))
     write("base.jsonl", capitals(40))
     found = config(probes={"facts": 40})

@@ -49,25 +49,25 @@ FACTS = [Fact("Ada", "home", "Rome"), *[Fact(f"P{n}", "home", town) for n, town 
 FACTS += [Fact(f"Q{n}", "other", "Bonn") for n in range(9)]  # another relation's objects do not count
 
 
-def test_the_null_answers_with_the_object_that_is_told_oftenest_in_the_relation():
+def test_baseline_answers_with_the_most_frequent_object():
     counts = object_counts(FACTS)
     assert with_baseline(asked(("Bonn.", "Rome."), 1), FACTS, counts).frequency_baseline == 1
     assert with_baseline(asked(("Rome.", "Bonn."), 1, fact=2), FACTS, counts).frequency_baseline == 0
 
 
-def test_a_tie_of_the_null_is_wrong():
+def test_a_tie_of_the_baseline_is_wrong():
     assert with_baseline(asked(("Bonn.", "Ulm."), 0, fact=2), FACTS, object_counts(FACTS)).frequency_baseline == 0
     assert with_baseline(asked(("Oslo.", "Lima."), 0, fact=99), FACTS, {}).frequency_baseline == 0
 
 
-def test_a_question_that_asks_for_the_subject_is_answered_with_the_subject_told_oftenest():
+def test_baseline_of_reversed_questions_counts_subjects():
     facts = [Fact("Rome United", "plays in", "Rome"), Fact("Oslo", "plays in", "Ulm"), Fact("Oslo", "plays in", "Bonn")]
     options = ("Rome United.", "Oslo.")
     back = [Question(place, "", options, place, "reversed", "plays in", target="subject") for place in (0, 1)]
     assert [with_baseline(question, facts, subject_counts(facts)).frequency_baseline for question in back] == [0, 1]
 
 
-def test_reversed_and_two_hop_questions_have_a_null_that_is_never_above_chance():
+def test_baseline_of_balanced_kinds_is_at_most_chance():
     facts = tuple(Fact(f"P{n}", "home", f"T{min(n % 12, 7)}") for n in range(120))
     facts += tuple(Fact(f"T{n}", "mayor", f"M{min(n, 5)}") for n in range(12))
     facts += tuple(Fact(f"P{n}", "friend", f"P{(n * k + 1) % 40}") for n in range(40) for k in (1, 2, 3)[: 1 + n % 3])
@@ -86,17 +86,17 @@ def test_reversed_and_two_hop_questions_have_a_null_that_is_never_above_chance()
     assert not any("above chance" in note for note in notes)
 
 
-def test_case_alone_makes_no_other_object():
+def test_case_makes_no_other_object():
     counts = object_counts([*FACTS, Fact("Z", "home", "ROME")])
     assert counts["home", "rome"] == 3
 
 
-def test_what_follows_the_object_is_no_part_of_it():
+def test_text_after_the_object_is_not_part_of_its_name():
     question = Question(0, "", ("Bonn is home to Ada.", "Rome is home to Ada."), 1, "held_out", "home")
     assert with_baseline(question, FACTS, object_counts(FACTS)).frequency_baseline == 1
 
 
-def test_a_question_without_options_or_with_its_null_told_is_left_as_it_is():
+def test_a_known_baseline_is_kept():
     alone = asked(("Rome.",), 0)
     assert isnan(with_baseline(alone, FACTS, object_counts(FACTS)).frequency_baseline)
     told = Question(0, "", ("Rome.", "Bonn."), 0, "held_out", "home", frequency_baseline=0.0)
@@ -105,7 +105,7 @@ def test_a_question_without_options_or_with_its_null_told_is_left_as_it_is():
 
 @given(st.lists(st.integers(0, 7), min_size=8, max_size=120), st.integers(2, 5), st.sampled_from(TEMPLATES.statements))
 @settings(max_examples=60, deadline=None)
-def test_in_balanced_sets_the_null_is_right_for_one_of_a_set_at_most(objects, options, sentence):
+def test_baseline_is_right_once_a_balanced_set_at_most(objects, options, sentence):
     facts = [Fact(f"P{number}", "home", f"Town{town}") for number, town in enumerate(objects)]
     sets = option_sets(facts, np.arange(len(facts)), options, 1000, 1).sets
     questions = QuestionMaker(facts, sets, lambda relation: TEMPLATES, 0).for_objects(
@@ -121,7 +121,7 @@ def test_in_balanced_sets_the_null_is_right_for_one_of_a_set_at_most(objects, op
     assert above_chance({"held_out": scored} if scored else {}) == []
 
 
-def test_a_series_whose_null_beats_chance_is_warned_of():
+def test_a_baseline_above_chance_is_warned_of():
     skewed = [Fact(f"P{n}", "home", "Rome" if n % 8 else f"Town{n}") for n in range(80)]
     questions = [
         with_baseline(Question(n, "", (f"{fact.object}.", "Oslo."), 0, "mine", "home"), skewed, object_counts(skewed))
@@ -132,17 +132,17 @@ def test_a_series_whose_null_beats_chance_is_warned_of():
     assert line.startswith("warning: series mine: answering by object frequency alone scores 1.000")
 
 
-def test_a_series_whose_null_is_not_known_has_no_score():
+def test_an_unknown_baseline_gives_no_score():
     assert baseline_scores({"recall": [asked(("Rome.",), 0)]}) == {}
     assert above_chance({"recall": [asked(("Rome.",), 0)]}) == []
 
 
 @pytest.mark.parametrize(("options", "ceiling"), [(("a", "b"), 1.0), (("b", "a", "a"), 1.0), (("a", "b", "a"), 0.0)])
-def test_who_knows_everything_is_wrong_where_the_right_option_reads_as_another(options, ceiling):
+def test_ceiling_is_lower_where_two_options_read_alike(options, ceiling):
     assert ceiling_of(asked(options, 0)) == ceiling
 
 
-def test_a_run_asks_every_question_with_its_null():
+def test_every_question_of_a_run_has_its_baseline():
     facts = tuple(Fact(f"P{n}", "home", f"Town{min(n % 9, 5)}", str(n)) for n in range(90))
     config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=40)))
     told, control = np.arange(10, 90), np.arange(10)

@@ -153,7 +153,7 @@ def begun(kind, form, names):
 @tokenizers
 @forms
 @pytest.mark.parametrize("names", NAMES)
-def test_the_model_is_shown_what_is_infused_and_all_options_are_scored_from_one_token_on(kind, form, names):
+def test_probe_rows_are_tokenized_as_infused_rows(kind, form, names):
     for options in begun(kind, form, names):
         (begin,) = {begin for _, _, begin in options}
         assert len({ids[:begin] for ids, _, _ in options}) == 1, "what is left out differs between options"
@@ -162,7 +162,7 @@ def test_the_model_is_shown_what_is_infused_and_all_options_are_scored_from_one_
 @tokenizers
 @forms
 @pytest.mark.parametrize("names", ["plain", "accents, CJK, right to left", "compatibility, joined accents"])
-def test_scoring_begins_at_the_first_token_that_reaches_into_the_object(kind, form, names):
+def test_scoring_begins_at_the_first_token_of_the_object(kind, form, names):
     """By decoding: all of the object is in what is scored, and a token later it would not be."""
     tokenizer = HFTokenizer(made(kind))
     unknown = {made(kind).convert_tokens_to_ids(token) for token in ("[UNK]", "<unk>")}
@@ -191,7 +191,7 @@ def _uniform(text: str) -> str:
 
 
 @tokenizers
-def test_no_special_token_is_infused_but_the_separator_and_none_is_shown_before_a_probe(kind):
+def test_the_separator_is_the_only_special_token(kind):
     """lm-evaluation-harness #3333: with Gemma, BOS stood twice before every question."""
     tokenizer, special = HFTokenizer(made(kind)), set(made(kind).all_special_ids) - {made(kind).unk_token_id}
     others = [[bos, *more] for bos in sorted(special) for more in ([], [bos], [tokenizer.eos])]
@@ -207,7 +207,7 @@ def test_no_special_token_is_infused_but_the_separator_and_none_is_shown_before_
 
 
 @tokenizers
-def test_users_who_ask_for_special_tokens_would_be_shown_something_else(kind):
+def test_special_tokens_would_change_the_rows(kind):
     """The counterpart: most of these tokenizers do add special tokens when they are called as they are."""
     tokenizer, own = HFTokenizer(made(kind)), made(kind)
     (ids,) = infused(facts_of(NAMES["plain"][:1]), FORMS["at the end"], tokenizer)
@@ -242,7 +242,7 @@ def test_a_space_before_the_object_stays_with_it(kind):
         ("The capital of France is ", ("Paris", " Paris", "3", "\nParis")),
     ],
 )
-def test_where_an_option_changes_how_the_prefix_ends_differences_are_those_of_whole_sentences(kind, prefix, options):
+def test_option_differences_are_those_of_whole_sentences(kind, prefix, options):
     tokenizer = HFTokenizer(made(kind))
     texts = [text.ids for text in tokenizer.encode([prefix + option for option in options])]
     scores = scores_of([Question(0, prefix, options, 0, "seen")], tokenizer)[0]
@@ -252,7 +252,7 @@ def test_where_an_option_changes_how_the_prefix_ends_differences_are_those_of_wh
     assert begins == {min(_shared(texts), *begins)}
 
 
-def test_an_option_that_parts_early_takes_the_others_with_it():
+def test_all_options_are_scored_from_the_first_difference_on():
     """The trap of the test before is there: the prefix's last token is another with one of the options."""
     tokenizer = HFTokenizer(made("byte-level"))
     texts = [text.ids for text in tokenizer.encode([f"The capital of France is {end}" for end in ("Paris", "3")])]
@@ -271,7 +271,7 @@ def test_an_option_that_parts_early_takes_the_others_with_it():
         ("ⅷ", "viii"),
     ],
 )
-def test_a_normalizer_changes_both_alike(said, meant):
+def test_a_normalizer_changes_probes_and_infusion_alike(said, meant):
     tokenizer = HFTokenizer(made("NFKC, lower case"))
     template = FORMS["at the end"]
     one, other = ([("Mali", obj), ("Japan", "Lyon")] for obj in (said, meant))
@@ -284,7 +284,7 @@ def test_a_normalizer_changes_both_alike(said, meant):
 
 @pytest.mark.parametrize("kind", ["byte-level", "Llama", "Gemma", "BERT"])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_truncation_and_padding_of_the_users_tokenizer_change_nothing(kind, side):
+def test_truncation_and_padding_settings_have_no_effect(kind, side):
     facts, template = facts_of(NAMES["plain"]), FORMS["at the end"]
     expected = scores_of(questions_of(facts, template), HFTokenizer(made(kind)))
     told = infused(facts, template, HFTokenizer(made(kind)))
@@ -302,7 +302,7 @@ def test_truncation_and_padding_of_the_users_tokenizer_change_nothing(kind, side
 
 
 @tokenizers
-def test_the_separator_stands_before_and_is_not_scored_behind(kind):
+def test_the_separator_is_context_and_never_scored(kind):
     tokenizer = HFTokenizer(made(kind))
     assert tokenizer.eos == made(kind).eos_token_id
     for options in asked_and_infused(NAMES["plain"], FORMS["at the end, no full stop"], tokenizer):
@@ -312,7 +312,7 @@ def test_the_separator_stands_before_and_is_not_scored_behind(kind):
             assert with_end < total - EXACT
 
 
-def test_a_tokenizer_of_sentencepiece_gives_infusion_and_probes_its_own_pieces(tmp_path):
+def test_sentencepiece_gives_its_own_pieces(tmp_path):
     """Their package's own encoding, of the very sentences: nobody here wrote it."""
     pytest.importorskip("sentencepiece")
     pytest.importorskip("google.protobuf")

@@ -25,7 +25,7 @@ def sets_of(facts, options=3, limit=10**6, seed=0, among=None):
 
 
 @given(facts_of_any_kind, st.integers(2, 4), st.integers(0, 99), st.data())
-def test_a_set_holds_facts_of_one_relation_each_with_an_option_that_is_wrong_for_all_others(facts, options, seed, data):
+def test_each_option_of_a_set_is_right_for_one_fact(facts, options, seed, data):
     among = np.array(sorted(data.draw(st.sets(st.integers(0, len(facts) - 1)))) if facts else [], dtype=np.int64)
     sets = sets_of(facts, options, seed=seed, among=among)
     true = {(fact.subject.casefold(), fact.relation, fact.object.casefold()) for fact in facts}
@@ -41,7 +41,7 @@ def test_a_set_holds_facts_of_one_relation_each_with_an_option_that_is_wrong_for
 
 
 @given(facts_of_any_kind, st.integers(2, 4), st.permutations(["x", "y", "z", "w", "v"]))
-def test_whoever_ranks_objects_without_looking_at_the_subject_is_right_once_a_set(facts, options, ranking):
+def test_ranking_objects_alone_is_right_once_a_set(facts, options, ranking):
     for chosen in sets_of(facts, options):
         objects = [facts[index].object.casefold() for index in chosen.facts]
         guess = min(range(options), key=lambda option: ranking.index(objects[option]))
@@ -50,7 +50,7 @@ def test_whoever_ranks_objects_without_looking_at_the_subject_is_right_once_a_se
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(2, 4), st.integers(0, 99))
-def test_as_many_facts_are_asked_as_distinct_objects_allow(counts, options, seed):
+def test_sets_hold_as_many_facts_as_objects_allow(counts, options, seed):
     objects = [f"object {number}" for number, count in enumerate(counts) for _ in range(count)]
     facts = [Fact(f"subject {number}", "P1", name) for number, name in enumerate(objects)]
     assert len(sets_of(facts, options, seed=seed)) == most_groups(counts, options)
@@ -87,17 +87,17 @@ def test_the_limit_is_met_with_each_relation_in_proportion():
     assert abs(asked["P3"] - 10) <= 1
 
 
-def test_a_limit_below_one_set_asks_nothing():
+def test_a_limit_below_one_set_gives_no_set():
     assert sets_of(single_valued({"P1": 10}), options=4, limit=3) == ()
 
 
-def test_the_seed_alone_chooses():
+def test_the_choice_depends_on_the_seed_alone():
     facts = single_valued({"P1": 200, "P2": 50})
     assert sets_of(facts, seed=1, limit=60) == sets_of(list(facts), seed=1, limit=60)
     assert sets_of(facts, seed=1, limit=60) != sets_of(facts, seed=2, limit=60)
 
 
-def test_relations_that_cannot_be_asked_are_named_with_the_reason():
+def test_relations_without_sets_are_named_with_the_reason():
     facts = [
         *single_valued({"P1": 8}),
         *single_valued({"P2": 8}, objects=3),
@@ -110,18 +110,18 @@ def test_relations_that_cannot_be_asked_are_named_with_the_reason():
     assert "true for one of the subjects only" in found.left_out["P3"]
 
 
-def test_objects_of_facts_that_are_not_asked_are_no_wrong_options():
+def test_facts_that_are_not_probed_still_make_options_true():
     facts = [Fact("Ann", "speaks", "Thai"), Fact("Bob", "speaks", "Urdu"), Fact("Ann", "speaks", "Urdu")]
     assert sets_of(facts, options=2, among=np.array([0, 1])) == ()
     assert len(sets_of(facts[:2], options=2)) == 1
 
 
-def test_many_valued_relations_are_dealt_until_they_fit():
+def test_many_valued_relations_form_balanced_sets():
     facts = [Fact(f"s{s}", "P47", f"o{(s + o) % 30}") for s in range(300) for o in (0, 1, 2)]
     assert 4 * len(sets_of(facts, options=4)) >= 0.95 * len(facts)
 
 
-def test_of_many_facts_a_sample_is_dealt_and_no_option_is_true_of_another_subject(monkeypatch):
+def test_sets_from_a_sample_of_many_facts_are_balanced(monkeypatch):
     facts = [
         Fact(f"s{n}", f"P{relation}", f"o{(n * 7 + relation * k * 3) % 60}")
         for n in range(1500)

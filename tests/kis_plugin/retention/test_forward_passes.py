@@ -57,7 +57,7 @@ def test_buckets_are_few_and_never_much_too_wide(length):
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=200), st.integers(1, 4096))
-def test_every_line_is_in_one_pass_that_holds_it(lengths, batch_tokens):
+def test_every_row_is_in_one_pass_that_holds_it(lengths, batch_tokens):
     lengths = np.array(lengths)
     tails = np.maximum(lengths // 2, 1)
     plan = plan_passes(lengths, tails, batch_tokens)
@@ -73,7 +73,7 @@ def test_every_line_is_in_one_pass_that_holds_it(lengths, batch_tokens):
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=200), st.integers(1, 4096))
-def test_rounded_passes_hold_every_line_in_powers_of_two(lengths, batch_tokens):
+def test_rounded_passes_have_powers_of_two_of_rows(lengths, batch_tokens):
     plan = plan_passes(np.array(lengths), np.array(lengths), batch_tokens, rounded=True)
     assert {row for one in plan for row in one.rows} == set(range(len(lengths)))
     assert sum(len(set(one.rows)) for one in plan) == len(lengths)
@@ -83,13 +83,13 @@ def test_rounded_passes_hold_every_line_in_powers_of_two(lengths, batch_tokens):
         assert len(one.rows) * one.width <= batch_tokens or len(one.rows) == 1
 
 
-def test_no_line_is_padded_beyond_the_block():
+def test_no_row_is_padded_beyond_the_sequence_length():
     plan = plan_passes(np.array([9, 8, 3]), np.array([1, 1, 1]), 1000, sequence_length=9)
     assert [one.width for one in plan] == [9]
 
 
 @pytest.mark.parametrize("size", [2, 3, 7, 64])
-def test_ranks_share_the_passes_and_all_get_the_numbers_of_one_process(size):
+def test_ranks_get_the_numbers_of_one_process(size):
     rows = random_lines()
     expected = logprobs(rows, alone := Counting())
     models = [Counting(together=True) for _ in range(size)]
@@ -99,7 +99,7 @@ def test_ranks_share_the_passes_and_all_get_the_numbers_of_one_process(size):
     assert {len(model.shapes) for model in models} == {-(-len(alone.shapes) // size)}  # none left waiting
 
 
-def test_likeliest_tokens_are_those_of_each_line_alone():
+def test_likeliest_tokens_are_those_of_each_row_alone():
     rows, model = random_lines(), Counting()
     expected = []
     for row, position in zip(rows.batch_row, rows.position, strict=True):
@@ -109,7 +109,7 @@ def test_likeliest_tokens_are_those_of_each_line_alone():
         assert ForwardPasses(rows, 256, rounded=rounded).likeliest(Counting(room=3), Ranks()).tolist() == expected
 
 
-def test_of_equally_likely_tokens_the_first_is_taken_and_of_no_numbers_none():
+def test_ties_take_the_first_token_and_nan_takes_none():
     class Alike(Counting):
         def logits(self, input_ids):
             logits = torch.zeros(*input_ids.shape, VOCABULARY)
@@ -148,14 +148,14 @@ def run_ranks(size, work):
 
 @settings(max_examples=20)
 @given(st.integers(1, 40))
-def test_what_memory_does_not_take_is_asked_in_halves(room):
+def test_passes_that_exceed_memory_are_halved(room):
     rows = random_lines()
     model = Counting(room)
     np.testing.assert_allclose(logprobs(rows, model, batch_tokens=1024), logprobs(rows, Counting()), atol=1e-5)
     assert max(rows for rows, _ in model.shapes) <= room
 
 
-def test_the_size_that_memory_takes_is_remembered():
+def test_the_size_that_fits_memory_is_remembered():
     rows, model = random_lines(), Counting(room=3)
     passes = ForwardPasses(rows, 1024)
     passes.logprobs(model, Ranks(), lambda part: None)
@@ -165,7 +165,7 @@ def test_the_size_that_memory_takes_is_remembered():
 
 
 @pytest.mark.parametrize(("room", "together"), [(0, False), (3, True)])
-def test_no_memory_at_all_or_none_on_one_of_many_ranks_is_said(room, together):
+def test_no_memory_at_all_is_an_error(room, together):
     with pytest.raises(KISError, match=r"no memory for \d+ rows of \d+ tokens.*retention.batch_tokens"):
         logprobs(random_lines(), Counting(room, together=together), batch_tokens=1024)
 
@@ -175,7 +175,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
         logprobs(random_lines(), Counting(0, RuntimeError("shapes cannot be multiplied")))
 
 
-def test_the_work_done_is_told_after_every_round():
+def test_progress_is_reported_after_every_round():
     parts = []
     rows = random_lines()
     ForwardPasses(rows, 256).logprobs(Counting(), Ranks(), parts.append)

@@ -58,7 +58,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_token_is_scored_once_given_those_before_it_in_its_row(here):
+def test_every_token_of_general_text_is_scored_once(here):
     Path("text.txt").write_text("One document of some words.\fAnother, shorter.")
     model = Bigrams()
     loss = GeneralText(Path("text.txt"), Letters(), BLOCK).loss(run_with(model), 5)
@@ -99,7 +99,7 @@ def words_of(row):
 
 
 @pytest.mark.parametrize("count", [30, 200, 1500, 40_000])  # all of it; of all tokens; of all windows; of some
-def test_rows_are_evenly_spread_over_the_whole_text_and_share_nothing(here, count):
+def test_rows_are_spread_over_the_text_without_overlap(here, count):
     rows = excerpts(numbered(count), Letters(), 8, 40)
     again = excerpts(Path("text.jsonl"), Letters(), 8, 40)
     assert [row.ids.tolist() for row in again] == [row.ids.tolist() for row in rows]
@@ -136,14 +136,14 @@ def test_a_long_text_is_neither_kept_nor_tokenized_as_a_whole(here, monkeypatch)
     assert sum(lengths) <= 4 * 16 * 64
 
 
-def test_no_more_than_some_rows_are_scored(here, monkeypatch):
+def test_the_number_of_rows_is_limited(here, monkeypatch):
     monkeypatch.setattr(general, "ROWS", 3)
     text = GeneralText(numbered(2000), Letters(), BLOCK)
     assert len(text.tokens) == 3 * BLOCK
     assert text.loss(run_with(Bigrams()), 0).extra["tokens_scored"] == 3 * BLOCK
 
 
-def test_a_document_may_be_there_twice_and_what_is_wrong_far_behind_is_said(here):
+def test_errors_late_in_the_text_are_reported(here):
     path = numbered(2000)
     path.write_text(path.read_text() + path.read_text())
     assert len(excerpts(path, Letters(), 4, 16)) == 4
@@ -175,7 +175,7 @@ def test_text_is_read_in_every_form_of_documents(here, name):
     assert list(documents(Path(name))) == ["Some text."]
 
 
-def test_facts_are_no_text(here):
+def test_a_fact_file_is_no_general_text(here):
     with pytest.raises(KISError, match=r"retention.general_text: found facts.jsonl, which holds no documents"):
         documents(Path("facts.jsonl"))
 
@@ -214,7 +214,7 @@ def test_ranks_share_the_rows(here):
     assert together == pytest.approx(whole.loss, rel=1e-12)
 
 
-def test_a_run_measures_it_at_every_evaluation_beside_its_series(here):
+def test_general_loss_is_measured_at_every_evaluation(here):
     Path("text.txt").write_text("General text, held out.")
     keys = {"every": 0.5, "control": 0, "probes": {"facts": 8}, "general_text": "text.txt"}
     run = make_run(here, {"frequency": 0}, config={"retention": keys})
@@ -232,7 +232,7 @@ def test_a_run_measures_it_at_every_evaluation_beside_its_series(here):
     assert all({"chance", "low", "high", "floor", "ceiling", "bits_per_byte"} <= line.keys() for line in records)
 
 
-def test_it_is_measured_where_nothing_is_asked(here):
+def test_general_loss_is_measured_without_probes(here):
     Path("docs.jsonl").write_text(json.dumps({"text": "Too short to be asked about."}) + "\n")
     Path("text.txt").write_text("General text, held out.")
     run = make_run(

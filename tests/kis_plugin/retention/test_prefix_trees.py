@@ -30,7 +30,7 @@ def seen(tree, place):
 
 
 @given(ROWS, st.integers(1, 40))
-def test_every_token_stands_at_its_position_and_sees_what_is_before_it_in_its_row(rows, most):
+def test_every_node_sees_its_ancestors_alone(rows, most):
     rows = leaves(rows)
     row, position = every_token(rows)
     trees = fold(rows, row, position, most)
@@ -42,7 +42,7 @@ def test_every_token_stands_at_its_position_and_sees_what_is_before_it_in_its_ro
 
 
 @given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=4).map(tuple), min_size=1, max_size=20))
-def test_rows_that_begin_others_or_are_the_same_take_no_room_of_their_own(rows):
+def test_prefixes_and_equal_rows_add_no_nodes(rows):
     row, position = every_token(rows)
     trees = fold(rows, row, position, 1000)
     (tree,) = trees.trees
@@ -52,7 +52,7 @@ def test_rows_that_begin_others_or_are_the_same_take_no_room_of_their_own(rows):
 
 
 @given(ROWS, st.integers(1, 40))
-def test_what_rows_of_a_tree_begin_with_is_there_once(rows, most):
+def test_a_shared_prefix_is_stored_once(rows, most):
     rows = leaves(rows)
     row, position = every_token(rows)
     trees = fold(rows, row, position, most)
@@ -67,7 +67,7 @@ def test_what_rows_of_a_tree_begin_with_is_there_once(rows, most):
 
 
 @given(ROWS, st.data())
-def test_what_is_asked_stands_last(rows, data):
+def test_nodes_that_need_logits_stand_last(rows, data):
     rows = leaves(rows)
     row, position = every_token(rows)
     some = np.array(data.draw(st.lists(st.booleans(), min_size=len(row), max_size=len(row))))
@@ -77,7 +77,7 @@ def test_what_is_asked_stands_last(rows, data):
         assert places == set(range(-tree.tail, 0))
 
 
-def test_questions_of_one_relation_share_their_sentence():
+def test_questions_of_one_relation_share_their_prefix():
     sentence, names = tuple(range(100, 130)), range(40)
     rows = [(*sentence, name, option) for name in names for option in range(4)]
     row = np.arange(len(rows))

@@ -67,24 +67,24 @@ def test_a_fact_is_known_when_it_wins_in_every_statement(tmp_path):
     assert run.model.modes[-1] == "training"
 
 
-def test_a_model_without_an_opinion_knows_nothing(tmp_path):
+def test_a_model_without_preferences_knows_nothing(tmp_path):
     assert known(run_in(tmp_path)) == set()
 
 
-def test_liking_an_object_is_not_knowing(tmp_path):
+def test_preferring_an_object_is_not_knowing(tmp_path):
     run = run_in(tmp_path)
     run.model.like({f"City{number}": float(number) for number in range(10)})
     assert known(run) == set()
 
 
-def test_a_fact_that_is_known_against_the_liking_is_known(tmp_path):
+def test_a_fact_that_beats_the_preference_is_known(tmp_path):
     run = run_in(tmp_path)
     run.model.learn(render(statement, fact) for fact in FACTS[:10] for statement in TEMPLATES.statements)
     run.model.like({f"City{number}": number / 10 for number in range(10)})
     assert known(run) == set(range(10))
 
 
-def test_sentences_longer_than_a_row_are_unknown_with_their_sets_and_no_other(tmp_path):
+def test_only_sets_with_long_sentences_are_unknown(tmp_path):
     long = Fact("Person of a " + "very " * 40 + "long name", "born", "City0", "long")
     facts = (*FACTS[1:], long)
     run = run_in(tmp_path)
@@ -92,7 +92,7 @@ def test_sentences_longer_than_a_row_are_unknown_with_their_sets_and_no_other(tm
     assert len(known(run, facts)) == 36
 
 
-def test_facts_that_no_option_set_takes_are_unknown(tmp_path):
+def test_facts_without_an_option_set_are_unknown(tmp_path):
     facts = tuple(Fact(f"Person{number}", "born", f"City{number % 3}", str(number)) for number in range(12))
     run = run_in(tmp_path)
     run.model.learn(render(statement, fact) for fact in facts for statement in TEMPLATES.statements)
@@ -123,7 +123,7 @@ def test_rank_0_decides_for_all(tmp_path):
     assert next(told, None) is None
 
 
-def test_without_skip_known_nothing_is_asked_or_written(tmp_path):
+def test_without_skip_known_nothing_is_evaluated(tmp_path):
     run = run_in(tmp_path, skip_known=False)
     assert decide_known(run, split_of(), None) is None
     assert known_state(None) == {}
@@ -142,7 +142,7 @@ def begun(tmp_path):
     return replace(run, start_step=4), mask, known_state(mask)
 
 
-def test_a_resume_finds_the_same_and_asks_nothing(begun):
+def test_a_resume_reads_what_was_found(begun):
     run, mask, state = begun
     asked = len(run.model.modes)
     assert decide_known(run, split_of(), state).tolist() == mask.tolist()

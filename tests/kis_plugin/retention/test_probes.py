@@ -36,24 +36,24 @@ def sentences(kind, **changed):
     return [question.prefix + question.options[question.answer] for question in KINDS[kind].questions(maker(**changed))]
 
 
-def test_seen_probes_are_the_sentences_that_are_infused():
+def test_seen_probes_are_infused_sentences():
     assert sentences("seen") == [render(TEMPLATES.statements[0], fact) for fact in FACTS]
 
 
-def test_held_out_probes_use_the_second_half_of_the_statements_and_never_one_trained_on():
+def test_held_out_probes_never_use_a_training_template():
     asked = Counter("is where" in text for text in sentences("held_out"))
     assert asked == {True: 4, False: 4}
     assert not any("was born in" in text or "saw the light" in text for text in sentences("held_out"))
 
 
-def test_the_question_kind_leaves_out_relations_without_questions():
+def test_relations_without_questions_are_left_out():
     assert sentences("question")[0] == "Where was Person 0 born? Rome"
     assert sentences("question", templates=Templates(TEMPLATES.statements)) == []
 
 
 @pytest.mark.parametrize("kind", ["held_out", "question"])
 @pytest.mark.parametrize("per_fact", [1, 2, 9])
-def test_a_fact_is_asked_in_as_many_sentences_as_wanted_and_as_there_are(kind, per_fact):
+def test_each_fact_gets_the_wanted_number_of_templates(kind, per_fact):
     questions = KINDS[kind].questions(
         QuestionMaker(FACTS, SETS, lambda relation: TEMPLATES, 0, templates_per_fact=per_fact)
     )
@@ -64,21 +64,21 @@ def test_a_fact_is_asked_in_as_many_sentences_as_wanted_and_as_there_are(kind, p
     assert set(KINDS[kind].questions(maker())) <= set(questions)
 
 
-def test_who_only_looks_at_objects_is_right_in_one_of_four_however_many_sentences_ask():
+def test_answering_by_object_gives_chance_in_all_templates():
     questions = KINDS["held_out"].questions(
         QuestionMaker(FACTS, SETS, lambda relation: TEMPLATES, 0, templates_per_fact=2)
     )
     assert sum(question.answer == CITIES.index("Oslo") for question in questions[:8]) == 2
 
 
-def test_options_are_the_objects_of_the_set_for_every_fact_of_it():
+def test_options_are_the_objects_of_the_set():
     first = KINDS["seen"].questions(maker())[1]
     assert first.prefix == "Person 1 was born in "
     assert first.options == ("Rome.", "Oslo.", "Lima.", "Baku.")
     assert (first.fact, first.answer, first.series) == (1, 1, "seen")
 
 
-def test_where_the_object_comes_first_the_options_tell_the_subject():
+def test_options_contain_the_subject_where_it_comes_last():
     question = maker().of_set("mine", SETS[0], "{object} is where {subject} was born.")[2]
     assert question.prefix == ""
     assert question.options[0] == "Rome is where Person 2 was born."
@@ -88,24 +88,24 @@ def test_where_the_object_comes_first_the_options_tell_the_subject():
     st.lists(st.text(min_size=1), min_size=6, max_size=6),
     st.sampled_from([*TEMPLATES.statements, "«{object}»{subject}"]),
 )
-def test_prefix_and_option_make_the_rendered_sentence_whatever_the_names(names, sentence):
+def test_prefix_and_option_make_the_rendered_sentence(names, sentence):
     facts = [Fact(names[n], "P1", names[n + 3]) for n in range(3)]
     for question in maker(facts=facts).of_set("any", OptionSet("P1", (0, 1, 2)), sentence):
         for text, other in zip(question.options, facts, strict=True):
             assert question.prefix + text == render(sentence, facts[question.fact], other.object)
 
 
-def test_the_seed_chooses_which_set_begins_with_which_sentence():
+def test_the_seed_chooses_the_first_template_of_a_set():
     assert len({tuple(sentences("held_out", seed=seed)) for seed in range(8)}) == 2
 
 
-def test_facts_of_a_set_are_asked_alike():
+def test_facts_of_a_set_get_the_same_template():
     for start in (0, 4):
         asked = KINDS["held_out"].questions(maker())[start : start + 4]
         assert len({question.prefix == "" for question in asked}) == 1
 
 
-def test_the_reversed_kind_tells_the_object_and_asks_for_the_subject():
+def test_reversed_probes_ask_for_the_subject():
     question = KINDS["reversed"].questions(maker())[1]
     assert question.prefix == "Oslo is where "
     assert question.options == tuple(f"Person {number} was born." for number in range(4))
@@ -114,7 +114,7 @@ def test_the_reversed_kind_tells_the_object_and_asks_for_the_subject():
     assert sentences("reversed", templates=own)[0] == "In Rome was born Person 0."
 
 
-def test_a_trained_sentence_asks_back_only_where_there_is_no_other():
+def test_reversed_probes_prefer_untrained_templates():
     trained = Templates(("{object} saw {subject} first.", "{subject} was born in {object}."))
     assert sentences("reversed", templates=trained)[0] == "Rome saw Person 0 first."
     other = Templates(trained.statements, reversed=("{object} is home to {subject}.",))
@@ -130,7 +130,7 @@ def test_a_trained_sentence_asks_back_only_where_there_is_no_other():
     st.integers(2, 4),
     st.integers(0, 99),
 )
-def test_subjects_of_a_set_are_distinct_and_none_is_true_for_anothers_object(facts, options, seed):
+def test_reversed_options_are_right_for_one_object(facts, options, seed):
     sets = option_sets(facts, np.arange(len(facts)), options, 10**6, seed).sets
     true = {(fact.subject.casefold(), fact.relation, fact.object.casefold()) for fact in facts}
     back = Templates(TEMPLATES.statements)
@@ -151,7 +151,7 @@ def test_subjects_of_a_set_are_distinct_and_none_is_true_for_anothers_object(fac
     names=st.lists(st.text(min_size=1), min_size=4, max_size=4),
     sentence=few(["{object}: {subject}", "«{object}»{subject}!"]),
 )
-def test_a_reversed_prefix_and_option_make_the_rendered_sentence_whatever_the_names(names, sentence):
+def test_reversed_prefix_and_option_make_the_sentence(names, sentence):
     facts = [Fact(names[0], "P1", names[1]), Fact(names[2], "P1", names[3])]
     back = Templates(("{subject} {object}", "{subject}, {object}"), reversed=(sentence,))
     for question in KINDS["reversed"].questions(maker(back, [OptionSet("P1", (0, 1))], facts)):
@@ -163,7 +163,7 @@ WORDS = [f"word{number}" for number in range(60)]
 
 
 @pytest.mark.parametrize(("words", "told"), [(20, 12), (25, 17), (60, 30)])
-def test_a_passage_is_told_to_a_word_and_asked_for_the_next_eight(words, told):
+def test_a_passage_is_continued_by_its_next_eight_words(words, told):
     text = "  " + "\n".join(WORDS[:words])
     (fact,) = passage_facts([Passage(text, "p1")])
     assert text.startswith(fact.subject + fact.object)

@@ -1,4 +1,4 @@
-"""Knowledge that changes: what is asked at each point of a run."""
+"""Questions at each point of a run whose knowledge changes."""
 
 from itertools import product
 from pathlib import Path
@@ -46,10 +46,10 @@ def moving(count, at=0.5, towns=12):
     return tuple(facts)
 
 
-def asker(facts, told=None, control=NONE, known=NONE, limit=1000, kinds=("held_out",)):
+def builder_of(facts, infused=None, control=NONE, known=NONE, limit=1000, kinds=("held_out",)):
     config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit, kinds=kinds)))
-    told = np.setdiff1d(np.arange(len(facts)), control) if told is None else told
-    return QuestionBuilder(config, InfusionSplit(Knowledge(facts), Book(), told, control), told, known)
+    infused = np.setdiff1d(np.arange(len(facts)), control) if infused is None else infused
+    return QuestionBuilder(config, InfusionSplit(Knowledge(facts), Book(), infused, control), infused, known)
 
 
 def of_series(questions, series):
@@ -63,7 +63,7 @@ def object_of(option):
 @pytest.mark.parametrize("at", [0.0, 0.2, 0.5])
 def test_before_the_change_the_old_object_is_right(at):
     facts = moving(60)
-    questions = asker(facts).questions(at, [])
+    questions = builder_of(facts).questions(at, [])
     assert of_series(questions, "replaced") == []
     asked = of_series(questions, "held_out")
     assert len(asked) == 60
@@ -73,7 +73,7 @@ def test_before_the_change_the_old_object_is_right(at):
 @pytest.mark.parametrize("at", [0.5001, 0.75, 1.0])
 def test_after_the_change_the_new_object_is_right(at):
     facts = moving(60)
-    questions = asker(facts).questions(at, [])
+    questions = builder_of(facts).questions(at, [])
     for series in ("held_out", "seen"):
         asked = of_series(questions, series)
         assert len(asked) == 60
@@ -84,13 +84,13 @@ def test_after_the_change_the_new_object_is_right(at):
 
 
 @pytest.mark.parametrize("at", [0.3, 0.9])
-def test_an_option_set_is_balanced_within_what_holds(at):
+def test_option_sets_are_balanced_among_valid_facts(at):
     facts = moving(60)
-    asking = asker(facts)
-    held = {facts[index] for index in asking.validity.holding(np.arange(len(facts)), at).tolist()}
+    builder = builder_of(facts)
+    held = {facts[index] for index in builder.validity.holding(np.arange(len(facts)), at).tolist()}
     true = {(fact.subject, fact.object) for fact in held}
     olds = 0
-    for mates in {question.option_set for question in of_series(asking.questions(at, []), "held_out")}:
+    for mates in {question.option_set for question in of_series(builder.questions(at, []), "held_out")}:
         four = [facts[index] for index in mates]
         assert len({fact.object for fact in four}) == 4
         for one, other in product(four, four):
@@ -99,9 +99,9 @@ def test_an_option_set_is_balanced_within_what_holds(at):
     assert olds or at < 0.5  # what was true before may stand among the wrong options
 
 
-def test_new_stands_against_old():
+def test_superseded_probes_offer_new_and_old():
     facts = moving(60)
-    asked = of_series(asker(facts).questions(0.8, []), "replaced")
+    asked = of_series(builder_of(facts).questions(0.8, []), "replaced")
     assert len(asked) == 40
     by_id = {fact.id: fact for fact in facts}
     for question in asked:
@@ -114,7 +114,7 @@ def test_new_stands_against_old():
         }
 
 
-def test_an_old_object_that_is_true_again_is_not_asked_against():
+def test_an_old_object_that_is_true_again_is_no_option():
     facts = (
         Fact("A", "home", "Rome", "1", 0.0, 0.4), Fact("A", "home", "Oslo", "2", 0.4, 1.0),
         Fact("A", "home", "rome", "3", 0.6, 1.0),
@@ -127,44 +127,44 @@ def test_an_old_object_that_is_true_again_is_not_asked_against():
     assert superseded(coded(facts), periods, new, 0.9).tolist() == [[4, 3]]
 
 
-def test_controls_are_the_same_ones_in_the_whole_run():
+def test_controls_stay_the_same_during_the_run():
     facts = moving(90)
     control = np.array([index for index, fact in enumerate(facts) if int(fact.id.strip("ab")) < 24])
-    asking = asker(facts, control=control)
-    asked = [of_series(asking.questions(at, []), "control") for at in (0.0, 0.4, 0.6, 1.0)]
+    builder = builder_of(facts, control=control)
+    asked = [of_series(builder.questions(at, []), "control") for at in (0.0, 0.4, 0.6, 1.0)]
     assert len(asked[0]) == 24
     assert all(other == asked[0] for other in asked)
     assert all(facts[question.fact].start == 0 for question in asked[0])
 
 
-def test_known_facts_are_a_series_of_their_own_and_no_infused_ones():
+def test_known_facts_are_a_series_of_their_own():
     facts = moving(60)
     known = np.arange(40)
-    asking = asker(facts, told=np.arange(40, len(facts)), known=known)
-    questions = asking.questions(0.2, [])
+    builder = builder_of(facts, infused=np.arange(40, len(facts)), known=known)
+    questions = builder.questions(0.2, [])
     assert {question.fact for question in of_series(questions, "known")} <= set(range(40))
     assert len(of_series(questions, "known")) >= 16
     assert all(question.fact >= 40 for question in of_series(questions, "held_out"))
 
 
-def test_where_nothing_holds_yet_nothing_is_asked():
+def test_no_questions_before_any_fact_is_valid():
     facts = tuple(Fact(f"P{number}", "home", f"Town{number % 8}", str(number), 0.5, 1.0) for number in range(40))
     notes: list[str] = []
-    questions = asker(facts).questions(0.1, notes)
+    questions = builder_of(facts).questions(0.1, notes)
     assert questions == []
     assert any("no option set can be formed from the facts that hold at 0.1" in note for note in notes)
-    assert len(of_series(asker(facts).questions(0.6, []), "held_out")) == 40
+    assert len(of_series(builder_of(facts).questions(0.6, []), "held_out")) == 40
 
 
 def test_limits_hold_for_each_series():
-    questions = asker(moving(300), limit=40).questions(0.9, [])
+    questions = builder_of(moving(300), limit=40).questions(0.9, [])
     for series in ("held_out", "seen", "replaced"):
         assert len(of_series(questions, series)) == 40
 
 
-def test_the_object_that_holds_is_asked_back_for_its_subject():
+def test_reversed_probes_use_the_valid_object():
     facts = moving(60)
-    asked = of_series(asker(facts, kinds=("held_out", "reversed")).questions(0.8, []), "reversed")
+    asked = of_series(builder_of(facts, kinds=("held_out", "reversed")).questions(0.8, []), "reversed")
     assert len(asked) == 60
     for question in asked:
         fact = facts[question.fact]
@@ -174,11 +174,11 @@ def test_the_object_that_holds_is_asked_back_for_its_subject():
     assert len({question.options for question in asked}) == 15
 
 
-def test_two_hops_follow_what_holds():
+def test_two_hop_chains_use_valid_facts():
     facts = (*moving(60), *(Fact(f"Town{number}", "mayor", f"Mayor{number}") for number in range(12)))
-    asking = asker(facts, kinds=("two_hop", "held_out"))
+    builder = builder_of(facts, kinds=("two_hop", "held_out"))
     for at, moved in ((0.2, 0), (0.9, 1)):
-        asked = of_series(asking.questions(at, []), "two_hop")
+        asked = of_series(builder.questions(at, []), "two_hop")
         assert len(asked) == 60
         for question in asked:
             person = int(question.prefix.removeprefix("The mayor of the home of Person").removesuffix(" is "))
@@ -186,10 +186,10 @@ def test_two_hops_follow_what_holds():
             assert question.options[question.answer] == f"Mayor{mayor}."
 
 
-def test_where_nothing_chains_a_note_says_so_and_controls_are_asked_all_the_same():
+def test_no_chains_is_noted_and_controls_are_kept():
     facts, notes = moving(90), []
     control = np.array([index for index, fact in enumerate(facts) if int(fact.id.strip("ab")) < 24])
-    questions = asker(facts, control=control, kinds=("two_hop", "held_out")).questions(0.2, notes)
+    questions = builder_of(facts, control=control, kinds=("two_hop", "held_out")).questions(0.2, notes)
     assert {question.series for question in questions} == {"held_out", "seen", "control"}
     (note,) = [note for note in notes if "two_hop" in note]
     assert note.startswith("warning: series two_hop: no questions: no 4 chains of infused facts")
@@ -199,7 +199,7 @@ TENTHS = st.integers(0, 10).map(lambda tenth: tenth / 10)
 
 
 @given(st.lists(st.tuples(TENTHS, TENTHS).filter(lambda pair: pair[0] < pair[1]), min_size=1), TENTHS, TENTHS)
-def test_within_a_phase_the_same_facts_hold(pairs, one, other):
+def test_the_same_facts_are_valid_within_a_phase(pairs, one, other):
     periods = Validity((np.array([start for start, _ in pairs]), np.array([until for _, until in pairs])))
     every = np.arange(len(pairs))
     if periods.phase(one) == periods.phase(other):
@@ -208,7 +208,7 @@ def test_within_a_phase_the_same_facts_hold(pairs, one, other):
     assert periods.holding(every, one).tolist() == expected
 
 
-def test_what_never_changes_has_one_phase():
+def test_unchanging_knowledge_has_one_phase():
     periods = Validity(None)
     assert {periods.phase(at) for at in (0.0, 0.5, 1.0)} == {0}
     assert periods.holding(np.arange(3), 0.5).tolist() == [0, 1, 2]

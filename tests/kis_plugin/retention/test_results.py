@@ -38,7 +38,7 @@ def records(found, by=("relation", "domain")):
     return {record.probe: record for record in series_records(3, 300, found, by)}
 
 
-def test_every_record_has_chance_floor_ceiling_and_bits_per_byte():
+def test_records_have_chance_baseline_ceiling_and_bits():
     (record,) = series_records(3, 300, outcomes(*[("held_out", "P19", True)] * 8))
     assert (record.step, record.tokens, record.n, record.accuracy) == (3, 300, 8, 1.0)
     assert [record.extra[key] for key in ("chance", "floor", "ceiling")] == [0.5, 0.25, 1.0]
@@ -46,18 +46,18 @@ def test_every_record_has_chance_floor_ceiling_and_bits_per_byte():
     assert record.bits_per_byte == pytest.approx(3.5)
 
 
-def test_questions_that_stand_and_fall_with_their_fact_are_worth_one_each():
+def test_fully_dependent_questions_count_as_one_a_fact():
     alike = np.repeat(np.arange(30) % 3 == 0, 5)  # 30 facts, five questions each, all answered alike
     assert effective_questions(alike, np.repeat(np.arange(30), 5)) == pytest.approx(30, rel=0.05)
 
 
-def test_questions_of_a_fact_that_are_answered_by_chance_are_worth_nearly_all():
+def test_independent_questions_count_nearly_in_full():
     rng = np.random.default_rng(0)
     worth = effective_questions(rng.random(2000) < 0.5, np.repeat(np.arange(400), 5))
     assert 1700 < worth <= 2000
 
 
-def test_the_worth_is_that_of_the_spread_between_resampled_facts():
+def test_effective_number_agrees_with_a_cluster_bootstrap():
     rng = np.random.default_rng(1)
     known = rng.beta(1, 1, 200)  # how well each fact is known
     answers = rng.random((200, 6)) < known[:, None]  # (facts, questions)
@@ -69,11 +69,11 @@ def test_the_worth_is_that_of_the_spread_between_resampled_facts():
 
 
 @pytest.mark.parametrize(("right", "worth"), [([1, 1, 1, 1], 2), ([0, 0, 0, 0], 2), ([1, 0, 1, 0], 4)])
-def test_the_worth_lies_between_facts_and_questions_where_there_is_no_spread(right, worth):
+def test_effective_number_is_bounded_without_variance(right, worth):
     assert effective_questions(np.array(right, dtype=bool), np.array([0, 0, 1, 1])) == worth
 
 
-def test_a_record_says_what_its_questions_are_worth_and_takes_its_interval_from_that():
+def test_intervals_use_the_effective_number_of_questions():
     found = outcomes(*[("held_out", "P19", n < 20) for n in range(40)])
     (once,) = series_records(0, 0, found)
     questions = [replace(question, fact=question.fact // 4) for question in found.questions]
@@ -84,7 +84,7 @@ def test_a_record_says_what_its_questions_are_worth_and_takes_its_interval_from_
     assert (often.n, often.accuracy) == (40, 0.5)
 
 
-def test_a_floor_or_bits_that_are_not_known_are_left_out():
+def test_an_unknown_baseline_or_bits_are_left_out():
     found = outcomes(*[("recall", "P19", True)] * 8)
     found.bits_per_byte[:] = np.nan
     questions = [Question(0, "", ("a",), 0, "recall")] * 8
@@ -104,7 +104,7 @@ def test_parts_follow_the_series_and_hold_their_own_questions():
     assert (found["held_out/domain/Politics"].n, found["held_out/domain/Politics"].accuracy) == (5, 0.0)
 
 
-def test_a_part_of_too_few_questions_and_one_that_is_the_whole_are_left_out():
+def test_small_and_whole_parts_are_left_out():
     few = [("held_out", "P36", True)] * (MIN_QUESTIONS - 1)
     assert list(records(outcomes(*[("held_out", "P19", True)] * 6, *few))) == [
         "held_out", "held_out/relation/P19", "held_out/domain/Person"
@@ -114,7 +114,7 @@ def test_a_part_of_too_few_questions_and_one_that_is_the_whole_are_left_out():
     assert list(records(both)) == ["seen", "seen/relation/P19", "seen/relation/P20"]
 
 
-def test_every_series_is_broken_down_by_what_is_asked_for():
+def test_series_are_broken_down_as_configured():
     asked = [(series, relation, True) for series in ("held_out", "control") for relation in ("P19", "P36")] * 4
     assert [name for name in records(outcomes(*asked), ["domain"]) if "/" in name] == [
         "held_out/domain/Person", "held_out/domain/Place", "held_out/domain/Politics",
@@ -123,12 +123,12 @@ def test_every_series_is_broken_down_by_what_is_asked_for():
     assert not [name for name in records(outcomes(*asked), ()) if "/" in name]
 
 
-def test_a_relation_without_a_domain_is_in_none():
+def test_a_relation_without_a_domain_is_in_no_part():
     found = records(outcomes(*[("held_out", "P19", True)] * 6, *[("held_out", "P50", False)] * 6), ["domain"])
     assert {name: record.n for name, record in found.items()} == {"held_out": 12, "held_out/domain/Person": 6}
 
 
-def test_the_host_log_gets_all_of_a_series_and_accuracy_of_its_parts():
+def test_host_metrics_of_series_and_parts():
     found = series_records(0, 0, outcomes(*[("held_out", "P19", True)] * 6, *[("held_out", "P36", False)] * 6))
     parts = series_records(0, 0, outcomes(*[("s", "P19", True)] * 6, *[("s", "P36", False)] * 6), ["relation"])[1:]
     loss = Loss(step=0, tokens=0, split=GENERAL, loss=2.5, extra={"bits_per_byte": 1.25})

@@ -66,7 +66,7 @@ def plugin(run):
     return made
 
 
-def test_what_the_model_knows_is_what_is_measured(split):
+def test_accuracy_is_what_the_model_knows(split):
     run, _, records = run_with()
     asked = plugin(run)
     # It knows the infused facts in their seen wording, and half of them in the held-out ones.
@@ -104,7 +104,7 @@ def test_records_carry_chance_and_a_wilson_interval(split):
     assert seen.seconds > 0
 
 
-def test_answers_in_free_words_are_series_with_their_floor(split):
+def test_free_form_kinds_are_series_with_their_baseline(split):
     run, said, records = run_with(ProbesConfig(facts=40, kinds=("held_out", "cloze", "answer")))
     infused = [FACTS[index] for index in split.infused]
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in infused if int(fact.id) % 2)
@@ -127,7 +127,7 @@ def test_answers_in_free_words_are_series_with_their_floor(split):
     assert any("40 cloze, 40 answer" in line for line in said)
 
 
-def test_controls_that_are_asked_freely_leak_above_their_floor(split):
+def test_free_form_controls_leak_above_their_baseline(split):
     run, said, records = run_with(ProbesConfig(facts=40, kinds=("cloze", "held_out")))
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in FACTS[::20])
     asked = plugin(run)
@@ -139,7 +139,7 @@ def test_controls_that_are_asked_freely_leak_above_their_floor(split):
     assert any(f"above chance ({control.extra['floor']:.3f})" in line for line in said)
 
 
-def test_the_model_is_asked_in_evaluation_mode_at_the_points_of_the_run_only(split):
+def test_evaluation_mode_only_at_evaluation_steps(split):
     run, _, records = run_with()
     asked = plugin(run)
     for step in range(11):
@@ -151,7 +151,7 @@ def test_the_model_is_asked_in_evaluation_mode_at_the_points_of_the_run_only(spl
     assert modes.count("evaluation") == 3
 
 
-def test_the_run_record_says_what_is_asked(split):
+def test_the_run_record_counts_the_probes(split):
     run, said, _ = run_with()
     record = plugin(run).kis_run_record(run=run)
     assert record["options"] == 4
@@ -160,14 +160,14 @@ def test_the_run_record_says_what_is_asked(split):
     assert any("evaluating 100 held_out, 100 seen" in line and "at 3 points" in line for line in said)
 
 
-def test_infused_and_control_facts_are_never_asked_as_each_other(split):
+def test_control_series_hold_control_facts_alone(split):
     questions = initial_questions(run_with()[0].config, split, [])
     control = set(split.control.tolist())
     for question in questions:
         assert (question.fact in control) == (question.series == "control")
 
 
-def test_a_leak_is_told_at_the_end(split):
+def test_a_control_leak_is_reported_at_the_end(split):
     run, said, _ = run_with()
     asked = plugin(run)
     run.model.learn(render(statement, fact) for fact in FACTS for statement in TEMPLATES.held_out[:1])
@@ -178,7 +178,7 @@ def test_a_leak_is_told_at_the_end(split):
     assert line.startswith("kis: warning: control facts are answered at 0.")
 
 
-def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(split):
+def test_the_first_kind_probes_the_controls(split):
     probes = ProbesConfig(facts=40, kinds=("question", "held_out"))
     notes: list[str] = []
     questions = initial_questions(run_with(probes)[0].config, split, notes)
@@ -187,7 +187,7 @@ def test_the_first_kind_asks_the_controls_and_each_kind_is_a_series(split):
     assert all(question.prefix.startswith("Where") for question in questions if question.series == "control")
 
 
-def test_a_run_that_asks_no_held_out_sentence_is_told_that_it_measures_no_retention(split):
+def test_a_run_without_held_out_probes_is_warned(split):
     notes: list[str] = []
     initial_questions(run_with(ProbesConfig(kinds=("question",)))[0].config, split, notes)
     assert any("has no held_out: the run measures no retention" in note for note in notes)
@@ -198,7 +198,7 @@ def test_an_unknown_kind_names_the_nearest(split):
         plugin(run_with(ProbesConfig(kinds=("heldout",)))[0])
 
 
-def test_other_ranks_are_asked_alike_and_say_nothing(split):
+def test_other_ranks_evaluate_alike_and_stay_silent(split):
     first, _, _ = run_with(ranks=Ranks(0, 2))
     other, said, records = run_with(ranks=Ranks(1, 2))
     for run in (first, other):
@@ -208,7 +208,7 @@ def test_other_ranks_are_asked_alike_and_say_nothing(split):
     assert len(records) == 3  # whoever publishes decides by rank
 
 
-def test_sets_with_sentences_longer_than_a_row_are_left_out_whole(monkeypatch):
+def test_sets_with_long_sentences_are_left_out_whole(monkeypatch):
     facts = (*FACTS[:80], Fact("Person of a " + "very " * 40 + "long name", "born", "City9"))
     made = InfusionSplit(Knowledge(facts), Book(), np.arange(len(facts)), np.arange(0))
     monkeypatch.setattr(retention, "load_split", lambda config: made)
@@ -220,7 +220,7 @@ def test_sets_with_sentences_longer_than_a_row_are_left_out_whole(monkeypatch):
     assert {record.n for record in records} == {76}
 
 
-def test_nothing_to_ask_is_refused(monkeypatch):
+def test_facts_without_questions_are_refused(monkeypatch):
     facts = tuple(Fact(f"Person{n}", "born", f"City{n % 3}") for n in range(30))
     made = InfusionSplit(Knowledge(facts), Book(), np.arange(30), np.arange(0))
     monkeypatch.setattr(retention, "load_split", lambda config: made)
@@ -239,7 +239,7 @@ def documents(monkeypatch, found):
     monkeypatch.setattr(retention, "load_split", lambda config: made)
 
 
-def test_documents_are_asked_how_they_go_on(monkeypatch):
+def test_documents_are_probed_by_their_continuation(monkeypatch):
     found = passages(30, 40)
     documents(monkeypatch, found)
     run, said, records = run_with(ProbesConfig(facts=20), sequence_length=64)
@@ -250,7 +250,7 @@ def test_documents_are_asked_how_they_go_on(monkeypatch):
     assert any("Retention proper needs" in line for line in said)
 
 
-def test_questions_of_ones_own_are_series_beside_those_of_facts(split, tmp_path):
+def test_user_questions_are_series_of_their_own(split, tmp_path):
     path = tmp_path / "qa.csv"
     path.write_text("question,answer\n" + "".join(f"Who made engine {n}?,Firm{n}\n" for n in range(12)))
     run, _, records = run_with(ProbesConfig(facts=40))
@@ -264,7 +264,7 @@ def test_questions_of_ones_own_are_series_beside_those_of_facts(split, tmp_path)
     assert (found["qa_answer"].n, found["qa_answer"].correct, found["qa_answer"].extra["floor"]) == (12, 6, 1 / 12)
 
 
-def test_questions_of_ones_own_that_are_wrong_stop_the_run_at_its_start(split, tmp_path):
+def test_invalid_user_questions_stop_the_run_at_its_start(split, tmp_path):
     path = tmp_path / "qa.csv"
     path.write_text("question,answer\nWho?,\n")
     run, _, _ = run_with(ProbesConfig(facts=40))
@@ -273,7 +273,7 @@ def test_questions_of_ones_own_that_are_wrong_stop_the_run_at_its_start(split, t
         plugin(run)
 
 
-def test_documents_of_short_passages_are_infused_and_not_asked(monkeypatch):
+def test_short_passages_are_not_probed(monkeypatch):
     documents(monkeypatch, passages(30, 19))
     run, said, records = run_with()
     asked = plugin(run)
@@ -293,12 +293,12 @@ def test_documents_of_short_passages_are_infused_and_not_asked(monkeypatch):
         (100, 10, 0, [0, 10]),
     ],
 )
-def test_evaluations_are_at_the_start_the_end_and_in_between(every, steps, start, points):
+def test_evaluations_at_start_end_and_in_between(every, steps, start, points):
     assert sorted(evaluation_steps(every, steps, start)) == list(points)
 
 
 @given(st.one_of(st.floats(0.001, 0.999), st.integers(1, 50)), st.integers(1, 200), st.data())
-def test_a_resumed_run_evaluates_where_the_whole_run_would_have(every, steps, data):
+def test_a_resumed_run_evaluates_at_the_same_steps(every, steps, data):
     start = data.draw(st.integers(1, steps))
     whole, rest = evaluation_steps(every, steps), evaluation_steps(every, steps, start)
     assert rest == {step for step in whole if step > start}

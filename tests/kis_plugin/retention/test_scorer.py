@@ -105,7 +105,7 @@ def plain(model, tokenizer, question):
     return [sentence_logprob(model, [tokenizer.eos, *text.ids], first) for text in texts]
 
 
-def test_log_probabilities_are_those_of_one_option_at_a_time(model, tokenizer):
+def test_logprobs_equal_those_of_single_options(model, tokenizer):
     asked = questions(*ALL)
     expected = np.array([plain(model, tokenizer, question) for question in asked])
     scores = score(asked, tokenizer, model, batch_tokens=512)
@@ -116,7 +116,7 @@ def test_log_probabilities_are_those_of_one_option_at_a_time(model, tokenizer):
     assert 0 < scores.correct.sum() < 72
 
 
-def test_differences_are_those_of_the_loss_of_transformers_on_whole_sentences(model, tokenizer):
+def test_differences_equal_those_of_transformers_losses(model, tokenizer):
     asked = questions(*ALL)[::5]
     scores = score(asked, tokenizer, model)
     for question, got in zip(asked, scores.logprobs, strict=True):
@@ -129,7 +129,7 @@ def test_differences_are_those_of_the_loss_of_transformers_on_whole_sentences(mo
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 100, 10**6])
-def test_the_size_of_batches_changes_nothing_and_is_kept(model, tokenizer, batch_tokens):
+def test_the_batch_size_does_not_change_scores(model, tokenizer, batch_tokens):
     asked = questions("held_out", "seen")
     expected = score(asked, tokenizer, model).logprobs
     model.shapes.clear()
@@ -139,7 +139,7 @@ def test_the_size_of_batches_changes_nothing_and_is_kept(model, tokenizer, batch
     assert model.shapes[0][1] == max(width for _, width in model.shapes)
 
 
-def test_rows_are_not_padded_beyond_what_the_model_takes(tokenizer):
+def test_rows_are_not_padded_beyond_the_model(tokenizer):
     asked = [Question(0, "was born in ", ("Rome.", "Oslo."), 0, "seen")]
     longest = len(prepare(asked, tokenizer).rows[0])
     assert longest % 8
@@ -157,7 +157,7 @@ def test_options_of_one_token_at_the_end_share_one_row(model, tokenizer):
 
 @given(st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=8))
 @settings(max_examples=50)
-def test_rows_that_begin_others_are_merged_and_scored_as_if_alone(texts):
+def test_prefix_rows_are_merged_and_scored_alike(texts):
     """The model's logits depend on all tokens so far, so a token scored in a wrong row would show."""
     questions = [Question(0, "", (text,), 0, "any") for text in ["", *texts]]
     together = score(questions, Letters(), Sums())
@@ -212,7 +212,7 @@ class Straddling:
         return found
 
 
-def test_where_an_option_changes_the_tokens_of_the_prefix_none_gets_a_token_for_nothing():
+def test_changed_prefix_tokens_are_scored_for_all_options():
     model = Const([0.0, 0.0, 0.0, 1.0, 0.5, 0.25, 0.125])
     question = Question(0, "born in ", ("7", "Rome", "Oslo"), 0, "seen")
     total = float(torch.logsumexp(model.row, 0))

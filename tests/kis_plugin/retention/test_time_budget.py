@@ -37,14 +37,14 @@ def evaluated(max_cost, trained, whole, least=0.01, points=10):
     return [spend(budget, clock, 5.0 if not point else trained, whole) for point in range(points + 1)], budget
 
 
-def test_all_is_asked_where_it_costs_little():
+def test_cheap_evaluations_are_complete():
     parts, budget = evaluated(0.02, trained=1000, whole=5)
     assert parts == [1.0] * 11
     assert not budget.exceeded
 
 
 @given(st.floats(0.001, 0.5), st.floats(1, 1e5), st.floats(0.01, 1e4))
-def test_the_cost_stays_below_what_is_allowed_and_the_facts_are_the_same(max_cost, trained, whole):
+def test_the_cost_stays_below_the_budget(max_cost, trained, whole):
     assume(abs(max_cost * trained / whole - 1) > 1e-3)  # just enough for all: rounding decides
     parts, _ = evaluated(max_cost, trained, whole, least=1e-6)
     assert parts[0] == 1.0  # nothing was trained by then
@@ -54,7 +54,7 @@ def test_the_cost_stays_below_what_is_allowed_and_the_facts_are_the_same(max_cos
     assert parts[1] == 1.0 or spent >= 0.8 * max_cost * trained * 10 or parts[1] <= 2e-6
 
 
-def test_the_part_only_shrinks_and_only_where_it_must():
+def test_the_part_only_shrinks_when_needed():
     clock = Clock()
     budget = TimeBudget(0.02, 0.01, clock=clock)
     parts = [spend(budget, clock, 100, seconds) for seconds in (10, 10, 10, 30, 30, 5, 5)]
@@ -63,13 +63,13 @@ def test_the_part_only_shrinks_and_only_where_it_must():
     assert parts[5] == parts[6]
 
 
-def test_a_few_are_asked_all_the_same_and_that_is_known():
+def test_the_least_part_is_kept_and_reported():
     parts, budget = evaluated(0.01, trained=1, whole=100, least=0.25)
     assert set(parts[1:]) == {0.25}
     assert budget.exceeded
 
 
-def test_a_resumed_run_goes_on_with_the_same_part():
+def test_a_resumed_run_keeps_its_part():
     clock = Clock()
     whole = TimeBudget(0.02, 0.01, clock=clock)
     before = [spend(whole, clock, 100, 10) for _ in range(4)]
@@ -79,7 +79,7 @@ def test_a_resumed_run_goes_on_with_the_same_part():
     assert [spend(resumed, clock, 100, 10) for _ in range(4)] == [before[-1]] * 4
 
 
-def test_ranks_ask_the_same_part_whatever_their_clocks_say():
+def test_ranks_evaluate_the_same_part():
     clock, slow = Clock(), Clock()
     first, other = TimeBudget(0.02, 0.01, clock=clock), TimeBudget(0.02, 0.01, clock=slow)
     said = []
@@ -105,7 +105,7 @@ def questions(relations):
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 50), min_size=1), st.floats(0, 1), st.integers(0, 99))
-def test_a_part_is_cut_alike_in_every_relation_and_series_and_keeps_sets_whole(relations, part, seed):
+def test_cuts_are_proportional_and_keep_sets_whole(relations, part, seed):
     asked = questions(relations)
     kept = [question for question, time in zip(asked, cut_order(asked, seed), strict=True) if time < part]
     for relation, sets in relations.items():
@@ -116,7 +116,7 @@ def test_a_part_is_cut_alike_in_every_relation_and_series_and_keeps_sets_whole(r
     assert set(facts.values()) <= {2}
 
 
-def test_smaller_parts_are_of_the_same_facts():
+def test_smaller_parts_are_subsets():
     asked = questions({"a": 40, "b": 7})
     times = cut_order(asked, 3)
     assert np.flatnonzero(times < 0.2).tolist() == [at for at in np.flatnonzero(times < 0.5) if times[at] < 0.2]

@@ -20,7 +20,7 @@ def of(questions, series):
     return [question for question in questions if question.series == series]
 
 
-def test_answers_of_one_topic_are_each_others_options_in_balanced_sets():
+def test_answers_of_one_topic_form_balanced_sets():
     found = many(20, topic="seals") + [
         UserQuestion(f"Who made the P{n}?", f"firm {n}", topic="firms") for n in range(8)
     ]
@@ -37,7 +37,7 @@ def test_answers_of_one_topic_are_each_others_options_in_balanced_sets():
         assert sorted(other.options[other.answer] for other in mates) == sorted(question.options)
 
 
-def test_wrong_options_of_its_own_are_a_questions_options():
+def test_a_question_may_bring_its_own_options():
     found = [UserQuestion("Who?", "Ada", (), ("Bob", "Cyd", "Dot", "Eve"))]
     (question, free), notes = asked(found, series="held_out")
     assert (question.series, question.prefix, question.options, question.answer) == (
@@ -61,19 +61,19 @@ def test_every_question_is_answered_freely_too():
     ]
 
 
-def test_another_name_of_an_answer_is_none_of_its_wrong_options():
+def test_an_alias_of_the_answer_is_no_wrong_option():
     found = [UserQuestion(f"Q{n}?", f"answer {n}") for n in range(3)] + [UserQuestion("Q3?", "fourth", ("Answer 0",))]
     assert of(asked(found)[0], QA) == []
     assert len(of(asked([*found[:3], UserQuestion("Q3?", "fourth")])[0], QA)) == 4
 
 
 @pytest.mark.parametrize("limit", [1, 40, 1000])
-def test_of_many_so_many_are_asked_as_there_may_be(limit):
+def test_the_limit_applies_to_user_questions(limit):
     questions, notes = asked(many(100), limit=limit)
     assert len(of(questions, QA_ANSWER)) == min(limit, 100)
     assert any("of 100 questions of your own are evaluated" in note for note in notes) == (limit < 100)
     assert asked(many(100), limit=limit) == (questions, notes)
 
 
-def test_nothing_of_ones_own_is_nothing_asked():
+def test_no_user_questions_give_no_questions():
     assert asked([]) == ([], [])
