@@ -1,4 +1,4 @@
-"""Spans of documents: which there are, and what is asked for them."""
+"""Spans of documents: what counts as one, and the questions about them."""
 
 from pathlib import Path
 

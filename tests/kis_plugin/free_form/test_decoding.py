@@ -1,4 +1,4 @@
-"""Drafted decoding says what plain greedy decoding says, token by token, and in few passes."""
+"""Decoding with drafts gives what plain greedy decoding gives, token by token, in few passes."""
 
 from __future__ import annotations
 

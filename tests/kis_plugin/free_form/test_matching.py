@@ -1,4 +1,4 @@
-"""When an answer in the model's own words is right, and when it is known that it cannot be any more."""
+"""When a free-form answer is right, and when it can no longer become right."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Facts against all objects of their relation, as BEAR asks them."""
+"""The BEAR probe: facts against all objects of their relation."""
 
 from pathlib import Path
 

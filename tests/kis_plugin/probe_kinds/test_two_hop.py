@@ -1,4 +1,4 @@
-"""Questions across two facts: what chains, what is a fair wrong option, and what is left out."""
+"""Two-hop probes: what chains, what is a fair wrong option, and what is left out."""
 
 import json
 from itertools import permutations

@@ -1,4 +1,4 @@
-"""Background facts: what the base data teaches, asked as long as the run goes on."""
+"""Background facts: what the base data teaches, evaluated during the whole run."""
 
 import json
 from dataclasses import replace

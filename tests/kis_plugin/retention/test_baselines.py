@@ -1,4 +1,4 @@
-"""The null knows how often each object is told, and nothing of subjects."""
+"""The frequency baseline knows how often each object occurs, and nothing of subjects."""
 
 from collections import Counter
 from math import isnan

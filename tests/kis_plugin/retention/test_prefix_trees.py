@@ -1,4 +1,4 @@
-"""Rows folded into trees: nothing lost, nothing twice, every node sees its own row alone."""
+"""Prefix trees: no row lost, no prefix twice, every node sees only its own row."""
 
 from __future__ import annotations
 

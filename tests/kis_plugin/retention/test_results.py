@@ -1,4 +1,4 @@
-"""What is written down of an evaluation: each series, and its parts by relation and domain."""
+"""The records of an evaluation: each series, and its parts by relation and domain."""
 
 from dataclasses import replace
 

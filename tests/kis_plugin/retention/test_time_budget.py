@@ -1,4 +1,4 @@
-"""What evaluation may cost: never more than the part asked for, of the same facts, the same after a resume."""
+"""The time budget: never exceeded, always the same facts, the same after a resume."""
 
 from __future__ import annotations
 
