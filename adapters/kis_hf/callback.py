@@ -1,4 +1,4 @@
-"""``KnowledgeInfusion``: the Trainer's events, told to a KIS session."""
+"""``KnowledgeInfusion``: reports the Trainer's events to a KIS session."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from typing import Any, ClassVar
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from kis_hf.block_diagonal import use_block_diagonal
-from kis_hf.epochs import Passes, Position
-from kis_hf.host import TrainerLog, refuse_parallel, same_on_all_ranks, sum_over_ranks, trainer_of
-from kis_hf.loader import LoaderSeam
-from kis_hf.model import HFModelView, parameter_counts, watch_batches
+from kis_hf.batch_numbering import BatchNumbering
+from kis_hf.epochs import Epochs, Position
+from kis_hf.host import log_of, refuse_parallel, trainer_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
-from kis_hf.row_infusion import RowInfusion, block_size
-from kis_hf.stream import StreamSeam
+from kis_hf.row_numbering import RowNumbering
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
@@ -29,6 +26,12 @@ from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, versions
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from kis_torch.block_diagonal import use_block_diagonal
+from kis_torch.model_view import TorchModelView
+from kis_torch.parameters import parameter_counts
+from kis_torch.ranks import same_on_all_ranks, sum_over_ranks
+from kis_torch.row_infusion import RowInfusion, common_length
+from kis_torch.watch import watch_batches
 
 __all__ = ["KnowledgeInfusion"]
 
@@ -67,14 +70,14 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._undo: list[Callable[[], None]] = []
         self._drain: Callable[[], None]  # there is one while there is a session
         self._sampler: NumberedSampler | None = None
-        self._stream: StreamSeam | None = None
+        self._stream: BatchNumbering | None = None
         self._host: dict[str, int] = {}
-        self._losses: list[tuple[int, str, float]] = []  # heard of before the session was there
+        self._losses: list[tuple[int, str, float]] = []  # measured before the session began
         self._epoch = 0
         KnowledgeInfusion._latest = self
 
     def infuse(self, dataset: Any) -> InfusedDataset:
-        """Return ``dataset`` infused for one pass in any order, for a training loop of your own.
+        """Return ``dataset`` infused for one epoch in any order, for a training loop of your own.
 
         Args:
             dataset: Map-style, with packed rows of one length.
@@ -82,10 +85,10 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         from kis_plugin.infusion.build_plan import plan_infusion
         from kis_plugin.infusion.inputs import load_inputs
 
-        sequence_length = block_size(dataset)
+        sequence_length = common_length(dataset)
         inputs = load_inputs(self.config, HFTokenizer(self._need_tokenizer(None)), sequence_length)
         plan = plan_infusion(inputs, len(dataset))
-        return InfusedDataset(dataset, RowInfusion(plan, sequence_length, self._apart, self._masked))
+        return InfusedDataset(dataset, RowInfusion(plan, sequence_length, self._block_diagonal, self._explicit_labels))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -95,18 +98,18 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         trainer, loader = trainer_of(self), kwargs["train_dataloader"]
         refuse_parallel(trainer)
         begin = partial(self._start, trainer, kwargs["model"], kwargs.get("processing_class"))
-        # Collators make labels anew: where some are to be hidden, rows are infused behind them.
-        if LoaderSeam.fits(loader) and not self._masked:
-            self._number_beforehand(loader, begin, args, state)
+        # Collators make labels from ids: where some tokens are no targets, rows are infused after the collator.
+        if RowNumbering.fits(loader) and not self._explicit_labels:
+            self._number_in_sampler(loader, begin, args, state)
         else:
-            self._number_as_they_come(trainer, loader, begin, args, state)
+            self._number_in_batches(trainer, loader, begin, args, state)
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Number the rows of the epoch; before the first of a run, evaluate."""
         if self._stream is not None:
-            self._stream.pass_begins()
+            self._stream.epoch_begins()
         if self._sampler is None or self._session is None:
             return
         self._sampler.epoch = self._epoch
@@ -128,11 +131,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         metrics: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Take the Trainer's evaluation losses to the run log: they show what is forgotten."""
+        """Write the Trainer's evaluation losses to the run log: they show what is forgotten."""
         for name, value in (metrics or {}).items():
             if name.endswith("_loss") and name.startswith("eval") and math.isfinite(value):
                 self._losses.append((state.global_step, name.removesuffix("_loss"), float(value)))
-        self._tell_losses()
+        self._publish_losses()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keep the exposures so far beside the run log."""
@@ -143,7 +146,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count, write the last line, put the loader back as it was."""
+        """Count, write the last line, restore the loader."""
         session = self._session
         while self._undo:
             self._undo.pop()()
@@ -152,61 +155,63 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._release()
 
     def state(self) -> dict[str, Any]:
-        """What the Trainer keeps in ``trainer_state.json``: enough to refuse a resume that would miscount."""
+        """Return what the Trainer keeps in ``trainer_state.json``: enough to refuse a resume that would miscount."""
         kis = {**self._session.state(), "host": self._host} if self._session else None
         if kis and self._stream:
             kis["position"] = asdict(self._stream.position)
         return {"args": {"restored": True}, "attributes": {"restored_state": kis}}
 
-    def _number_beforehand(
+    def _number_in_sampler(
         self, loader: Any, begin: Callable[..., Session], args: TrainingArguments, state: TrainerState
     ) -> None:
         """Number the rows in the sampler: map-style data."""
-        seam = LoaderSeam.find(loader)
-        sequence_length = block_size(seam.loader.dataset)
+        numbering = RowNumbering.find(loader)
+        sequence_length = common_length(numbering.loader.dataset)
         accumulation = args.gradient_accumulation_steps
         steps_per_epoch = max(math.ceil(len(loader) / accumulation), 1)
         whole, rest = divmod(state.max_steps, steps_per_epoch)
-        rows_per_step = seam.rows_per_batch * accumulation
-        rows = whole * seam.rows_per_epoch + min(rest * rows_per_step, seam.rows_per_epoch)
-        self._host = {"rows_per_step": rows_per_step, "rows_per_epoch": seam.rows_per_epoch}
+        rows_per_step = numbering.rows_per_batch * accumulation
+        rows = whole * numbering.rows_per_epoch + min(rest * rows_per_step, numbering.rows_per_epoch)
+        self._host = {"rows_per_step": rows_per_step, "rows_per_epoch": numbering.rows_per_epoch}
         self._epoch, done = divmod(state.global_step, steps_per_epoch)
         resumed = kept_by_kis(self, state)
         if resumed:
             refuse_other_numbers(state.global_step, self._host, resumed, bool(args.ignore_data_skip and done))
         session = begin(args, state, rows, sequence_length, resumed)
-        row_infusion = RowInfusion(session.row_source, sequence_length, self._apart)
-        self._sampler = seam.install(row_infusion, session.rows_drawn, done * accumulation)
-        self._undo.append(seam.undo)
+        row_infusion = RowInfusion(session.row_source, sequence_length, self._block_diagonal)
+        self._sampler = numbering.install(row_infusion, session.rows_drawn, done * accumulation)
+        self._undo.append(numbering.undo)
 
-    def _number_as_they_come(
+    def _number_in_batches(
         self, trainer: Trainer, loader: Any, begin: Callable[..., Session], args: TrainingArguments, state: TrainerState
     ) -> None:
-        """Number the rows in the batches of each step: iterable data, batch samplers of one's own."""
-        passes, accumulation = Passes.of(trainer, loader), args.gradient_accumulation_steps
-        rows = passes.rows_of_run(state.max_steps, accumulation)
+        """Number the rows in the batches of each step: iterable data, batch samplers of the user's own."""
+        epochs, accumulation = Epochs.of(trainer, loader), args.gradient_accumulation_steps
+        rows = epochs.rows_of_run(state.max_steps, accumulation)
         self._host = {
-            "rows_per_step": passes.size * passes.ranks * accumulation,
-            "rows_per_batch": passes.size * passes.ranks,
-            "rows_per_epoch": passes.rows or 0,
+            "rows_per_step": epochs.size * epochs.ranks * accumulation,
+            "rows_per_batch": epochs.size * epochs.ranks,
+            "rows_per_epoch": epochs.rows or 0,
         }
-        position = passes.resumed_at(state.global_step, accumulation, not args.ignore_data_skip)
+        position = epochs.resumed_at(state.global_step, accumulation, not args.ignore_data_skip)
         resumed = kept_by_kis(self, state)
         if resumed:
             refuse_other_numbers(state.global_step, self._host, resumed)
             before = Position(**resumed["position"])
-            if not passes.same(before, position):
+            if not epochs.same(before, position):
                 refuse_other_place(state.global_step, before, position, self.config, args.process_index)
             position.rows = before.rows
 
         def start(sequence_length: int) -> tuple[Session, RowInfusion]:
             session = begin(args, state, rows, sequence_length, resumed)
-            self._tell_losses()
+            self._publish_losses()
             if state.global_step == 0:
                 session.step_end(0)
-            return session, RowInfusion(session.row_source, sequence_length, self._apart, self._masked)
+            return session, RowInfusion(
+                session.row_source, sequence_length, self._block_diagonal, self._explicit_labels
+            )
 
-        self._stream = StreamSeam(trainer, passes, start, position)
+        self._stream = BatchNumbering(trainer, epochs, start, position)
         self._undo.append(self._stream.undo)
 
     def _start(
@@ -222,11 +227,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     ) -> Session:
         """Plan the run, and watch what the model is given."""
         total, non_embedding = parameter_counts(model)
-        run_id = resumed["run_id"] if resumed else same_on_all_ranks(trainer, new_run_id("hf", total, self.config))
+        run_id = resumed["run_id"] if resumed else same_on_all_ranks(new_run_id("hf", total, self.config))
         run = TrainingRun(
             config=self.config,
             tokenizer=HFTokenizer(self._need_tokenizer(processing_class)),
-            model=HFModelView(model),
+            model=TorchModelView(model),
             framework="hf",
             run_id=run_id,
             folder=self.config.run_log / run_id,
@@ -236,13 +241,13 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             sequence_length=sequence_length,
             steps=state.max_steps,
             start_step=state.global_step,
-            ranks=Ranks(args.process_index, args.world_size, partial(sum_over_ranks, trainer)),
+            ranks=Ranks(args.process_index, args.world_size, partial(sum_over_ranks, device=args.device)),
             versions=versions("torch", "transformers", "accelerate"),
         )
-        if self._apart:
+        if self._block_diagonal:
             self._undo.append(use_block_diagonal(model))
-        session = self._session = Session(run, resumed, host=[TrainerLog(trainer)])
-        # A collator may join the rows of a batch to one, (1, B * T): counted apart again.
+        session = self._session = Session(run, resumed, host=[log_of(trainer)])
+        # A collator may join the rows of a batch to one, (1, B * T): they are counted row by row.
         self._drain, stop = watch_batches(
             model, lambda ids: session.batch(ids if ids.size % sequence_length else ids.reshape(-1, sequence_length))
         )
@@ -250,14 +255,14 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         return session
 
     @property
-    def _masked(self) -> bool:
+    def _explicit_labels(self) -> bool:
         return self.config.infusion.loss != "all"
 
     @property
-    def _apart(self) -> bool:
+    def _block_diagonal(self) -> bool:
         return self.config.infusion.attention == "sentence"
 
-    def _tell_losses(self) -> None:
+    def _publish_losses(self) -> None:
         while self._session and self._losses:
             self._session.loss(*self._losses.pop(0))
 

@@ -24,8 +24,8 @@ _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)  # on the hub
 
 HELP = """Score the knowledge of CONFIG under a small and a large model.
 
-Every fact in its first wording, and every passage, gets its loss under both models in nats per byte, and the gap: how
-much likelier the large model finds it. Then tell the configuration to keep the part with the greatest gaps:
+Every fact, phrased by its first template, and every passage gets its loss under both models in nats per byte, and the
+gap: how much likelier it is under the large model. A configuration then keeps the part with the greatest gaps:
 
 \b
 infusion:
@@ -60,7 +60,7 @@ class SavedTransformer:
         return load_saved(model, options)
 
 
-class WithTrainer:
+class TrainerFramework:
     """Trains the runs of a sweep with the Trainer of ``transformers``."""
 
     name = "hf"
@@ -98,7 +98,7 @@ class WithTrainer:
 @hookimpl
 def kis_register_frameworks(register: Callable[[Framework], None]) -> None:
     """Add the Trainer."""
-    register(WithTrainer())
+    register(TrainerFramework())
 
 
 @hookimpl
@@ -119,7 +119,7 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
 @click.option("--large", required=True, metavar="MODEL", help="The large one.")
 @click.option("--tokenizer", metavar="NAME", help="The tokenizer of both; by default each model's own.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The JSONL file to write.")
-@click.option("--device", default=None, help="Where to run: cpu, cuda, cuda:1. By default a GPU if there is one.")
+@click.option("--device", default=None, help="Where to run: cpu, cuda, cuda:1. Default: a GPU if there is one.")
 @click.option(
     "--dtype", default="auto", show_default=True, help="float32, bfloat16, ...; auto: as the model was saved."
 )
@@ -127,9 +127,11 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     "--block",
     "sequence_length",
     type=click.IntRange(16),
-    help="Tokens a model sees at once. Default: all it takes, up to 1024.",
+    help="Tokens of a row. Default: all that the model takes, up to 1024.",
 )
-@click.option("--batch-tokens", type=click.IntRange(1), default=8192, show_default=True, help="Tokens of one pass.")
+@click.option(
+    "--batch-tokens", type=click.IntRange(1), default=8192, show_default=True, help="Tokens of one forward pass."
+)
 def score(
     config: Path,
     small: str,

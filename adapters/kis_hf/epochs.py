@@ -1,4 +1,4 @@
-"""How a Trainer passes over data: rows of its batches, batches of a pass, and where a resume goes on."""
+"""How a Trainer reads its data: rows of a batch, batches of an epoch, and where a resume continues."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from transformers.trainer_utils import has_length
 
 from kis_plugin.errors import KISError, Problem
 
-__all__ = ["Passes", "Position"]
+__all__ = ["Epochs", "Position"]
 
 
 @dataclass
 class Position:
-    """How far a run has come in its data.
+    """How far a run has read its data.
 
     Attributes:
-        passes: Whole passes over the data before this one.
-        batches: Batches that a rank drew in this pass.
-        rows: Rows of the run that were drawn, over all ranks and passes.
+        epoch: Whole epochs before this one.
+        batches: Batches that a rank read in this epoch.
+        rows: Rows of the run that were read, over all ranks and epochs.
     """
 
-    passes: int = 0
+    epoch: int = 0
     batches: int = 0
     rows: int = 0
 
 
 @dataclass(frozen=True)
-class Passes:
-    """What is known of a prepared loader's passes before it is iterated.
+class Epochs:
+    """What is known of the epochs of a prepared loader before it is iterated.
 
     Attributes:
         size: Rows of one batch on one rank, B.
         ranks: Processes.
-        length: Batches of one pass on one rank; None where the data has no length.
-        last: Rows of the last batch of a pass on one rank, where there is a length.
+        length: Batches of one epoch on one rank; None where the data has no length.
+        last: Rows of the last batch of an epoch on one rank, where there is a length.
     """
 
     size: int
@@ -47,11 +47,11 @@ class Passes:
     last: int
 
     @classmethod
-    def of(cls, trainer: Trainer, loader: Any) -> Passes:
-        """Look at a loader, drawing nothing.
+    def of(cls, trainer: Trainer, loader: Any) -> Epochs:
+        """Look at a loader, reading no data.
 
         Raises:
-            KISError: Data that the Trainer would show in parts only, or passes whose rows cannot be known beforehand.
+            KISError: Data of which the Trainer would show only a part, or epochs whose rows cannot be known beforehand.
         """
         inner = getattr(loader, "base_dataloader", loader)
         ranks = int(trainer.accelerator.num_processes)
@@ -84,7 +84,7 @@ class Passes:
 
     @property
     def rows(self) -> int | None:
-        """Rows that all ranks train on in one pass; None where the data has no length."""
+        """Rows that all ranks train on in one epoch; None where the data has no length."""
         return None if self.length is None else ((self.length - 1) * self.size + self.last) * self.ranks
 
     def rows_of_run(self, steps: int, accumulation: int) -> int:
@@ -96,24 +96,24 @@ class Passes:
         return whole * self.rows + min(rest * step, self.rows)
 
     def due(self, batches: int) -> int:
-        """Return the rows of the batch that follows on ``batches`` ones of a pass, on one rank."""
+        """Return the rows of the batch that comes after ``batches`` of an epoch, on one rank."""
         return self.last if self.length is not None and batches + 1 == self.length else self.size
 
     def resumed_at(self, step: int, accumulation: int, skips: bool) -> Position:
-        """Return where the Trainer goes on in the data when it resumes at ``step``, skipping batches or not."""
-        per_pass = step + 1 if self.length is None else math.ceil(self.length / accumulation)
-        passes, done = divmod(step, per_pass)
-        return Position(passes, done * accumulation if skips else 0)
+        """Return where in the data the Trainer continues when it resumes at ``step``, skipping batches or not."""
+        per_epoch = step + 1 if self.length is None else math.ceil(self.length / accumulation)
+        epoch, done = divmod(step, per_epoch)
+        return Position(epoch, done * accumulation if skips else 0)
 
     def same(self, one: Position, other: Position) -> bool:
-        """Tell whether two places in the data are the same: the end of a pass is the beginning of the next."""
+        """Return whether two places in the data are the same: the end of an epoch is the beginning of the next."""
         if self.length is None:
-            return (one.passes, one.batches) == (other.passes, other.batches)
-        return one.passes * self.length + one.batches == other.passes * self.length + other.batches
+            return (one.epoch, one.batches) == (other.epoch, other.batches)
+        return one.epoch * self.length + one.batches == other.epoch * self.length + other.batches
 
 
 def _inmost(dataset: Any) -> Any:
-    """Return the user's dataset: accelerate wraps an iterable one to share its rows among ranks."""
+    """Return the user's dataset: accelerate wraps an iterable one to split its rows among ranks."""
     while type(dataset).__name__ == "IterableDatasetShard":
         dataset = dataset.dataset
     return dataset

@@ -1,23 +1,17 @@
-"""The Trainer behind a callback: transformers hands callbacks everything but the Trainer itself."""
+"""The Trainer behind a callback: transformers passes callbacks everything but the Trainer itself."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from types import FrameType
-from typing import Any
 
-import numpy as np
-import torch
 from transformers import Trainer, TrainerCallback
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.hashing import IntArray
-from kis_plugin.hook_markers import hookimpl
-from kis_plugin.run.host_metrics import host_metrics
-from kis_plugin.run.log import Record
+from kis_torch.host_log import HostLog
 
-__all__ = ["TrainerLog", "refuse_parallel", "same_on_all_ranks", "sum_over_ranks", "trainer_of"]
+__all__ = ["log_of", "refuse_parallel", "trainer_of"]
 
 
 def trainer_of(callback: TrainerCallback) -> Trainer:
@@ -39,42 +33,19 @@ def trainer_of(callback: TrainerCallback) -> Trainer:
     raise KISError(Problem("KnowledgeInfusion", "events that come from no transformers.Trainer", "a Trainer", hint))
 
 
-class TrainerLog:
-    """Takes retention to the Trainer's own log, and so to W&B, TensorBoard, the progress bar and ``log_history``."""
+def log_of(trainer: Trainer) -> HostLog:
+    """Return the Trainer's own log: W&B, TensorBoard, the progress bar and ``log_history`` get what goes there."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+    def log(step: int, metrics: Mapping[str, float]) -> None:
+        due = trainer.control.should_log  # which logging clears: the training loss of this step must not be lost
+        trainer.log(dict(metrics))
+        trainer.control.should_log = due
 
-    @hookimpl
-    def kis_metrics(self, records: Sequence[Record]) -> None:
-        """Log retention series under ``retention/<series>``."""
-        logs = host_metrics(records)
-        if logs:
-            control = self._trainer.control
-            due = control.should_log  # which logging clears: the training loss of this step must not be lost
-            self._trainer.log(logs)
-            control.should_log = due
-
-
-def sum_over_ranks(trainer: Trainer, array: IntArray) -> IntArray:
-    """Sum an array over all ranks."""
-    if trainer.accelerator.num_processes == 1:
-        return array
-    summed: Any = trainer.accelerator.reduce(torch.from_numpy(array).to(trainer.args.device), reduction="sum")
-    return np.asarray(summed.cpu().numpy(), dtype=np.int64)
-
-
-def same_on_all_ranks(trainer: Trainer, text: str) -> str:
-    """Return rank 0's text on every rank."""
-    if trainer.accelerator.num_processes == 1:
-        return text
-    texts = [text]
-    torch.distributed.broadcast_object_list(texts)
-    return texts[0]
+    return HostLog(log)
 
 
 def refuse_parallel(trainer: Trainer) -> None:
-    """Refuse ways to share one batch among ranks: each rank would count rows of its own.
+    """Refuse to split one batch among ranks: each of them would count its rows.
 
     Raises:
         KISError: Tensor, context or sequence parallelism.
@@ -85,7 +56,7 @@ def refuse_parallel(trainer: Trainer) -> None:
             "parallelism_config",
             f"{kind} parallelism over {size} processes",
             "data parallelism alone",
-            "Processes that share a batch are not counted right yet.",
+            "Rows of processes that split a batch would be counted more than once.",
         )
         for kind, size in kinds.items()
         if size and size > 1

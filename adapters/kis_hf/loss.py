@@ -1,4 +1,4 @@
-"""How surprised a causal language model of ``transformers`` is by texts."""
+"""The loss of texts under a causal language model of ``transformers``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _POSITIONS = 1024  # positions whose logits, (positions, V), are taken to float3
 
 @dataclass(frozen=True)
 class Losses:
-    """What a model thinks of texts.
+    """The losses of texts under one model.
 
     Attributes:
-        nats: (texts,) minus the log-probability of the whole text.
+        nats: (texts,) negative log-likelihood of each whole text.
         tokens: (texts,) tokens of each.
     """
 
@@ -35,15 +35,15 @@ class Losses:
 
 @dataclass(frozen=True)
 class Reader:
-    """A model to be loaded, and how it reads.
+    """A model to load, and how texts are given to it.
 
     Attributes:
         name: A folder or a name on the Hub.
         tokenizer: The name of its tokenizer; None for its own.
         device: ``cpu``, ``cuda`` and so on; None for a GPU if there is one.
         dtype: Of the weights; ``auto`` as they were saved.
-        sequence_length: Tokens it sees at once, at most; None for what it takes, up to 1024.
-        batch_tokens: Rows times padded length of one pass, at most.
+        sequence_length: Tokens of a row, at most; None for what it takes, up to 1024.
+        batch_tokens: Rows times padded length of one forward pass, at most.
     """
 
     name: str
@@ -70,15 +70,15 @@ class LoadedReader:
     Args:
         model: A causal language model in evaluation mode.
         tokenizer: Its tokenizer.
-        sequence_length: Tokens a pass may see, the one that begins a document included.
-        batch_tokens: Rows times padded length of one pass, at most; a single row may be longer.
+        sequence_length: Tokens of a row, the one that begins a document included.
+        batch_tokens: Rows times padded length of one forward pass, at most; a single row may be longer.
         name: What errors call it.
     """
 
     def __init__(self, model: Any, tokenizer: Any, sequence_length: int, batch_tokens: int, name: str) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._sequence_length, self._batch_tokens = sequence_length, batch_tokens
-        # What the tokenizer itself puts before a document, else the token that ended the one before.
+        # What the tokenizer itself puts before a document, else the EOS of the document before.
         begins = [*tokenizer("")["input_ids"][:1], tokenizer.eos_token_id]
         if begins[0] is None:
             raise KISError(Problem(f"tokenizer of {name}", "no token that begins or ends a document", "an EOS token"))
@@ -101,7 +101,7 @@ class LoadedReader:
         return Losses(nats, tokens)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Yield places of rows, longest first, so that rows of like length share a pass."""
+        """Yield places of rows, longest first, so that rows of similar length share a forward pass."""
         order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
         start = 0
         while start < len(order):
@@ -111,9 +111,9 @@ class LoadedReader:
 
     @torch.no_grad()
     def _read(self, rows: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
-        """Return minus the log-probability of each row after the token that begins a document: (rows,)."""
+        """Return the negative log-likelihood of each row after the token that begins a document: (rows,)."""
         longest = max(len(row) for row in rows)
-        ids = torch.full((len(rows), longest + 1), self._begin)  # (B, T + 1); what pads is not scored
+        ids = torch.full((len(rows), longest + 1), self._begin)  # (B, T + 1); padding is not scored
         scored = torch.zeros((len(rows), longest), dtype=torch.bool)  # (B, T)
         for number, row in enumerate(rows):
             ids[number, 1 : len(row) + 1] = torch.tensor(row)

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerState
 from kis_hf.epochs import Position
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
+from kis_torch.resume import changed_numbers
 
 __all__ = ["kept_by_kis", "refuse_other_numbers", "refuse_other_place"]
 
@@ -38,42 +39,38 @@ def refuse_other_numbers(
     Raises:
         KISError: The Trainer would skip or repeat rows.
     """
-    where = f"resume at step {step}"
     problems = []
     if repeats:
         expected = "False: with it the epoch's rows start over and facts are shown too often"
-        problems.append(Problem(f"{where}: ignore_data_skip", "True", expected))
-    for name in {**numbers, **resumed["host"]}:
-        now, before = numbers.get(name, "none"), resumed["host"].get(name, "none")
-        if now != before:
-            hint = (
-                f"The Trainer skips by batches: with {now}, rows would be lost or repeated. Keep the data, and "
-                "batch size x accumulation x processes."
-            )
-            problems.append(Problem(f"{where}: {name}", f"{now}", f"{before} as before", hint))
+        problems.append(Problem(f"resume at step {step}: ignore_data_skip", "True", expected))
+    hint = (
+        "The Trainer skips by batches: with {now}, rows would be lost or repeated. Keep the data, and batch size x "
+        "accumulation x processes."
+    )
+    problems += changed_numbers(step, numbers, resumed["host"], hint)
     if problems:
         raise KISError(problems)
 
 
 def refuse_other_place(step: int, before: Position, now: Position, config: Config, rank: int) -> None:
-    """Refuse a resume in which the Trainer goes on elsewhere in the data than where the run stood.
+    """Refuse a resume in which the Trainer continues elsewhere in the data than where the run stood.
 
-    Facts are numbered by what was trained on and stay exact; it is base text that is repeated or left out.
+    Facts are counted by what was trained on and stay exact. Base text is repeated or left out.
 
     Raises:
         KISError: ``on_mismatch`` is ``error``.
     """
     hint = (
-        "The Trainer finds its place from the number of steps alone: it skips one pass at most of data without a "
+        "The Trainer finds its place from the number of steps alone: it skips one epoch at most of data without a "
         "length, and none with ignore_data_skip; base text would be repeated or never trained on. Give the dataset "
-        "the __len__ of a pass, or go on all the same with on_mismatch: warn: counts of facts stay exact."
+        "the __len__ of an epoch, or continue with on_mismatch: warn; counts of facts stay exact."
     )
     problem = Problem(f"resume at step {step}: train_dataset", _place(now), _place(before), hint)
     if config.on_mismatch == "error":
         raise KISError(problem)
     if rank == 0:
-        sys.stderr.write(f"kis: warning: on_mismatch is warn, and the data goes on elsewhere: {problem}\n")
+        sys.stderr.write(f"kis: warning: on_mismatch is warn, and the data continues elsewhere: {problem}\n")
 
 
 def _place(position: Position) -> str:
-    return f"batch {position.batches} of pass {position.passes + 1}"
+    return f"batch {position.batches} of epoch {position.epoch + 1}"

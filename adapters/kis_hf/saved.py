@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from kis_hf.model import HFModelView, parameter_counts
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.identity import versions
 from kis_plugin.run.saved_model import LoadedModel, LoadOptions, sequence_length_of
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from kis_torch.load_options import device_of, dtype_of
+from kis_torch.model_view import TorchModelView
+from kis_torch.parameters import parameter_counts
 
 __all__ = ["load_causal", "load_saved"]
 
@@ -25,18 +26,15 @@ def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
         options: How.
 
     Returns:
-        The model in evaluation mode, its tokenizer, and the tokens that it is to see at once.
+        The model in evaluation mode, its tokenizer, and the tokens of a row, at most.
 
     Raises:
-        KISError: There is no such model or tokenizer, or no such device or dtype, or a block it does not take.
+        KISError: There is no such model or tokenizer, or no such device or dtype, or rows longer than it takes.
     """
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = options.dtype if options.dtype == "auto" else getattr(torch, options.dtype, None)
-    if not isinstance(dtype, (str, torch.dtype)):
-        raise KISError(Problem("--dtype", repr(options.dtype), "auto, float32, bfloat16 or float16"))
+    device, dtype = device_of(options.device), dtype_of(options.dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(options.tokenizer or name)
-        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")
         model = model.to(device).eval()
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -54,7 +52,7 @@ def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
 
 
 def load_saved(name: str, options: LoadOptions) -> LoadedModel:
-    """Load a causal language model to be asked.
+    """Load a causal language model to be probed.
 
     Raises:
         KISError: As ``load_causal``; a tokenizer without EOS, or a slow one.
@@ -63,7 +61,7 @@ def load_saved(name: str, options: LoadOptions) -> LoadedModel:
     total, non_embedding = parameter_counts(model)
     about = {"loader": "transformers", "device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
     return LoadedModel(
-        view=HFModelView(model),
+        view=TorchModelView(model),
         tokenizer=HFTokenizer(tokenizer),
         sequence_length=sequence_length,
         params=total,

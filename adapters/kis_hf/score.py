@@ -1,4 +1,4 @@
-"""Scores of a whole knowledge: each text under one model, then under the other, so that one at a time is in memory."""
+"""Scores every text of the knowledge under one model, then under the other, so that one at a time is in memory."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _CHUNK = 4096  # texts that are sorted by length together
 
 
 def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> int:
-    """Score every fact, in its first wording, and every passage of a configuration's knowledge.
+    """Score every fact, phrased by its first template, and every passage of a configuration's knowledge.
 
     Args:
-        path: The ``kis.yaml``. Its selection is left aside: it may be waiting for these scores.
+        path: The ``kis.yaml``. Its selection is ignored, since it may need these scores.
         small: The small model.
         large: The large model.
         output: The file to write.
@@ -47,27 +47,27 @@ def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> i
     refuse_other_file(output)
     config = load_config(path)
     config = replace(config, infusion=replace(config.infusion, selection=Choice("all")))
-    material = load_split(config)
-    if not len(material.knowledge):
+    split = load_split(config)
+    if not len(split.knowledge):
         raise KISError(Problem(str(config.knowledge), "no facts and no passages", "something to score"))
     results = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         for reader in (small, large):
-            task = progress.add_task(reader.name, total=len(material.knowledge))
-            results.append(_losses(reader, config, material, partial(progress.advance, task)))
-    write_scores(output, _about(config, material, small, large), _scores(config, material, *results))
-    return len(material.knowledge)
+            task = progress.add_task(reader.name, total=len(split.knowledge))
+            results.append(_losses(reader, config, split, partial(progress.advance, task)))
+    write_scores(output, _about(config, split, small, large), _scores(config, split, *results))
+    return len(split.knowledge)
 
 
-def _losses(reader: Reader, config: Config, material: InfusionSplit, advance: Callable[[int], None]) -> Losses:
+def _losses(reader: Reader, config: Config, split: InfusionSplit, advance: Callable[[int], None]) -> Losses:
     """Return the losses of every entry under one model."""
     loaded = reader.load()
-    nats = np.zeros(len(material.knowledge))
-    tokens = np.zeros(len(material.knowledge), dtype=np.int64)
-    entries, start = _entries(material), 0
+    nats = np.zeros(len(split.knowledge))
+    tokens = np.zeros(len(split.knowledge), dtype=np.int64)
+    entries, start = _entries(split), 0
     while some := list(islice(entries, _CHUNK)):
-        losses = loaded.losses(_texts(config, material, some))
+        losses = loaded.losses(_texts(config, split, some))
         nats[start : start + len(some)] = losses.nats
         tokens[start : start + len(some)] = losses.tokens
         start += len(some)
@@ -75,10 +75,10 @@ def _losses(reader: Reader, config: Config, material: InfusionSplit, advance: Ca
     return Losses(nats, tokens)
 
 
-def _scores(config: Config, material: InfusionSplit, small: Losses, large: Losses) -> Iterator[Score]:
-    entries, start = _entries(material), 0
+def _scores(config: Config, split: InfusionSplit, small: Losses, large: Losses) -> Iterator[Score]:
+    entries, start = _entries(split), 0
     while some := list(islice(entries, _CHUNK)):
-        for place, (entry, text) in enumerate(zip(some, _texts(config, material, some), strict=True), start=start):
+        for place, (entry, text) in enumerate(zip(some, _texts(config, split, some), strict=True), start=start):
             size = len(text.encode())
             yield Score(
                 id=entry.id,
@@ -91,21 +91,21 @@ def _scores(config: Config, material: InfusionSplit, small: Losses, large: Losse
         start += len(some)
 
 
-def _entries(material: InfusionSplit) -> Iterator[Fact | Passage]:
-    return chain(material.knowledge.facts, material.knowledge.passages)
+def _entries(split: InfusionSplit) -> Iterator[Fact | Passage]:
+    return chain(split.knowledge.facts, split.knowledge.passages)
 
 
-def _texts(config: Config, material: InfusionSplit, entries: Sequence[Fact | Passage]) -> list[str]:
+def _texts(config: Config, split: InfusionSplit, entries: Sequence[Fact | Passage]) -> list[str]:
     renderer = chosen("renderers", config.infusion.rendering, f"{config.path} infusion.rendering")
     return [
-        entry.text if isinstance(entry, Passage) else renderer.render(entry, 0, material.book).text for entry in entries
+        entry.text if isinstance(entry, Passage) else renderer.render(entry, 0, split.book).text for entry in entries
     ]
 
 
-def _about(config: Config, material: InfusionSplit, small: Reader, large: Reader) -> dict[str, Any]:
+def _about(config: Config, split: InfusionSplit, small: Reader, large: Reader) -> dict[str, Any]:
     return {
-        "knowledge": material.fingerprint,
-        "entries": len(material.knowledge),
+        "knowledge": split.fingerprint,
+        "entries": len(split.knowledge),
         "rendering": str(config.infusion.rendering),
         "templates": config.templates,
         "small": small.name,

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch.utils.data import Dataset
@@ -18,37 +17,27 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.npy_files import open_mapped
 from kis_plugin.tokenized.load_tokenizer import names_a_missing_folder
 from kis_sweep.run_spec import Shape, SweepRun
-from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard, median_seconds
+from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard
+from kis_torch.sweep_rows import PackedRows
+from kis_torch.sweep_rows import seconds_per_step as timed_step
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
-__all__ = ["PackedRows", "build_model", "seconds_per_step", "shape_of", "train"]
+__all__ = ["build_model", "seconds_per_step", "shape_of", "train"]
 
 
-class PackedRows(Dataset[dict[str, Any]]):
-    """Tokens end to end as rows of one length; more rows than the text has are read from its beginning again.
+class _Examples(Dataset[dict[str, torch.Tensor]]):
+    """Packed rows as the Trainer takes them: each row is its own labels."""
 
-    Args:
-        path: A ``.npy`` of tokens, (tokens,).
-        sequence_length: Tokens of a row.
-        rows: How many there are to be; by default those of the text.
-    """
-
-    def __init__(self, path: Path, sequence_length: int, rows: int | None = None) -> None:
-        tokens = open_mapped(str(path))
-        self._rows = tokens[: len(tokens) // sequence_length * sequence_length].reshape(
-            -1, sequence_length
-        )  # (rows, T)
-        self._count = len(self._rows) if rows is None else rows
+    def __init__(self, rows: PackedRows) -> None:
+        self._rows = rows
 
     def __len__(self) -> int:
-        """Return the number of rows."""
-        return self._count
+        return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return one row, which is its own labels."""
-        row = torch.from_numpy(np.asarray(self._rows[index % len(self._rows)]).astype(np.int64))  # (T,)
-        return {"input_ids": row, "labels": row}
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        ids = self._rows[index]  # (T,)
+        return {"input_ids": ids, "labels": ids}
 
 
 def build_model(shape: Shape, sequence_length: int, seed: int, eos: int | None = None) -> Any:
@@ -71,7 +60,7 @@ def build_model(shape: Shape, sequence_length: int, seed: int, eos: int | None =
 
 
 def shape_of(model: str, sequence_length: int) -> Shape:
-    """Return the shape of a trained Llama that runs with rows of ``sequence_length`` tokens go on from.
+    """Return the shape of a trained Llama that runs with rows of ``sequence_length`` tokens continue from.
 
     Args:
         model: A folder or a name, as ``from_pretrained`` takes it.
@@ -123,12 +112,12 @@ def train(run: SweepRun) -> None:
     trainer = Trainer(
         model=_model(run, tokenizer.eos_token_id, last),
         args=_arguments(run, checkpoints),
-        train_dataset=PackedRows(run.rows, recipe.sequence_length, recipe.steps * recipe.batch),
-        eval_dataset=PackedRows(run.held_out_rows, recipe.sequence_length, _evaluation_rows(run)),
+        train_dataset=_Examples(PackedRows(run.rows, recipe.sequence_length, recipe.steps * recipe.batch)),
+        eval_dataset=_Examples(PackedRows(run.held_out_rows, recipe.sequence_length, _evaluation_rows(run))),
         callbacks=[KnowledgeInfusion(run.config, tokenizer=tokenizer)],
     )
     if last is None:
-        shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
+        shutil.rmtree(run.logs, ignore_errors=True)  # of an attempt that ended before its first checkpoint
     trainer.train(resume_from_checkpoint=last)
     if recipe.keep_model:
         trainer.save_model(str(run.work / "model"))
@@ -147,7 +136,7 @@ def _model(run: SweepRun, eos: int, last: str | None) -> Any:
 
 
 def _last_whole(run: SweepRun) -> str | None:
-    """Return the last checkpoint that was written to its end, None if there is none; torn ones are taken away."""
+    """Return the last checkpoint that was written to its end, None if there is none; torn ones are removed."""
     steps = sorted(int(path.name.rpartition("-")[2]) for path in run.checkpoints.glob("checkpoint-*"))
     for step in reversed(steps):
         path = run.checkpoints / f"checkpoint-{step}"
@@ -159,23 +148,10 @@ def _last_whole(run: SweepRun) -> str | None:
 
 
 def seconds_per_step(run: SweepRun) -> float:
-    """Return how long a step takes on this machine, with nothing beside it: the median of a few, on one core of it."""
-    torch.set_num_threads(1)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = build_model(run.shape, run.recipe.sequence_length, run.recipe.seed).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate)
-    data = PackedRows(run.rows, run.recipe.sequence_length, run.recipe.batch)
-    ids = torch.stack([data[row]["input_ids"] for row in range(len(data))]).to(device)  # (batch, T)
-
-    def step() -> None:
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=run.recipe.precision == "bf16"):
-            loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        float(loss.detach())  # waits for a GPU
-
-    return median_seconds(step)
+    """Return how long a step takes on this machine with nothing running beside it."""
+    model = build_model(run.shape, run.recipe.sequence_length, run.recipe.seed)
+    rows = PackedRows(run.rows, run.recipe.sequence_length, run.recipe.batch)
+    return timed_step(run.recipe, model, rows, lambda model, ids: model(input_ids=ids, labels=ids).loss)
 
 
 def _evaluation_rows(run: SweepRun) -> int:

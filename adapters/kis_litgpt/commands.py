@@ -42,7 +42,7 @@ class LitCheckpoint:
         return load_saved(path.parent if path.name == WEIGHTS else path, options)
 
 
-class WithLitGPT:
+class LitGPTFramework:
     """Trains the runs of a sweep with LitGPT."""
 
     name = "litgpt"
@@ -80,7 +80,7 @@ class WithLitGPT:
 @hookimpl
 def kis_register_frameworks(register: Callable[[Framework], None]) -> None:
     """Add LitGPT."""
-    register(WithLitGPT())
+    register(LitGPTFramework())
 
 
 @hookimpl

@@ -11,7 +11,7 @@ from litgpt.tokenizer import Tokenizer
 from torch.utils.data import DataLoader
 
 from kis_litgpt.loader import InfusedLoader
-from kis_litgpt.seam import install
+from kis_litgpt.pretrain_hooks import install
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_litgpt.training import Training
 from kis_plugin.config.load import load_config
@@ -29,7 +29,7 @@ class KnowledgeInfusion(DataModule):
     """
 
     kis: Path
-    """Path of the kis.yaml: what is infused, how much of it, what is asked, where the run log goes."""
+    """Path of the kis.yaml: what is infused, how much of it, what is evaluated, where the run log goes."""
     data: DataModule
     """The data module that gives the text, with its own arguments: litgpt.data.TextFiles, LitData, or your own. It must
     give packed rows of max_seq_length + 1 tokens, as all modules for pretraining do."""
@@ -71,12 +71,12 @@ class KnowledgeInfusion(DataModule):
         Raises:
             KISError: Data for finetuning.
         """
-        assert self._connected is not None, "LitGPT connects a data module before it asks for loaders"
+        assert self._connected is not None, "LitGPT connects a data module before it requests loaders"
         tokenizer, sequence_length = self._connected
         base = self.data.train_dataloader()
         if isinstance(base.dataset, SFTDataset):
             found = f"{type(self.data).__name__}, prompts of many lengths"
-            hint = "KIS infuses `litgpt pretrain`; to go on from given weights use --initial_checkpoint_dir there."
+            hint = "KIS infuses `litgpt pretrain`; to continue from given weights use --initial_checkpoint_dir there."
             raise KISError(Problem("data.data", found, "a module for pretraining, with packed rows", hint))
         loader = InfusedLoader(base, sequence_length, tokenizer.eos)
         install(loader, Training(self._config, tokenizer, loader))

@@ -1,8 +1,8 @@
-"""The wrapped module's own loader, pass by pass, and where in it a checkpoint was written.
+"""The wrapped module's own loader, epoch by epoch, and the place in it at which a checkpoint was written.
 
-LitGPT keeps of a loader what its ``state_dict`` says, and nothing else: no random state, no epoch. So a stock run that
-resumes in its second pass shuffles otherwise than the unbroken one. Here a pass starts from the random state that it
-had, and goes on where it was.
+Of a loader, LitGPT saves what its ``state_dict`` returns, and neither random state nor epoch. So a stock run that
+resumes in its second epoch shuffles otherwise than the unbroken one. Here a resumed epoch starts from the random state
+that it had, and continues where it was.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-__all__ = ["Passes"]
+__all__ = ["Epochs"]
 
 
-class Passes:
+class Epochs:
     """A base loader and the place in it.
 
     Args:
@@ -27,13 +27,13 @@ class Passes:
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader: Any = loader
         self.stateful = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
-        self.started = 0  # passes
-        self._given = 0  # batches of this pass
-        self._random: list[torch.Tensor] = []  # as this pass began
+        self.started = 0  # epochs
+        self._given = 0  # batches of this epoch
+        self._random: list[torch.Tensor] = []  # as this epoch began
         self._restored: Mapping[str, Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
-        """Go through the data once; after a resume, through what is left of the pass."""
+        """Go through the data once; after a resume, through what is left of the epoch."""
         restored, self._restored = self._restored, None
         if restored is None:
             self.started += 1
@@ -49,7 +49,7 @@ class Passes:
         """Return the place after the batch that was given last: the same on every rank but for the base's own part."""
         base = {"loader": self.loader.state_dict()} if self.stateful else {}
         return {
-            "passes": self.started,
+            "epoch": self.started,
             "given": self._given,
             "random": [*self._random],
             "random_now": [generator.get_state() for generator in self._generators()],
@@ -58,16 +58,16 @@ class Passes:
 
     @property
     def resuming(self) -> bool:
-        """Whether the next pass is the rest of one."""
+        """Whether the next epoch is the rest of one."""
         return self._restored is not None
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state`` when next iterated."""
-        self.started, self._given, self._random = state["passes"], state["given"], list(state["random"])
+        """Continue from ``state`` when next iterated."""
+        self.started, self._given, self._random = state["epoch"], state["given"], list(state["random"])
         self._restored = state
 
     def _rest(self, restored: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the batches of the pass from where it was left."""
+        """Yield the rest of the batches of the epoch."""
         if self.stateful:
             self.loader.load_state_dict(restored["loader"])
             batches = iter(self.loader)
@@ -83,7 +83,7 @@ class Passes:
             yield from batches
 
     def _without_first(self, count: int) -> Iterator[Any]:
-        """Start a pass and drop its first batches; of a map-style dataset they are not even read."""
+        """Start an epoch and drop its first batches; of a map-style dataset they are not even read."""
         batches = self.loader.batch_sampler
         if batches is None or isinstance(self.loader.dataset, IterableDataset):
             return islice(iter(self.loader), count, None)
@@ -95,14 +95,14 @@ class Passes:
             object.__setattr__(self.loader, "batch_sampler", batches)
 
     def _generators(self) -> list[torch.Generator]:
-        """Every source of chance that torch's loaders and samplers draw from."""
+        """Return every random generator that torch's loaders and samplers draw from."""
         loader = self.loader
         samplers = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
         own = {id(g): g for g in (getattr(sampler, "generator", None) for sampler in samplers) if g is not None}
         return [torch.default_generator, *own.values()]
 
     def _set_epoch(self, epoch: int) -> None:
-        """Tell samplers their epoch, as Fabric would."""
+        """Set the epoch of the samplers, as Fabric would."""
         for sampler in (self.loader.sampler, getattr(self.loader.batch_sampler, "sampler", None)):
             if callable(getattr(sampler, "set_epoch", None)):
                 sampler.set_epoch(epoch)

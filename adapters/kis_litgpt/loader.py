@@ -1,4 +1,4 @@
-"""The train loader that LitGPT is given: the wrapped module's batches, infused by their place in the run."""
+"""The train loader that LitGPT gets: the wrapped module's batches, infused by their place in the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from kis_litgpt.epochs import Passes
+from kis_litgpt.epochs import Epochs
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.infuser import RowSource
 
@@ -57,13 +57,13 @@ class InfusedLoader(DataLoader[torch.Tensor]):
     def __init__(self, base: DataLoader[Any], sequence_length: int, eos: int) -> None:
         # An iterable dataset: Fabric would put a sampler of its own into a loader of another kind.
         super().__init__(_Nothing(), batch_size=None)
-        self.passes = Passes(base)
+        self.epochs = Epochs(base)
         self.sequence_length = sequence_length
         self.eos = eos
         self.iteration = 0
         self.restored: Mapping[str, Any] | None = None
         self.describe: Callable[[], dict[str, Any]] = dict
-        """Gives what KIS keeps in a checkpoint beside the place in the data."""
+        """Returns what KIS keeps in a checkpoint beside the place in the data."""
         self._source: RowSource | None = None
 
     def start(
@@ -73,7 +73,7 @@ class InfusedLoader(DataLoader[torch.Tensor]):
         drawn: Callable[[Sequence[int]], None],
         notify: Callable[[str], None],
     ) -> None:
-        """Say how rows are numbered and infused; nothing is yielded before."""
+        """Set how rows are numbered and infused; nothing is yielded before."""
         self._source, self._numbering, self._drawn, self._notify = source, numbering, drawn, notify
 
     def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
@@ -87,10 +87,10 @@ class InfusedLoader(DataLoader[torch.Tensor]):
             raise KISError(Problem(_WHERE, "a training loop that is not litgpt.pretrain.fit", "that one", hint))
         if self.iteration >= self._numbering.iterations:
             return  # LitGPT draws one batch more than it trains on
-        resumed = self.passes.resuming
+        resumed = self.epochs.resuming
         begun = self.iteration
-        for batch in self.passes:
-            if not self._whole(batch):
+        for batch in self.epochs:
+            if not self._is_whole(batch):
                 continue
             rows = self._numbering.rows(self.iteration)
             self._drawn(rows)
@@ -99,28 +99,28 @@ class InfusedLoader(DataLoader[torch.Tensor]):
             if self.iteration >= self._numbering.iterations:
                 return
         if self.iteration == begun and not resumed:
-            found = f"no batch of {self._numbering.batch_size} rows in pass {self.passes.started} through the data"
+            found = f"no batch of {self._numbering.batch_size} rows in epoch {self.epochs.started} of the data"
             expected = f"{self._numbering.iterations - begun} more iterations of training"
             hint = "LitGPT would end here as if complete. The loader must start over when it is iterated again."
             raise KISError(Problem(_WHERE, found, expected, hint))
 
     def __len__(self) -> int:
-        """Return the batches of one pass."""
-        return len(self.passes.loader)
+        """Return the batches of one epoch."""
+        return len(self.epochs.loader)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the run; LitGPT puts it into ``lit_model.pth``."""
-        return {"iteration": self.iteration, "passes": self.passes.state(), "kis": self.describe()}
+        return {"iteration": self.iteration, "epochs": self.epochs.state(), "kis": self.describe()}
 
     def load_state_dict(self, state: Any) -> None:
-        """Go on from a checkpoint; one that was written without KIS is refused when training starts."""
+        """Continue from a checkpoint; one that was written without KIS is refused when training starts."""
         if isinstance(state, Mapping) and "kis" in state:
             self.restored = state["kis"]
             self.iteration = state["iteration"]
-            self.passes.restore(state["passes"])
+            self.epochs.restore(state["epochs"])
 
-    def _whole(self, batch: Any) -> bool:
-        """Tell whether a batch can be trained on: a short one at the end of a pass is left out, all else is refused."""
+    def _is_whole(self, batch: Any) -> bool:
+        """Return whether a batch is trained on: a short one at the end of an epoch is dropped, all else is refused."""
         rows, width = self._numbering.batch_size, self.sequence_length + 1
         ids = isinstance(batch, torch.Tensor) and batch.ndim == 2 and not batch.is_floating_point()
         if not ids or batch.shape[1] < width or len(batch) > rows:
@@ -131,18 +131,18 @@ class InfusedLoader(DataLoader[torch.Tensor]):
             raise KISError(Problem(_WHERE, found, f"token ids ({rows}, {width} or more)", hint))
         if len(batch) == rows:
             return True
-        if self.passes.started == 1:
-            self._notify(f"kis: the last batch of a pass has {len(batch)} of {rows} rows and is left out.")
+        if self.epochs.started == 1:
+            self._notify(f"kis: the last batch of an epoch has {len(batch)} of {rows} rows and is dropped.")
         return False
 
     def _infused(self, rows: range, batch: torch.Tensor) -> torch.Tensor:  # (B, T + 1 or more)
         """Return the batch with its infused rows; the base's own batch is never changed."""
         assert self._source is not None
-        told = [place for place, row in enumerate(rows) if self._source.infused(row)]
-        if not told:
+        changed = [place for place, row in enumerate(rows) if self._source.infused(row)]
+        if not changed:
             return batch
         infused = batch[:, : self.sequence_length + 1].to(torch.int64, copy=True)
-        for place in told:
+        for place in changed:
             base = infused[place].numpy()  # (T + 1,)
             placed = self._source.place(rows[place], base[1:])
             assert placed is not None

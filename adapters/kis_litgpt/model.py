@@ -11,16 +11,18 @@ from litgpt import GPT, Config
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from kis_torch.model_view import evaluating
+
 __all__ = ["LitModelView", "parameter_counts"]
 
 
 class LitModelView:
-    """A module of LitGPT, without ``torch.compile``: probes come in many shapes, each a compilation.
+    """A module of LitGPT, without ``torch.compile``, which would compile a graph for each shape of the probes.
 
     Args:
         module: LitGPT's own.
-        device: Where it is.
-        autocast: Returns the context that it runs in.
+        device: Device of its parameters.
+        autocast: Returns the context of its forward passes.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class LitModelView:
     def tree_logits(
         self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
     ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
-        """Return next-token logits of the last tokens of each line.
+        """Return next-token logits of the last tokens of each batch row.
 
         ``GPT.forward`` takes a mask only together with a cache, so its layers are called here as it calls them.
         """
@@ -58,17 +60,17 @@ class LitModelView:
             dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else x.dtype
             mask = torch.zeros(sees.shape, dtype=dtype, device=device)  # (B, T, T)
             mask = mask.masked_fill(~sees.to(device), torch.finfo(dtype).min)[:, None]
-            for number, sequence_length in enumerate(gpt.transformer.h):
+            for number, layer in enumerate(gpt.transformer.h):
                 part = ... if config.rope_indices is None else (..., config.rope_indices[number])
-                x = sequence_length(x, cos[part], sin[part], mask)
+                x = layer(x, cos[part], sin[part], mask)
             logits: torch.Tensor = gpt.lm_head(gpt.transformer.ln_f(x[:, -last:]))  # (B, last, V)
             cap = config.final_logit_softcapping
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
     def refuses_trees(self, longest: int) -> str:
-        """Name what a trial on short rows would not show: layers with a window make a mask of their own."""
+        """Name what a trial on short rows would not show: layers with a window build a mask of their own."""
         if not isinstance(self._gpt, GPT):
-            return f"a {type(self._gpt).__name__} stands around it"
+            return f"it is wrapped in a {type(self._gpt).__name__}"
         window = self._gpt.config.sliding_window_size
         return f"it sees {window} tokens back only" if window else ""
 
@@ -82,15 +84,8 @@ class LitModelView:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Leave every module's mode and the random state as they were: training must not notice the probes."""
-        modes = [(module, module.training) for module in self._module.modules()]
-        device = self._device
-        self._module.eval()
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with evaluating(self._module):
+            yield
 
 
 def parameter_counts(config: Config, tied: bool) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.identity import versions
 from kis_plugin.run.saved_model import LoadedModel, LoadOptions, sequence_length_of
+from kis_torch.load_options import device_of, dtype_of
 
 __all__ = ["is_tied", "load_saved", "read_config", "read_weights"]
 
@@ -25,7 +26,7 @@ _CONFIG = "model_config.yaml"
 
 
 def load_saved(folder: Path, options: LoadOptions) -> LoadedModel:
-    """Load a checkpoint to be asked; of a training checkpoint the model alone is read.
+    """Load a checkpoint to be probed; of a training checkpoint only the model is read.
 
     Args:
         folder: With ``lit_model.pth``, ``model_config.yaml`` and the tokenizer.
@@ -37,8 +38,8 @@ def load_saved(folder: Path, options: LoadOptions) -> LoadedModel:
     where = f"model {folder}"
     config = read_config(folder)
     weights = read_weights(folder)
-    dtype = _dtype(options.dtype, weights)
-    device = torch.device(_device(options.device))
+    dtype = dtype_of(options.dtype) or next(iter(weights.values())).dtype
+    device = torch.device(device_of(options.device))
     sequence_length = sequence_length_of(str(folder), options.sequence_length, config.block_size)
     try:
         with torch.device("meta"):
@@ -104,23 +105,6 @@ def read_weights(folder: Path, bare: bool = False) -> Mapping[str, torch.Tensor]
     if not isinstance(weights, dict) or not weights or not all(map(torch.is_tensor, weights.values())):
         raise KISError(Problem(str(path), f"a {type(weights).__name__} that is no model's weights", "weights", hint))
     return {name.removeprefix("_orig_mod."): value for name, value in weights.items()}
-
-
-def _dtype(asked: str, weights: Mapping[str, torch.Tensor]) -> torch.dtype:
-    dtype = next(iter(weights.values())).dtype if asked == "auto" else getattr(torch, asked, None)
-    if not isinstance(dtype, torch.dtype):
-        raise KISError(Problem("--dtype", repr(asked), "auto, float32, bfloat16 or float16"))
-    return dtype
-
-
-def _device(asked: str | None) -> str:
-    device = asked or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        found = f"{device}: {(str(error).splitlines() or [''])[0]}"
-        raise KISError(Problem("--device", found, "a device of this machine, such as cpu or cuda")) from error
-    return device
 
 
 def is_tied(weights: Mapping[str, Any]) -> bool:

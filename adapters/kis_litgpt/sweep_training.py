@@ -10,43 +10,28 @@ from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
-import numpy as np
 import torch
 import yaml
 from litgpt import GPT, Config
 from litgpt.__main__ import main as litgpt
 from litgpt.data import DataModule
 from litgpt.utils import chunked_cross_entropy
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from kis_litgpt.checkpoint_files import WEIGHTS
 from kis_litgpt.saved import is_tied, read_config, read_weights
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import write_atomically
-from kis_plugin.storage.npy_files import open_mapped
 from kis_sweep.run_spec import Shape, SweepRun
-from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard, median_seconds
+from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard
+from kis_torch.sweep_rows import PackedRows
+from kis_torch.sweep_rows import seconds_per_step as timed_step
 
 __all__ = ["PackedText", "config_of", "config_on_from", "plain_shape", "seconds_per_step", "shape_of", "train"]
 
 _OWN = ("vocab_size", "padding_multiple", "norm_eps", "rope_base", "rope_condense_ratio", "rope_adjustments")
-"""What two Llamas of one shape may differ in."""
+"""Fields in which two Llamas of one shape may differ."""
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed"}
-
-
-class _Rows(Dataset[torch.Tensor]):
-    """Tokens end to end as rows of ``length``; more than the text has are read from its beginning again."""
-
-    def __init__(self, path: Path, length: int, rows: int | None = None) -> None:
-        tokens = open_mapped(str(path))
-        self._rows = tokens[: len(tokens) // length * length].reshape(-1, length)  # (rows, T + 1)
-        self._count = len(self._rows) if rows is None else rows
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(self._rows[index % len(self._rows)]).astype(np.int64))  # (T + 1,)
 
 
 @dataclass
@@ -73,13 +58,13 @@ class PackedText(DataModule):
 
     def train_dataloader(self) -> DataLoader[torch.Tensor]:
         """Return as many rows as the run takes."""
-        rows = _Rows(Path(self.text), self._length, self.rows)
+        rows = PackedRows(Path(self.text), self._length, self.rows)
         generator = torch.Generator().manual_seed(self.seed)
         return DataLoader(rows, batch_size=self._batch, shuffle=True, generator=generator, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[torch.Tensor]:
         """Return the text that is not trained on."""
-        return DataLoader(_Rows(Path(self.held_out), self._length), batch_size=self._batch)
+        return DataLoader(PackedRows(Path(self.held_out), self._length), batch_size=self._batch)
 
 
 def config_of(shape: Shape, sequence_length: int) -> dict[str, Any]:
@@ -103,7 +88,7 @@ def config_of(shape: Shape, sequence_length: int) -> dict[str, Any]:
 
 
 def shape_of(model: str, sequence_length: int) -> Shape:
-    """Return the shape of a trained Llama that runs with rows of ``sequence_length`` tokens go on from.
+    """Return the shape of a trained Llama that runs with rows of ``sequence_length`` tokens continue from.
 
     Args:
         model: A folder with ``lit_model.pth`` and ``model_config.yaml``.
@@ -148,7 +133,7 @@ def plain_shape(model: str, config: Config, tied: bool, sequence_length: int) ->
 
 
 def config_on_from(shape: Shape, config: Config) -> dict[str, Any]:
-    """Return ``config_of`` a trained model, with what is its own: positions, and padding of the vocabulary."""
+    """Return ``config_of`` a trained model, keeping its own positions and padding of the vocabulary."""
     return config_of(shape, config.block_size) | {key: getattr(config, key) for key in _OWN}
 
 
@@ -164,7 +149,7 @@ def train(run: SweepRun) -> None:
             shutil.rmtree(path.parent)
     begun = any(out.rglob("step-*/*.pth"))
     if not begun:
-        shutil.rmtree(run.logs, ignore_errors=True)  # of a try that never came to a checkpoint
+        shutil.rmtree(run.logs, ignore_errors=True)  # of an attempt that ended before its first checkpoint
         shutil.rmtree(out, ignore_errors=True)
     config = run.work / "pretrain.yaml"
     write_atomically(config, yaml.safe_dump(_pretrain(run, out, begun), sort_keys=False))
@@ -179,14 +164,14 @@ def train(run: SweepRun) -> None:
 def _keep_model(final: Path, kept: Path) -> None:
     """Copy the last checkpoint without the optimizer's state, which LitGPT takes for no model.
 
-    ``litgpt convert_pretrained_checkpoint`` does so too, and parts an output layer from the embedding that it is.
+    ``litgpt convert_pretrained_checkpoint`` does so too, and separates a tied output layer from its embedding.
     """
     shutil.copytree(final, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS))
     torch.save(read_weights(final), kept / WEIGHTS)
 
 
 def _pretrain(run: SweepRun, out: Path, begun: bool) -> dict[str, Any]:
-    """Return what ``litgpt pretrain --config`` reads; it refuses a model to begin with beside one to resume."""
+    """Return what ``litgpt pretrain --config`` reads; it refuses an initial model beside a checkpoint to resume."""
     recipe = run.recipe
     config = config_of(run.shape, recipe.sequence_length)
     if run.model and begun:
@@ -231,21 +216,7 @@ def _pretrain(run: SweepRun, out: Path, begun: bool) -> dict[str, Any]:
 
 
 def seconds_per_step(run: SweepRun) -> float:
-    """Return how long a step takes on this machine, with nothing beside it: the median of a few, on one core of it."""
-    torch.set_num_threads(1)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = GPT(Config(**config_of(run.shape, run.recipe.sequence_length))).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate)
-    rows = _Rows(run.rows, run.recipe.sequence_length + 1, run.recipe.batch)
-    batch = torch.stack([rows[row] for row in range(len(rows))]).to(device)  # (batch, T + 1)
-
-    def step() -> None:
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=run.recipe.precision == "bf16"):
-            logits = model(batch[:, :-1])  # (batch, T, V)
-        loss = chunked_cross_entropy(logits, batch[:, 1:])
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        float(loss.detach())  # waits for a GPU
-
-    return median_seconds(step)
+    """Return how long a step takes on this machine with nothing running beside it."""
+    model = GPT(Config(**config_of(run.shape, run.recipe.sequence_length)))
+    rows = PackedRows(run.rows, run.recipe.sequence_length + 1, run.recipe.batch)
+    return timed_step(run.recipe, model, rows, lambda model, ids: chunked_cross_entropy(model(ids[:, :-1]), ids[:, 1:]))

@@ -37,7 +37,7 @@ class LitTokenizer:
             raise KISError(Problem("tokenizer_dir", "none", "the folder of the run's tokenizer", hint))
         if tokenizer.eos_id is None:
             hint = "Name it in tokenizer_config.json or generation_config.json."
-            expected = "one to part sentences with"
+            expected = "one to end sentences with"
             raise KISError(Problem(f"{_WHERE} {tokenizer.model_name}", "no EOS token", expected, hint))
         if tokenizer.backend not in _BACKENDS:
             known = " or ".join(_BACKENDS)
@@ -74,7 +74,7 @@ class LitTokenizer:
         return str(self._backend.decode(ids))
 
     def breaks(self) -> tuple[BoolArray, BoolArray]:
-        """Judge every token, once."""
+        """Return which tokens end and start a sentence; computed once."""
         return self._breaks
 
     @cached_property

@@ -1,45 +1,45 @@
-"""One training run of LitGPT, told to a KIS session."""
+"""Reports one training run of LitGPT to a KIS session."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from kis_litgpt.loader import InfusedLoader, Numbering
 from kis_litgpt.model import LitModelView, parameter_counts
-from kis_litgpt.seam import Host
+from kis_litgpt.pretrain_hooks import Host
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.hashing import IntArray
-from kis_plugin.hook_markers import hookimpl
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
-from kis_plugin.run.host_metrics import host_metrics
 from kis_plugin.run.identity import new_run_id, versions
-from kis_plugin.run.log import Record
 from kis_plugin.run.ranks import Ranks
+from kis_torch.host_log import HostLog
+from kis_torch.ranks import same_on_all_ranks, sum_over_ranks
+from kis_torch.resume import changed_numbers
+from kis_torch.watch import HostCopy
 
 __all__ = ["Training"]
 
-_NOT_HERE = (
+_UNSUPPORTED = (
     ("loss", "all", "LitGPT's training loop takes the loss of every token of a row."),
     ("attention", "row", "LitGPT's training loop gives its model no positions and no mask."),
 )
-_ELSEWHERE = "docs/how-to/huggingface.md"
+_SUPPORTED_IN = "docs/how-to/huggingface.md"
 _STRATEGIES = ("DDPStrategy",)  # of Fabric, tested with several processes
 
 
 class Training:
-    """Listens to the seam and drives the session.
+    """Listens to the hooks and drives the session.
 
     Args:
-        config: What is infused and asked.
+        config: What is infused and evaluated.
         tokenizer: The run's.
         loader: The infused train loader.
     """
@@ -48,7 +48,7 @@ class Training:
         self._config, self._tokenizer, self._loader = config, tokenizer, loader
         self._step = 0
         self._validated: int | None = None
-        self._in_hand: _Targets | None = None
+        self._given: HostCopy | None = None
 
     def begin(self, host: Host) -> None:
         """Plan the run, refuse what cannot be exact, put the infusion into the loader, evaluate before the first step.
@@ -62,8 +62,8 @@ class Training:
         _refuse(host, self._config, self._tokenizer, self._loader)
         total, non_embedding = parameter_counts(host.model.config, bool(host.train.tie_embeddings))
         resumed = self._loader.restored if step else None
-        run_id = resumed["run_id"] if resumed else fabric.broadcast(new_run_id("litgpt", total, self._config))
-        # LitGPT has an interval of its own for evaluation; a retention curve beside its losses has the same steps.
+        run_id = resumed["run_id"] if resumed else same_on_all_ranks(new_run_id("litgpt", total, self._config))
+        # LitGPT has its own interval for evaluation; the retention curve gets the same steps as its losses.
         every = max(int(host.evaluation.interval), 1)
         config = replace(self._config, retention=replace(self._config.retention, every=every))
         run = TrainingRun(
@@ -79,14 +79,14 @@ class Training:
             sequence_length=host.sequence_length,
             steps=host.steps,
             start_step=step,
-            ranks=Ranks(fabric.global_rank, fabric.world_size, self._sum_over_ranks),
+            ranks=Ranks(fabric.global_rank, fabric.world_size, partial(sum_over_ranks, device=fabric.device)),
             versions=versions("torch", "litgpt"),
         )
-        self.session = Session(run, resumed, host=[_LitLog(host)])
+        self.session = Session(run, resumed, host=[HostLog(self._log)])
         if fabric.world_size > 1:
-            # What stock LitGPT would do to the base loader: a sampler that gives every rank rows of its own.
-            base = fabric.setup_dataloaders(self._loader.passes.loader, move_to_device=False)
-            self._loader.passes.loader = base._dataloader
+            # Stock LitGPT would do this to the base loader: its sampler gives every rank rows of its own.
+            base = fabric.setup_dataloaders(self._loader.epochs.loader, move_to_device=False)
+            self._loader.epochs.loader = base._dataloader
         numbering = Numbering(host.train.micro_batch_size, host.iterations, fabric.global_rank, fabric.world_size)
         self._loader.describe = lambda: {**self.session.state(), "host": _numbers(host)}
         self._loader.start(self.session.row_source, numbering, self.session.rows_drawn, run.notify)
@@ -101,13 +101,13 @@ class Training:
 
     def give(self, batch: torch.Tensor) -> None:
         """Note what ``fit`` receives: (B, T + 1 or more)."""
-        self._in_hand = _Targets(batch[:, 1 : self._host.sequence_length + 1])
+        self._given = HostCopy(batch[:, 1 : self._host.sequence_length + 1])
 
     def settle(self) -> None:
-        """Count the batch in hand, and end the step if it was the last of one."""
-        if self._in_hand is not None:
-            self.session.batch(self._in_hand.numpy())
-            self._in_hand = None
+        """Count the batch that was given last, and end the step if it was the last of one."""
+        if self._given is not None:
+            self.session.batch(self._given.numpy())
+            self._given = None
         step = self._host.state["step_count"]
         if step > self._step:
             self._step = step
@@ -119,16 +119,17 @@ class Training:
         return self.session.stopping is not None
 
     def validated(self, loss: float, max_iters: int) -> None:
-        """Take LitGPT's validation loss to the run log.
+        """Write LitGPT's validation loss to the run log.
 
-        Left out are the two batches that try the settings, and the final validation after one at the same step.
+        Skipped are the two batches that LitGPT checks its settings with, and the final validation after one at the same
+        step.
         """
         if max_iters == self._host.evaluation.max_iters and self._validated != self._step and math.isfinite(loss):
             self._validated = self._step
             self.session.loss(self._step, "val", loss)
 
     def saving(self) -> None:
-        """Keep the exposures so far beside the run log, before the checkpoint that needs them."""
+        """Write the exposures so far beside the run log, before the checkpoint that needs them."""
         self.session.save(self._step)
 
     def end(self) -> None:
@@ -136,12 +137,9 @@ class Training:
         self.settle()
         self.session.end(self._step)
 
-    def _sum_over_ranks(self, array: IntArray) -> IntArray:
-        fabric = self._host.fabric
-        if fabric.world_size == 1:
-            return array
-        summed = fabric.all_reduce(torch.from_numpy(array).to(fabric.device), reduce_op="sum")
-        return np.asarray(summed.cpu().numpy(), dtype=np.int64)
+    def _log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log retention to LitGPT's own logger, at the iteration that LitGPT logs its losses at."""
+        self._host.fabric.log_dict(metrics, step=max(self._host.state["iter_num"] - 1, 0))
 
 
 class _Watched:
@@ -151,7 +149,7 @@ class _Watched:
         self._training, self._batches = training, batches
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        # LitGPT begins anew where its data ends, and is done where there is none.
+        # LitGPT iterates again where its data ends, and ends training where there is none.
         if self._training.stopping:
             return
         for batch in self._batches:
@@ -165,40 +163,6 @@ class _Watched:
         return len(self._batches)
 
 
-class _Targets:
-    """The targets of one batch, (B, T), on their way to the host: the copy starts at once, no step waits for it."""
-
-    def __init__(self, ids: torch.Tensor) -> None:
-        self._event: torch.cuda.Event | None = None
-        if ids.device.type == "cuda":
-            self._ids = torch.empty(ids.shape, dtype=ids.dtype, pin_memory=True)
-            self._ids.copy_(ids, non_blocking=True)
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record()
-        else:
-            self._ids = ids.cpu()
-
-    def numpy(self) -> Any:
-        """Return them, (B, T)."""
-        if self._event is not None:
-            self._event.synchronize()
-        return self._ids.to(torch.int64).numpy()
-
-
-class _LitLog:
-    """Takes retention to LitGPT's own logger."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    @hookimpl
-    def kis_metrics(self, records: Sequence[Record]) -> None:
-        """Log retention series under ``retention/<series>``, at the iteration that LitGPT logs its losses at."""
-        logs = host_metrics(records)
-        if logs:
-            self._host.fabric.log_dict(logs, step=max(self._host.state["iter_num"] - 1, 0))
-
-
 def _refuse(host: Host, config: Config, tokenizer: LitTokenizer, loader: InfusedLoader) -> None:
     """Refuse what cannot be exact.
 
@@ -207,8 +171,10 @@ def _refuse(host: Host, config: Config, tokenizer: LitTokenizer, loader: Infused
     """
     fabric, state = host.fabric, host.state
     problems = [
-        Problem(f"{config.path or 'config'} infusion.{key}", given, possible, f"{why} The Trainer can ({_ELSEWHERE}).")
-        for key, possible, why in _NOT_HERE
+        Problem(
+            f"{config.path or 'config'} infusion.{key}", given, possible, f"{why} The Trainer can ({_SUPPORTED_IN})."
+        )
+        for key, possible, why in _UNSUPPORTED
         if (given := getattr(config.infusion, key)) != possible
     ]
     if fabric.world_size > 1 and type(fabric.strategy).__name__ not in _STRATEGIES:
@@ -224,11 +190,8 @@ def _refuse(host: Host, config: Config, tokenizer: LitTokenizer, loader: Infused
         problems.append(Problem("tokenizer_dir", f"token ids up to {tokenizer.vocabulary - 1}", expected))
     where, saved = f"resume at step {state['step_count']}", loader.restored
     if state["step_count"] and saved is not None:
-        for name, now in _numbers(host).items():
-            before = saved["host"][name]
-            if now != before:
-                hint = "Keep micro_batch_size, global_batch_size and devices."
-                problems.append(Problem(f"{where}: {name}", f"{now}", f"{before} as before", hint))
+        hint = "Keep micro_batch_size, global_batch_size and devices."
+        problems += changed_numbers(state["step_count"], _numbers(host), saved["host"], hint)
         if loader.iteration != state["iter_num"]:
             found = f"data at iteration {loader.iteration}, training at {state['iter_num']}"
             problems.append(Problem(where, found, "both at the same"))

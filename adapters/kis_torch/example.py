@@ -1,4 +1,4 @@
-"""One example of a plain loop's data, infused: a mapping as Trainers have them, or bare token ids."""
+"""One example of a plain loop's data with infused tokens: a mapping with ``input_ids``, or bare token ids."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from kis_hf.row_infusion import RowInfusion, block_size
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.infuser import RowSource
+from kis_torch.row_infusion import RowInfusion, common_length
 
 __all__ = ["Example", "first_example", "row_length"]
 
@@ -26,14 +26,15 @@ class Example:
         source: Says what goes where.
         sequence_length: Tokens a row that are trained on, T. Bare rows may have T + 1, inputs and targets in one.
         eos: Stands before a text at the start of such a row.
-        apart: Each infused text sees itself only.
+        block_diagonal: Each infused text attends to itself only.
+        explicit_labels: Every example gets ``labels``, since some infused tokens are no targets.
     """
 
     source: RowSource
     sequence_length: int
     eos: int
-    apart: bool = False
-    labelled: bool = False
+    block_diagonal: bool = False
+    explicit_labels: bool = False
 
     def __call__(self, row: int, base: Any) -> Any:
         """Return the example for ``row`` of the run, of the base one's type.
@@ -42,8 +43,8 @@ class Example:
             KISError: A row of another length.
         """
         if isinstance(base, Mapping):
-            return RowInfusion(self.source, self.sequence_length, self.apart, self.labelled)(row, base)
-        if self.apart or self.labelled:
+            return RowInfusion(self.source, self.sequence_length, self.block_diagonal, self.explicit_labels)(row, base)
+        if self.block_diagonal or self.explicit_labels:
             found = "bare token ids, with attention: sentence or loss: object"
             raise KISError(
                 Problem("dataset", found, "mappings with input_ids, which have room for positions and labels")
@@ -78,8 +79,8 @@ def first_example(dataset: Any) -> Any:
         return dataset[0]
     first, second = iter(dataset), iter(dataset)
     if first is second:
-        hint = "Give block, the tokens a row: looking at a row would take it out of the data."
-        raise KISError(Problem("dataset", "a stream that can be read once only", "one that iter() begins anew", hint))
+        hint = "Give sequence_length, the tokens a row: looking at a row would take it out of the data."
+        raise KISError(Problem("dataset", "a stream that can be read once only", "one that iter() starts again", hint))
     for example in first:
         return example
     raise KISError(Problem("dataset", "no rows", "at least one"))
@@ -101,7 +102,7 @@ def row_length(dataset: Any, sequence_length: int | None, config: Config) -> int
         return sequence_length
     example = first_example(dataset)
     if isinstance(example, Mapping):
-        length = len(example["input_ids"]) if stream and "input_ids" in example else block_size(dataset)
+        length = len(example["input_ids"]) if stream and "input_ids" in example else common_length(dataset)
         lengths = [length]
     else:
         length = len(example)

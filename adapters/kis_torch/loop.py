@@ -1,37 +1,33 @@
-"""``KnowledgeInfusion`` for a plain loop: what the loop does, told to a KIS session."""
+"""``KnowledgeInfusion`` for a plain loop: reports what the loop does to a KIS session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import PreTrainedModel
 
-from kis_hf.block_diagonal import use_block_diagonal
-from kis_hf.model import HFModelView, is_sharded, parameter_counts
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
-from kis_plugin.hook_markers import hookimpl
 from kis_plugin.infusion.row_index import InfusedDataset
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
-from kis_plugin.run.host_metrics import host_metrics
 from kis_plugin.run.identity import new_run_id, versions
-from kis_plugin.run.log import Record
-from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer, TextTokenizer
+from kis_torch.block_diagonal import use_block_diagonal
 from kis_torch.example import Example, row_length
+from kis_torch.host_log import HostLog
+from kis_torch.model_view import TorchModelView, eager_module
+from kis_torch.parameters import parameter_counts
 from kis_torch.ranks import rank_and_size, same_on_all_ranks, summing
+from kis_torch.resume import changed_numbers
 from kis_torch.sampler import InfusionSampler
 from kis_torch.stream import InfusedIterableDataset
 
@@ -57,7 +53,7 @@ class KnowledgeInfusion:
             hold inputs and targets, ``x, y = row[:-1], row[1:]``.
         rank: By default that of ``torch.distributed``.
         world_size: Likewise.
-        logits: What to ask the model with, if not ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
+        logits: How to get logits, if not by ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
         log: Called on rank 0 with a step and its retention, for a log of your own.
         sums: Sums an array over ranks; needed where several are not those of ``torch.distributed``.
         resumed: What ``save()`` gave, to go on from there.
@@ -90,8 +86,9 @@ class KnowledgeInfusion:
         self._batch_size, self._accumulation = batch_size, accumulation
         self._numbers = {"rows_per_batch": batch_size * self._ranks, "batches_per_step": accumulation}
         if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
-            self._numbers["rows_per_pass"] = len(dataset)
-        _refuse_other_numbers(self._numbers, resumed)
+            self._numbers["rows_per_epoch"] = len(dataset)
+        if resumed and (problems := changed_numbers(resumed["step"], self._numbers, resumed["host"])):
+            raise KISError(problems)
         self.step: int = resumed["step"] if resumed else 0
         """Optimizer steps done."""
         self.batches = self.step * accumulation
@@ -101,19 +98,19 @@ class KnowledgeInfusion:
         text = tokenizer if hasattr(tokenizer, "encode_ids") else HFTokenizer(tokenizer)
         self._eos = text.eos
         self._sampler: InfusionSampler | None = None
-        self._undo = use_block_diagonal(getattr(model, "module", model)) if self._apart else lambda: None
-        run = self._run(text, getattr(model, "module", model), steps, logits, resumed)
-        self.session = Session(run, resumed, host=[_Log(log)] if log else [])
+        self._undo = use_block_diagonal(eager_module(model)) if self._block_diagonal else lambda: None
+        run = self._run(text, model, steps, logits, resumed)
+        self.session = Session(run, resumed, host=[HostLog(log)] if log else [])
         if not self.step:
             self.session.step_end(0)
 
     def loader(self, dataset: Any, sampler: Any = None, shuffle: bool = True, **keys: Any) -> Iterator[Any]:
-        """Yield the batches that are left of the run, pass after pass, or up to where ``stopping`` is told.
+        """Yield the batches that are left of the run, epoch after epoch, until ``stopping`` is set.
 
         Args:
             dataset: Map-style or iterable.
             sampler: An order of your own for a map-style one: the same on every rank.
-            shuffle: Else deal a map-style one in a seeded order, anew in each pass.
+            shuffle: Read a map-style one in a seeded order, another in each epoch; only without ``sampler``.
             keys: For ``torch.utils.data.DataLoader``: ``num_workers``, ``collate_fn``, ``pin_memory``.
         """
         base: Any = self.dataset(dataset)
@@ -131,7 +128,9 @@ class KnowledgeInfusion:
 
     def dataset(self, base: Any) -> InfusedDataset | InfusedIterableDataset:
         """Return your dataset infused: a map-style one needs ``sampler()`` beside it."""
-        example = Example(self.session.row_source, self._sequence_length, self._eos, self._apart, self._masked)
+        example = Example(
+            self.session.row_source, self._sequence_length, self._eos, self._block_diagonal, self._explicit_labels
+        )
         if isinstance(base, IterableDataset) or not hasattr(base, "__getitem__"):
             return InfusedIterableDataset(
                 base, example, self._total, self._batch_size, self._rank, self._ranks, self.batches
@@ -143,7 +142,7 @@ class KnowledgeInfusion:
 
         Args:
             source: The dataset, or a sampler whose order is kept.
-            shuffle: Deal a dataset in a seeded order.
+            shuffle: Read a dataset in a seeded order.
         """
         seed = self.config.seed
         self._sampler = InfusionSampler(source, self._batch_size, self._rank, self._ranks, shuffle, seed)
@@ -151,7 +150,7 @@ class KnowledgeInfusion:
         return self._sampler
 
     def batch(self, batch: Any) -> None:
-        """Say that the model was trained on a batch: ids (B, T) or (B, T + 1), or a mapping with ``input_ids``.
+        """Report that the model was trained on a batch: ids (B, T) or (B, T + 1), or a mapping with ``input_ids``.
 
         Raises:
             KISError: More batches than the run has, or one of another shape.
@@ -170,10 +169,10 @@ class KnowledgeInfusion:
             self._sampler.advance()
 
     def step_end(self, step: int) -> None:
-        """Say that ``step`` optimizer steps are done. Every rank.
+        """Report that ``step`` optimizer steps are done. Every rank.
 
         Raises:
-            KISError: Another step than comes next, or batches that were not told of.
+            KISError: Another step than comes next, or batches that were not reported.
         """
         due = step * self._accumulation
         if step != self.step + 1 or self.batches != due:
@@ -218,11 +217,11 @@ class KnowledgeInfusion:
             self.end()
 
     @property
-    def _masked(self) -> bool:
+    def _explicit_labels(self) -> bool:
         return self.config.infusion.loss != "all"
 
     @property
-    def _apart(self) -> bool:
+    def _block_diagonal(self) -> bool:
         return self.config.infusion.attention == "sentence"
 
     def _run(
@@ -233,12 +232,12 @@ class KnowledgeInfusion:
         logits: Callable[[torch.Tensor], Any] | None,
         resumed: Mapping[str, Any] | None,
     ) -> TrainingRun:
-        total, non_embedding = parameter_counts(model)
+        total, non_embedding = parameter_counts(eager_module(model))
         run_id = resumed["run_id"] if resumed else same_on_all_ranks(new_run_id("torch", total, self.config))
         return TrainingRun(
             config=self.config,
             tokenizer=tokenizer,
-            model=_view(model, logits),
+            model=TorchModelView(model, logits),
             framework="torch",
             run_id=run_id,
             folder=self.config.run_log / run_id,
@@ -251,55 +250,3 @@ class KnowledgeInfusion:
             ranks=Ranks(self._rank, self._ranks, self._sums),
             versions=versions("torch"),
         )
-
-
-def _view(model: nn.Module, logits: Callable[[torch.Tensor], Any] | None) -> ModelView:
-    """Return the model as probes see it: one of ``transformers`` that nothing stands before takes token trees too."""
-    if logits is None and isinstance(getattr(model, "module", model), PreTrainedModel):
-        return HFModelView(model.module if isinstance(model, DistributedDataParallel) else model)
-    return _View(model, logits or model)
-
-
-class _View:
-    """Any model, or any way to ask one."""
-
-    def __init__(self, model: nn.Module, ask: Callable[[torch.Tensor], Any]) -> None:
-        self._model, self._ask = model, ask
-        self.together = is_sharded(model)
-
-    def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
-        """Return next-token logits."""
-        answer = self._ask(input_ids.to(next(self._model.parameters()).device))
-        logits: torch.Tensor = getattr(answer, "logits", answer)
-        return logits
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Leave modes and random state as they were."""
-        with HFModelView(self._model).evaluating():
-            yield
-
-
-class _Log:
-    """Takes retention to the loop's own log."""
-
-    def __init__(self, log: Callable[[int, Mapping[str, float]], None]) -> None:
-        self._log = log
-
-    @hookimpl
-    def kis_metrics(self, records: Sequence[Record]) -> None:
-        """Log retention series under ``retention/<series>``."""
-        if metrics := host_metrics(records):
-            self._log(int(getattr(records[0], "step", 0)), metrics)
-
-
-def _refuse_other_numbers(numbers: Mapping[str, int], resumed: Mapping[str, Any] | None) -> None:
-    if resumed is None:
-        return
-    problems = [
-        Problem(f"resume at step {resumed['step']}: {name}", f"{now}", f"{resumed['host'].get(name)} as before")
-        for name, now in numbers.items()
-        if now != resumed["host"].get(name)
-    ]
-    if problems:
-        raise KISError(problems)

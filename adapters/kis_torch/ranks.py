@@ -1,4 +1,4 @@
-"""The processes of a plain loop: those of ``torch.distributed``, or what the loop says."""
+"""The processes that train: those of ``torch.distributed``, or what a loop says."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def summing(ranks: int, device: torch.device) -> Callable[[IntArray], IntArray]:
     """Return how to sum an array over ranks.
 
     Raises:
-        KISError: Several ranks that ``torch.distributed`` knows nothing of: they could neither agree nor be counted.
+        KISError: Several ranks outside ``torch.distributed``: they could neither agree nor sum their counts.
     """
     if ranks > 1 and not _several():
         expected = "torch.distributed, initialised before, or the argument sums"
-        raise KISError(Problem("world_size", f"{ranks} without a way to reach the others", expected))
+        raise KISError(Problem("world_size", f"{ranks} without a process group", expected))
     return partial(sum_over_ranks, device=device)
 
 
 def sum_over_ranks(array: IntArray, device: torch.device) -> IntArray:
-    """Sum an array over all ranks, on the device that they reach each other with."""
+    """Sum an array over all ranks, on the device of their process group."""
     if not _several():
         return array
     summed = torch.from_numpy(array.copy()).to(device)

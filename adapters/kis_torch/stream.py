@@ -17,17 +17,17 @@ __all__ = ["InfusedIterableDataset"]
 class InfusedIterableDataset(IterableDataset[Any]):
     """Gives one rank the rows of a whole run, each infused as its number says.
 
-    The data is begun anew where it ends, and no batch is short. A loader takes batches from its workers in turn: batch
-    b of worker w of N is batch ``b N + w`` of the rank.
+    The data is iterated again where it ends, and no batch is short. A loader takes batches from its workers in turn:
+    batch b of worker w of N is batch ``b N + w`` of the rank.
 
     Args:
-        base: The data: shared among ranks and workers by itself, as in any loop without KIS.
-        example: Called with the global row and the base example, gives the example that takes its place.
+        base: The data. It splits itself among ranks and workers, as in any loop without KIS.
+        example: Called with the global row and the base example, returns the example that takes its place.
         batches: Batches of the whole run on this rank.
         batch_size: Rows of a batch on one rank; None: a loader has at most one worker, and counts rows singly.
         rank: By default that of ``torch.distributed``.
         world_size: Likewise.
-        start: Batches that this rank was trained on before: as many are drawn and dropped.
+        start: Batches that this rank was trained on before; as many are drawn and dropped.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class InfusedIterableDataset(IterableDataset[Any]):
         """Yield the rows that this worker gives from ``start`` on.
 
         Raises:
-            KISError: Several workers and no ``batch_size``, or data that cannot be begun anew.
+            KISError: Several workers and no ``batch_size``, or data that can be iterated only once.
         """
         worker = get_worker_info()
         workers = worker.num_workers if worker else 1
@@ -55,7 +55,8 @@ class InfusedIterableDataset(IterableDataset[Any]):
             hint = "Rows are numbered by batch and worker."
             raise KISError(Problem("num_workers", f"{workers}", "at most 1 without batch_size", hint))
         size = self.batch_size or 1
-        # A new loader asks its first worker first. It goes on with the share of the one whose turn it was.
+        # A new loader takes its first batch from worker 0, which therefore continues the share of the worker whose
+        # turn it was.
         share = (self.start + (worker.id if worker else 0)) % workers
         if worker is not None and share != worker.id:
             torch_worker._worker_info = torch_worker.WorkerInfo(
@@ -70,7 +71,7 @@ class InfusedIterableDataset(IterableDataset[Any]):
                     yield self.example(row, base)
 
     def _endless(self) -> Iterator[Any]:
-        """Yield the base rows, pass after pass."""
+        """Yield the base rows, epoch after epoch."""
         epoch = 0
         while True:
             if hasattr(self.base, "set_epoch"):
@@ -79,7 +80,7 @@ class InfusedIterableDataset(IterableDataset[Any]):
             for row in self.base:
                 yield row
             if row is None:
-                found = f"no rows in pass {epoch + 1}"
-                hint = "Each worker of each rank needs rows of its own, and every pass as many as the one before."
-                raise KISError(Problem("dataset", found, "a stream that iter() begins anew", hint))
+                found = f"no rows in epoch {epoch + 1}"
+                hint = "Each worker of each rank needs rows of its own, and every epoch as many as the one before."
+                raise KISError(Problem("dataset", found, "a stream that iter() starts again", hint))
             epoch += 1

@@ -108,7 +108,7 @@ class Kis:
 
     def mixed(self, workload: Workload, folder: Path) -> Iterable[Any]:
         """Read row after row."""
-        from kis_hf.row_infusion import RowInfusion
+        from kis_torch.row_infusion import RowInfusion
 
         base = _Base(workload)
         dataset = InfusedDataset(base, RowInfusion(self.plan(workload, folder, 0), workload.sequence_length))
@@ -138,7 +138,7 @@ class _Loader:
     def __init__(self, job: Job, plan: Any) -> None:
         from torch.utils.data import BatchSampler, DataLoader
 
-        from kis_hf.row_infusion import RowInfusion
+        from kis_torch.row_infusion import RowInfusion
 
         base = _Base(job.workload)
         self._done = job.state or 0

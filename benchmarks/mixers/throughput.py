@@ -90,8 +90,8 @@ def _plan(rows: int, share: float, folder: Path) -> Any:
 def _compare(name: str, data: Any, share: float, plan: Any, workers: int, pairs: int) -> Throughput:
     from torch.utils.data import DataLoader, RandomSampler
 
-    from kis_hf.row_infusion import RowInfusion
     from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
+    from kis_torch.row_infusion import RowInfusion
 
     loaders = []
     for infused in (False, True):

@@ -22,15 +22,15 @@ def kis_scores(model: Any, tokenizer: Any, questions: Sequence[Any]) -> tuple[np
         tokenizer: A fast tokenizer of ``transformers``.
         questions: Of ``kis_plugin.retention.probes``.
     """
-    from kis_hf.model import HFModelView
     from kis_plugin.retention.scoring.prepare import prepare
     from kis_plugin.retention.scoring.scorer import Scorer
     from kis_plugin.tokenized.tokenizer import HFTokenizer
+    from kis_torch.model_view import TorchModelView
 
     start = perf_counter()
     prepared = prepare(questions, HFTokenizer(tokenizer))
     preparing = perf_counter() - start
-    view = HFModelView(model)
+    view = TorchModelView(model)
     with view.evaluating():
         return Scorer(prepared).score(view).logprobs, preparing
 

@@ -1,31 +1,32 @@
-"""The table's rows stand on the small worlds of the adapters' own tests; each needs its host."""
+"""The adapters that are held to one suite; each needs its host."""
 
+import importlib
 import importlib.util
 
 import pytest
 
-# Of each adapter: the module with its row, and what it needs installed.
-TABLE = {
-    "hf": ("hf_rows", "Trainer", "transformers"),
-    "hf-stream": ("hf_rows", "StreamTrainer", "transformers"),
-    "torch": ("torch_row", "PlainLoop", "transformers"),
-    "torch-stream": ("torch_row", "PlainStream", "transformers"),
-    "litgpt": ("lit_row", "LitGPT", "litgpt"),
+# Of each adapter: the module and class of its host, and what it needs installed.
+HOSTS = {
+    "hf": ("hf_hosts", "TrainerHost", "transformers"),
+    "hf-stream": ("hf_hosts", "StreamTrainerHost", "transformers"),
+    "torch": ("torch_hosts", "LoopHost", "transformers"),
+    "torch-stream": ("torch_hosts", "StreamLoopHost", "transformers"),
+    "litgpt": ("lit_host", "LitHost", "litgpt"),
 }
-HERE = [name for name, (_, _, needs) in TABLE.items() if importlib.util.find_spec(needs)]
+HERE = [name for name, (_, _, needs) in HOSTS.items() if importlib.util.find_spec(needs)]
 collect_ignore_glob = [] if HERE else ["test_*.py"]
 
 
 def made(name, monkeypatch):
-    module, cls, _ = TABLE[name]
+    module, cls, _ = HOSTS[name]
     return getattr(importlib.import_module(f"tests.conformance.{module}"), cls)(monkeypatch)
 
 
-@pytest.fixture(params=HERE)
-def adapter(request, monkeypatch):
-    return made(request.param, monkeypatch)
-
-
 @pytest.fixture
-def every_adapter(monkeypatch):
+def every_host(monkeypatch):
     return {name: made(name, monkeypatch) for name in HERE}
+
+
+@pytest.fixture(params=HERE)
+def host_name(request):
+    return request.param

@@ -16,8 +16,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
-from kis_hf.model import HFModelView
 from kis_plugin.run.ranks import Ranks
+from kis_torch.model_view import TorchModelView
 from tests.world.models import make_view_model
 from tests.world.questions import make_evaluator
 
@@ -47,7 +47,7 @@ def main() -> None:
         ),
     }
     for name, shown in models.items():
-        view = HFModelView(shown)
+        view = TorchModelView(shown)
         outcomes = make_evaluator().answer(view, Ranks(rank, size, summed))
         found = {name: getattr(outcomes, name).tolist() for name in ("margin", "correct")}
         found["exact"] = outcomes.measures["exact"].tolist()

@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from kis_hf.model import parameter_counts
+from kis_torch.parameters import parameter_counts
 
 
 def make(tied: bool) -> LlamaForCausalLM:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
-from kis_hf.block_diagonal import use_block_diagonal
 from kis_plugin.errors import KISError
+from kis_torch.block_diagonal import use_block_diagonal
 from tests.world.models import make_model
 
 

@@ -154,14 +154,14 @@ def test_after_an_evaluation_all_is_as_it_was(tmp_path, evaluations, checkpointi
 
 def test_all_is_as_it_was_after_an_evaluation_that_failed(tmp_path, monkeypatch):
     """A full GPU, say: what catches the error finds the model as it left it."""
-    from kis_hf.model import HFModelView
+    from kis_torch.model_view import TorchModelView
 
     model = dropping_model().train()
     model.transformer.h[0].eval()
     before = state_of(model)
 
     def run_out() -> None:
-        with HFModelView(model).evaluating():
+        with TorchModelView(model).evaluating():
             torch.rand(3)
             assert not model.training
             raise MemoryError

@@ -9,11 +9,11 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
-from kis_hf.model import HFModelView
 from kis_plugin.errors import KISError
 from kis_plugin.free_form.decoding import Decoder
 from kis_plugin.free_form.prompts import prepare_prompts
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from kis_torch.model_view import TorchModelView
 from tests.world.data import SEQUENCE_LENGTH
 from tests.world.greedy import both, plain
 from tests.world.questions import make_free_questions, make_taught_model, teach
@@ -37,7 +37,7 @@ def model():
     return make_taught_model().eval()
 
 
-class Watched(HFModelView):
+class Watched(TorchModelView):
     """Remembers its passes as (lines, tokens, logits a line), and may have room for few lines behind the first two."""
 
     def __init__(self, model, room=10**9):
@@ -81,7 +81,7 @@ def test_it_is_what_plain_decoding_says(prepared, name, more, folded):
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(getattr(transformers, name)(**SMALL | more))
     teach(lambda ids: model(input_ids=ids).logits, model.parameters())
-    view = HFModelView(model.eval())
+    view = TorchModelView(model.eval())
     decoder, alias, exact = answers(prepared, view)
     assert (decoder.without_trees == "") == folded
     assert (alias, exact) == both(

@@ -8,12 +8,12 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
-from kis_hf.model import HFModelView
 from kis_plugin.retention.scoring.forward_passes import ForwardPasses
 from kis_plugin.retention.scoring.prepare import prepare
 from kis_plugin.retention.scoring.scorer import Scorer
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from kis_torch.model_view import TorchModelView
 from tests.world.questions import make_questions
 from tests.world.tokenizers import make_tokenizer
 
@@ -56,7 +56,7 @@ def view(name, keys, **more):
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(3)  # so that options differ by nats, and what is seen matters
-    return HFModelView(model)
+    return TorchModelView(model)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +104,14 @@ def test_models_that_take_no_trees_are_scored_row_by_row(prepared, name):
     np.testing.assert_allclose(folded, plain, atol=1e-4)
 
 
-class Blind(HFModelView):
+class Blind(TorchModelView):
     """Takes the mask and drops it."""
 
     def tree_logits(self, input_ids, positions, sees, last):
         return super().tree_logits(input_ids, positions, sees.new_ones(sees.shape).tril(), last)
 
 
-class Counted(HFModelView):
+class Counted(TorchModelView):
     """Takes the positions and counts its own."""
 
     def tree_logits(self, input_ids, positions, sees, last):

@@ -10,7 +10,6 @@ import torch
 from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from kis_hf.model import HFModelView
 from kis_plugin.cli.main import main
 from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
@@ -18,6 +17,7 @@ from kis_plugin.retention.question_maker import QuestionMaker
 from kis_plugin.retention.scoring.prepare import prepare
 from kis_plugin.retention.scoring.scorer import Scorer
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from kis_torch.model_view import TorchModelView
 from tests.world.bear import MODELS, RECORDED, RELATIONS, write_folder, write_model
 
 
@@ -34,7 +34,7 @@ def test_every_answer_is_scored_as_lm_pub_quiz_scores_it(tmp_path):
         answer_spaces=knowledge.answer_spaces,
     )
     questions = AnswerSpaceProbe().questions(maker)
-    view = HFModelView(AutoModelForCausalLM.from_pretrained(model).eval())
+    view = TorchModelView(AutoModelForCausalLM.from_pretrained(model).eval())
     with torch.no_grad():
         scores = Scorer(prepare(questions, HFTokenizer(AutoTokenizer.from_pretrained(model)))).score(view)
     theirs = {(one["relation"], one["template"], one["subject"]): one for one in found}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from kis_hf.row_infusion import RowInfusion, block_size
 from kis_plugin.errors import KISError
 from kis_plugin.run.placed_row import Piece, Placed
+from kis_torch.row_infusion import RowInfusion, common_length
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -18,9 +18,9 @@ def test_a_hub_dataset_is_looked_through_as_a_whole(shuffled):
     rows = rows.shuffle(seed=1) if shuffled else rows
     place = [len(row) for row in rows["input_ids"]].index(63)
     with pytest.raises(KISError, match=rf"train_dataset\[{place}\]: found a row of 63 tokens, .*expected 64"):
-        block_size(rows)
-    assert block_size(rows.select([n for n in range(2000) if n != place])) == 64
-    assert block_size(rows.with_transform(lambda batch: {"input_ids": [[1] * 32 for _ in batch["input_ids"]]})) == 32
+        common_length(rows)
+    assert common_length(rows.select([n for n in range(2000) if n != place])) == 64
+    assert common_length(rows.with_transform(lambda batch: {"input_ids": [[1] * 32 for _ in batch["input_ids"]]})) == 32
 
 
 class Told:
@@ -80,14 +80,14 @@ def test_every_column_keeps_its_length_and_type(kind):
 def test_loss_is_taken_of_targets_alone(kind, labels):
     ids = kind([1, 2, 3, 4, 5])
     base = {"input_ids": ids, "labels": ids} if labels else {"input_ids": ids}
-    example = RowInfusion(Told([3], [0], [False, True, False]), 5, labelled=True)(0, base)
+    example = RowInfusion(Told([3], [0], [False, True, False]), 5, explicit_labels=True)(0, base)
     assert list(map(int, example["input_ids"])) == [100, 101, 102, 1, 2]
     assert list(map(int, example["labels"])) == [-100, 101, -100, 1, 2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_texts_kept_apart_get_positions_of_their_own_and_no_mask(kind):
-    row_infusion = RowInfusion(Told([2, 3], [0, 0]), 8, apart=True)
+    row_infusion = RowInfusion(Told([2, 3], [0, 0]), 8, block_diagonal=True)
     base = {"input_ids": kind(list(range(8))), "attention_mask": kind([1] * 8)}
     told, plain = row_infusion(0, base), row_infusion(1, base)
     assert list(map(int, told["position_ids"])) == [0, 1, 0, 1, 2, 0, 1, 2]

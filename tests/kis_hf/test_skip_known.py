@@ -10,7 +10,6 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from kis_hf.model import HFModelView
 from kis_plugin.config.load import config_from
 from kis_plugin.errors import KISError
 from kis_plugin.retention.prior_knowledge import known_facts
@@ -18,6 +17,7 @@ from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.log import read_run_log
 from kis_plugin.tokenized.infusion_split import load_split
 from kis_plugin.tokenized.tokenizer import HFTokenizer, render
+from kis_torch.model_view import TorchModelView
 from tests.world.data import SEQUENCE_LENGTH
 from tests.world.facts import kis
 from tests.world.models import EOS
@@ -59,7 +59,7 @@ def teach(model, facts, templates, tokenizer):
 
 def run_of(config, tokenizer, model):
     return TrainingRun(
-        config=config_from(config), tokenizer=HFTokenizer(tokenizer), model=HFModelView(model), framework="hf",
+        config=config_from(config), tokenizer=HFTokenizer(tokenizer), model=TorchModelView(model), framework="hf",
         run_id="r", folder=Path("r"), params=1, params_non_embedding=1, rows=100,
         sequence_length=SEQUENCE_LENGTH, steps=10,
     )  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kis_hf.batch import batch_shape
-from kis_hf.epochs import Passes, Position
+from kis_hf.epochs import Epochs, Position
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
+from kis_torch.batch import batch_shape
 from tests.world.data import BaseRows, SizedStream, Stream
 from tests.world.facts import kis
 from tests.world.runs import StopAt, controls_shown, shown, trainer_for
@@ -225,10 +225,10 @@ def test_a_hub_stream_that_is_split_already_is_refused_on_several_ranks(tmp_path
 
     trainer = trainer_for(tmp_path, kis(tmp_path), data=lambda rows: split_dataset_by_node(hub_stream(rows), 0, 2))
     loader = trainer.get_train_dataloader()
-    assert Passes.of(trainer, loader).length is None  # alone, a part may be what is meant
+    assert Epochs.of(trainer, loader).length is None  # alone, a part may be what is meant
     trainer.accelerator = type("Two", (), {"num_processes": 2})()
     with pytest.raises(KISError, match=r"found part 0 of 2 of a dataset.*most of its rows would never be trained on"):
-        Passes.of(trainer, loader)
+        Epochs.of(trainer, loader)
 
 
 def test_the_trainers_own_method_is_put_back(tmp_path):
@@ -238,10 +238,10 @@ def test_the_trainers_own_method_is_put_back(tmp_path):
 
 
 def test_rows_of_a_run_are_those_of_its_whole_passes_and_the_rest():
-    passes = Passes(size=4, ranks=2, length=5, last=3)
+    passes = Epochs(size=4, ranks=2, length=5, last=3)
     assert passes.rows == 38
     assert passes.rows_of_run(steps=7, accumulation=2) == 2 * 38 + 16  # three steps a pass
-    assert Passes(4, 2, None, 4).rows_of_run(7, 2) == 112
+    assert Epochs(4, 2, None, 4).rows_of_run(7, 2) == 112
     assert passes.resumed_at(7, 2, True) == Position(2, 2)
     assert passes.same(Position(0, 5), Position(1, 0))
 

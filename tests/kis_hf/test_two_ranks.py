@@ -66,12 +66,12 @@ def test_sharded_models_are_counted_whole():
 
 @pytest.mark.slow
 def test_two_ranks_get_the_answers_of_one_process_from_whole_and_from_sharded_models(tmp_path):
-    from kis_hf.model import HFModelView
+    from kis_torch.model_view import TorchModelView
     from tests.world.questions import make_evaluator, make_taught_model
 
     model = make_taught_model()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
-    alone = make_evaluator().answer(HFModelView(model))
+    alone = make_evaluator().answer(TorchModelView(model))
     free = [bool(question.accepted) for question in alone.questions]
     assert 4 <= alone.measures["exact"][free].sum() < alone.correct[free].sum() < sum(free)
     printed = run_ranks(HERE / "ranks_evaluate.py", str(tmp_path / "weights.pt")).splitlines()

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from kis_hf.model import watch_batches
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
+from kis_torch.watch import watch_batches
 from tests.world.data import Stream
 from tests.world.facts import kis
 from tests.world.models import make_model

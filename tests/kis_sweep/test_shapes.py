@@ -42,8 +42,8 @@ def test_a_size_that_the_vocabulary_fills_is_refused_with_the_nearest():
 @pytest.mark.parametrize("params", [60_000, 250_000, 2_500_000_000])
 def test_parameters_are_those_that_transformers_counts(params):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    from kis_hf.model import parameter_counts
     from kis_hf.sweep_training import build_model
+    from kis_torch.parameters import parameter_counts
 
     del transformers
     shape = shape_of(params, 1024 if params < 10**6 else 128_000)

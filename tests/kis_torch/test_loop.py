@@ -237,7 +237,7 @@ def test_a_checkpoint_inside_a_step_and_data_of_another_length_are_refused(tmp_p
     infusion.batch(next(iter(infusion.loader(rows))))
     with pytest.raises(KISError, match=r"save\(\): found 4 batches at step 3, expected 3"):
         infusion.save()
-    with pytest.raises(KISError, match="resume at step 3: rows_per_pass: found 60, expected 80 as before"):
+    with pytest.raises(KISError, match="resume at step 3: rows_per_epoch: found 60, expected 80 as before"):
         train(config, BareRows(60, make_tokenizer()), [], resumed=state)
 
 

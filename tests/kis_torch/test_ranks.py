@@ -52,7 +52,7 @@ def test_every_row_of_a_run_is_drawn_once_over_all_ranks_and_resumes(rows, size,
     drawn: list[int] = []
     for rank in range(world):
         sampler = InfusionSampler(range(rows), size, rank, world, shuffle)
-        total = passes * sampler.batches_per_pass
+        total = passes * sampler.batches_per_epoch
         trained = 0
         while trained < total:
             fresh = InfusionSampler(range(rows), size, rank, world, shuffle)

@@ -17,7 +17,6 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from kis_hf.model import HFModelView
 from kis_plugin.config.schema import Config, InfusionConfig
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.retention.distractors import OptionSet
@@ -29,6 +28,7 @@ from kis_plugin.templates.load import load_templates
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.texts import load_texts
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from kis_torch.model_view import TorchModelView
 from tests.world.model_tokenizers import MODELS, sentencepiece
 from tests.world.tokenizers import EOS, KINDS, hugging_face
 
@@ -107,7 +107,7 @@ def questions_of(facts, template) -> list[Question]:
 
 
 def scores_of(questions, tokenizer) -> np.ndarray:
-    view = HFModelView(model())
+    view = TorchModelView(model())
     with view.evaluating():
         return Scorer(prepare(questions, tokenizer)).score(view).logprobs
 

@@ -1,4 +1,4 @@
-"""The seam in a prepared train loader: its dataset, its sampler and its batch sampler, in place."""
+"""Numbers rows in the sampler of a Trainer's train loader: map-style data, whose order is known beforehand."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.utils.data import BatchSampler, IterableDataset
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler, OncePerRow
 
-__all__ = ["LoaderSeam"]
+__all__ = ["RowNumbering"]
 
 
 @dataclass
-class LoaderSeam:
-    """Everything that is replaced in the loader handed to ``on_train_begin``, and how to put it back.
+class RowNumbering:
+    """What is replaced in the loader handed to ``on_train_begin``, and how to restore it.
 
     The loader of accelerate wraps torch's, which looks its dataset up at each ``iter()``; ``skip_first_batches`` makes
     a new loader of the same dataset and batch sampler on a resume. So both keep what is set here.
@@ -35,7 +35,7 @@ class LoaderSeam:
 
     @staticmethod
     def fits(loader: Any) -> bool:
-        """Tell whether rows can be numbered in the loader's sampler: its batches follow the sampler's order.
+        """Return whether rows can be numbered in the loader's sampler: its batches follow the sampler's order.
 
         Raises:
             KISError: A dataset that is infused already.
@@ -50,7 +50,7 @@ class LoaderSeam:
         return type(inmost).__iter__ is BatchSampler.__iter__ and hasattr(loader, "total_batch_size")
 
     @classmethod
-    def find(cls, loader: Any) -> LoaderSeam:
+    def find(cls, loader: Any) -> RowNumbering:
         """Find the places, changing nothing.
 
         Raises:
@@ -80,7 +80,7 @@ class LoaderSeam:
         return self.numbered
 
     def undo(self) -> None:
-        """Put everything back. Doing it twice is fine."""
+        """Restore the loader; calling it twice is fine."""
         if self.numbered is None:
             return
         self.inmost.sampler = self.numbered.sampler

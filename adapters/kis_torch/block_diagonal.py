@@ -1,8 +1,8 @@
-"""Infused texts that see themselves only, in models that read it off ``position_ids``.
+"""Block-diagonal attention: infused texts that attend to themselves only, in models that read it off ``position_ids``.
 
-transformers parts a row where positions start over, if it is given neither a mask nor a cache (``masking_utils``,
-``find_packed_sequence_indices``). Collators add masks and models make caches, so both are taken away here; and since a
-model may not know of any of this, what it does is tried before it is trained.
+transformers splits a row into documents where positions start over, if it is given neither a mask nor a cache
+(``masking_utils``, ``find_packed_sequence_indices``). Collators add masks and models make caches, so both are
+removed here. A model may not support any of this, so its attention is tested before it is trained.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from kis_plugin.errors import KISError, Problem
 
 __all__ = ["use_block_diagonal"]
 
-_TEXT = 8  # tokens of each of the two texts that are tried
+_TEXT = 8  # tokens of each of the two texts of the test
 _CLOSE = 1e-3  # largest change of a logit, relative to the largest logit: training dtypes are coarse
 
 
 def use_block_diagonal(model: nn.Module, where: str = "infusion.attention") -> Callable[[], None]:
-    """Make the model part rows where positions start over, while it trains.
+    """Make the model attend within documents only, which begin where positions start over, while it trains.
 
     Args:
         model: Of transformers; not wrapped.
@@ -32,9 +32,9 @@ def use_block_diagonal(model: nn.Module, where: str = "infusion.attention") -> C
         A function that leaves the model as it was.
 
     Raises:
-        KISError: The model lets texts see each other all the same.
+        KISError: In this model, texts attend to each other all the same.
     """
-    _try(model, where)
+    _refuse_if_seen(model, where)
 
     def before_forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not module.training or kwargs.get("position_ids") is None:
@@ -44,7 +44,7 @@ def use_block_diagonal(model: nn.Module, where: str = "infusion.attention") -> C
     return model.register_forward_pre_hook(before_forward, with_kwargs=True).remove
 
 
-def _try(model: nn.Module, where: str) -> None:
+def _refuse_if_seen(model: nn.Module, where: str) -> None:
     """Refuse a model in which a text's logits depend on the text before it."""
     device = next(model.parameters()).device
     ids = torch.arange(2 * _TEXT, device=device).repeat(2, 1) + 1  # (2, T)
@@ -62,9 +62,9 @@ def _try(model: nn.Module, where: str) -> None:
             module.training = mode
     change = (logits[0, _TEXT:] - logits[1, _TEXT:]).abs().max() / logits.abs().max()
     if change > _CLOSE:
-        raise KISError(_problem(model, where, "in which a text is seen by those after it"))
+        raise KISError(_problem(model, where, "in which a text attends to the text before it"))
 
 
 def _problem(model: nn.Module, where: str, found: str) -> Problem:
-    expected = "a model of transformers that parts packed rows by position_ids"
+    expected = "a model of transformers that separates packed texts by position_ids"
     return Problem(where, f"sentence, with {type(model).__name__}, {found}", expected, "Use attention: row.")

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from kis_litgpt import KnowledgeInfusion
 from kis_litgpt.model import parameter_counts
-from kis_litgpt.seam import SEAM, install
+from kis_litgpt.pretrain_hooks import HOOKED, install
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.errors import KISError
 from tests.world.data import SEQUENCE_LENGTH
@@ -26,7 +26,7 @@ from tests.world.tokenizers import write_lit_tokenizer
 
 
 def test_litgpt_has_the_functions_that_the_seam_replaces_and_looks_them_up_by_name():
-    for name, needed in SEAM.items():
+    for name, needed in HOOKED.items():
         found = inspect.signature(getattr(pretrain, name)).parameters
         assert set(needed) <= set(found), f"litgpt.pretrain.{name} now takes {list(found)}"
     main, fit = inspect.getsource(pretrain.main), inspect.getsource(pretrain.fit)
@@ -52,19 +52,19 @@ def test_a_spent_loader_is_iterated_anew_and_a_spent_run_ends():
 
 
 def test_the_seam_is_taken_out_when_training_ends_however_it_ends(tmp_path, seen):
-    before = {name: getattr(pretrain, name) for name in SEAM}
+    before = {name: getattr(pretrain, name) for name in HOOKED}
     kis = write_kis(tmp_path)
     run(tmp_path, Rows(), kis)
-    assert before == {name: getattr(pretrain, name) for name in SEAM}
+    assert before == {name: getattr(pretrain, name) for name in HOOKED}
     run(tmp_path, Rows(), kis, kill_at=3)
-    assert before == {name: getattr(pretrain, name) for name in SEAM}
+    assert before == {name: getattr(pretrain, name) for name in HOOKED}
     with pytest.raises(KISError):
         run(tmp_path, Rows(), write_kis(tmp_path, infusion={"frequency": 10000}))
-    assert before == {name: getattr(pretrain, name) for name in SEAM}
+    assert before == {name: getattr(pretrain, name) for name in HOOKED}
 
 
 def test_a_seam_that_was_never_used_leaves_the_next_run_alone(tmp_path, seen):
-    before = {name: getattr(pretrain, name) for name in SEAM}
+    before = {name: getattr(pretrain, name) for name in HOOKED}
     module = KnowledgeInfusion(kis=write_kis(tmp_path), data=Rows())
     module.connect(Tokenizer(write_lit_tokenizer(tmp_path / "tokenizer")), batch_size=4, max_seq_length=SEQUENCE_LENGTH)
     loader = module.train_dataloader()
@@ -73,7 +73,7 @@ def test_a_seam_that_was_never_used_leaves_the_next_run_alone(tmp_path, seen):
     run(tmp_path, Rows())
     assert len(seen) == 20
     assert not (tmp_path / "runs").exists()
-    assert before == {name: getattr(pretrain, name) for name in SEAM}
+    assert before == {name: getattr(pretrain, name) for name in HOOKED}
 
 
 def test_a_litgpt_that_is_built_otherwise_is_refused_by_name(monkeypatch):

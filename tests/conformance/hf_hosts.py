@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.contract import BATCH, Outcome
+from kis_plugin.testing.adapters import BATCH, Outcome
 from tests.world.data import Stream
 from tests.world.models import make_model
 from tests.world.runs import StopAt, trainer_for
@@ -13,11 +13,15 @@ def model(big):
     return make_model(hidden=64, heads=4) if big else make_model()
 
 
-class Trainer:
+def weights_of(model):
+    return [parameter.detach().numpy() for parameter in model.parameters()]
+
+
+class TrainerHost:
     """Map-style data."""
 
     data = staticmethod(lambda rows: rows)
-    finds_any_pass = True
+    finds_any_epoch = True
 
     def __init__(self, monkeypatch):
         self.tokenizer = make_tokenizer()
@@ -43,14 +47,14 @@ class Trainer:
         def end_again():
             infusion.on_train_end(trainer.args, trainer.state, trainer.control)
 
-        return Outcome(trainer.seen, list(trainer.model.parameters()), end_again)
+        return Outcome(trainer.seen, weights_of(trainer.model), end_again)
 
     def decode(self, folder, row):
         return self.tokenizer.decode(row.tolist())
 
 
-class StreamTrainer(Trainer):
+class StreamTrainerHost(TrainerHost):
     """An iterable dataset without a length."""
 
     data = staticmethod(Stream)
-    finds_any_pass = False  # the Trainer skips one pass at most of data without a length
+    finds_any_epoch = False  # the Trainer skips one epoch at most of data without a length

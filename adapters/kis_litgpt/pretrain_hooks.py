@@ -1,7 +1,7 @@
-"""The seam in ``litgpt.pretrain``: three functions that its ``main`` and ``fit`` look up by name when they call them.
+"""Hooks in ``litgpt.pretrain``: three functions that its ``main`` and ``fit`` look up by name when they call them.
 
-LitGPT has no callbacks. A data module is handed tokenizer, batch size and row length, and nothing of model, optimizer
-steps or checkpoints; these pass through ``fit``, ``validate`` and ``save_checkpoint``. All that KIS takes from LitGPT
+LitGPT has no callbacks. A data module is given tokenizer, batch size and row length, and nothing of model, optimizer
+steps or checkpoints; these go through ``fit``, ``validate`` and ``save_checkpoint``. All that KIS takes from LitGPT
 beyond the data module is here.
 """
 
@@ -17,24 +17,24 @@ from litgpt import pretrain
 
 from kis_plugin.errors import KISError, Problem
 
-__all__ = ["SEAM", "Host", "Listener", "install"]
+__all__ = ["HOOKED", "Host", "Listener", "install"]
 
-SEAM: Mapping[str, tuple[str, ...]] = {
+HOOKED: Mapping[str, tuple[str, ...]] = {
     "fit": ("fabric", "devices", "state", "train_dataloader", "val_dataloader", "train", "eval", "num_nodes"),
     "validate": ("fabric", "model", "val_dataloader", "max_iters"),
     "save_checkpoint": ("fabric", "state", "checkpoint_file"),
 }
 """What is replaced in ``litgpt.pretrain``, and the parameters that each must have."""
 
-_installed: list[Callable[[], None]] = []  # at most one: how to take out what is in place
+_installed: list[Callable[[], None]] = []  # at most one: how to remove the hooks in place
 
 
 @dataclass(frozen=True)
 class Host:
-    """What LitGPT tells its training loop.
+    """What LitGPT passes to its training loop.
 
     Attributes:
-        state: LitGPT's own, which it counts ``iter_num`` and ``step_count`` in.
+        state: LitGPT's own, in which it counts ``iter_num`` and ``step_count``.
         train: ``litgpt.args.TrainArgs``.
         evaluation: ``litgpt.args.EvalArgs``.
         iterations_per_step: Iterations of gradient accumulation.
@@ -80,7 +80,7 @@ class Host:
 
 
 class Listener(Protocol):
-    """Whom the seam tells what LitGPT does. Every rank."""
+    """What hears of LitGPT's training. Every rank."""
 
     def begin(self, host: Host) -> None:
         """Training is about to begin; everything is loaded. May refuse it."""
@@ -102,15 +102,15 @@ class Listener(Protocol):
 
 
 def install(loader: Any, listener: Listener) -> Callable[[], None]:
-    """Put the seam in for one run: the next call of ``fit``, if it is given ``loader``.
+    """Install the hooks for one run: the next call of ``fit``, if it is given ``loader``.
 
     Args:
-        loader: The train loader that the data module hands out.
-        listener: Told what happens.
+        loader: The train loader that the data module returns.
+        listener: Hears what happens.
 
     Returns:
-        A function that takes the seam out. It is called when ``fit`` is done, or was given another loader, or when
-        another seam is put in: a run may fail before it gets to ``fit``.
+        A function that removes them. It is called when ``fit`` returns, or was given another loader, or when hooks
+        are installed again: a run may fail before it gets to ``fit``.
 
     Raises:
         KISError: A LitGPT that is built otherwise, named by what it lacks.
@@ -119,7 +119,7 @@ def install(loader: Any, listener: Listener) -> Callable[[], None]:
         _installed.pop()()
     _refuse_unknown()
     running = False
-    before = {name: getattr(pretrain, name) for name in SEAM}
+    before = {name: getattr(pretrain, name) for name in HOOKED}
 
     def undo() -> None:
         if undo in _installed:
@@ -185,7 +185,7 @@ def _around(original: Callable[..., Any], inside: Callable[..., Any]) -> Callabl
 
 def _refuse_unknown() -> None:
     problems = []
-    for name, needed in SEAM.items():
+    for name, needed in HOOKED.items():
         function = getattr(pretrain, name, None)
         found = list(inspect.signature(function).parameters) if callable(function) else []
         if not set(needed) <= set(found):

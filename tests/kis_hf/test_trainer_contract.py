@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 
 from kis_hf import KnowledgeInfusion
 from kis_hf.host import trainer_of
-from kis_hf.loader import LoaderSeam
+from kis_hf.row_numbering import RowNumbering
 from kis_plugin.errors import KISError
 from kis_plugin.hashing import permutation
 from kis_plugin.infusion.row_index import InfusedDataset
@@ -45,7 +45,7 @@ def test_the_loader_is_built_as_the_seam_expects_and_is_put_back(tmp_path, worke
 
     def look(callback, state, kwargs):
         loader = kwargs["train_dataloader"]
-        seam = LoaderSeam.find(loader)
+        seam = RowNumbering.find(loader)
         assert hasattr(loader, "base_dataloader"), "accelerate no longer keeps torch's loader in base_dataloader"
         before = (loader.dataset, loader.batch_sampler, seam.inmost.sampler)
         seam.install(lambda row, base: base, lambda rows: None, 0)

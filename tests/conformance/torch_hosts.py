@@ -6,18 +6,18 @@ import json
 
 import torch
 
+from kis_plugin.testing.adapters import BATCH, ROWS, Outcome
 from kis_torch import KnowledgeInfusion
-from tests.conformance.contract import BATCH, ROWS, Outcome
-from tests.conformance.hf_rows import model
+from tests.conformance.hf_hosts import model, weights_of
 from tests.world import data
 from tests.world.tokenizers import make_tokenizer
 
 
-class PlainLoop:
+class LoopHost:
     """Map-style data."""
 
     data = staticmethod(lambda rows: rows)
-    finds_any_pass = True
+    finds_any_epoch = True
 
     def __init__(self, monkeypatch):
         self.tokenizer = make_tokenizer()
@@ -48,13 +48,13 @@ class PlainLoop:
             (folder / "kis-state.json").write_text(json.dumps(kis.save()))
         if kis:
             kis.end()
-        return Outcome(seen, list(trained.parameters()), kis.end if kis else lambda: None)
+        return Outcome(seen, weights_of(trained), kis.end if kis else lambda: None)
 
     def decode(self, folder, row):
         return self.tokenizer.decode(row.tolist())
 
 
-class PlainStream(PlainLoop):
+class StreamLoopHost(LoopHost):
     """An iterable dataset."""
 
     data = staticmethod(data.Stream)

@@ -1,4 +1,4 @@
-"""One example of a Trainer's dataset with infused tokens in front."""
+"""One example of a training dataset with infused tokens put into each of its per-token columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kis_plugin.hashing import permutation
 from kis_plugin.run.infuser import RowSource
 from kis_plugin.run.placed_row import Placed
 
-__all__ = ["RowInfusion", "block_size"]
+__all__ = ["RowInfusion", "common_length"]
 
 Tokens = npt.NDArray[np.int32]
 
@@ -26,7 +26,7 @@ def _labels(placed: Placed) -> Tokens:
     return placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE)
 
 
-# What a column with one value a token holds over infused tokens.
+# The values of each per-token column over infused tokens.
 COLUMNS: dict[str, Callable[[Placed], Tokens]] = {
     "input_ids": lambda placed: placed.tokens,
     "labels": _labels,
@@ -35,7 +35,7 @@ COLUMNS: dict[str, Callable[[Placed], Tokens]] = {
     "special_tokens_mask": lambda placed: np.zeros_like(placed.tokens),
 }
 _POSITIONS = "position_ids"
-_EXAMINED = 64
+_EXAMINED = 64  # rows whose length is looked at where the dataset does not know all lengths
 
 
 @dataclass(frozen=True)
@@ -45,52 +45,52 @@ class RowInfusion:
     Attributes:
         source: Says what goes where.
         sequence_length: Tokens a row, T.
-        apart: Each infused text sees itself only: examples get ``position_ids`` that start over at each of them.
-        labelled: Every example gets ``labels``, since some infused tokens are no targets.
+        block_diagonal: Each infused text attends to itself only: examples get ``position_ids`` that start over at each.
+        explicit_labels: Every example gets ``labels``, since some infused tokens are no targets.
     """
 
     source: RowSource
     sequence_length: int
-    apart: bool = False
-    labelled: bool = False
+    block_diagonal: bool = False
+    explicit_labels: bool = False
 
     def __call__(self, row: int, base: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the example for ``row``; the base one if nothing is infused there."""
-        if self.labelled and "labels" not in base:
+        if self.explicit_labels and "labels" not in base:
             base = {**base, "labels": base["input_ids"]}
         placed = self.source.place(row, base["input_ids"])
         if placed is None:
-            return self._chunked(base, base, ()) if self.apart else base
+            return self._with_positions(base, base, ()) if self.block_diagonal else base
         if len(base["input_ids"]) != self.sequence_length:
             found = f"a row of {len(base['input_ids'])} tokens at row {row} of the run"
             raise KISError(Problem("train_dataset", found, f"{self.sequence_length} tokens in every row", _PACK_HINT))
         example = dict(base)
-        for name, told in COLUMNS.items():
+        for name, infused_column in COLUMNS.items():
             if name in example:
-                example[name] = _joined(placed, told(placed), example[name])
+                example[name] = _joined(placed, infused_column(placed), example[name])
         if _POSITIONS in example and not _one_document(example[_POSITIONS]):
             example[_POSITIONS] = _like(base[_POSITIONS], _running(placed, np.asarray(base[_POSITIONS])))
-        return self._chunked(example, base, placed.lengths) if self.apart else example
+        return self._with_positions(example, base, placed.lengths) if self.block_diagonal else example
 
-    def _chunked(
+    def _with_positions(
         self, example: Mapping[str, Any], base: Mapping[str, Any], lengths: Sequence[int]
     ) -> Mapping[str, Any]:
-        """Return an example with positions that start over at each text, and no mask: models then see the parts."""
+        """Return an example with positions that start over at each text, and no mask, which would override them."""
         if not lengths and _POSITIONS in example:
             return {name: column for name, column in example.items() if name != "attention_mask"}
         rest = np.arange(self.sequence_length, dtype=np.int64)
         if _POSITIONS in base:
             rest = np.asarray(base[_POSITIONS], dtype=np.int64)
-        told = [np.arange(length, dtype=np.int64) for length in lengths]
-        positions = np.concatenate([*told, rest[: self.sequence_length - sum(lengths)]])
-        chunked = {name: column for name, column in example.items() if name != "attention_mask"}
-        return chunked | {_POSITIONS: _like(example["input_ids"], positions)}
+        texts = [np.arange(length, dtype=np.int64) for length in lengths]
+        positions = np.concatenate([*texts, rest[: self.sequence_length - sum(lengths)]])
+        kept = {name: column for name, column in example.items() if name != "attention_mask"}
+        return kept | {_POSITIONS: _like(example["input_ids"], positions)}
 
 
 _PACK_HINT = "Concatenate and cut your texts into rows of one length, as transformers' run_clm.py does."
 
 
-def block_size(dataset: Any) -> int:
+def common_length(dataset: Any) -> int:
     """Return the tokens a row, T, after a look at up to 64 rows, at the lengths of all rows of a ``datasets.Dataset``.
 
     Raises:
@@ -123,11 +123,11 @@ def block_size(dataset: Any) -> int:
 
 
 def _refuse_odd_row(dataset: Any, length: int) -> None:
-    """Look for one row of another length in the Arrow offsets: found in the middle of a run, it would end it."""
+    """Look for a row of another length in the Arrow offsets: met in the middle of a run, it would end the run."""
     table: Any = getattr(dataset, "data", None)
     if "input_ids" not in getattr(table, "column_names", ()) or not hasattr(dataset, "_indices"):
         return
-    if dataset.format["type"] == "custom":  # a transform makes the rows when they are asked for
+    if dataset.format["type"] == "custom":  # a transform makes the rows when they are read
         return
     import pyarrow.compute as arrow  # type: ignore[import-untyped]
 
@@ -144,7 +144,7 @@ def _refuse_odd_row(dataset: Any, length: int) -> None:
 def _one_document(positions: Any) -> bool:
     """Whether positions nowhere start over, so that an infused row may keep them.
 
-    Where they do, models of transformers attend no further back: the base text's borders would cut sentences.
+    Where they do, models of transformers attend no further back: the documents of the base text would cut sentences.
     """
     return bool((np.diff(np.asarray(positions)) == 1).all())
 
@@ -164,24 +164,28 @@ def _running(placed: Placed, base: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return positions
 
 
-def _joined(placed: Placed, told: npt.NDArray[Any], base: Any) -> Any:
+def _joined(placed: Placed, values: npt.NDArray[Any], base: Any) -> Any:
     """Return a column of an infused row in the base column's own type."""
     if isinstance(base, torch.Tensor):
         if base.device.type != "cpu":
-            infused = torch.from_numpy(told).to(base)
+            infused = torch.from_numpy(values).to(base)
             return torch.cat(
                 [(infused if piece.infused else base)[piece.first : piece.stop] for piece in placed.pieces]
             )
         column = torch.empty_like(base)
         into, given, at = column.numpy(), base.numpy(), 0  # several times as quick as torch for so little
         for piece in placed.pieces:
-            into[at : at + piece.stop - piece.first] = (told if piece.infused else given)[piece.first : piece.stop]
+            into[at : at + piece.stop - piece.first] = (values if piece.infused else given)[piece.first : piece.stop]
             at += piece.stop - piece.first
         return column
     if isinstance(base, np.ndarray):
-        return placed.joined(told.astype(base.dtype), base)
-    values = told.tolist()
-    return [value for piece in placed.pieces for value in (values if piece.infused else base)[piece.first : piece.stop]]
+        return placed.joined(values.astype(base.dtype), base)
+    infused_values = values.tolist()
+    return [
+        value
+        for piece in placed.pieces
+        for value in (infused_values if piece.infused else base)[piece.first : piece.stop]
+    ]
 
 
 def _like(column: Any, values: npt.NDArray[Any]) -> Any:

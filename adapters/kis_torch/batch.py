@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from kis_hf.row_infusion import COLUMNS, RowInfusion
 from kis_plugin.errors import KISError, Problem
+from kis_torch.row_infusion import COLUMNS, RowInfusion
 
 __all__ = ["batch_shape", "infused_batch"]
 
@@ -43,15 +43,17 @@ def infused_batch(row_infusion: RowInfusion, rows: Sequence[int], batch: Mapping
         rows: The row of the run that each row of the batch fills.
         batch: Columns (B, T), and any others, which stay.
     """
-    told = [place for place, row in enumerate(rows) if row_infusion.apart or row_infusion.source.infused(row)]
-    if not told:
+    changed = [
+        place for place, row in enumerate(rows) if row_infusion.block_diagonal or row_infusion.source.infused(row)
+    ]
+    if not changed:
         return batch
     columns = {name: batch[name] for name in _KNOWN if isinstance(batch.get(name), torch.Tensor)}
-    # Splicing reads base tokens, so infused rows are fetched from a GPU; the others stay there.
-    fetched = {name: column[told].cpu() for name, column in columns.items()}
+    # Base tokens are read on the CPU, so the rows that change are fetched from a GPU; the others stay there.
+    fetched = {name: column[changed].cpu() for name, column in columns.items()}
     examples = [
         row_infusion(rows[place], {name: column[at] for name, column in fetched.items()})
-        for at, place in enumerate(told)
+        for at, place in enumerate(changed)
     ]
     names = dict.fromkeys(name for example in examples for name in example)
     infused = {name: value for name, value in batch.items() if name not in columns or name in names}
@@ -59,5 +61,5 @@ def infused_batch(row_infusion: RowInfusion, rows: Sequence[int], batch: Mapping
         column = columns.get(name, columns["input_ids"])
         # A row of which everything is a target needs no labels; beside one that has them it does.
         new = torch.stack([torch.as_tensor(example.get(name, example["input_ids"])) for example in examples])
-        infused[name] = column.index_copy(0, torch.tensor(told, device=column.device), new.to(column))
+        infused[name] = column.index_copy(0, torch.tensor(changed, device=column.device), new.to(column))
     return type(batch)(infused)  # type: ignore[call-arg]

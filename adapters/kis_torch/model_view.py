@@ -1,0 +1,143 @@
+"""A model in training or from disk, as probes see it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from kis_torch.parameters import is_sharded
+
+__all__ = ["TorchModelView", "eager_module", "evaluating"]
+
+
+class TorchModelView:
+    """Any module that gives next-token logits; one that takes masks as those of ``transformers`` is shown trees too.
+
+    Args:
+        model: Its ``forward`` carries the autocast of training. DDP is unwrapped; FSDP, which gathers the parameters
+            of each layer in its ``forward``, is not.
+        logits: How to ask it, if not ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
+
+    Attributes:
+        together: Every forward pass needs all ranks, since each holds a part of the model.
+    """
+
+    def __init__(self, model: nn.Module, logits: Callable[[torch.Tensor], Any] | None = None) -> None:
+        self._model = eager_module(model)
+        self._ask = logits
+        self.together = is_sharded(self._model)
+        inner: Any = getattr(self._model, "module", self._model)  # of FSDP 1
+        takes = inspect.signature(inner.forward).parameters
+        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
+        self._keeps = "logits_to_keep" in takes
+        self._of_transformers = hasattr(getattr(inner, "config", None), "model_type") and (
+            "use_cache" in takes or any_name
+        )
+
+    def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
+        """Return next-token logits."""
+        ids = input_ids.to(self._device)
+        if self._ask is not None:
+            answer = self._ask(ids)
+        elif self._of_transformers:
+            answer = self._model(input_ids=ids, use_cache=False)
+        else:
+            answer = self._model(ids)
+        return _logits_of(answer)
+
+    def tree_logits(
+        self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
+    ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
+        """Return next-token logits of the last tokens of each batch row."""
+        parameter = next(self._model.parameters())
+        device = parameter.device
+        mask = sees.to(device)[:, None]  # (B, 1, T, T)
+        with self._masked_attention() as implementation:
+            if implementation == "eager":  # which adds its mask to scores
+                mask = torch.zeros(mask.shape, dtype=parameter.dtype, device=device).masked_fill(
+                    ~mask, torch.finfo(parameter.dtype).min
+                )
+            logits: torch.Tensor = self._model(
+                input_ids=input_ids.to(device),
+                position_ids=positions.to(device),
+                attention_mask=mask,
+                use_cache=False,
+                **({"logits_to_keep": last} if self._keeps else {}),
+            ).logits
+        return logits[:, -last:]
+
+    def refuses_trees(self, longest: int) -> str:
+        """Name what a trial on short rows would not show: our mask takes the place of an attention window."""
+        if self._ask is not None or not self._of_transformers:
+            return "it is no model of transformers, or is called through a function of the loop"
+        window = getattr(getattr(self._model, "config", None), "sliding_window", None)
+        return f"it sees {window} tokens back only" if window and window < longest else ""
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leave every module's mode and the random state as they were: training must not notice the probes."""
+        with evaluating(self._model):
+            yield
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._model.parameters()).device
+
+    @contextmanager
+    def _masked_attention(self) -> Iterator[str]:
+        """Use an implementation of attention that takes any mask, where the model's own does not."""
+        config: Any = getattr(self._model, "config", None)
+        own = getattr(config, "_attn_implementation", "sdpa")
+        if own in ("sdpa", "eager"):
+            yield own
+            return
+        set_attention: Any = self._model.set_attn_implementation
+        set_attention("sdpa")
+        try:
+            yield "sdpa"
+        finally:
+            set_attention(own)
+
+
+def eager_module(model: nn.Module) -> nn.Module:
+    """Return the outermost module that is neither compiled, where each shape is a graph, nor wrapped in DDP."""
+    while True:
+        if isinstance(model, DistributedDataParallel):
+            model = model.module
+        elif "_orig_mod" in model._modules:
+            model = model.get_submodule("_orig_mod")
+        else:
+            return model
+
+
+def _logits_of(answer: Any) -> torch.Tensor:  # (B, T, V)
+    """Find the logits in what a model returned: a tensor, a mapping or object with ``logits``, or a tuple."""
+    if isinstance(answer, torch.Tensor):
+        return answer
+    if isinstance(answer, Mapping) and "logits" in answer:
+        found: torch.Tensor = answer["logits"]
+        return found
+    if isinstance(answer, (tuple, list)):
+        return next(part for part in answer if isinstance(part, torch.Tensor) and part.ndim == 3)
+    logits: torch.Tensor = answer.logits
+    return logits
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, without gradients; restore every module's mode and the random state after."""
+    modes = [(module, module.training) for module in model.modules()]
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

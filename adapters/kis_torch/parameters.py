@@ -1,0 +1,55 @@
+"""How many parameters a model has, whole or in shards, and whether it is in shards."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+__all__ = ["is_sharded", "parameter_counts"]
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Return whether each rank holds only a part of the model: FSDP 1 and 2, DeepSpeed ZeRO-3."""
+    if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
+        return True
+    if not torch.distributed.is_available():
+        return False
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.tensor import DTensor
+
+    fully = any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
+    return fully or any(isinstance(parameter, DTensor) for parameter in model.parameters())
+
+
+def parameter_counts(model: nn.Module) -> tuple[int, int]:
+    """Return all parameters, tied ones once, and those that are neither embedding tables nor the output layer."""
+    embeddings = {id(module.weight): module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    output = getattr(model, "get_output_embeddings", lambda: None)()
+    if output is not None:
+        embeddings |= {id(weight): weight for weight in output.parameters()}
+    whole = _flattened(model)
+    if whole:
+        total = sum(count for _, count in whole)
+        tables = (count for module, count in whole if isinstance(module, nn.Embedding) or module is output)
+        return total, total - sum(tables)
+    # .numel() of a sharded parameter is that of its shard; ds_numel is DeepSpeed's count of the whole.
+    total = sum(int(getattr(p, "ds_numel", p.numel())) for p in model.parameters())
+    return total, total - sum(int(getattr(w, "ds_numel", w.numel())) for w in embeddings.values())
+
+
+def _flattened(model: nn.Module) -> list[tuple[nn.Module, int]]:
+    """Return the module and size of every parameter that FSDP 1 flattened, tied ones once; empty without FSDP 1.
+
+    What is left in such a module is this rank's shard. FSDP 2 keeps the sizes of the whole.
+    """
+    if not torch.distributed.is_available():
+        return []
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    handles = [module._handle for module in FullyShardedDataParallel.fsdp_modules(model)]
+    flat = [handle.flat_param for handle in handles if handle is not None]
+    return [
+        (info.module, count)
+        for parameter in flat
+        for info, count in zip(parameter._param_infos, parameter._numels, strict=True)
+    ]
