@@ -139,8 +139,8 @@ def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, data, cu
 @pytest.mark.parametrize(
     ("cut", "keys", "message"),
     [
-        (26, {}, "train_dataset: found batch 26 of pass 1, expected batch 6 of pass 2"),
-        (7, {"ignore_data_skip": True}, "found batch 0 of pass 1, expected batch 7 of pass 1"),
+        (26, {}, "train_dataset: found batch 26 of epoch 1, expected batch 6 of epoch 2"),
+        (7, {"ignore_data_skip": True}, "found batch 0 of epoch 1, expected batch 7 of epoch 1"),
         (7, {"per_device_train_batch_size": 8}, "rows_per_step: found 8, expected 4 as before"),
         (7, {"gradient_accumulation_steps": 2}, "rows_per_step: found 8, expected 4 as before"),
         (7, {"data": lambda rows: rows}, "rows_per_epoch: found 80, expected 0 as before"),

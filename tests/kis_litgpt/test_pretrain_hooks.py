@@ -138,8 +138,8 @@ def test_parameters_are_counted_as_litgpt_does():
     ("data", "message"),
     [
         (Rows(width=-1), r"data: found a batch of torch.int64 \(4, 64\), expected token ids \(4, 65 or more\)"),
-        (Rows(count=3), "no batch of 4 rows in pass 1 through the data, expected 20 more iterations"),
-        (Rows(kind="forgetful"), "no batch of 4 rows in pass 2 through the data, expected 10 more iterations"),
+        (Rows(count=3), "no batch of 4 rows in epoch 1 of the data, expected 20 more iterations"),
+        (Rows(kind="forgetful"), "no batch of 4 rows in epoch 2 of the data, expected 10 more iterations"),
     ],
     ids=str,
 )

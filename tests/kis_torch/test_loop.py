@@ -124,7 +124,7 @@ def test_passes_and_their_numbers_go_with_what_was_trained_on():
     assert (sampler.epoch, len(sampler)) == (1, 8)
     assert [(int(index), index.row) for index in sampler][:2] == [(6, 26), (7, 27)]
     sampler.set_epoch(1)
-    with pytest.raises(KISError, match="set_epoch: found 2, with 6 batches trained on, 5 a pass, expected 1"):
+    with pytest.raises(KISError, match="set_epoch: found 2, with 6 batches trained on, 5 an epoch, expected 1"):
         sampler.set_epoch(2)
     again = InfusionSampler(range(22), 2, rank=0, world_size=2, shuffle=False)
     again.load_state_dict(sampler.state_dict())
@@ -173,7 +173,7 @@ def test_a_stream_that_does_not_begin_anew_is_refused():
         def __iter__(self):
             return self.left
 
-    with pytest.raises(KISError, match="found no rows in pass 2"):
+    with pytest.raises(KISError, match="found no rows in epoch 2"):
         list(InfusedIterableDataset(Once(), lambda row, base: base, batches=8))
 
 
