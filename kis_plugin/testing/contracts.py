@@ -12,8 +12,9 @@ from kis_plugin.infusion.protocols import Schedule
 from kis_plugin.knowledge.facts import Fact, Knowledge, Passage
 from kis_plugin.knowledge.protocols import Selection, Source
 from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.probes import Question, QuestionMaker
 from kis_plugin.retention.protocols import ProbeKind
+from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions import Question
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.load import load_templates
 from kis_plugin.templates.protocols import Renderer, TemplateSet
@@ -137,7 +138,7 @@ def check_probe_kind(kind: ProbeKind, book: TemplateBook | None = None, options:
     for question in found:
         where = f"probe kind {kind.name}: {question}"
         assert len(set(question.options)) == len(question.options), f"{where} has one option twice"
-        assert question.decoded or 0 <= question.answer < len(question.options), f"{where} has no right option"
+        assert question.accepted or 0 <= question.answer < len(question.options), f"{where} has no right option"
         assert 0 <= question.fact < len(facts), f"{where} is about no fact that it was given"
 
 
