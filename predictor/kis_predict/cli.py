@@ -83,7 +83,7 @@ _PATH = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option(
     "--map", "mapped", multiple=True, metavar="FIELD=PATH",
-    help="Where foreign logs, or JSON and YAML files beside them, say what a run needs: params=config.n_params. "
+    help="Where foreign logs, or JSON and YAML files next to them, have the values of a run: params=config.n_params. "
     "May be repeated.",
 )  # fmt: skip
 @click.option("--confidence", type=Open(0, 1), default=0.9, show_default=True, help="Of the central intervals shown.")
@@ -109,7 +109,7 @@ _PATH = click.Path(path_type=Path)
 )
 def command(
     logs: tuple[str, ...], target: int, mapped: tuple[str, ...], as_json: bool, chart: bool | None, plot: Path | None,
-    report: Path | None, write_config: Path | None, knowledge: str, **asked: Any,
+    report: Path | None, write_config: Path | None, knowledge: str, **options: Any,
 ) -> int:  # fmt: skip
     """Answer and return the exit code."""
     from kis_plugin.registry import registered
@@ -122,9 +122,9 @@ def command(
         raise KISError(problems)
     found = gather(logs, registered("log_readers"), parse_map(mapped), _notify)
     _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
-    answer = predict(found.runs, PredictionRequest(params=target, **asked), registered("laws"))
+    answer = predict(found.runs, PredictionRequest(params=target, **options), registered("laws"))
     answer = replace(answer, warnings=(*found.notes, *answer.warnings))
-    _write_files(answer, plot, report, write_config, knowledge, asked["seed"])
+    _write_files(answer, plot, report, write_config, knowledge, options["seed"])
     try:
         if as_json:
             from kis_predict.report.as_json import as_object
@@ -134,7 +134,7 @@ def command(
             _print_report(answer, chart)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the pipe has had enough (head, less): no error, nor at the interpreter's own last flush.
+        # The reader of the pipe has closed it (head, less): no error, nor at the interpreter's last flush.
         _close_stdout()
     except OSError as error:
         _close_stdout()
@@ -167,7 +167,7 @@ def _print_report(answer: Prediction, chart: bool | None) -> None:
 def _write_files(
     answer: Prediction, plot: Path | None, report: Path | None, write_config: Path | None, knowledge: str, seed: int
 ) -> None:
-    """Write what was asked for beside the report. Without a recommendation there is no configuration."""
+    """Write the requested files. Without a recommendation there is no configuration."""
     from kis_plugin.storage.atomic_write import write_atomically
 
     if plot:
@@ -188,7 +188,7 @@ def _write_files(
 
         text = config_text(answer, knowledge, seed)
         write_atomically(write_config.resolve(), text, where=f"--write-config {write_config}")
-        there = "" if (write_config.parent / knowledge).exists() else f"; {knowledge} is still to be put beside it"
+        there = "" if (write_config.parent / knowledge).exists() else f"; {knowledge} still has to be put next to it"
         _notify(f"Wrote {write_config}{there}.")
 
 

@@ -69,10 +69,10 @@ def predict(runs: Sequence[ObservedRun], request: PredictionRequest, laws: Mappi
     points = points_of(sizes, "collapse", unit)
     candidates = fit_laws(laws, where, points, request.seed)
     if not candidates:
-        raise KISError(Problem("laws", ", ".join(laws) or "none", "one that the observed sizes can settle"))
+        raise KISError(Problem("laws", ", ".join(laws) or "none", "one whose parameters the observed sizes determine"))
     peaks = fit_laws({c.law.name: c.law for c in candidates}, where, points_of(sizes, "peak", unit), request.seed)
     draws, weights = mixture(candidates, request.seed)
-    # Tops that sag leave two readings of every size, together: half of the draws are of the lower one.
+    # A slow decline before the collapse leaves two readings of all sizes at once: half of the draws use the lower one.
     earlier = max(size.earlier for size in sizes) * (np.arange(len(draws)) % 2)
     draws = draws - unit_there - earlier
     collapse = _amount(draws, weights, request.confidence, a_fact)
@@ -171,8 +171,8 @@ def _axis_warnings(axis: AxisReport) -> list[str]:
         return []
     other = "share" if axis.name == "frequency" else "frequency"
     return [
-        f"Exposures or share of D is in doubt, {short(axis.odds)} to 1 for {axis.name}: see what --axis {other} says; "
-        "a second budget at one more size would tell"
+        f"Exposures or share of D is in doubt, {short(axis.odds)} to 1 for {axis.name}: compare with --axis {other}; "
+        "a second budget at one more size would decide it"
     ]
 
 
@@ -190,7 +190,7 @@ def _law_warnings(
     ]
     lines += [
         f"{size.group.label()} shows no collapse where the other sizes let one expect it: with a probability of "
-        f"{bad:.2g} it keeps to another law; both readings are in the interval, sizes close to it would tell"
+        f"{bad:.2g} it follows another law; the interval covers both cases, and sizes close to it would decide"
         for size, bad in zip(sizes, chosen.fit.bad, strict=True)
         if size.censored == "right" and bad > _IN_DOUBT
     ]
@@ -200,7 +200,7 @@ def _law_warnings(
         lines.append("The largest size was missed by more than a factor of 2 when left out")
     at_target = [candidate.fit.at(candidate.row) for candidate in candidates]
     if max(at_target) - min(at_target) > np.log(1.25):
-        told = zip(candidates, at_target, strict=True)
-        values = ", ".join(f"{candidate.law.name} {short(np.exp(value))}" for candidate, value in told)
+        pairs = zip(candidates, at_target, strict=True)
+        values = ", ".join(f"{candidate.law.name} {short(np.exp(value))}" for candidate, value in pairs)
         lines.append(f"The laws differ at the target: {values}; their spread is in the interval")
     return lines

@@ -61,7 +61,7 @@ class LawReport:
         parameters: By name; natural logarithms inside.
         intervals: Of the parameters.
         holdout_error: |predicted / observed - 1| of F_c at the largest observed size, fitted without it; None if the
-            sizes left over cannot settle the law.
+            other sizes are too few for the law.
         others: Weights of all laws in the prediction, by name, summing to 1.
     """
 
@@ -79,7 +79,7 @@ class Forgetting:
 
     Attributes:
         max_loss_rise: What counts as near, nats per token.
-        frequency: At the target; None where the logs cannot tell, and ``reason`` says why.
+        frequency: At the target; None where the logs do not determine it; ``reason`` says why.
         low: Its interval.
         high: Its interval; infinite where no tested amount of any size reaches the rise, and ``low`` is a bound.
         share: Of D, None if facts are unknown.
@@ -104,9 +104,9 @@ class AxisReport:
         name: The axis used.
         holdout_errors: |predicted / observed - 1| of left-out sizes by axis; None where an axis cannot be judged.
         reason: Why this one.
-        odds: How much better it foresees each size from the others, as a ratio of probabilities; None if not judged.
+        odds: How much better it predicts each size from the others, as a ratio of probabilities; None if not judged.
         by_rule: Share of D that one exposure of every fact would take at the target by the sweep's own facts and
-            budgets, where these do not tell the axes apart.
+            budgets, where these do not distinguish the axes.
     """
 
     name: Literal["frequency", "share"]
@@ -138,7 +138,7 @@ class NextRun:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The whole answer. If ``insufficient``, there is no number, and ``missing`` says what would give one."""
+    """The whole answer. If ``insufficient``, there is no number, and ``missing`` names the runs that would give one."""
 
     status: Literal["ok", "insufficient"]
     target: Target

@@ -51,5 +51,5 @@ class Law(Protocol):
     def features(self, params: npt.NDArray[np.float64], tokens: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the design matrix, (groups, parameters), for N and D, (groups,) each; natural logarithms inside.
 
-        The predictor itself sees when the groups cannot tell the parameters apart, and leaves the law out.
+        Where the groups do not determine all parameters, the predictor notices and leaves the law out.
         """

@@ -42,7 +42,7 @@ class PredictionRequest:
             held-out sizes better.
         next_runs: How many further runs to propose.
         new_sizes: Whether these may be of sizes that the sweep does not have.
-        per_flop: Whether these are chosen by what they tell for their cost, rather than by what they tell.
+        per_flop: Whether these are chosen by information for their cost, rather than by information alone.
 
     Raises:
         KISError: Every value outside its range.

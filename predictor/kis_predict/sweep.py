@@ -53,8 +53,8 @@ class Group:
 
     def holds(self, run: ObservedRun) -> bool:
         """Return whether ``run`` is of this size and budget."""
-        apart = max(run.tokens, self.tokens) / max(min(run.tokens, self.tokens), 1)
-        return run.params == self.params and apart <= _SAME_BUDGET
+        ratio = max(run.tokens, self.tokens) / max(min(run.tokens, self.tokens), 1)
+        return run.params == self.params and ratio <= _SAME_BUDGET
 
     def label(self) -> str:
         """Return the group's name for messages: ``N=137M, D=2.74B``."""
@@ -121,7 +121,7 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
 
 
 def _is_base(run: ObservedRun) -> bool:
-    """Return whether general loss can be told to have risen from that of ``run``."""
+    """Return whether ``run`` is a baseline from which a rise of general loss can be measured."""
     return run.frequency == 0 and run.loss is not None and run.status == "completed"
 
 
@@ -131,7 +131,10 @@ def _too_much(run: ObservedRun) -> bool:
 
 
 _SCREENS: tuple[tuple[str, Callable[[ObservedRun], bool]], ...] = (
-    ("were eased by their guard, and so are no runs at their frequency", lambda run: run.status == "eased"),
+    (
+        "were throttled by their guard, so that their frequency is not the planned one",
+        lambda run: run.status == "eased",
+    ),
     ("did not complete", lambda run: run.status != "completed"),
     ("carry no held-out retention", lambda run: run.retention is None),
     ("are uninfused (frequency 0)", lambda run: run.frequency == 0),
@@ -189,13 +192,13 @@ def _chance(run: ObservedRun) -> float:
 
 def _assumptions(runs: Sequence[ObservedRun]) -> list[str]:
     missing = Counter(name for run in runs for name in ("chance", "n", "share") if _absent(run, name))
-    said = {
+    texts = {
         "chance": "carry no chance level or number of options: 4 options are assumed",
-        "n": "do not say how many probes they asked: their noise is taken from the scatter about the curves",
-        "share": f"do not say how many tokens were infused: their share is assumed to be at most {MOST_SHARE:g}",
+        "n": "do not record the number of probes: their noise is estimated from the scatter about the curves",
+        "share": f"do not record how many tokens were infused: their share is assumed to be at most {MOST_SHARE:g}",
     }
     return [
-        f"{missing[name]} run{'s' if missing[name] > 1 else ''} {text}" for name, text in said.items() if missing[name]
+        f"{missing[name]} run{'s' if missing[name] > 1 else ''} {text}" for name, text in texts.items() if missing[name]
     ]
 
 

@@ -165,7 +165,7 @@ def test_files_are_written_beside_the_report(sweep, tmp_path, capsys):
     assert "frequency: " in config.read_text()
     for path in (plot, report, config):
         assert f"Wrote {path}" in err
-    assert "facts.jsonl is still to be put beside it" in err
+    assert "facts.jsonl still has to be put next to it" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kis.yaml", "report.html", "sweep.csv", "sweep.svg"]
 
 

@@ -45,8 +45,8 @@ def unpack(archive: Path, inside: PurePosixPath, names: Sequence[str], into: Pat
 
     Args:
         archive: The tar file, compressed or not.
-        inside: What is wanted: a folder or file in it; ``.`` for all.
-        names: Patterns of the names that are wanted.
+        inside: The folder or file in it to copy; ``.`` for all.
+        names: Patterns of the names to copy.
         into: An empty folder.
 
     Returns:
@@ -60,13 +60,13 @@ def unpack(archive: Path, inside: PurePosixPath, names: Sequence[str], into: Pat
         with open_stream(archive) as stream, _opened(stream) as tar:
             members = 0
             while member := tar.next():
-                tar.members.clear()  # type: ignore[attr-defined]  # a stream is read once: nobody asks for what lies behind
+                tar.members.clear()  # type: ignore[attr-defined]  # a stream is read once: no member behind is needed again
                 members += 1
                 if members > _MOST_MEMBERS:
                     raise KISError(Problem(str(archive), f"more than {_MOST_MEMBERS:,} members", "logs of a sweep"))
                 path = _place(archive, member)
-                wanted = path is not None and (inside == PurePosixPath(".") or path.is_relative_to(inside))
-                if path is not None and wanted and any(fnmatch(path.name, name) for name in names):
+                selected = path is not None and (inside == PurePosixPath(".") or path.is_relative_to(inside))
+                if path is not None and selected and any(fnmatch(path.name, name) for name in names):
                     _copy(tar, member, into / path)
     except (tarfile.TarError, UnicodeError, OverflowError, RecursionError) as error:
         hint = "kis runs collect makes one."

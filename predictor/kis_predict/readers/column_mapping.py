@@ -1,4 +1,4 @@
-"""``--map params=config.n_params``: where a foreign log, or a file beside it, says what a run needs."""
+"""``--map params=config.n_params``: where a foreign log, or a file next to it, has the values of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from kis_plugin.errors import KISError, Problem, nearest
 from kis_predict.readers.bounds import NUMBERS
 
-__all__ = ["FIELDS", "SIDECAR", "Beside", "keys_of", "load_mapping", "look_up", "parse_map", "wanted_names"]
+__all__ = ["FIELDS", "SIDECAR", "Beside", "keys_of", "load_mapping", "look_up", "parse_map", "sidecar_names"]
 
 SIDECAR = "kis.json"
 FIELDS = (*NUMBERS, "status")
@@ -44,7 +44,7 @@ def parse_map(texts: Sequence[str]) -> dict[str, str]:
 
 
 def look_up(path: str, tree: Mapping[str, object]) -> object:
-    """Return the value at ``path``, None if there is none: a key of that very name, else nested keys parted by dots."""
+    """Return the value at ``path``, a key of that name or nested keys separated by dots; None if there is none."""
     if path in tree:
         return tree[path]
     for at in (at for at, letter in enumerate(path) if letter == "."):
@@ -67,7 +67,7 @@ def keys_of(tree: Mapping[str, object], depth: int = 4) -> Iterator[str]:
 
 
 class Beside:
-    """Files beside a log and in the folders above it, up to the one given to ``--logs``.
+    """Files next to a log and in the folders above it, up to the one given to ``--logs``.
 
     Args:
         folder: The run's folder.
@@ -83,11 +83,11 @@ class Beside:
         self.folders = [*(place for place in near if place not in above), *above]
 
     def sidecar(self) -> dict[str, object]:
-        """Return what every ``kis.json`` says, the nearest one first."""
-        told: dict[str, object] = {}
+        """Return the values of all ``kis.json`` files; those of the nearest one take precedence."""
+        values: dict[str, object] = {}
         for folder in reversed(self.folders):
-            told |= self._load(folder / SIDECAR) or {}
-        return told
+            values |= self._load(folder / SIDECAR) or {}
+        return values
 
     def look_up(self, path: str) -> object:
         """Return the value of ``config.n_params``: key ``n_params`` of the nearest ``config.json`` or ``.yaml``."""
@@ -143,7 +143,7 @@ def _yaml(text: str, path: Path) -> object:
         raise KISError(Problem(str(path), "what is not YAML", f"a mapping ({error})".replace("\n", " "))) from error
 
 
-def wanted_names(mapping: Iterable[str]) -> list[str]:
-    """Return the names of files that completing a run may ask for."""
+def sidecar_names(mapping: Iterable[str]) -> list[str]:
+    """Return the names of the files that may be needed to complete a run."""
     stems = {path.partition(".")[0] for path in mapping if "." in path}
     return [SIDECAR, *(f"{stem}{ending}" for stem in sorted(stems) for ending in _ENDINGS)]

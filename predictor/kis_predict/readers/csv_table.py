@@ -21,7 +21,7 @@ FINISHED = ("completed", "finished")
 
 @dataclass(frozen=True)
 class CSVReader:
-    """Reads a table with one run a row and the run log's names as columns; other columns are passed over.
+    """Reads a table with one run a row and the run log's names as columns; other columns are ignored.
 
     Attributes:
         mapping: Columns by other names, by field: ``{"params": "config.n_params"}``.
@@ -62,8 +62,8 @@ class CSVReader:
             problems += self._header_problems(path, header, fields)
             columns = {name.strip().lower() for name in header}
             if self.mapping:
-                nowhere = [name for name, column in self.mapping.items() if column.strip().lower() not in columns]
-                runs.append(MapUse(str(path), tuple(nowhere), tuple(header)))
+                unmatched = [name for name, column in self.mapping.items() if column.strip().lower() not in columns]
+                runs.append(MapUse(str(path), tuple(unmatched), tuple(header)))
             for row in () if problems else rows:
                 where = f"{path}:{rows.line_num}"
                 if len(row) != len(header) and any(cell.strip() for cell in row):
@@ -102,7 +102,7 @@ class CSVReader:
 
 
 def _run(cells: Mapping[str, str], where: str) -> tuple[ObservedRun | None, list[Problem]]:
-    """Build a run from a row, or say everything that keeps it from being one."""
+    """Build a run from a row, or return every problem that prevents it."""
     status = (cells.get("status") or "completed").strip().lower()
     finished = status in FINISHED
     values: dict[str, float] = {}

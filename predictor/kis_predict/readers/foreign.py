@@ -1,4 +1,4 @@
-"""What a reader hands over where a log does not say everything: a run to be completed, or one that cannot be used."""
+"""What a reader returns where a log lacks values of a run: a run to be completed, or one that cannot be used."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["ForeignRun", "LeftOut", "MapUse", "last_measured"]
 
 @dataclass(frozen=True)
 class ForeignRun:
-    """A run as a framework logged it, before ``--map`` and the files beside it say the rest.
+    """A run as a framework logged it, before ``--map`` and the files next to it supply the rest.
 
     Attributes:
         source: For messages: the file.
-        folder: The run's own folder. Files beside the log are looked for there and above.
-        values: What the format itself tells, by field of ``ObservedRun``.
+        folder: The run's own folder. Files next to the log are looked up there and above.
+        values: What the format itself records, by field of ``ObservedRun``.
         tree: Everything in the log that ``--map`` can name, nested or flat.
-        seen: Training tokens seen by its end, None if the log does not say.
-        run_id: Of the run log that KIS wrote of the same run, if the log names it.
+        seen: Training tokens seen by its end, None if the log does not record them.
+        run_id: Of the run log that KIS wrote of the same run, if the log names one.
         near: Folders to look for files in first, such as the checkpoint's.
         warnings: What was odd about the log, one line each.
     """
@@ -53,17 +53,23 @@ class MapUse:
 
     Attributes:
         source: For messages: the file.
-        nowhere: Fields whose paths led nowhere.
+        unmatched: Fields whose paths match nothing there.
         keys: What the paths could have been.
     """
 
     source: str
-    nowhere: tuple[str, ...]
+    unmatched: tuple[str, ...]
     keys: tuple[str, ...]
 
 
 def last_measured(source: str, at: float, end: float) -> tuple[str, ...]:
-    """Return a warning if retention was last measured well before the run ended; steps or tokens, both the same."""
+    """Return a warning if retention was last measured well before the run ended.
+
+    Args:
+        source: The log, for the message.
+        at: Step, or tokens, of the last measurement.
+        end: Step, or tokens, at which the run ended.
+    """
     if at < 0.98 * end:
         return (f"{source}: retention was last measured at step {at:g} of {end:g}",)
     return ()

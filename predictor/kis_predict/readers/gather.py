@@ -13,12 +13,12 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import LOG_NAME
 from kis_predict.observed import Runs
 from kis_predict.protocols import LogReader
-from kis_predict.readers.column_mapping import wanted_names
+from kis_predict.readers.column_mapping import sidecar_names
 from kis_predict.readers.files import files_below
 from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
 from kis_predict.readers.merging import Completion
 from kis_predict.readers.places import Place, resolve
-from kis_predict.readers.same_run import Found, once
+from kis_predict.readers.same_run import Found, deduplicate
 
 __all__ = ["gather"]
 
@@ -48,8 +48,8 @@ def gather(
             A file reached twice is read once.
         readers: By name; the first that claims a file reads it. One that is a dataclass with a field ``mapping`` gets
             ``mapping`` there. One with ``together(path)`` and ``read_together(paths)`` gets all files of the same key
-            at once. ``names``, patterns of file names, say what is fetched for it from a URL.
-        mapping: Where foreign logs say what a run needs, by field of ``ObservedRun``.
+            at once. ``names``, patterns of file names, say what is copied for it from a URL or an archive.
+        mapping: Where foreign logs have the values of a run, by field of ``ObservedRun``.
         notify: Gets a line about what takes time.
 
     Raises:
@@ -77,8 +77,8 @@ def gather(
             except OSError as error:
                 problems.append(_shown(Problem(str(log.paths[0]), str(error.strerror or error), "a readable log"), log))
     problems += completion.unused()
-    kept, twice = once(runs, lacking)
-    notes = [*_folded(left_out), *_folded(twice), *_elsewhere(completion)]
+    kept, duplicates = deduplicate(runs, lacking)
+    notes = [*_folded(left_out), *_folded(duplicates), *_partly_unmatched(completion)]
     if len(problems) > SHOWN:
         more = Problem("--logs", f"{len(problems) - SHOWN:,} more problems", "none", "Mend those above first.")
         problems = [*problems[:SHOWN], more]
@@ -108,7 +108,7 @@ def _logs(
     notify: Callable[[str], None], stack: ExitStack,
 ) -> Iterator[_Log]:  # fmt: skip
     """Yield the logs of all places, files of one run together."""
-    names = [*wanted_names(mapping.values()), *(n for r in readers.values() for n in getattr(r, "names", ()))]
+    names = [*sidecar_names(mapping.values()), *(n for r in readers.values() for n in getattr(r, "names", ()))]
     seen: set[str] = set()
     for given in places:
         try:
@@ -179,11 +179,11 @@ def _folded(left_out: Sequence[LeftOut]) -> list[str]:
     ]
 
 
-def _elsewhere(completion: Completion) -> list[str]:
+def _partly_unmatched(completion: Completion) -> list[str]:
     return [
-        f"--map {name}={completion.mapping[name]} leads nowhere in {len(logs):,} of {completion.runs:,} foreign logs: "
-        f"{_some(logs)}"
-        for name, logs in completion.nowhere.items()
+        f"--map {name}={completion.mapping[name]} matches nothing in {len(logs):,} of {completion.runs:,} foreign "
+        f"logs: {_some(logs)}"
+        for name, logs in completion.unmatched.items()
         if len(logs) < completion.runs
     ]
 

@@ -22,7 +22,7 @@ _SEEN = "total_tokens"
 class LitGPTReader:
     """Reads what ``litgpt pretrain --logger_name csv`` writes; the versions of one run are merged.
 
-    Retention is the last ``retention/held_out``, general loss the last ``val_loss``, and ``total_tokens`` says how far
+    Retention is the last ``retention/held_out``, general loss the last ``val_loss``, and ``total_tokens`` is how far
     the run went. D is ``train.max_tokens`` of the ``hyperparameters.yaml`` that LitGPT saves with its checkpoints; N
     and F are not in the log.
     """
@@ -44,7 +44,7 @@ class LitGPTReader:
         return path.parent.parent if _VERSION.fullmatch(path.parent.name) else path.parent
 
     def read(self, path: Path) -> Iterable[ForeignRun | LeftOut]:
-        """Return the run that one file tells of."""
+        """Return the run that one file records."""
         return self.read_together([path])
 
     def read_together(self, paths: Sequence[Path]) -> Iterable[ForeignRun | LeftOut]:
@@ -86,7 +86,7 @@ def _version(path: Path) -> tuple[int, str]:
 
 
 def _rows(path: Path) -> Iterable[Mapping[str, str]]:
-    """Yield the filled cells of each row; a last row that was cut short is passed over."""
+    """Yield the filled cells of each row; a last row that was cut short is ignored."""
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:

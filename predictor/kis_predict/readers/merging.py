@@ -1,4 +1,4 @@
-"""From what a framework logged, ``--map`` and the files beside it, to a run: or what is missing to make one."""
+"""Completes a run from what a framework logged, ``--map`` and the files next to the log; or names what is missing."""
 
 from __future__ import annotations
 
@@ -23,62 +23,62 @@ _ENOUGH = 0.99
 
 @dataclass
 class Completion:
-    """Completes foreign runs and remembers where ``--map`` led nowhere.
+    """Completes foreign runs and remembers which paths of ``--map`` matched nothing.
 
     Attributes:
         mapping: Paths by field.
         runs: Foreign runs seen.
-        nowhere: For each field of ``mapping``, runs in which its path led nowhere.
+        unmatched: For each field of ``mapping``, runs in which its path matched nothing.
         keys: What the path could have been, for the hint.
     """
 
     mapping: Mapping[str, str]
     runs: int = 0
-    nowhere: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    unmatched: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     keys: dict[str, None] = field(default_factory=dict)
     _files: dict[Path, dict[str, Any] | None] = field(default_factory=dict)
 
     def complete(self, found: ForeignRun, root: Path) -> ObservedRun | LeftOut:
-        """Return the run. What ``--map`` says counts before what the log says, and that before ``kis.json``.
+        """Return the run. ``--map`` takes precedence over the log itself, and the log over ``kis.json``.
 
         Raises:
             KISError: Every value that no run can have.
         """
-        beside = Beside(found.folder, found.near, root, self._load)
-        told = {**beside.sidecar(), **found.values, **self._mapped(found, beside)}
-        status = _status(told, found)
+        nearby = Beside(found.folder, found.near, root, self._load)
+        values_found = {**nearby.sidecar(), **found.values, **self._mapped(found, nearby)}
+        status = _status(values_found, found)
         if status not in (None, "completed"):
             return LeftOut(found.source, "the run did not complete")
-        diverged = [name for name in ("retention", "loss") if _is_endless(told.get(name))]
+        diverged = [name for name in ("retention", "loss") if _not_finite(values_found.get(name))]
         if diverged:
             return LeftOut(found.source, f"{' and '.join(diverged)} not finite: the run diverged")
-        missing = [name for name in REQUIRED if told.get(name) is None]
+        missing = [name for name in REQUIRED if values_found.get(name) is None]
         if missing:
             return LeftOut(
-                found.source, f"no {', '.join(missing)}: give them by --map, or by a {SIDECAR} beside the log"
+                found.source, f"no {', '.join(missing)}: give them by --map, or by a {SIDECAR} next to the log"
             )
         warnings = found.warnings
         if status is None:
             warnings = (*warnings, f"{found.source}: does not say whether the run completed; taken as if it did")
-        return _checked(told, found.source, warnings)
+        return _checked(values_found, found.source, warnings)
 
     def note(self, use: MapUse) -> None:
-        """Remember where the paths led in a log whose reader follows them itself."""
+        """Remember which paths matched in a log whose reader applies ``--map`` itself."""
         self.runs += 1
         self.keys |= dict.fromkeys(use.keys)
-        for name in use.nowhere:
-            self.nowhere[name].append(use.source)
+        for name in use.unmatched:
+            self.unmatched[name].append(use.source)
 
     def unused(self) -> list[Problem]:
-        """Return a problem for each path that led nowhere in any foreign run."""
+        """Return a problem for each path that matched nothing in any foreign run."""
         return [
             Problem(
                 f"--map {name}={self.mapping[name]}",
-                f"none of that name in {self.runs:,} log{'s' if self.runs != 1 else ''}, nor beside",
-                "a key of the log, or FILE.KEY for FILE.json or FILE.yaml beside it",
+                f"none of that name in {self.runs:,} log{'s' if self.runs != 1 else ''}, nor next to them",
+                "a key of the log, or FILE.KEY for FILE.json or FILE.yaml next to it",
                 self._hint(self.mapping[name]),
             )
-            for name, runs in self.nowhere.items()
+            for name, runs in self.unmatched.items()
             if self.runs and len(runs) == self.runs
         ]
 
@@ -87,17 +87,17 @@ class Completion:
         some = [key for key in self.keys if not key.startswith("stateful_callbacks.")][:12]
         return close if close.startswith("Did") else f"Keys of the log: {', '.join(some)} ..." if some else ""
 
-    def _mapped(self, found: ForeignRun, beside: Beside) -> dict[str, object]:
+    def _mapped(self, found: ForeignRun, nearby: Beside) -> dict[str, object]:
         self.runs += 1
         values: dict[str, object] = {}
         for name, path in self.mapping.items():
             value = look_up(path, found.tree)
-            value = beside.look_up(path) if value is None else value
+            value = nearby.look_up(path) if value is None else value
             if value is None:
-                self.nowhere[name].append(found.source)
+                self.unmatched[name].append(found.source)
             else:
                 values[name] = value
-        if self.nowhere and len(self.keys) < 200:
+        if self.unmatched and len(self.keys) < 200:
             self.keys |= dict.fromkeys(keys_of(found.tree))
         return values
 
@@ -107,33 +107,33 @@ class Completion:
         return self._files[path]
 
 
-def _status(told: Mapping[str, object], found: ForeignRun) -> str | None:
-    """Return how the run ended: as it says, or as far as it went against its budget; None where neither tells."""
-    said = told.get("status")
-    if isinstance(said, str) and said.strip():
-        return "completed" if said.strip().lower() in _FINISHED else said.strip().lower()
-    budget = number("tokens", told.get("tokens"), "")
+def _status(values_found: Mapping[str, object], found: ForeignRun) -> str | None:
+    """Return how the run ended: its status, or its progress against its budget; None where neither is known."""
+    status = values_found.get("status")
+    if isinstance(status, str) and status.strip():
+        return "completed" if status.strip().lower() in _FINISHED else status.strip().lower()
+    budget = number("tokens", values_found.get("tokens"), "")
     if found.seen is None or isinstance(budget, Problem):
         return None
     return "completed" if found.seen >= _ENOUGH * budget else "unfinished"
 
 
-def _is_endless(value: object) -> bool:
-    """Return whether it is a number that is not finite, as a diverged run logs it."""
+def _not_finite(value: object) -> bool:
+    """Return whether it is a number that is not finite, as diverged runs log them."""
     try:
         return isinstance(value, (str, float)) and not math.isfinite(float(value))
     except ValueError:
         return False
 
 
-def _checked(told: Mapping[str, object], source: str, warnings: tuple[str, ...]) -> ObservedRun:
-    """Build the run, or raise everything that keeps it from being one."""
+def _checked(values_found: Mapping[str, object], source: str, warnings: tuple[str, ...]) -> ObservedRun:
+    """Build the run, or raise every problem that prevents it."""
     values: dict[str, Any] = {}
     problems = []
     for name in NUMBERS:
-        if told.get(name) is None:
+        if values_found.get(name) is None:
             continue
-        value = number(name, told[name], source)
+        value = number(name, values_found[name], source)
         if isinstance(value, Problem):
             problems.append(value)
         else:
@@ -145,12 +145,12 @@ def _checked(told: Mapping[str, object], source: str, warnings: tuple[str, ...])
         values.setdefault("chance", 1 / options)
     if problems:
         raise KISError(problems)
-    text = told.get("schedule_hash")
+    text = values_found.get("schedule_hash")
     run = replace(
         ObservedRun(source=source, params=1, tokens=1, frequency=0.0, retention=None, warnings=warnings),
         schedule_hash=text if isinstance(text, str) else "", **values,
     )  # fmt: skip
-    problems = [Problem(f"{source} {key}", repr(getattr(run, key)), wanted) for key, wanted in impossible(run)]
+    problems = [Problem(f"{source} {key}", repr(getattr(run, key)), expected) for key, expected in impossible(run)]
     if problems:
         raise KISError(problems)
     return run

@@ -1,4 +1,4 @@
-"""Logs behind a URL: what readers ask for is copied to a folder of this machine, and read there."""
+"""Logs behind a URL: the files that readers need are copied to a folder of this machine and read there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], No
 
     Args:
         url: Of a file or folder, in any scheme that an installed fsspec knows.
-        names: Patterns of the names that are wanted: weights beside the logs stay where they are.
+        names: Patterns of the names to copy: weights next to the logs stay where they are.
         into: An empty folder.
         notify: Gets one line that says what is fetched.
 

@@ -65,7 +65,7 @@ class RunLogReader:
 
 
 def _status(end: End | None) -> str:
-    """Return how the run ended: one whose infusion was eased on the way is no run at its frequency."""
+    """Return how the run ended. A run whose infusion was throttled on the way is not one at its frequency."""
     if end is None:
         return "unfinished"
     return "eased" if end.status == "completed" and end.extra.get("eased") else end.status

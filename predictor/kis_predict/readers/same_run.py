@@ -1,4 +1,4 @@
-"""One run in several logs: a Trainer's state, event files and KIS's own log beside each other."""
+"""One run in several logs: a Trainer's state, event files and KIS's own log next to each other."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.foreign import ForeignRun, LeftOut
 
-__all__ = ["Found", "once"]
+__all__ = ["Found", "deduplicate"]
 
-_TWICE = "another log tells of the same run"
+_DUPLICATE = "another log is of the same run"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Found:
     foreign: ForeignRun | None
 
 
-def once(
+def deduplicate(
     runs: Sequence[Found], lacking: Sequence[tuple[LeftOut, ForeignRun]]
 ) -> tuple[list[ObservedRun], list[LeftOut]]:
     """Leave out what a framework logged of a run that is there already, in another format.
@@ -39,22 +39,22 @@ def once(
     """
     own = {Path(found.run.source).parent.name for found in runs if found.foreign is None}
     kept: list[ObservedRun] = []
-    twice: list[LeftOut] = []
+    duplicates: list[LeftOut] = []
     there: dict[tuple[object, ...], list[tuple[Found, Path]]] = defaultdict(list)
-    told = {foreign.folder for foreign in (*(found.foreign for found in runs), *(item for _, item in lacking))
+    covered = {foreign.folder for foreign in (*(found.foreign for found in runs), *(item for _, item in lacking))
             if foreign and foreign.run_id in own}  # fmt: skip
     for found in sorted(runs, key=lambda found: found.foreign is not None):
         run, foreign = found.run, found.foreign
         folder = Path(run.source).parent if foreign is None else foreign.folder
         same = there[run.params, run.tokens, run.frequency]
-        if foreign and (folder in told or any(_is_same(found, folder, *other) for other in same)):
-            twice.append(LeftOut(run.source, _TWICE))
+        if foreign and (folder in covered or any(_is_same(found, folder, *other) for other in same)):
+            duplicates.append(LeftOut(run.source, _DUPLICATE))
         else:
             kept.append(run)
             same.append((found, folder))
-            told |= {folder} if foreign else set()
-    twice += [replace(item, reason=_TWICE) if foreign.folder in told else item for item, foreign in lacking]
-    return kept, twice
+            covered |= {folder} if foreign else set()
+    duplicates += [replace(item, reason=_DUPLICATE) if foreign.folder in covered else item for item, foreign in lacking]
+    return kept, duplicates
 
 
 def _is_same(found: Found, folder: Path, other: Found, at: Path) -> bool:

@@ -32,7 +32,7 @@ class TensorBoardReader:
     """Reads scalars from ``events.out.tfevents.*``; the files of one folder are one run, in the order of their steps.
 
     Retention is the last ``retention/held_out``, general loss the last ``eval/loss`` or ``val_loss``. All else comes
-    from ``--map`` or files beside. Needs the extra ``kis-plugin[tensorboard]``.
+    from ``--map`` or from files next to the log. Needs the extra ``kis-plugin[tensorboard]``.
     """
 
     name = "TensorBoard"
@@ -52,7 +52,7 @@ class TensorBoardReader:
         return folder
 
     def read(self, path: Path) -> Iterable[ForeignRun | LeftOut]:
-        """Return the run that one file tells of."""
+        """Return the run that one file records."""
         return self.read_together([path])
 
     def read_together(self, paths: Sequence[Path]) -> Iterable[ForeignRun | LeftOut]:

@@ -36,7 +36,7 @@ class TrainerStateReader:
         return path.parent.parent if _CHECKPOINT.fullmatch(path.parent.name) else path.parent
 
     def read(self, path: Path) -> Iterable[ForeignRun | LeftOut]:
-        """Return the run that one state tells of."""
+        """Return the run that one state records."""
         return self.read_together([path])
 
     def read_together(self, paths: Sequence[Path]) -> Iterable[ForeignRun | LeftOut]:
@@ -127,7 +127,7 @@ def _kis_state(state: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _planned(kis: Mapping[str, Any]) -> dict[str, object]:
-    """Return what the plan in the callback's state says of the run."""
+    """Return the values of the run in the plan that the callback keeps in its state."""
     values: dict[str, object] = {}
     plan = kis.get("plan")
     plan = plan if isinstance(plan, dict) else {}
@@ -139,7 +139,7 @@ def _planned(kis: Mapping[str, Any]) -> dict[str, object]:
     if isinstance(kis.get("schedule_hash"), str):
         values["schedule_hash"] = kis["schedule_hash"]
     match plan.get("exposures"):
-        # One group of facts, all told `rounds` times and `extra` of them once more.
+        # One group of facts: all infused `rounds` times, `extra` of them once more.
         case [[int(facts), int(rounds), int(extra)]] if facts > 0:
             values |= {"facts": facts, "frequency": rounds + extra / facts}
     return values

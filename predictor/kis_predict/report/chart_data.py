@@ -117,9 +117,9 @@ def law_curve(answer: Prediction, points: int = 60) -> LawCurve:
     ends = np.array([size.log_collapse_interval for size in answer.sizes]).reshape(-1, 2) + unit[:, None]
     target = None
     if answer.collapse:
-        told = answer.collapse
-        scale = told.share / told.frequency if axis == "share" and told.share else 1.0
-        target = float(answer.target.params), scale * told.frequency, scale * told.low, scale * told.high
+        found = answer.collapse
+        scale = found.share / found.frequency if axis == "share" and found.share else 1.0
+        target = float(answer.target.params), scale * found.frequency, scale * found.low, scale * found.high
     grid, line, band = _law(answer, unit, points)
     return LawCurve(
         axis, params, np.exp(log_value), np.exp(ends[:, 0]), np.exp(ends[:, 1]),
@@ -159,9 +159,9 @@ def _law(answer: Prediction, unit: Array, points: int) -> tuple[Array, Array, Ar
     tokens = np.exp(np.interp(np.log(grid), np.log(known_n), sums / np.bincount(place)))
     tail = (1 - answer.confidence) / 2
     at = (tail, 0.5, 1 - tail)
-    told = []
+    limits = []
     for row in law.features(grid, tokens):
         draws = fit.predict(row, np.random.default_rng(1))  # the same draws at every N, so that the line is smooth
-        told.append([quantile(draws, fit.weights, part) for part in at])
-    low, middle, high = np.exp(np.array(told)).T
+        limits.append([quantile(draws, fit.weights, part) for part in at])
+    low, middle, high = np.exp(np.array(limits)).T
     return grid, middle, np.array([low, high])

@@ -96,17 +96,17 @@ def _target(answer: Prediction) -> str:
 
 
 def _answer(answer: Prediction) -> str:
-    told = answer.recommendation
-    if told is None:
+    recommended = answer.recommendation
+    if recommended is None:
         return _section("No prediction: the evidence is too weak", _list(answer.missing), "weak")
-    beside = [] if told.infused_tokens is None else [f"{short(round_down(told.infused_tokens))} tokens"]
-    beside += [] if told.share is None else [f"{round_down(told.share):.3g} of D"]
-    amounts = "".join(f", {text}" for text in beside)
+    also = [] if recommended.infused_tokens is None else [f"{short(round_down(recommended.infused_tokens))} tokens"]
+    also += [] if recommended.share is None else [f"{round_down(recommended.share):.3g} of D"]
+    amounts = "".join(f", {text}" for text in also)
     return _section(
         "Infuse",
-        f'<p class="amount">at most {escape(short(round_down(told.frequency)))} exposures per fact</p>'
+        f'<p class="amount">at most {escape(short(round_down(recommended.frequency)))} exposures per fact</p>'
         f'<p class="soft">{escape(f"That is{amounts[1:]}. " if amounts else "")}Predicted risk of collapse '
-        f"{told.risk:.1%}; limited by: {escape(told.binding)}.</p>",
+        f"{recommended.risk:.1%}; limited by: {escape(recommended.binding)}.</p>",
         "answer",
     )
 

@@ -106,8 +106,8 @@ def _panels(figure: Any, curves: Sequence[SizeCurve], sizes: int) -> None:
     for axes in list(grid.flat)[len(curves) :]:
         axes.set_visible(False)
     some = f";  {len(curves)} of {sizes} sizes" if len(curves) < sizes else ""
-    told = f"infusion frequency $F$ (exposures per fact);  triangle up: peak, down: collapse{some}"
-    figure.supxlabel(told, fontsize=9)
+    label = f"infusion frequency $F$ (exposures per fact);  triangle up: peak, down: collapse{some}"
+    figure.supxlabel(label, fontsize=9)
     figure.supylabel("held-out retention", fontsize=9)
 
 
@@ -137,8 +137,8 @@ def _law(axes: Axes, answer: Prediction) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     if len(curve.grid):
-        told = f"{answer.confidence * 100:.3g} % band"
-        axes.fill_between(curve.grid, *curve.band, color="#3b6fb6", alpha=0.16, lw=0, label=told)
+        label = f"{answer.confidence * 100:.3g} % band"
+        axes.fill_between(curve.grid, *curve.band, color="#3b6fb6", alpha=0.16, lw=0, label=label)
         axes.plot(curve.grid, curve.line, color="#3b6fb6", lw=1.4, label=_law_name(answer))
     _law_points(axes, curve)
     if curve.target and answer.recommendation:
@@ -148,8 +148,8 @@ def _law(axes: Axes, answer: Prediction) -> None:
             label=f"target, N = {short(answer.target.params)}", zorder=6,
         )  # fmt: skip
         scale = value / answer.collapse.frequency if answer.collapse else 1.0
-        told = f"recommended: at most {short(round_down(answer.recommendation.frequency))} exposures"
-        axes.plot([n], [answer.recommendation.frequency * scale], "_", ms=16, mew=2.2, color="#1a7f37", label=told)
+        label = f"recommended: at most {short(round_down(answer.recommendation.frequency))} exposures"
+        axes.plot([n], [answer.recommendation.frequency * scale], "_", ms=16, mew=2.2, color="#1a7f37", label=label)
     _law_limits(axes, curve)
     what = "collapse point $F_c$ (exposures per fact)" if curve.axis == "frequency" else "collapse point (share of D)"
     axes.set(xlabel="model size $N$ (parameters)", ylabel=what)
@@ -161,15 +161,15 @@ def _law_points(axes: Axes, curve: LawCurve) -> None:
     labelled: set[str] = set()
     marks = {None: ("o", "size"), "right": ("^", "no collapse up to here"), "left": ("v", "falls from here or below")}
     for at, censored in enumerate(curve.censored):
-        mark, told = marks[censored]
+        mark, label = marks[censored]
         error = None
         if censored is None:
             error = [[curve.value[at] - curve.low[at]], [curve.high[at] - curve.value[at]]]
         axes.errorbar(
             [curve.params[at]], [curve.value[at]], error, fmt=mark, ms=5, color="0.15", elinewidth=1, capsize=2,
-            mfc="0.15" if censored is None else "white", label=None if told in labelled else told, zorder=4,
+            mfc="0.15" if censored is None else "white", label=None if label in labelled else label, zorder=4,
         )  # fmt: skip
-        labelled.add(told)
+        labelled.add(label)
 
 
 def _law_limits(axes: Axes, curve: LawCurve) -> None:

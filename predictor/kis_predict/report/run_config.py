@@ -18,23 +18,25 @@ def config_text(answer: Prediction, knowledge: str, seed: int) -> str:
         knowledge: Path of the facts, relative to the configuration's folder.
         seed: Of the large run.
     """
-    told, law = answer.recommendation, answer.law
-    assert told
+    recommended, law = answer.recommendation, answer.law
+    assert recommended
     assert law
     tokens = "" if answer.target.tokens is None else f", D = {short(answer.target.tokens)}"
-    by_share = answer.axis is not None and answer.axis.name == "share" and told.share is not None
+    by_share = answer.axis is not None and answer.axis.name == "share" and recommended.share is not None
     amount = (
-        f"share: {round_down(told.share or 0):.10g}" if by_share else f"frequency: {round_down(told.frequency):.10g}"
+        f"share: {round_down(recommended.share or 0):.10g}"
+        if by_share
+        else f"frequency: {round_down(recommended.frequency):.10g}"
     )
-    beside = [f"{short(round_down(told.frequency))} exposures per fact"] if by_share else []
-    beside += [] if told.infused_tokens is None else [f"{short(round_down(told.infused_tokens))} tokens"]
-    beside += [] if told.share is None or by_share else [f"a share of {round_down(told.share):.3g}"]
+    also = [f"{short(round_down(recommended.frequency))} exposures per fact"] if by_share else []
+    also += [] if recommended.infused_tokens is None else [f"{short(round_down(recommended.infused_tokens))} tokens"]
+    also += [] if recommended.share is None or by_share else [f"a share of {round_down(recommended.share):.3g}"]
     lines = [
         f"For N = {short(answer.target.params)}{tokens}: the greatest amount that kis-predict recommends.",
-        f"Predicted risk of collapse {told.risk:.1%}, limited by: {told.binding}.",
+        f"Predicted risk of collapse {recommended.risk:.1%}, limited by: {recommended.binding}.",
         f"Law: {law.formula}.",
-        "It holds for the data, tokenizer, templates and recipe of the sweep, and for as many facts as were asked for.",
+        "It holds for the data, tokenizer, templates and recipe of the sweep and for the number of facts given there.",
     ]
     comment = "".join(f"# {' '.join(line.split())}\n" for line in lines)
-    aside = f"  # {', '.join(beside)}" if beside else ""
-    return f"{comment}knowledge: {json.dumps(knowledge)}\ninfusion:\n  {amount}{aside}\nseed: {seed}\n"
+    comment_after = f"  # {', '.join(also)}" if also else ""
+    return f"{comment}knowledge: {json.dumps(knowledge)}\ninfusion:\n  {amount}{comment_after}\nseed: {seed}\n"

@@ -61,7 +61,7 @@ def print_warnings(answer: Prediction, console: Console) -> None:
 
 
 def size_heads(confidence: float) -> tuple[str, ...]:
-    """Return the heads of the table of sizes."""
+    """Return the column titles of the table of sizes."""
     interval = f"[{confidence * 100:.3g} %]"
     return "N", "D", "runs", "F tested", f"peak {interval}", f"collapse {interval}", "at peak"
 
@@ -168,14 +168,14 @@ def axis_text(axis: AxisReport) -> str:
     return f"{axis.name}: {axis.reason}{f' (left-out sizes missed by: {errors})' if errors else ''}"
 
 
-def forgetting_text(told: Forgetting) -> str:
+def forgetting_text(forgetting: Forgetting) -> str:
     """Return the greatest amount that general loss bears, or why it is not known."""
-    if told.frequency is None or told.low is None or told.high is None:
-        return f"not predicted: {told.reason}"
-    high = "more" if math.isinf(told.high) else short(told.high)
-    share = "" if told.share is None else f", a share of {told.share:.3g}"
-    amount = f"F = {short(told.frequency)} [{short(told.low)}, {high}]{share}"
-    return f"{amount} raises general loss by {told.max_loss_rise:g} nats"
+    if forgetting.frequency is None or forgetting.low is None or forgetting.high is None:
+        return f"not predicted: {forgetting.reason}"
+    high = "more" if math.isinf(forgetting.high) else short(forgetting.high)
+    share = "" if forgetting.share is None else f", a share of {forgetting.share:.3g}"
+    amount = f"F = {short(forgetting.frequency)} [{short(forgetting.low)}, {high}]{share}"
+    return f"{amount} raises general loss by {forgetting.max_loss_rise:g} nats"
 
 
 def _next(answer: Prediction, console: Console) -> None:
@@ -191,16 +191,16 @@ def _next(answer: Prediction, console: Console) -> None:
 
 
 def width_of(run: NextRun) -> str:
-    """Return how wide the target's interval would be after a run, beside the present one."""
+    """Return the expected width of the target's interval after a run, relative to the present one."""
     return "not known yet" if math.isinf(run.width) else f"{run.width:.0%} as wide"
 
 
-def _recommended(told: Recommendation) -> str:
-    tokens = "" if told.infused_tokens is None else f", {short(round_down(told.infused_tokens))} tokens"
-    share = "" if told.share is None else f", {round_down(told.share):.3g} of D"
+def _recommended(recommended: Recommendation) -> str:
+    tokens = "" if recommended.infused_tokens is None else f", {short(round_down(recommended.infused_tokens))} tokens"
+    share = "" if recommended.share is None else f", {round_down(recommended.share):.3g} of D"
     return (
-        f"at most {short(round_down(told.frequency))} exposures per fact{tokens}{share}\n"
-        f"risk of collapse {told.risk:.1%}; limited by: {told.binding}"
+        f"at most {short(round_down(recommended.frequency))} exposures per fact{tokens}{share}\n"
+        f"risk of collapse {recommended.risk:.1%}; limited by: {recommended.binding}"
     )
 
 
@@ -209,7 +209,7 @@ def _list(title: str, lines: Sequence[str], console: Console, style: str = "") -
         return
     console.print(Text(title, style=f"bold {style}".strip()))
     for line in lines:
-        # Its own grid, so that a long line goes on under its text and not under the dash.
+        # A grid for each line: a long one continues under its text, not under the dash.
         row = Table.grid(padding=(0, 1))
         row.add_row("-", Text(line, overflow="fold"))
         console.print(Padding(row, (0, 0, 0, 1)))

@@ -72,12 +72,12 @@ def test_a_trainer_state_of_a_run_that_has_its_run_log_is_left_out(tmp_path):
     put_state(tmp_path / "out")
     found = read(tmp_path)
     assert [run.source for run in found.runs] == [str(tmp_path / "runs" / run_id / "kis.jsonl")]
-    assert found.notes[0].startswith("Left out 1 log (another log tells of the same run)")
+    assert found.notes[0].startswith("Left out 1 log (another log is of the same run)")
 
 
 def test_a_foreign_trainer_state_lacks_size_and_frequency_and_says_so(tmp_path):
     put_state(tmp_path, stateful_callbacks={})
-    with pytest.raises(KISError, match=r"no params, frequency: give them by --map, or by a kis.json beside the log"):
+    with pytest.raises(KISError, match=r"no params, frequency: give them by --map, or by a kis.json next to the log"):
         read(tmp_path)
 
 
@@ -244,7 +244,7 @@ def test_a_trainers_events_and_its_state_are_one_run(tmp_path, write_events):
     put_sidecar(tmp_path, params=1000)
     found = read(tmp_path)
     assert len(found.runs) == 1
-    assert found.notes[0].startswith("Left out 1 log (another log tells of the same run)")
+    assert found.notes[0].startswith("Left out 1 log (another log is of the same run)")
 
 
 # --- --map -------------------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_a_path_that_leads_nowhere_in_some_logs_is_said(tmp_path):
     put_sidecar(tmp_path, params=1000)
     found = read(tmp_path, loss="eval_wiki_loss")
     assert found.runs[0].loss == 3.5
-    assert "--map loss=eval_wiki_loss leads nowhere in 1 of 2 foreign logs" in found.notes[-1]
+    assert "--map loss=eval_wiki_loss matches nothing in 1 of 2 foreign logs" in found.notes[-1]
 
 
 def test_a_wandb_table_is_read_by_its_own_column_names(tmp_path):
