@@ -21,7 +21,7 @@ from kis_predict.laws.size_points import points_of
 from kis_predict.laws.target import budget, exposures_or_share, facts_assumed, infused_tokens
 from kis_predict.observed import ObservedRun
 from kis_predict.prediction import Amount, AxisReport, LawReport, NextRun, Prediction, Recommendation, Target
-from kis_predict.protocols import Law
+from kis_predict.protocols import BentLaw, Law
 from kis_predict.request import PredictionRequest
 from kis_predict.sweep import MOST_SHARE, build_sweep
 
@@ -152,7 +152,7 @@ def _law_report(candidates: Sequence[Candidate], confidence: float, axis: str) -
     fit = chosen.fit
     parameters = {name: float(value) for name, value in zip(chosen.law.parameters, fit.beta, strict=True)}
     if chosen.bend is not None:
-        parameters[str(getattr(chosen.law, "shape", "shape"))] = float(fit.weights @ fit.shapes)
+        parameters[chosen.law.shape if isinstance(chosen.law, BentLaw) else "shape"] = float(fit.weights @ fit.shapes)
     return LawReport(
         name=chosen.law.name,
         formula=_formula(chosen.law, axis),

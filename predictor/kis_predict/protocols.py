@@ -1,8 +1,8 @@
-"""Protocols of log readers and scaling laws."""
+"""Protocols of log readers and scaling laws. A reader or law that can do more has the members of a sub-protocol too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-__all__ = ["Law", "LogReader"]
+__all__ = ["BentLaw", "Law", "LogReader", "MappedReader", "MergingReader", "NamedReader"]
 
 
 @runtime_checkable
@@ -32,13 +32,35 @@ class LogReader(Protocol):
 
 
 @runtime_checkable
-class Law(Protocol):
-    """How a critical amount depends on the model and its budget, for ``kis-predict``: linear on the log scale.
+class NamedReader(LogReader, Protocol):
+    """A reader whose files have names of their own, so that they can be copied from a URL or into an archive."""
 
-    One that is not has three members more, which must come together: ``shape``, the name of the parameter that bends
-    it; ``shapes(log_amounts)``, which returns the values to try, equally likely beforehand, given the observed
-    log F_c; and ``bend(line, shape)``, which returns log F_c and its slope by the line, for arrays that broadcast.
-    """
+    names: tuple[str, ...]
+    """Patterns such as ``*.tfevents.*``."""
+
+
+@runtime_checkable
+class MergingReader(LogReader, Protocol):
+    """A reader of formats in which several files are one run."""
+
+    def together(self, path: Path) -> object:
+        """Return a key: all files with equal keys are read at once."""
+
+    def read_together(self, paths: Sequence[Path]) -> Iterable[Any]:
+        """Return the runs in the files of one key, as ``read`` does."""
+
+
+@runtime_checkable
+class MappedReader(LogReader, Protocol):
+    """A reader that applies ``--map`` itself, rather than to return runs that are completed afterwards."""
+
+    def with_mapping(self, mapping: Mapping[str, str]) -> LogReader:
+        """Return a reader that finds the fields of a run where ``mapping`` says."""
+
+
+@runtime_checkable
+class Law(Protocol):
+    """How a critical amount depends on the model and its budget, for ``kis-predict``: linear on the log scale."""
 
     name: str
     formula: str
@@ -53,3 +75,19 @@ class Law(Protocol):
 
         Where the groups do not determine all parameters, the predictor notices and leaves the law out.
         """
+
+
+@runtime_checkable
+class BentLaw(Law, Protocol):
+    """A law that is a line on the log scale, bent by one more parameter."""
+
+    shape: str
+    """The name of the parameter that bends it."""
+
+    def shapes(self, log_amounts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the values of that parameter to try, equally likely beforehand, given the observed log F_c."""
+
+    def bend(
+        self, line: npt.NDArray[np.float64], shape: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return log F_c and its slope by the line, for arrays that broadcast."""

@@ -37,10 +37,16 @@ def collect(folder: Path, output: Path, also: tuple[str, ...]) -> None:
     its hyperparameters.yaml, TensorBoard's event files) and every kis.json. The same logs always give the same bytes.
     """  # noqa: D301 (click's mark for lines that stay as they are)
     from kis_plugin.registry import registered
+    from kis_predict.protocols import NamedReader
     from kis_predict.readers import archive
     from kis_predict.readers.column_mapping import SIDECAR
 
-    named = [name for reader in registered("log_readers").values() for name in getattr(reader, "names", ())]
+    named = [
+        name
+        for reader in registered("log_readers").values()
+        if isinstance(reader, NamedReader)
+        for name in reader.names
+    ]
     patterns = list(dict.fromkeys([*named, SIDECAR, *also]))
     count = archive.collect(folder, output, patterns, lambda line: click.echo(line, err=True))
     size = output.stat().st_size

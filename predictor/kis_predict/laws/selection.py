@@ -12,7 +12,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_predict.laws.law_fit import LawFit, fit_law
 from kis_predict.laws.nuisance_grid import Bend
 from kis_predict.laws.points import Points
-from kis_predict.protocols import Law
+from kis_predict.protocols import BentLaw, Law
 
 __all__ = ["Candidate", "Sizes", "fit_laws", "mixture", "quantile", "surprising", "weighed"]
 
@@ -117,12 +117,11 @@ def _criteria(fit: LawFit, bend: Bend | None, groups: int) -> tuple[float, float
 
 
 def _bend(law: Law, points: Points) -> Bend | None:
-    """Return how ``law`` bends, if it has the two methods that say so."""
-    bend, shapes = getattr(law, "bend", None), getattr(law, "shapes", None)
+    """Return how ``law`` bends; None for a straight one."""
     observed = points.y[points.side == 0]
-    if bend is None or shapes is None or not len(observed):
+    if not isinstance(law, BentLaw) or not len(observed):
         return None
-    return Bend(np.asarray(shapes(observed), dtype=np.float64), bend)
+    return Bend(np.asarray(law.shapes(observed), dtype=np.float64), law.bend)
 
 
 def _design(law: Law, sizes: Sizes) -> tuple[Array, Array]:

@@ -31,6 +31,10 @@ class CSVReader:
     name = "CSV"
     names = ("*.csv",)
 
+    def with_mapping(self, mapping: Mapping[str, str]) -> CSVReader:
+        """Return a reader that takes columns by the names in ``mapping``."""
+        return replace(self, mapping=mapping)
+
     def claims(self, path: Path) -> bool:
         """Return whether the file is a ``.csv`` that has at least two of the required columns."""
         if path.suffix.lower() != ".csv" or not path.is_file():  # a named pipe would wait for ever

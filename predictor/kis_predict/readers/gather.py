@@ -12,7 +12,7 @@ from typing import Any
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import LOG_NAME
 from kis_predict.observed import Runs
-from kis_predict.protocols import LogReader
+from kis_predict.protocols import LogReader, MappedReader, MergingReader, NamedReader
 from kis_predict.readers.column_mapping import sidecar_names
 from kis_predict.readers.files import files_below
 from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
@@ -46,9 +46,8 @@ def gather(
     Args:
         places: Files, folders that are searched to the bottom, or URLs of either, or archives of collected logs.
             A file reached twice is read once.
-        readers: By name; the first that claims a file reads it. One that is a dataclass with a field ``mapping`` gets
-            ``mapping`` there. One with ``together(path)`` and ``read_together(paths)`` gets all files of the same key
-            at once. ``names``, patterns of file names, say what is copied for it from a URL or an archive.
+        readers: By name; the first that claims a file reads it. Those of the sub-protocols in
+            ``kis_predict.protocols`` merge files, apply ``mapping``, or name the files to copy from elsewhere.
         mapping: Where foreign logs have the values of a run, by field of ``ObservedRun``.
         notify: Gets a line about what takes time.
 
@@ -92,15 +91,12 @@ def gather(
     return Runs(tuple(kept), tuple(notes))
 
 
-def _with_mapping(readers: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
-    """Return the readers, those that take ``--map`` with it."""
+def _with_mapping(readers: Mapping[str, LogReader], mapping: Mapping[str, str]) -> dict[str, Any]:
+    """Return the readers; those that apply ``--map`` themselves have it."""
     return {
-        name: replace(reader, mapping=mapping) if _takes_mapping(reader) else reader for name, reader in readers.items()
+        name: reader.with_mapping(mapping) if isinstance(reader, MappedReader) else reader
+        for name, reader in readers.items()
     }
-
-
-def _takes_mapping(reader: Any) -> bool:
-    return "mapping" in getattr(reader, "__dataclass_fields__", ())
 
 
 def _logs(
@@ -108,7 +104,10 @@ def _logs(
     notify: Callable[[str], None], stack: ExitStack,
 ) -> Iterator[_Log]:  # fmt: skip
     """Yield the logs of all places, files of one run together."""
-    names = [*sidecar_names(mapping.values()), *(n for r in readers.values() for n in getattr(r, "names", ()))]
+    names = [
+        *sidecar_names(mapping.values()),
+        *(n for r in readers.values() for n in (r.names if isinstance(r, NamedReader) else ())),
+    ]
     seen: set[str] = set()
     for given in places:
         try:
@@ -125,7 +124,7 @@ def _logs(
             seen.add(real)
             reader = next((reader for reader in readers.values() if _claims(reader, path, problems)), None)
             if reader is not None:
-                key = (id(reader), reader.together(path) if hasattr(reader, "together") else path)
+                key = (id(reader), reader.together(path) if isinstance(reader, MergingReader) else path)
                 together[key].append(path)
                 claimed[key] = reader
             elif path == root:
@@ -147,8 +146,9 @@ def _claims(reader: Any, path: Path, problems: list[Problem]) -> bool:
 
 def _read(log: _Log, completion: Completion) -> Iterator[Found | tuple[LeftOut, ForeignRun | None]]:
     """Yield what the reader finds, foreign runs completed, under the names that the user knows."""
-    merges = hasattr(log.reader, "together")
-    found: Iterable[Any] = log.reader.read_together(log.paths) if merges else log.reader.read(log.paths[0])
+    reader = log.reader
+    merges = isinstance(reader, MergingReader)
+    found: Iterable[Any] = reader.read_together(log.paths) if merges else reader.read(log.paths[0])
     for item in found:
         if isinstance(item, MapUse):
             completion.note(item)

@@ -1,7 +1,7 @@
 """Where logs are looked for: folders, links, URLs; what one reader of several sees."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -57,11 +57,17 @@ class Folders:
     name = "theirs"
     names = ("*.theirs",)
 
+    def with_mapping(self, mapping):
+        return replace(self, mapping=mapping)
+
     def claims(self, path):
         return path.suffix == ".theirs"
 
     def together(self, path):
         return path.parent
+
+    def read(self, path):
+        return self.read_together([path])
 
     def read_together(self, paths):
         key = self.mapping.get("params", "none")
