@@ -39,3 +39,7 @@ def __getattr__(name: str) -> Any:
     del torch
     value = globals()[name] = getattr(import_module(_WHERE[name]), name)
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
