@@ -40,7 +40,7 @@ def estimates(places: list[str]) -> list[Any]:
 
 def draw(curves: list[Any]) -> Figure:
     """Return the figure."""
-    from kis_predict.amounts import short
+    from kis_plugin.amounts import short
 
     figure = Figure(figsize=(7.6, 4.0), layout="constrained")
     axes = figure.subplots()

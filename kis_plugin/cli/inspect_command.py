@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kis_plugin.amounts import parse_amount
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:
@@ -27,12 +28,10 @@ LETTERS_SHOWN = 200  # of a fact or a passage
 
 def _read_tokens(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """Read a number of tokens as kis.yaml writes it: 2B and the like."""
-    from kis_plugin.config.field_checks import Wrong, token_count
-
     try:
-        return None if value is None else token_count(value)
-    except Wrong as wrong:
-        raise click.BadParameter(f"found {value!r}, expected {wrong.expected}.", ctx, param) from wrong
+        return None if value is None else parse_amount(value)
+    except ValueError as error:
+        raise click.BadParameter(f"found {value!r}, expected {error}.", ctx, param) from error
 
 
 @click.command()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kis_plugin.config.key_rules import ChoiceOf
 from kis_plugin.config.options import choice_problems
 from kis_plugin.config.schema import (
     AMOUNTS,
@@ -27,7 +28,7 @@ def problems_together(root: Node, values: Mapping[str, Any], folder: Path) -> It
 
     Args:
         root: All of the file, a mapping.
-        values: Those of its values that passed ``config_check.check``.
+        values: Those of its values, as written, that are right alone.
         folder: Where its relative paths begin.
     """
     yield from _amount_problems(root)
@@ -72,8 +73,6 @@ def _contradictions(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    if "knowledge" not in root.value:
-        yield Problem(f"{root.where} knowledge", "no such key", "the path of the facts", "Write knowledge: facts.jsonl")
     retention = values.get("retention", {})
     named = [("knowledge", "a file or folder of facts"), ("templates", "a file of templates")]
     named += [(f"retention.{key}", what) for key, what in RETENTION_PATHS.items()]
@@ -109,15 +108,17 @@ def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Itera
 
 def _name_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
     """Names of what plugins register, checked here so that a misspelt one comes with its line."""
-    probes = values.get("retention", {}).get("probes", {}).get("kinds", ())
+    kinds = values.get("retention", {}).get("probes", {}).get("kinds", ())
+    kinds = (kinds,) if isinstance(kinds, str) else kinds
     infusion = values.get("infusion", {})
     for key, kind in CHOICES.items():
         if key in infusion:
             node = root.value["infusion"].value[key]
             options = node.value.items() if isinstance(node.value, dict) else ()
             lines = {name: f"{option.where} infusion.{key}.{name}" for name, option in options}
-            yield from choice_problems(kind, infusion[key], f"{node.where} infusion.{key}", lines)
-    named = (("probes", "retention.probes.kinds", probes), ("templates", "templates", (values.get("templates"),)))
+            choice = ChoiceOf(kind).read(infusion[key])
+            yield from choice_problems(kind, choice, f"{node.where} infusion.{key}", lines)
+    named = (("probes", "retention.probes.kinds", kinds), ("templates", "templates", (values.get("templates"),)))
     for kind, key, names in named:
         for name in names:
             if name is None or (kind == "templates" and is_file_name(name)) or name in registered(kind):

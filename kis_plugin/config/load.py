@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path, PurePath
 from typing import Any
 
 from kis_plugin.config.cross_checks import problems_together
-from kis_plugin.config.field_checks import SCHEMA, check
 from kis_plugin.config.options import below
 from kis_plugin.config.schema import (
     AMOUNTS,
     CHOICES,
     DEFAULT_FREQUENCY,
-    RETENTION_PATHS,
+    RENAMED,
     Config,
-    GuardConfig,
-    InfusionConfig,
-    ProbesConfig,
-    RetentionConfig,
+    KisYaml,
     is_file_name,
 )
+from kis_plugin.config.validate import validate
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.yaml_nodes import Node, read_yaml
 
 __all__ = ["config_from", "load_config"]
+
+_MISSING = {"knowledge": ("the path of the facts", "Write knowledge: facts.jsonl")}
 
 
 def load_config(path: Path, to_be_made: str = "") -> Config:
@@ -76,26 +76,18 @@ def _wrap(value: Any, where: str) -> Node:
 
 
 def _config(node: Node, folder: Path, path: Path | None) -> Config:
-    problems: list[Problem] = []
-    values = check(node, SCHEMA, problems)
+    checked = validate(KisYaml, node, "kis.yaml", {"folder": folder}, RENAMED, _MISSING)
+    problems = list(checked.problems)
     if isinstance(node.value, dict):
-        problems += problems_together(node, values, folder)
-    if problems:
+        problems += problems_together(node, checked.right, folder)
+    if problems or checked.value is None:
         raise KISError(problems)
-    infusion, retention = values.pop("infusion", {}), values.pop("retention", {})
-    if not any(name in infusion for name in AMOUNTS):
-        infusion["frequency"] = DEFAULT_FREQUENCY
-    infusion |= {key: below(infusion[key], folder, kind) for key, kind in CHOICES.items() if key in infusion}
-    probes, guard = ProbesConfig(**retention.pop("probes", {})), GuardConfig(**retention.pop("guard", {}))
-    retention |= {key: folder / retention[key] for key in RETENTION_PATHS if retention.get(key)}
-    if is_file_name(values.get("templates") or ""):
-        values["templates"] = str(folder / values["templates"])
-    return Config(
-        knowledge=folder / values.pop("knowledge"),
-        run_log=folder / values.pop("run_log", "runs"),
-        cache=folder / cache if (cache := values.pop("cache", None)) else None,
-        infusion=InfusionConfig(**infusion),
-        retention=RetentionConfig(probes=probes, guard=guard, **retention),
-        path=path,
-        **values,
-    )
+    config = Config(**vars(checked.value), path=path)
+    infusion, templates = config.infusion, config.templates
+    if all(getattr(infusion, name) is None for name in AMOUNTS):
+        infusion = replace(infusion, frequency=DEFAULT_FREQUENCY)
+    choices: dict[str, Any] = {key: below(getattr(infusion, key), folder, kind) for key, kind in CHOICES.items()}
+    if templates and is_file_name(templates):
+        templates = str(folder / templates)
+    run_log = config.run_log if "run_log" in checked.right else folder / config.run_log
+    return replace(config, infusion=replace(infusion, **choices), templates=templates, run_log=run_log)

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 from kis_plugin.config.choice import Choice
+from kis_plugin.config.validate import expected_type, show
 from kis_plugin.errors import KISError, Problem, nearest
 from kis_plugin.registry import find
 
 __all__ = ["below", "choice_problems", "chosen"]
-
-# What is written in kis.yaml for an option of each plain type, and what errors call it.
-WRITTEN: dict[Any, tuple[tuple[type, ...], str]] = {
-    int: ((int,), "a whole number"),
-    float: ((int, float), "a number"),
-    str: ((str,), "text"),
-    bool: ((bool,), "true or false"),
-    Path: ((str, Path), "a path"),
-    type(None): ((type(None),), "nothing"),
-}
 
 
 def chosen(kind: str, choice: Choice, where: str) -> Any:
@@ -72,30 +62,21 @@ def below(choice: Choice, folder: Path, kind: str) -> Choice:
     """Return a choice with relative paths among its options taken from ``folder``."""
     types_ = _types(find(kind, choice.name, kind))
     options = {
-        key: str(folder / value) if isinstance(value, str) and Path in types_[key] else value
+        key: str(folder / value) if isinstance(value, str) and _takes_path(types_[key]) else value
         for key, value in choice.options.items()
     }
     return Choice(choice.name, options)
 
 
-def _unfit(choice: Choice, key: str, types_: Mapping[str, tuple[Any, ...]], where: str) -> Problem | None:
+def _unfit(choice: Choice, key: str, types_: Mapping[str, Any], where: str) -> Problem | None:
     """Return what is wrong with an option by its name or its type alone."""
     if key not in types_:
         if not types_:
             return Problem(where, "an option", f"none: {choice.name} takes no options")
         return Problem(where, "an unknown option", f"one of {', '.join(types_)}", nearest(key, types_))
-    value, takes = choice.options[key], types_[key]
-    if any(_may_be(value, type_) for type_ in takes):
-        return None
-    return Problem(
-        where, "nothing" if value is None else repr(value), " or ".join(WRITTEN[type_][1] for type_ in takes)
-    )
-
-
-def _may_be(value: Any, type_: Any) -> bool:
-    if type_ not in WRITTEN:
-        return True  # the thing's own business
-    return isinstance(value, WRITTEN[type_][0]) and (type_ is bool or not isinstance(value, bool))
+    value = choice.options[key]
+    expected = expected_type(value, types_[key])
+    return Problem(where, show(value), expected) if expected else None
 
 
 def _refused(item: Any, choice: Choice, where: str, at: Mapping[str, str]) -> Iterator[Problem]:
@@ -123,12 +104,16 @@ def _refusal(item: Any, options: Mapping[str, Any]) -> str:
 
 def _with(item: Any, options: Mapping[str, Any]) -> Any:
     types_ = _types(item)
-    paths = {key: Path(value) for key, value in options.items() if isinstance(value, str) and Path in types_[key]}
+    paths = {key: Path(value) for key, value in options.items() if isinstance(value, str) and _takes_path(types_[key])}
     return replace(item, **{**options, **paths})
 
 
-def _types(item: Any) -> dict[str, tuple[Any, ...]]:
-    """Return the types that each option of a registered thing takes."""
+def _takes_path(hint: Any) -> bool:
+    return hint is Path or Path in get_args(hint)
+
+
+def _types(item: Any) -> dict[str, Any]:
+    """Return the type of each option of a registered thing."""
     if not is_dataclass(item):
         return {}
     try:
@@ -136,9 +121,4 @@ def _types(item: Any) -> dict[str, tuple[Any, ...]]:
     except NameError as error:
         where = f"plugin {type(item).__module__}.{type(item).__qualname__}"
         raise KISError(Problem(where, f"{error}", "fields whose types are imported when it runs")) from error
-    alternatives = (Union, types.UnionType)
-    return {
-        spec.name: get_args(hint) if get_origin(hint := hints[spec.name]) in alternatives else (hint,)
-        for spec in fields(item)
-        if spec.name != "name" and spec.init
-    }
+    return {spec.name: hints[spec.name] for spec in fields(item) if spec.name != "name" and spec.init}

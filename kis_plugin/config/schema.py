@@ -1,16 +1,22 @@
-"""``kis.yaml`` as frozen dataclasses."""
+"""``kis.yaml`` as frozen dataclasses: every key with its type, its rule, its default and what it means.
+
+The validation of a file (``validate.py``), ``kis schema`` and the reference page are all made from these.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 from kis_plugin.config.choice import Choice
+from kis_plugin.config.key_rules import Amount, ChoiceOf, FractionOrSteps, NameOrNames, NamesAmong, Window
+from kis_plugin.config.rules import Flag, Number, OneOf, PathText, Text, Whole
 
 __all__ = [
-    "AMOUNTS", "CHOICES", "DEFAULT_FREQUENCY", "RETENTION_PATHS", "Config", "GuardConfig", "InfusionConfig",
-    "ProbesConfig", "RetentionConfig", "is_file_name", "nearest_existing",
+    "AMOUNTS", "CHOICES", "DEFAULT_FREQUENCY", "RENAMED", "RETENTION_PATHS", "STRICT", "Config", "GuardConfig",
+    "InfusionConfig", "KisYaml", "ProbesConfig", "RetentionConfig", "is_file_name", "nearest_existing",
 ]  # fmt: skip
 
 DEFAULT_FREQUENCY = 64.0
@@ -24,49 +30,68 @@ RETENTION_PATHS = {
     "corpus_counts": "what kis count wrote",
 }
 """Keys of ``retention`` that name a file, and what should be there."""
+RENAMED = {
+    "infusion.templates": "It is now infusion.template_order: cycle (was rotate), first (was one) or random.",
+    "infusion.wordings": "It is now infusion.max_templates.",
+    "infusion.chunk": "It is now infusion.chunk_tokens.",
+    "retention.probes.templates": "It is now retention.probes.kinds.",
+    "retention.probes.wordings": "It is now retention.probes.templates_per_fact.",
+    "retention.text": "It is now retention.general_text.",
+    "retention.counts": "It is now retention.corpus_counts.",
+    "retention.guard.drop": "It is now retention.guard.min_drop.",
+    "retention.guard.false_alarms": "It is now retention.guard.alpha.",
+    "retention.guard.keep": "It is now retention.guard.throttle_to.",
+}
+"""Keys that were renamed, with the sentence that says what to write now."""
+STRICT: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
+"""How pydantic takes the dataclasses of files: no other keys; the docstring of a field describes its key."""
+
+_EXPOSURES = 1e15
 
 
 @dataclass(frozen=True)
 class InfusionConfig:
     """How much is infused, and where. Exactly one of the three amounts is set."""
 
-    frequency: float | None = None
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    frequency: Annotated[float | None, Number(0, _EXPOSURES)] = None
     """Exposures per fact in the whole run, exact; a fraction gives some facts one more. 0 infuses nothing and still
     probes: the run to compare with. 64 where no amount is given."""
-    share: float | None = None
+    share: Annotated[float | None, Number(0, 1)] = None
     """Infused tokens as a fraction of the run's tokens, from 0 to 1; in place of ``frequency``."""
-    tokens: int | None = None
+    tokens: Annotated[int | None, Amount()] = None
     """Infused tokens: ``1.2B``, ``300M``, ``5k``, ``20000``; in place of ``frequency``."""
-    placement: str = "rows"
+    placement: Annotated[str, OneOf(("rows", "inline"))] = "rows"
     """``rows``: an infused row begins with packed sentences and continues with base text. ``inline``: single sentences
     stand between those of the base text, and the row keeps its length."""
-    window: tuple[float, float] = (0.0, 1.0)
+    window: Annotated[tuple[float, float], Window()] = (0.0, 1.0)
     """The part of the run that is infused, as fractions of its rows."""
-    schedule: Choice = field(default_factory=lambda: Choice("uniform"))
+    schedule: Annotated[Choice, ChoiceOf("schedules")] = field(default_factory=lambda: Choice("uniform"))
     """How densely each part of the window is infused: ``uniform``, ``ramp``, ``burst``, ``spaced``, or a plugin's."""
-    rendering: Choice = field(default_factory=lambda: Choice("sentences"))
+    rendering: Annotated[Choice, ChoiceOf("renderers")] = field(default_factory=lambda: Choice("sentences"))
     """How a fact is phrased: ``sentences`` by its templates, ``triples`` as subject, relation and object, or a
     plugin's."""
-    template_order: str = "cycle"
+    template_order: Annotated[str, OneOf(("cycle", "first", "random"), {"rotate": "cycle", "one": "first"})] = "cycle"
     """``cycle``: the exposures of a fact go through its training templates in turn. ``first``: all use the first.
     ``random``: each draws one."""
-    max_templates: int | None = None
+    max_templates: Annotated[int, Whole(1)] | None = None
     """Use at most so many training templates of a fact, its first ones. All by default; ``template_order: first`` is
     1."""
-    loss: str = "all"
+    loss: Annotated[str, OneOf(("all", "object"))] = "all"
     """Which infused tokens are training targets: ``all``, or those of the ``object`` alone. Facts only, passages have
     no object; the Trainer, not LitGPT."""
-    attention: str = "row"
+    attention: Annotated[str, OneOf(("row", "sentence"))] = "row"
     """``row``: the sentences of a row see those before them, separated by EOS. ``sentence``: each sees itself only; the
     Trainer with models that respect ``position_ids``, not LitGPT."""
-    chunk_tokens: int | None = None
+    chunk_tokens: Annotated[int, Whole(2)] | None = None
     """Split documents into chunks of at most so many tokens, between sentences; by default only where a document is
     longer than a row. No effect on facts."""
-    selection: Choice = field(default_factory=lambda: Choice("all"))
+    selection: Annotated[Choice, ChoiceOf("selections")] = field(default_factory=lambda: Choice("all"))
     """Which facts or passages are infused: ``all``, ``difference`` by the scores of ``kis score``, or a plugin's."""
-    skip_known: bool = False
+    skip_known: Annotated[bool, Flag()] = False
     """Probe the model before the first step, and give facts that it knows already ``known_frequency``."""
-    known_frequency: float = 0.0
+    known_frequency: Annotated[float, Number(0, _EXPOSURES)] = 0.0
     """Exposures of a known fact; needs ``skip_known``, and is at most ``frequency``. With ``share`` or ``tokens``, the
     other facts get what is left."""
 
@@ -80,13 +105,15 @@ class InfusionConfig:
 class ProbesConfig:
     """What is asked."""
 
-    facts: int = 1000
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    facts: Annotated[int, Whole(1)] = 1000
     """Probe at most so many infused facts."""
-    options: int = 4
+    options: Annotated[int, Whole(2)] = 4
     """Answer options of a multiple-choice question; chance is 1 / options."""
-    templates_per_fact: int = 1
+    templates_per_fact: Annotated[int, Whole(1)] = 1
     """Templates of a probe kind by which each fact is probed, where its relation has that many."""
-    kinds: tuple[str, ...] = ("held_out",)
+    kinds: Annotated[tuple[str, ...], NameOrNames()] = ("held_out",)
     """Probe kinds, one or a list: ``held_out``, ``question``, ``reversed``, ``two_hop``, ``cloze``, ``answer``,
     ``answer_space``, or a plugin's. ``seen`` is always probed beside them; control facts are probed by the first."""
 
@@ -95,18 +122,22 @@ class ProbesConfig:
 class GuardConfig:
     """What is done when retention collapses while the run goes on."""
 
-    action: str = "warn"
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    action: Annotated[
+        str, OneOf(("none", "warn", "throttle", "stop_infusing", "stop_training"), {"lower": "throttle"})
+    ] = "warn"
     """What is done when retention collapses during the run: ``none``, ``warn``, ``throttle`` (infuse only part of what
     is left), ``stop_infusing`` or ``stop_training``."""
-    min_drop: float = 0.05
+    min_drop: Annotated[float, Number(0, 1)] = 0.05
     """A fall below the best accuracy so far by less than this fraction of its height above chance is no collapse."""
-    alpha: float = 0.05
+    alpha: Annotated[float, Number(1e-9, 0.5)] = 0.05
     """Greatest probability of an alarm in a whole run in which retention never falls."""
-    patience: int = 2
+    patience: Annotated[int, Whole(1)] = 2
     """Evaluations in a row that must show the fall."""
-    max_loss_rise: float | None = None
+    max_loss_rise: Annotated[float, Number(0, 1e6)] | None = None
     """Nats by which general loss may rise above its lowest value so far; null: any."""
-    throttle_to: float = 0.5
+    throttle_to: Annotated[float, Number(0, 1)] = 0.5
     """Fraction of the remaining exposures that ``throttle`` still infuses."""
 
 
@@ -114,52 +145,63 @@ class GuardConfig:
 class RetentionConfig:
     """When and how retention is measured."""
 
-    every: float | int = 0.1
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    every: Annotated[float | int, FractionOrSteps()] = 0.1
     """When retention is measured: a fraction of the run (``0.1`` or ``10%``) or a number of steps (``500`` or ``500
     steps``). The first and the last step are always evaluated."""
     probes: ProbesConfig = field(default_factory=ProbesConfig)
-    control: int = 200
+    control: Annotated[int, Whole(0)] = 200
     """Facts that are held back from infusion and probed like the infused ones; at most a fifth of all."""
-    by: tuple[str, ...] = ("relation", "domain")
+    by: Annotated[tuple[str, ...], NamesAmong(names=("relation", "domain"))] = ("relation", "domain")
     """What each series is broken down by, beside the whole: ``relation``, ``domain``; ``[]`` for nothing."""
-    background: Path | None = None
+    background: Annotated[Path, PathText()] | None = None
     """A file or folder of facts that the base text teaches, in any form that ``knowledge`` takes: they show what is
     forgotten."""
-    qa: Path | None = None
+    qa: Annotated[Path, PathText()] | None = None
     """A file of questions and answers of your own, about documents or facts."""
-    general_text: Path | None = None
+    general_text: Annotated[Path, PathText()] | None = None
     """A file or folder of held-out general text whose loss is measured at every evaluation."""
-    corpus_counts: Path | None = None
+    corpus_counts: Annotated[Path, PathText()] | None = None
     """A file that ``kis count`` wrote: how often the base text states each fact."""
-    max_cost: float | None = None
+    max_cost: Annotated[float, Number(1e-6, 1)] | None = None
     """Greatest fraction of the training time that evaluation may take, 0.02 for example; fewer facts are probed to fit.
     By default all are probed."""
-    batch_tokens: int | None = None
+    batch_tokens: Annotated[int, Whole(1)] | None = None
     """Tokens of one forward pass during evaluation; by default as many as memory takes."""
     guard: GuardConfig = field(default_factory=GuardConfig)
 
 
 @dataclass(frozen=True)
-class Config:
-    """All of ``kis.yaml``."""
+class KisYaml:
+    """The keys of ``kis.yaml``."""
 
-    knowledge: Path
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    knowledge: Annotated[Path, PathText()]
     """The file or folder of facts or documents. Relative paths are taken from the folder of kis.yaml."""
-    templates: str | None = None
+    templates: Annotated[str, Text()] | None = None
     """A ``.yaml`` file of templates, or the name of a template set; by default those that came with the knowledge, else
     the built-in ones."""
     infusion: InfusionConfig = field(default_factory=lambda: InfusionConfig(frequency=DEFAULT_FREQUENCY))
+    """How much is infused, and where."""
     retention: RetentionConfig = field(default_factory=RetentionConfig)
-    run_log: Path = Path("runs")
+    run_log: Annotated[Path, PathText()] = Path("runs")
     """The folder of run logs; created if it is missing."""
-    cache: Path | None = None
+    cache: Annotated[Path, PathText()] | None = None
     """The folder where prepared knowledge is kept; by default ``$KIS_CACHE``, else ``~/.cache/kis``. Only large
     knowledge is kept."""
-    on_mismatch: str = "error"
+    on_mismatch: Annotated[str, OneOf(("error", "warn"))] = "error"
     """What a resume does that finds other facts, templates, tokenizer, seed or schedule than the run began with:
     ``error`` names the difference and trains nothing, ``warn`` continues and says what is lost."""
-    seed: int = 0
+    seed: Annotated[int, Whole(0)] = 0
     """Seed of every random choice: which rows, which order, which control facts, which questions."""
+
+
+@dataclass(frozen=True)
+class Config(KisYaml):
+    """All of ``kis.yaml``, its paths resolved, and where it came from."""
+
     path: Path | None = None
     """The file this came from; None for one made in code."""
 

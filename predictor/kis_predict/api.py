@@ -94,7 +94,7 @@ def predict(
 
 
 def _amount(name: str, value: float | str | None, problems: list[Problem]) -> int | None:
-    from kis_predict.amounts import parse_amount
+    from kis_plugin.amounts import parse_amount
 
     if value is None and name != "target":
         return None

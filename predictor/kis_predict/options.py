@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from kis_plugin.amounts import parse_amount
 from kis_plugin.errors import Problem
-from kis_predict.amounts import parse_amount
 
 __all__ = ["Amount", "Open", "output_problems"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.amounts import short
 from kis_plugin.errors import KISError, Problem
-from kis_predict.amounts import short
 from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
 from kis_predict.design.fallback_runs import fallback_runs
 from kis_predict.design.missing_runs import missing_runs

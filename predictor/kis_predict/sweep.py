@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kis_predict.amounts import short
+from kis_plugin.amounts import short
 from kis_predict.observed import ObservedRun
 
 __all__ = ["FEWEST_FREQUENCIES", "MOST_SHARE", "Group", "Sweep", "build_sweep"]

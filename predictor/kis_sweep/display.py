@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from kis_plugin.amounts import short
 from kis_plugin.retention.series import HELD_OUT, SEEN
 from kis_plugin.storage.terminal import table
-from kis_predict.amounts import short
 from kis_sweep.added_runs import Wave
 from kis_sweep.base_data import Watch
 from kis_sweep.folder import State, states_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kis_plugin.amounts import parse_amount
 from kis_plugin.errors import KISError, Problem
-from kis_predict.amounts import parse_amount
 
 __all__ = ["Cell", "cells_of", "first_wave", "parse_frequencies", "parse_sizes"]
 

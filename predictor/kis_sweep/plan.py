@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from kis_plugin.amounts import short
 from kis_plugin.config.load import load_config
 from kis_plugin.config.schema import CHOICES, RETENTION_PATHS, Config, is_file_name
 from kis_plugin.errors import KISError, Problem
@@ -19,7 +20,6 @@ from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.storage.yaml_nodes import read_yaml
 from kis_plugin.tokenized.tokenizer import TextTokenizer
-from kis_predict.amounts import short
 from kis_predict.sweep import MOST_SHARE
 from kis_sweep.grid import Cell
 from kis_sweep.run_spec import Recipe, SweepRun

@@ -6,27 +6,32 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import yaml
 
-from kis_plugin.config.field_checks import Schema, check, flag, name_or_names, number, one_of, optional, text, whole
+from kis_plugin.amounts import short
+from kis_plugin.config.rules import Number, Rule, Whole
+from kis_plugin.config.schema import STRICT
+from kis_plugin.config.validate import validate
 from kis_plugin.counting.texts import text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import find
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 from kis_plugin.tokenized.tokenizer import TextTokenizer
-from kis_predict.amounts import short
 from kis_sweep.base_data import Watch, encode_text, held_out_of, train_tokenizer
 from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
 from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, unfit, write_run
-from kis_sweep.run_spec import PRECISIONS, SweepRun
+from kis_sweep.run_spec import SweepRun
 from kis_sweep.training import Training, trained_shapes
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import CoreSchema
 
 __all__ = ["Added", "Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
 
@@ -34,20 +39,29 @@ _HELD_OUT = 0.01
 _LEAST_HELD_OUT = 64  # rows
 
 
-_SCHEMA: Schema = {
-    "training": {
-        "framework": text, "tokens": optional(whole(1)), "tokens_per_param": number(0, 1e6),
-        "sequence_length": whole(2),
-        "batch": whole(1), "vocabulary": whole(2), "rate": number(0, 1e3), "precision": one_of(*PRECISIONS, absent={}),
-        "compile": flag, "saves": whole(1), "keep_models": flag,
-        "models": lambda value: name_or_names(value) if value else (),
-    },
-    "exposure": number(0),
-    "text_tokens": whole(1),
-    "held_out_tokens": whole(1),
-    "seconds": lambda value: {int(params): seconds for params, seconds in (value or {}).items()},
-    "grid": lambda value: value or [],
-}  # fmt: skip
+class Cells(Rule):
+    """The grid: a list of size, frequency and seed."""
+
+    expected = "a list of cells [size, frequency, seed]"
+
+    def _core(self, schema: Any) -> CoreSchema:
+        size, seed = schema.int_schema(strict=True, ge=1), schema.int_schema(strict=True, ge=0)
+        frequency = schema.float_schema(strict=True, ge=0, allow_inf_nan=False)
+        return schema.list_schema(schema.tuple_schema([size, frequency, seed]))
+
+    def read(self, value: Any) -> tuple[Cell, ...]:
+        """Return the cells."""
+        return tuple(Cell(*cell) for cell in value)
+
+
+class Seconds(Rule):
+    """Seconds of a step, by size."""
+
+    expected = "the seconds of a step by size"
+
+    def _core(self, schema: Any) -> CoreSchema:
+        seconds = schema.float_schema(strict=True, ge=0, allow_inf_nan=False)
+        return schema.dict_schema(schema.int_schema(ge=1), seconds)
 
 
 @dataclass(frozen=True)
@@ -63,12 +77,13 @@ class Settings:
         seconds: Of a step on the machine that planned, by size; empty where none was timed.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     training: Training
-    grid: tuple[Cell, ...]
-    exposure: float
-    text_tokens: int
-    held_out_tokens: int
-    seconds: Mapping[int, float] = field(default_factory=dict)
+    grid: Annotated[tuple[Cell, ...], Cells()]
+    exposure: Annotated[float, Number()]
+    text_tokens: Annotated[int, Whole(1)]
+    held_out_tokens: Annotated[int, Whole(1)]
+    seconds: Annotated[Mapping[int, float], Seconds()]
 
 
 @dataclass(frozen=True)
@@ -169,16 +184,10 @@ def settings_of(sweep: Path) -> Settings:
     Raises:
         KISError: No sweep, or settings that were changed to what is none.
     """
-    path, problems = sweep / SETTINGS, list[Problem]()
-    values = check(read_settings(sweep), _SCHEMA, problems, file=SETTINGS)
-    missing = [Problem(f"{path} {key}", "nothing", "what kis sweep plan wrote") for key in _SCHEMA if key not in values]
-    if problems := problems or missing:
-        raise KISError(problems)
-    try:
-        training, cells = Training(**values.pop("training")), tuple(Cell(*cell) for cell in values.pop("grid"))
-        return Settings(training, cells, **values)
-    except TypeError as error:
-        raise KISError(Problem(str(path), str(error), "what kis sweep plan wrote")) from error
+    read = validate(Settings, read_settings(sweep), SETTINGS)
+    if read.value is None:
+        raise KISError(read.problems)
+    return read.value
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
+from kis_plugin.config.rules import Flag, Number, OneOf, Whole
+from kis_plugin.config.schema import STRICT
 from kis_plugin.errors import KISError, Problem
 
 __all__ = ["PRECISIONS", "Recipe", "Shape", "SweepRun"]
@@ -17,16 +20,17 @@ _RUN, _KIS = "run.yaml", "kis.yaml"
 class Shape:
     """A Llama: RMSNorm, SwiGLU, rotary positions, no biases."""
 
-    layers: int
-    width: int
-    heads: int
-    key_heads: int
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    layers: Annotated[int, Whole(1)]
+    width: Annotated[int, Whole(2)]
+    heads: Annotated[int, Whole(1)]
+    key_heads: Annotated[int, Whole(1)]
     """Heads of keys and values, each shared by as many queries (Ainslie et al. 2023, arXiv 2305.13245)."""
-    feed_forward: int
+    feed_forward: Annotated[int, Whole(1)]
     """Width of the feed-forward layer."""
-    vocabulary: int
+    vocabulary: Annotated[int, Whole(2)]
     """Rows of the embedding table."""
-    tied: bool
+    tied: Annotated[bool, Flag()]
     """Whether the output layer is the embedding table."""
 
     @property
@@ -46,28 +50,29 @@ class Shape:
 class Recipe:
     """How a run is trained: AdamW (beta 0.9 and 0.95), a linear warmup, then a cosine."""
 
-    steps: int
-    batch: int
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    steps: Annotated[int, Whole(1)]
+    batch: Annotated[int, Whole(1)]
     """Rows of a step."""
-    sequence_length: int
+    sequence_length: Annotated[int, Whole(2)]
     """Tokens of a row, T."""
-    learning_rate: float
-    least_rate: float
+    learning_rate: Annotated[float, Number(0, 1e3)]
+    least_rate: Annotated[float, Number(0, 1)]
     """Where the cosine ends, as a part of ``learning_rate``."""
-    warmup: float
+    warmup: Annotated[float, Number(0, 1)]
     """Part of the steps."""
-    weight_decay: float
-    clip: float
+    weight_decay: Annotated[float, Number(0, 1e3)]
+    clip: Annotated[float, Number(0, 1e6)]
     """Norm that gradients are clipped to; 0 leaves them."""
-    precision: str
+    precision: Annotated[str, OneOf(PRECISIONS)]
     """One of ``PRECISIONS``."""
-    compile: bool
+    compile: Annotated[bool, Flag()]
     """Whether the model is compiled."""
-    saves: int
+    saves: Annotated[int, Whole(1)]
     """Checkpoints of a run, so that a killed one continues."""
-    keep_model: bool
+    keep_model: Annotated[bool, Flag()]
     """Whether the trained model stays in ``work/NAME/model``."""
-    seed: int
+    seed: Annotated[int, Whole(0)]
     """Of the weights, and of the order of the rows."""
 
     @property

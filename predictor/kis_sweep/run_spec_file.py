@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import yaml
 
-from kis_plugin.config.field_checks import Schema, check, flag, number, one_of, optional, text, whole
+from kis_plugin.config.rules import Number, Text, Whole
+from kis_plugin.config.schema import STRICT
+from kis_plugin.config.validate import validate
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.yaml_nodes import read_yaml
-from kis_sweep.run_spec import _RUN, PRECISIONS, Recipe, Shape, SweepRun
+from kis_sweep.run_spec import _RUN, Recipe, Shape, SweepRun
 
 __all__ = ["EVALUATIONS", "EVALUATION_TOKENS", "discard", "median_seconds", "read_sweep_run", "sweep_run_text"]
 
@@ -26,24 +28,21 @@ EVALUATION_TOKENS = 1 << 16
 _TIMED = 8  # steps
 
 
-_SCHEMA: Schema = {
-    "framework": text,
-    "frequency": number(0, 1e15),
-    "model": optional(text),
-    "shape": {
-        "layers": whole(1), "width": whole(2), "heads": whole(1), "key_heads": whole(1), "feed_forward": whole(1),
-        "vocabulary": whole(2), "tied": flag,
-    },
-    "recipe": {
-        "steps": whole(1), "batch": whole(1), "sequence_length": whole(2), "learning_rate": number(0, 1e3),
-        "least_rate": number(0, 1), "warmup": number(0, 1), "weight_decay": number(0, 1e3), "clip": number(0, 1e6),
-        "precision": one_of(*PRECISIONS, absent={}), "compile": flag, "saves": whole(1), "keep_model": flag,
-        "seed": whole(0),
-    },
-    "params": whole(1),
-    "params_non_embedding": whole(0),
-    "tokens": whole(1),
-}  # fmt: skip
+@dataclass(frozen=True)
+class RunYaml:
+    """The keys of ``run.yaml``."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    framework: Annotated[str, Text()]
+    frequency: Annotated[float, Number(0, 1e15)]
+    shape: Shape
+    recipe: Recipe
+    model: Annotated[str, Text()] | None = None
+    params: Annotated[int, Whole(1)] | None = None
+    params_non_embedding: Annotated[int, Whole(0)] | None = None
+    tokens: Annotated[int, Whole(1)] | None = None
+
+
 _COMPUTED: Mapping[str, Callable[[SweepRun], int]] = {
     "params": lambda run: run.shape.params,
     "params_non_embedding": lambda run: run.shape.params_non_embedding,
@@ -92,34 +91,29 @@ def read_sweep_run(sweep: Path, name: str) -> SweepRun:
         KISError: Anything wrong with its ``run.yaml``, all of it at once.
     """
     path = sweep / "configs" / name / _RUN
-    node, problems = read_yaml(path, "a run of a sweep"), list[Problem]()
-    values = check(node, _SCHEMA, problems, file=_RUN)
-    wanted = {
-        "": ("framework", "frequency", "shape", "recipe"),
-        "shape.": [field.name for field in fields(Shape) if field.name != "key_heads"],
-        "recipe.": [field.name for field in fields(Recipe)],
-    }
-    if not problems:
-        for prefix, names in wanted.items():
-            inside: Mapping[str, Any] = values.get(prefix.rstrip("."), {}) if prefix else values
-            problems += [Problem(f"{path} {prefix}{key}", "nothing", "a value") for key in names if key not in inside]
-    if problems:
-        raise KISError(problems)
-    # Files of before there were two kinds of heads, and models to go on from, say nothing of them.
-    shape = Shape(**({"key_heads": values["shape"]["heads"]} | values["shape"]))
-    recipe = Recipe(**values["recipe"])
-    run = SweepRun(sweep, name, values["framework"], values["frequency"], shape, recipe, values.get("model"))
-    if shape.width % shape.heads or shape.width // shape.heads % 2:
-        found = f"{shape.heads} for a width of {shape.width}"
-        problems.append(Problem(f"{path} shape.heads", found, "heads of one even width"))
-    if shape.heads % shape.key_heads:
-        found = f"{shape.key_heads} for {shape.heads} heads"
-        problems.append(Problem(f"{path} shape.key_heads", found, "a number that divides the heads"))
-    problems += [
-        Problem(f"{path} {key}", str(values[key]), f"{compute(run)}, as shape and recipe make it")
-        for key, compute in _COMPUTED.items()
-        if key in values and values[key] != compute(run)
-    ]
-    if problems:
+    node = read_yaml(path, "a run of a sweep")
+    shape_node = node.value.get("shape") if isinstance(node.value, dict) else None
+    if shape_node and isinstance(shape_node.value, dict) and "heads" in shape_node.value:
+        # Files of before there were two kinds of heads have one.
+        shape_node.value.setdefault("key_heads", shape_node.value["heads"])
+    read = validate(RunYaml, node, _RUN)
+    if read.value is None:
+        raise KISError(read.problems)
+    found = read.value
+    run = SweepRun(sweep, name, found.framework, found.frequency, found.shape, found.recipe, found.model)
+    if problems := list(_contradictions(path, found, run)):
         raise KISError(problems)
     return run
+
+
+def _contradictions(path: Path, found: RunYaml, run: SweepRun) -> Iterator[Problem]:
+    """Yield where the keys of a ``run.yaml`` do not fit each other."""
+    shape = run.shape
+    if shape.width % shape.heads or shape.width // shape.heads % 2:
+        yield Problem(f"{path} shape.heads", f"{shape.heads} for a width of {shape.width}", "heads of one even width")
+    if shape.heads % shape.key_heads:
+        heads = f"{shape.key_heads} for {shape.heads} heads"
+        yield Problem(f"{path} shape.key_heads", heads, "a number that divides the heads")
+    for key, compute in _COMPUTED.items():
+        if (stated := getattr(found, key)) not in (None, compute(run)):
+            yield Problem(f"{path} {key}", f"{stated}", f"{compute(run)}, as shape and recipe make it")

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated, Any, ClassVar
 
+from kis_plugin.amounts import short
+from kis_plugin.config.key_rules import NameOrNames
+from kis_plugin.config.rules import Flag, Number, OneOf, Text, Whole
+from kis_plugin.config.schema import STRICT
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import find
-from kis_predict.amounts import short
-from kis_sweep.run_spec import Shape
+from kis_sweep.run_spec import PRECISIONS, Shape
 from kis_sweep.shapes import shape_of
 
 __all__ = ["Training", "starts_of", "trained_shapes"]
@@ -36,18 +40,19 @@ class Training:
         models: Trained models that runs go on from, one for each size; none where runs begin with random weights.
     """
 
-    framework: str
-    tokens: int | None
-    tokens_per_param: float
-    sequence_length: int
-    batch: int
-    vocabulary: int
-    rate: float
-    precision: str
-    compile: bool
-    saves: int
-    keep_models: bool
-    models: tuple[str, ...] = ()
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    framework: Annotated[str, Text()]
+    tokens: Annotated[int, Whole(1)] | None
+    tokens_per_param: Annotated[float, Number(0, 1e6)]
+    sequence_length: Annotated[int, Whole(2)]
+    batch: Annotated[int, Whole(1)]
+    vocabulary: Annotated[int, Whole(2)]
+    rate: Annotated[float, Number(0, 1e3)]
+    precision: Annotated[str, OneOf(PRECISIONS)]
+    compile: Annotated[bool, Flag()]
+    saves: Annotated[int, Whole(1)]
+    keep_models: Annotated[bool, Flag()]
+    models: Annotated[tuple[str, ...], NameOrNames(least=0)] = ()
 
     def budget(self, params: int) -> float:
         """Return the token budget D that a model of N parameters gets, before it is whole steps."""

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from kis_plugin.amounts import parse_amount, short
 from kis_plugin.registry import registered
-from kis_predict.amounts import parse_amount, short
 from kis_predict.observed import ObservedRun
 from kis_predict.pipeline import predict
 from kis_predict.prediction import NextRun, Prediction

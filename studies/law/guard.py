@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from kis_plugin.amounts import short
 from kis_plugin.registry import registered
 from kis_plugin.run.log import RunLog
-from kis_predict.amounts import short
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.pipeline import predict
 from kis_predict.readers.gather import gather

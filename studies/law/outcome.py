@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from kis_plugin.amounts import short
 from kis_plugin.registry import registered
-from kis_predict.amounts import short
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.observed import ObservedRun
 from kis_predict.pipeline import predict

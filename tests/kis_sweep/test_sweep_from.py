@@ -61,7 +61,7 @@ def test_other_architectures_and_places_without_a_model_are_named(tmp_path):
     with pytest.raises(KISError, match=r"found no weights, expected \*\.safetensors or"):
         shape_of(str(tmp_path), 64)
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(KISError, match=r"found a gpt2 model, expected a Llama.*docs/hf\.md"):
+    with pytest.raises(KISError, match=r"found a gpt2 model, expected a Llama.*docs/how-to/huggingface\.md"):
         shape_of(str(tmp_path), 64)
     (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": "wide"}')
     with pytest.raises(KISError, match="expected a causal language model"):

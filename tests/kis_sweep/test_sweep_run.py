@@ -41,8 +41,8 @@ def test_what_is_written_is_read_back(tmp_path_factory, frequency, framework):
     ("change", "said"),
     [
         (lambda values: values.update(speed=3), "speed: found an unknown key"),
-        (lambda values: values.pop("shape"), "shape: found nothing"),
-        (lambda values: values["recipe"].pop("steps"), "recipe.steps: found nothing"),
+        (lambda values: values.pop("shape"), "shape: found no such key"),
+        (lambda values: values["recipe"].pop("steps"), "recipe.steps: found no such key"),
         (lambda values: values["recipe"].update(steps=0), "recipe.steps: found 0"),
         (lambda values: values["recipe"].update(precision="fp8"), "recipe.precision: found 'fp8'"),
         (lambda values: values.update(params=1), "params: found 1, expected"),

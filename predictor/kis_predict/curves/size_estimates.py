@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from kis_predict.amounts import short
+from kis_plugin.amounts import short
 from kis_predict.curves import rise_fall
 from kis_predict.curves.collapse_test import gain_without_best, p_value_of, rise_alone
 from kis_predict.curves.noise import Noise, dips, overdispersion, with_noise

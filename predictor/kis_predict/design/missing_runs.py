@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from kis_predict.amounts import short
+from kis_plugin.amounts import short
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.sweep import FEWEST_FREQUENCIES, MOST_SHARE, Group, Sweep
 

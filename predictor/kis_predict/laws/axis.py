@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.amounts import short
 from kis_plugin.errors import KISError, Problem
-from kis_predict.amounts import short
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.laws.cross_validation import log_score
 from kis_predict.laws.points import Points

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
-from kis_predict.amounts import short
+from kis_plugin.amounts import short
 from kis_predict.laws.points import Points
 from kis_predict.laws.selection import Sizes, fit_laws, mixture, quantile
 from kis_predict.prediction import Forgetting

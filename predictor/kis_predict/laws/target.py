@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kis_plugin.amounts import short
 from kis_plugin.errors import KISError, Problem
-from kis_predict.amounts import short
 from kis_predict.prediction import AxisReport
 from kis_predict.request import PredictionRequest
 from kis_predict.sweep import Sweep

@@ -6,7 +6,7 @@ from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from kis_predict.amounts import short
+from kis_plugin.amounts import short
 from kis_predict.report import page
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from kis_predict.amounts import round_down, short
+from kis_plugin.amounts import round_down, short
 from kis_predict.prediction import Prediction
 from kis_predict.report.terminal import (
     axis_text,

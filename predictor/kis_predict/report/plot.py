@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from kis_predict.amounts import round_down, short
+from kis_plugin.amounts import round_down, short
 from kis_predict.prediction import Prediction
 from kis_predict.report.chart_data import LawCurve, SizeCurve, law_curve, size_curves, spread
 

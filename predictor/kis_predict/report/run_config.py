@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kis_predict.amounts import round_down, short
+from kis_plugin.amounts import round_down, short
 from kis_predict.prediction import Prediction
 
 __all__ = ["config_text"]

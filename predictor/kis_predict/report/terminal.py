@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kis_predict.amounts import round_down, short
+from kis_plugin.amounts import round_down, short
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.prediction import Amount, AxisReport, Forgetting, LawReport, NextRun, Prediction, Recommendation
 

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kis_predict.amounts import short
+from kis_plugin.amounts import short
 from kis_predict.prediction import Prediction
 from kis_predict.report.chart_data import SizeCurve, law_curve, size_curves, spread
 

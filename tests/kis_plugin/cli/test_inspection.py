@@ -214,7 +214,7 @@ def test_json_has_all_of_it():
         (["--block", "96"], "Give the length of the run once: --tokens, or --rows."),
         (["--block", "96", "--rows", "5", "--tokens", "2B"], "Give the length of the run once"),
         (["--block", "96", "--tokens", "50"], "--tokens 50 is less than one row of 96 tokens."),
-        (["--block", "96", "--tokens", "many"], "found 'many', expected a number of tokens such as 1.2B"),
+        (["--block", "96", "--tokens", "many"], "found 'many', expected an amount such as 7B"),
         (["--block", "1", "--rows", "5"], "1 is not in the range x>=2"),
         (["--rows", "5"], "Missing option '--block'"),
     ],

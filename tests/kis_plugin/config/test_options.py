@@ -10,6 +10,7 @@ import pytest
 
 from kis_plugin.config.choice import Choice
 from kis_plugin.config.options import below, choice_problems, chosen
+from kis_plugin.config.validate import show
 from kis_plugin.errors import KISError
 from kis_plugin.registry import registered
 
@@ -62,7 +63,7 @@ def test_values_of_the_fields_type_are_taken(option, value):
     ],
 )  # fmt: skip
 def test_values_of_another_type_are_refused(option, value, expected):
-    found = "nothing" if value is None else repr(value)
+    found = show(value)
     assert said(**{option: value}) == [f"here.{option}: found {found}, expected {expected}"]
 
 
