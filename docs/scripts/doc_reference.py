@@ -64,10 +64,10 @@ def as_written(default: object) -> str:
 
 def configuration() -> str:
     """Return the table of every key of ``kis.yaml``."""
-    from kis_plugin.config.schema import DEFAULT_FREQUENCY, Config
+    from kis_plugin.config.schema import DEFAULT_FREQUENCY, KisYaml
 
     rows = ["| key | default | meaning |", "| --- | --- | --- |"]
-    for key, default, meaning in keys(Config):
+    for key, default, meaning in keys(KisYaml):
         shown = f"{DEFAULT_FREQUENCY:g}" if key == "infusion.frequency" else default  # one of three amounts
         rows.append(f"| `{key}` | {shown} | {meaning} |")
     return "\n".join(rows)
