@@ -84,12 +84,14 @@ def kis_register_scorers(register: Callable[[AnswerScorer], None]) -> None:
 @hookimpl
 def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     """Add the commands of ``kis``."""
-    from kis_plugin.cli.check_command import check, plugins
+    from kis_plugin.cli.check_command import check
     from kis_plugin.cli.inspect_command import inspect
+    from kis_plugin.cli.plugins_command import plugins
     from kis_plugin.cli.prepare_command import prepare
     from kis_plugin.cli.probe_command import probe
+    from kis_plugin.cli.schema_command import schema
 
-    for command in (check, inspect, plugins, prepare, probe):
+    for command in (check, inspect, plugins, prepare, probe, schema):
         register(command)
 
 

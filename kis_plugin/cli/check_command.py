@@ -1,4 +1,4 @@
-"""What ``kis`` itself can do: list plugins, and check a configuration."""
+"""``kis check``: is a configuration right, and what would be infused?"""
 
 from __future__ import annotations
 
@@ -13,25 +13,9 @@ from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 if TYPE_CHECKING:
     from kis_plugin.cli.check import CheckReport
 
-__all__ = ["check", "plugins"]
+__all__ = ["check"]
 
 SAMPLES = 8
-
-
-@click.command()
-@AS_JSON
-def plugins(as_json: bool) -> None:
-    """List what is registered and where it came from."""
-    from kis_plugin.cli.listing import list_registered
-
-    found = list_registered()
-    if as_json:
-        click.echo(json.dumps([item.as_json() for item in found], indent=2))
-        return
-    shown = table("kind", "name", "module", "distribution")
-    for item in found:
-        shown.add_row(item.kind, item.name, item.module, item.distribution)
-    console().print(shown)
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import IO, Any
 import click
 
 from kis_plugin import __version__
-from kis_plugin.errors import KISError, Problem
+from kis_plugin.errors import KISError, Problem, nearest
 
 __all__ = ["main"]
 
@@ -36,6 +36,17 @@ class _Group(click.Group):
         """Return a command by its name."""
         return self._registered().get(cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is called; a misspelt one is refused with the nearest name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args and self.get_command(ctx, args[0]) is None:
+                error.message = f"No such command {args[0]!r}. {nearest(args[0], self.list_commands(ctx))}"
+            raise
+
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments; help is shown here, and a plugin that does not load ends it with exit code 2."""
         try:
@@ -51,6 +62,9 @@ class _Group(click.Group):
             return result
         except KISError as error:
             raise _Refusal(str(error)) from error
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("kis: interrupted", err=True)
+            ctx.exit(130)
         except BrokenPipeError:
             _close_stdout()  # whoever read the pipe has had enough
             return None
@@ -75,16 +89,22 @@ def _close_stdout() -> None:
 HELP = """Infuse an exact amount of knowledge into a pretraining run.
 
 \b
-kis check kis.yaml       is the configuration right, and what would be told?
+kis schema               a JSON Schema of kis.yaml, for your editor
+kis check kis.yaml       is the configuration right, and what would be infused?
 kis inspect kis.yaml --tokenizer gpt2 --tokens 2B --block 1024
                          what would a run infuse, and where?
 kis prepare kis.yaml --tokenizer gpt2 --block 1024
                          prepare large knowledge ahead of a run
 kis probe MODEL ...      what does a saved model know?
 kis sweep plan ...       train many small models, to predict from
+kis predict --logs runs/ --target 7B
+                         how much a large model takes (also: kis-predict)
 kis plugins              what is installed, and where did it come from?
 
-Predictions from finished runs are made by kis-predict.
+\b
+Exit codes: 0 done; 1 kis predict found the evidence too weak, and says
+what is missing; 2 wrong usage or input, each problem with its place;
+130 interrupted.
 """
 
 

@@ -84,12 +84,23 @@ class NameOrNames(Rule):
     """One name or a list of names, at least ``least``, each once."""
 
     least: int = 1
+    kind: str = ""
+    """What plugins register under these names, for editors."""
 
     expected = "a name or a list of names"
 
     def _core(self, schema: Any) -> CoreSchema:
         name = schema.str_schema(strict=True, pattern=r"\S")
         return schema.union_schema([name, schema.list_schema(name, min_length=self.least)])
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> Any:
+        """Offer the registered names to editors."""
+        if not self.kind:
+            return handler(core)
+        from kis_plugin.registry import registered
+
+        name = {"enum": list(registered(self.kind))}
+        return {"anyOf": [name, {"type": "array", "items": name, "minItems": self.least, "uniqueItems": True}]}
 
     def read(self, value: Any) -> tuple[str, ...]:
         """Return the names."""

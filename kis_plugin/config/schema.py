@@ -113,7 +113,7 @@ class ProbesConfig:
     """Answer options of a multiple-choice question; chance is 1 / options."""
     templates_per_fact: Annotated[int, Whole(1)] = 1
     """Templates of a probe kind by which each fact is probed, where its relation has that many."""
-    kinds: Annotated[tuple[str, ...], NameOrNames()] = ("held_out",)
+    kinds: Annotated[tuple[str, ...], NameOrNames(kind="probes")] = ("held_out",)
     """Probe kinds, one or a list: ``held_out``, ``question``, ``reversed``, ``two_hop``, ``cloze``, ``answer``,
     ``answer_space``, or a plugin's. ``seen`` is always probed beside them; control facts are probed by the first."""
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
-from kis_plugin.hashing import IntArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from kis_plugin.hashing import IntArray
     from kis_plugin.retention.passages import PassageMaker
     from kis_plugin.retention.question_maker import QuestionMaker
     from kis_plugin.retention.questions import Question

@@ -22,9 +22,11 @@ def kis_add_hookspecs(add: Callable[[object], None]) -> None:
 
 @hookimpl
 def kis_register_commands(register: Callable[[click.Command], None]) -> None:
-    """Add ``kis runs``."""
+    """Add ``kis predict``, which is ``kis-predict``, and ``kis runs``."""
+    from kis_predict.cli import subcommand
     from kis_predict.runs_command import runs
 
+    register(subcommand())
     register(runs)
 
 

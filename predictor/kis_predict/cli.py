@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from kis_predict.options import Amount, Open, output_problems
 if TYPE_CHECKING:
     from kis_predict.prediction import Prediction
 
-__all__ = ["main"]
+__all__ = ["main", "subcommand"]
 
 _NARROWEST = 80
 """Columns of the report at least: numbers are never cut short, a narrow terminal wraps them."""
@@ -194,6 +195,17 @@ def _write_files(
 
 def _notify(line: str) -> None:
     click.echo(line, err=True)
+
+
+def subcommand() -> click.Command:
+    """Return the command as ``kis predict``: the same options, the same exit codes."""
+
+    def run(**options: Any) -> None:
+        click.get_current_context().exit(int(command.callback(**options) or 0) if command.callback else 0)
+
+    found = copy(command)
+    found.name, found.callback = "predict", run
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

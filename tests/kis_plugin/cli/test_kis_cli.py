@@ -156,7 +156,8 @@ def test_commands_are_listed_like_anything_registered():
     listed = json.loads(kis("plugins", "--json").stdout)
     assert {"commands", "renderers", "selections"} <= {item["kind"] for item in listed}
     modules = {item["name"]: item["module"] for item in listed if item["kind"] == "commands"}
-    assert modules["check"] == modules["plugins"] == "kis_plugin.cli.check_command"
+    assert modules["check"] == "kis_plugin.cli.check_command"
+    assert modules["plugins"] == "kis_plugin.cli.plugins_command"
     assert modules["inspect"] == "kis_plugin.cli.inspect_command"
     assert all(f"  {name} " in kis("--help").stdout for name in modules)
 
@@ -200,3 +201,24 @@ def test_an_output_that_is_full_is_an_error_and_a_closed_pipe_says_nothing():
     piped.stdout.close()
     assert piped.stderr.read() == ""
     assert piped.wait() in (0, 1)  # 1 is rich's
+
+
+def test_a_misspelt_command_is_refused_with_the_nearest():
+    outcome = kis("chekc", "kis.yaml")
+    assert (outcome.exit_code, "No such command 'chekc'. Did you mean 'check'?" in outcome.stderr) == (2, True)
+
+
+def test_kis_predict_is_a_command_of_kis_too(tmp_path):
+    both = [kis("predict", "--help").stdout, shell("KIS predict --help").stdout]
+    assert all("--target" in text for text in both)
+    assert kis("predict", "--logs", str(tmp_path), "--target", "7B").exit_code == 2
+    assert kis("predict", "--target", "many", "--logs", "runs").exit_code == 2
+
+
+def test_an_interrupted_command_ends_with_130(monkeypatch):
+    def interrupted(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kis_plugin.cli.check.check_config", interrupted)
+    outcome = kis("check", "kis.yaml")
+    assert (outcome.exit_code, outcome.stderr) == (130, "kis: interrupted\n")
