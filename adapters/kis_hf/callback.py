@@ -133,7 +133,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     ) -> None:
         """Write the Trainer's evaluation losses to the run log: they show what is forgotten."""
         for name, value in (metrics or {}).items():
-            if name.endswith("_loss") and name.startswith("eval") and math.isfinite(value):
+            if name.endswith("_loss") and name.startswith("eval"):
                 self._losses.append((state.global_step, name.removesuffix("_loss"), float(value)))
         self._publish_losses()
 

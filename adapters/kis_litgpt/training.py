@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -124,7 +123,7 @@ class Training:
         Skipped are the two batches that LitGPT checks its settings with, and the final validation after one at the same
         step.
         """
-        if max_iters == self._host.evaluation.max_iters and self._validated != self._step and math.isfinite(loss):
+        if max_iters == self._host.evaluation.max_iters and self._validated != self._step:
             self._validated = self._step
             self.session.loss(self._step, "val", loss)
 

@@ -88,6 +88,7 @@ class _Listening:
 
     def __init__(self, records: list[Record]) -> None:
         self.publish = records.extend
+        self.diverged = None
 
     def throttle(self, keep: float) -> None:
         """Infuse as planned."""

@@ -18,7 +18,7 @@ from kis_plugin.free_form.matching import Verdict
 from kis_plugin.free_form.prompts import BoolArray, PreparedPrompts
 from kis_plugin.retention.scoring.batch_plan import BATCH_TOKENS
 from kis_plugin.retention.scoring.batch_rows import PlainRows, TreeRows, why_no_trees
-from kis_plugin.retention.scoring.forward_passes import ForwardPasses
+from kis_plugin.retention.scoring.forward_passes import NO_TOKEN, ForwardPasses
 from kis_plugin.retention.scoring.prefix_trees import Row, fold
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.ranks import Ranks
@@ -50,7 +50,7 @@ class Decoder:
         self.without_trees = "" if trees else "they were not requested"
         self.shapes: Mapping[tuple[int, int, int], int] = {}
 
-    def answer(self, model: ModelView, ranks: Ranks | None = None) -> tuple[BoolArray, BoolArray]:
+    def answer(self, model: ModelView, ranks: Ranks | None = None) -> tuple[BoolArray, BoolArray, BoolArray]:
         """Let the model answer all questions.
 
         Args:
@@ -59,21 +59,23 @@ class Decoder:
 
         Returns:
             (questions,) whether the answer is one of the right names; (questions,) whether it is the object to the
-            letter.
+            letter; (questions,) whether all logits were numbers.
         """
         ranks = ranks or Ranks()
         found = np.zeros(len(self._prepared.prompts), dtype=np.int64)
+        finite = np.ones(len(found), dtype=np.bool_)
         generated: dict[int, Row] = dict.fromkeys(range(len(found)), ())  # by question, those that are still open
         first_round = True
         while generated:
             for place, tokens in self._continued(model, ranks, generated, first_round):
+                finite[place] &= NO_TOKEN not in tokens
                 longer = generated[place] + tokens
                 verdict, generated[place] = self._prepared.judged(place, longer, self._sequence_length)
                 if verdict is not Verdict.OPEN:
                     found[place] = verdict
                     del generated[place]
             first_round = False
-        return found >= Verdict.ALIAS, found == Verdict.EXACT
+        return found >= Verdict.ALIAS, found == Verdict.EXACT, finite
 
     def _continued(
         self, model: ModelView, ranks: Ranks, generated: Mapping[int, Row], first_round: bool

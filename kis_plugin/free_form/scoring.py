@@ -73,7 +73,7 @@ class _Prepared:
 
     def answer(self, model: ModelView, ranks: Ranks | None, progress: Callable[[float], None]) -> Answers:
         """Let the model answer all questions; there are no options, so no margin, no bits and no chance."""
-        correct, exact = self._decoder.answer(model, ranks)
+        correct, exact, finite = self._decoder.answer(model, ranks)
         progress(1.0)
         none = np.full(len(correct), np.nan)
-        return Answers(correct, none, none, np.zeros(len(correct)), {EXACT: exact.astype(np.float64)})
+        return Answers(correct, none, none, np.zeros(len(correct)), finite, {EXACT: exact.astype(np.float64)})

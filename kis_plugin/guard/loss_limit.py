@@ -23,7 +23,6 @@ class LossLimit:
         self._split: str | None = None
         self._best = self._last = 0.0
         self._streak = 0
-        self._diverged = False  # the last loss was NaN or infinite
 
     @property
     def exceeded(self) -> bool:
@@ -36,24 +35,17 @@ class LossLimit:
             self._split, self._best = record.split, record.loss
         if record.split != self._split:
             return
-        self._last, self._diverged = record.loss, False
+        self._last = record.loss
         self._best = min(self._best, record.loss)
         risen = self._max_rise is not None and record.loss > self._best + self._max_rise
         self._streak = self._streak + 1 if risen else 0
 
-    def note_divergence(self) -> None:
-        """Take a loss that is NaN or infinite, which no record reports: it is above any limit."""
-        self._diverged = True
-        self._streak += 1
-
     def fields(self) -> Mapping[str, float]:
         """Return how far the loss is above its best, for the run log; nothing where there is no such number."""
-        return {} if self._split is None or self._diverged else {"loss_rise": self._last - self._best}
+        return {} if self._split is None else {"loss_rise": self._last - self._best}
 
     def reason(self) -> str:
         """Return what happened, as part of a sentence; only rank 0 knows it."""
-        if self._diverged:
-            return "general loss is no number: the model has diverged"
         return f"general loss ({self._split}) is {self._last:.3f}, {self._last - self._best:.3f} nats above its best"
 
     def state(self) -> dict[str, Any]:
@@ -63,11 +55,9 @@ class LossLimit:
             "best": self._best,
             "last": self._last,
             "streak": self._streak,
-            "lost": self._diverged,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from what ``state()`` gave."""
         self._split, self._best = state["split"], state["best"]
         self._last, self._streak = state["last"], state["streak"]
-        self._diverged = state.get("lost", False)

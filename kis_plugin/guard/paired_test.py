@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
+from scipy.stats import binom
 
 from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes
@@ -88,29 +88,50 @@ class Change:
 
     Attributes:
         questions: How many those are.
-        lost: Facts of which fewer questions are answered rightly than before.
-        gained: Facts of which more are.
+        net: (facts,) how many more questions about each fact are answered rightly than before; negative for fewer.
         before: Accuracy then.
         after: Accuracy now.
         chance: Accuracy of random answers.
     """
 
     questions: int
-    lost: int
-    gained: int
+    net: npt.NDArray[np.int64]
     before: float
     after: float
     chance: float
 
     @property
-    def p_value(self) -> float:
-        """Probability of at least as many lost facts among the changed ones, if either direction were equally likely.
+    def facts(self) -> int:
+        """How many facts the questions are about."""
+        return len(self.net)
 
-        The one-sided exact sign test, Binomial(lost + gained, 1/2); with one question a fact it is McNemar's test
-        (McNemar 1947, Psychometrika 12).
+    @property
+    def lost(self) -> int:
+        """Facts of which fewer questions are answered rightly than before."""
+        return int((self.net < 0).sum())
+
+    @property
+    def gained(self) -> int:
+        """Facts of which more questions are answered rightly than before."""
+        return int((self.net > 0).sum())
+
+    @property
+    def p_value(self) -> float:
+        """Probability of at least as great a fall, if each fact were equally likely to change either way.
+
+        The one-sided exact randomization test that flips the signs of facts' net changes (Fisher 1935, "The design of
+        experiments", section 21). Facts are its units, so it holds however the questions about one fact depend on each
+        other. With one question a fact it is the sign test on facts, which is McNemar's test (1947, Psychometrika 12).
         """
-        changed = self.lost + self.gained
-        return float(binomtest(self.lost, changed, 0.5, alternative="greater").pvalue) if changed else 1.0
+        sizes, counts = np.unique(np.abs(self.net[self.net != 0]), return_counts=True)
+        # Let T be the sum of |net| over facts with a positive sign. Its distribution is the convolution, over sizes, of
+        # size * Binomial(count, 1/2); the sum of all net changes is 2 T minus a constant.
+        distribution = np.ones(1)
+        for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+            part = np.zeros(size * count + 1)
+            part[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+            distribution = np.convolve(distribution, part)
+        return min(float(distribution[: int(self.net[self.net > 0].sum()) + 1].sum()), 1.0)
 
     @property
     def relative_drop(self) -> float:
@@ -122,7 +143,7 @@ class Change:
 
 
 def compare(then: Results, now: SeriesResults) -> Change:
-    """Compare two evaluations of a series over their common questions; a fact counts once, with all its questions.
+    """Compare two evaluations of a series over their common questions.
 
     Args:
         then: The earlier one.
@@ -130,15 +151,14 @@ def compare(then: Results, now: SeriesResults) -> Change:
     """
     _, before, after = np.intersect1d(then.keys, now.results.keys, assume_unique=True, return_indices=True)
     if not len(before):
-        return Change(0, 0, 0, 0.0, 0.0, 0.0)
+        return Change(0, np.empty(0, dtype=np.int64), 0.0, 0.0, 0.0)
     was, is_now = then.right[before], now.results.right[after]
-    # The questions of one fact are not independent, so the test counts facts: each has the sign of its net change.
+    # The questions about one fact are not independent, so their changes are summed first: facts are what is compared.
     _, of_fact = np.unique(now.facts[after], return_inverse=True)
     net = np.bincount(of_fact.ravel(), weights=is_now.astype(np.float64) - was)  # (facts,)
     return Change(
         questions=len(before),
-        lost=int((net < 0).sum()),
-        gained=int((net > 0).sum()),
+        net=net.astype(np.int64),
         before=float(was.mean()),
         after=float(is_now.mean()),
         chance=float(now.chance[after].mean()),

@@ -12,7 +12,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.guard.actions import ACTIONS, STOP_TRAINING
 from kis_plugin.guard.loss_limit import LossLimit
 from kis_plugin.guard.paired_test import Change, Results, SeriesResults, compare, pairwise_level
-from kis_plugin.guard.verdict import Best, is_better, is_diverged
+from kis_plugin.guard.verdict import Best, is_better
 from kis_plugin.hook_markers import hookimpl
 from kis_plugin.retention.evaluation_steps import evaluation_steps
 from kis_plugin.retention.results import Outcomes
@@ -71,7 +71,7 @@ class Guard:
 
     @hookimpl
     def kis_outcomes(self, run: TrainingRun, step: int, outcomes: Outcomes) -> None:
-        """Compare with the running best; act if retention collapses or general loss exceeds its limit."""
+        """Compare with the running best; act on a collapse, a general loss above its limit, and on divergence."""
         if self._config.action == "none":
             return
         held_out, seen = SeriesResults.of(outcomes, HELD_OUT), SeriesResults.of(outcomes, SEEN)
@@ -79,10 +79,11 @@ class Guard:
         if self._best is not None:
             held_out_change = compare(self._best.held_out, held_out)
             seen_change = compare(self._best.seen, seen)
-        if is_diverged(outcomes):
-            self._loss_limit.note_divergence()
-        verdict = self._verdict(run, held_out_change, seen_change)
-        acts = verdict in ("collapse", "loss") and self._config.action not in self._done
+        diverged = self._agreed(run, outcomes.diverged or run.session.diverged is not None)
+        verdict = "diverged" if diverged else self._verdict(run, held_out_change, seen_change)
+        acts = verdict in ("collapse", "loss", "diverged") and self._config.action not in self._done
+        if diverged:
+            held_out_change = seen_change = None  # answers of a diverged model are no measurements
         self._record(run, step, verdict, held_out_change, seen_change, acts)
         if acts:
             self._act(run, step, verdict, held_out_change)
@@ -90,7 +91,7 @@ class Guard:
             self._warned_of_forgetting = True
             fell = self._described(held_out_change)
             _warn(run, f"{fell}, and seen retention fell too: the model forgets or diverges, which is no collapse")
-        if len(held_out.results) and is_better(held_out_change, held_out.results, self._best):
+        if not diverged and len(held_out.results) and is_better(held_out_change, held_out.results, self._best):
             self._best, self._streak = Best(step, held_out.results, seen.results), 0
 
     @hookimpl
@@ -118,15 +119,19 @@ class Guard:
         )
         forgets = falls and seen is not None and self._is_significant(seen)
         self._streak = self._streak + 1 if falls and not forgets else 0
-        # Only rank 0 receives losses; the sum tells the others.
-        exceeded = self._config.max_loss_rise is not None and bool(
-            run.ranks.sum(np.array([self._loss_limit.exceeded and run.rank == 0], dtype=np.int64))[0]
+        # Only rank 0 receives losses.
+        exceeded = self._config.max_loss_rise is not None and self._agreed(
+            run, self._loss_limit.exceeded and run.rank == 0
         )
         if self._streak >= self._config.patience:
             return "collapse"
         if exceeded:
             return "loss"
         return "forgetting" if forgets else "falling" if falls else "steady"
+
+    def _agreed(self, run: TrainingRun, found: bool) -> bool:
+        """Return whether any rank found it, so that all act alike; every rank must call this."""
+        return bool(run.ranks.sum(np.array([found], dtype=np.int64))[0])
 
     def _has_fallen(self, change: Change) -> bool:
         return self._is_significant(change) and change.relative_drop >= self._config.min_drop
@@ -135,7 +140,9 @@ class Guard:
         return change.p_value <= self._level
 
     def _act(self, run: TrainingRun, step: int, verdict: str, held_out: Change | None) -> None:
-        if verdict == "loss":
+        if verdict == "diverged":
+            why = f"the model has diverged: {run.session.diverged or 'logits are NaN or infinite'}"
+        elif verdict == "loss":
             why = self._loss_limit.reason()
         else:
             why = self._described(held_out) + ", while seen retention did not: the onset of collapse"
@@ -181,7 +188,13 @@ class Guard:
                 gained=held_out.gained,
                 p_value=held_out.p_value,
                 level=self._level,
-                extra={"before": held_out.before, "after": held_out.after, **of_seen, **record.extra},
+                extra={
+                    "facts": held_out.facts,
+                    "before": held_out.before,
+                    "after": held_out.after,
+                    **of_seen,
+                    **record.extra,
+                },
             )
         run.session.publish([record])
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from kis_plugin.guard.paired_test import Change, Results
-from kis_plugin.retention.results import Outcomes
 
-__all__ = ["Best", "is_better", "is_diverged"]
+__all__ = ["Best", "is_better"]
 
 
 @dataclass(frozen=True)
@@ -32,9 +29,3 @@ def is_better(change: Change | None, now: Results, best: Best | None) -> bool:
     if change is None or best is None or not change.questions:
         return True
     return change.after > change.before or (change.after == change.before and len(now) > len(best.held_out))
-
-
-def is_diverged(outcomes: Outcomes) -> bool:
-    """Return whether no question with options has finite log-probabilities."""
-    with_options = outcomes.chance > 0
-    return bool(with_options.any()) and not np.isfinite(outcomes.margin[with_options]).any()

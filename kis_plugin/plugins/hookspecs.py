@@ -172,7 +172,7 @@ def kis_metrics(run: TrainingRun, records: Sequence[Record]) -> None:
 def kis_end_record(run: TrainingRun, status: str, exposures: npt.NDArray[np.int64]) -> Mapping[str, Any]:
     """Return fields for the end record (``kis_plugin.run.log.End``), unknown ones go to its extras. Every rank.
 
-    ``status`` is ``completed`` or ``stopped``.
+    ``status`` is ``completed``, ``stopped`` or ``diverged``.
     """
     return {}
 
@@ -190,7 +190,7 @@ def kis_save(run: TrainingRun, step: int, exposures: npt.NDArray[np.int64]) -> N
 
 @hookspec
 def kis_run_end(run: TrainingRun, status: str, step: int, exposures: npt.NDArray[np.int64]) -> None:
-    """Finish: ``status`` is ``completed`` or ``stopped``. Every rank."""
+    """Finish: ``status`` is ``completed``, ``stopped`` or ``diverged``. Every rank."""
 
 
 RUN_EVENTS = tuple(

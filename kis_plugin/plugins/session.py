@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from kis_plugin.plugins.manager import add, new_manager, plugin_manager
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.infuser import Infuser, RowSource, Shown
-from kis_plugin.run.log import LOG_NAME, End, Loss, Record, Retention, Run
+from kis_plugin.run.log import LOG_NAME, End, Loss, Record, Retention, Run, Status
 from kis_plugin.run.log_plugin import saved_exposures
 
 __all__ = ["Session"]
@@ -37,6 +38,7 @@ class Session:
         run: The run, with this session in it.
         infuser: What infuses the run.
         stopping: Why training is to end after this step; None while it goes on. The same on every rank.
+        diverged: Why the run counts as diverged; None while it does not.
 
     Raises:
         KISError: Anything that would make the run's counts wrong, before anything is written or trained.
@@ -44,6 +46,7 @@ class Session:
 
     infuser: Infuser
     stopping: str | None
+    diverged: str | None
 
     def __init__(self, run: TrainingRun, resumed: Mapping[str, Any] | None = None, host: Sequence[object] = ()) -> None:
         if run.start_step and resumed is None:
@@ -57,6 +60,7 @@ class Session:
             )
         self.run = replace(run, session=self)
         self.stopping = None
+        self.diverged = None
         self._step = run.start_step
         self._ended = False
         self._manager = new_manager()
@@ -98,7 +102,10 @@ class Session:
         self._hook.kis_step_end(run=self.run, step=step)
 
     def loss(self, step: int, split: str, value: float) -> None:
-        """Publish a loss on general text, nats per token."""
+        """Publish a loss on general text, nats per token; one that is NaN or infinite marks the run as diverged."""
+        if not math.isfinite(value):
+            self.mark_diverged(f"loss on {split} is {value}")
+            return
         self.publish([Loss(step=step, tokens=self.run.tokens_at(step), split=split, loss=value)])
 
     def publish(self, records: Sequence[Record]) -> None:
@@ -132,6 +139,13 @@ class Session:
             raise KISError(Problem("throttle()", f"{keep}", "a part from 0 to 1 of what is left"))
         self.infuser.throttle(self._step, keep)
 
+    def mark_diverged(self, reason: str) -> None:
+        """Note that the model diverged: the run will end as ``diverged``. The first reason counts. Every rank."""
+        if self.diverged is None:
+            self.diverged = f"{reason} at step {self._step}"
+            if self.run.rank == 0:
+                self.run.notify(f"kis: warning: {self.diverged}: the model has diverged.")
+
     def stop(self, reason: str) -> None:
         """End training after this step. The first reason counts."""
         self.stopping = self.stopping or reason
@@ -155,7 +169,7 @@ class Session:
             return
         self._ended = True
         exposures = self.exposures()
-        status: Literal["completed", "stopped"] = "completed" if step >= self.run.steps else "stopped"
+        status = "diverged" if self.diverged else "completed" if step >= self.run.steps else "stopped"
         self.publish([self._end_record(status, step, exposures)])
         self._hook.kis_run_end(run=self.run, status=status, step=step, exposures=exposures)
 
@@ -188,14 +202,17 @@ class Session:
             **{key: value for key, value in values.items() if key in _RUN_FIELDS},
         )
 
-    def _end_record(self, status: Literal["completed", "stopped"], step: int, exposures: IntArray) -> End:
+    def _end_record(self, status: str, step: int, exposures: IntArray) -> End:
         counted_from = self._counted_from
         values: dict[str, Any] = {"counted_from_step": counted_from} if counted_from else {}
-        values |= self.infuser.end_record(status, exposures, complete=counted_from == 0)
+        # A diverged run that took all its steps was shown all its exposures, which are checked as those of any other.
+        reached = "completed" if step >= self.run.steps else "stopped"
+        values |= self.infuser.end_record(reached, exposures, complete=counted_from == 0)
+        values |= {"diverged": self.diverged} if self.diverged else {}
         for part in self._hook.kis_end_record(run=self.run, status=status, exposures=exposures):
             values |= part
         return End(
-            status=status,
+            status=cast("Status", status),
             step=step,
             tokens=self.run.tokens_at(step),
             extra={key: value for key, value in values.items() if key not in _END_FIELDS},

@@ -82,6 +82,7 @@ class Evaluator:
         start = perf_counter()
         count = len(self.questions)
         correct, chance = np.zeros(count, dtype=np.bool_), np.zeros(count)
+        finite = np.ones(count, dtype=np.bool_)
         margin, bits = np.full(count, np.nan), np.full(count, np.nan)
         measures: dict[str, np.ndarray] = {}
         done = 0
@@ -89,7 +90,7 @@ class Evaluator:
             for places, scorer in ((group.places, group.scorer) for group in self._groups):
                 before, share = done / count, len(places) / count
                 found = scorer.answer(model, ranks, _part_of(watch, before, share))
-                correct[places], chance[places] = found.correct, found.chance
+                correct[places], chance[places], finite[places] = found.correct, found.chance, found.finite
                 margin[places], bits[places] = found.margin, found.bits_per_byte
                 for name, values in found.measures.items():
                     measures.setdefault(name, np.full(count, np.nan))[places] = values
@@ -101,6 +102,7 @@ class Evaluator:
             bits_per_byte=bits,
             chance=chance,
             seconds=perf_counter() - start,
+            finite=finite,
             measures=measures,
         )
 

@@ -58,7 +58,7 @@ class GeneralText:
 
         Returns:
             Mean nats per token, EOS included, with ``bits_per_byte`` (all bits over the bytes of the text) and
-            ``tokens_scored``; None where it is NaN or infinite, as for a model that diverged.
+            ``tokens_scored``; None where it is NaN or infinite: the model has diverged.
         """
         with run.model.evaluating():
             nats = -float(self._passes.logprobs(run.model, run.ranks, no_progress).sum())

@@ -95,8 +95,13 @@ class Retention:
         assert self._builder is not None
         evaluator = self._affordable(self._evaluator, run)
         outcomes = evaluator.answer(run.model, run.ranks)
-        records = series_records(step, run.tokens_at(step), outcomes, run.config.retention.by)
-        run.session.extend_records(step, outcomes, self._builder.facts_of, records)
+        records: list[runlog.Retention] = []
+        if outcomes.diverged:
+            # Answers of NaN count as wrong. An accuracy of 0.0 in the log would read as facts that were forgotten.
+            run.session.mark_diverged("logits are NaN or infinite")
+        else:
+            records = series_records(step, run.tokens_at(step), outcomes, run.config.retention.by)
+            run.session.extend_records(step, outcomes, self._builder.facts_of, records)
         run.session.publish([*records, *self._general_loss(run, step)])
         run.session.publish_outcomes(step, outcomes)
         self._notify(run, evaluator.remarks)
@@ -117,7 +122,7 @@ class Retention:
             return []
         loss = self._general.loss(run, step)
         if loss is None:
-            self._notify(run, [f"warning: general loss is no number at step {step}"])
+            run.session.mark_diverged("general loss is NaN or infinite")
         return [] if loss is None else [loss]
 
     def _affordable(self, whole: Evaluator, run: TrainingRun) -> Evaluator:

@@ -68,6 +68,8 @@ class Answers:
         margin: (questions,) nats, right option over best wrong one; NaN where there are no options.
         bits_per_byte: (questions,) of the right option's text; NaN where it was not scored.
         chance: (questions,) probability that a random answer is right.
+        finite: (questions,) whether the logits behind the answer were numbers. One NaN or infinite logit marks the run
+            as diverged.
         measures: Further values of each question, (questions,) each, by name. The run log gets their means.
     """
 
@@ -75,6 +77,7 @@ class Answers:
     margin: npt.NDArray[np.float64]
     bits_per_byte: npt.NDArray[np.float64]
     chance: npt.NDArray[np.float64]
+    finite: npt.NDArray[np.bool_]
     measures: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 

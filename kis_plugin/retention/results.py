@@ -35,6 +35,7 @@ class Outcomes:
         bits_per_byte: (questions,) of the right option's text; NaN where it was not scored.
         chance: (questions,) probability that a random answer is right.
         seconds: Wall time of the whole evaluation.
+        finite: (questions,) whether the logits behind the answer were numbers; None where nobody looked.
         measures: Further values that answer scorers give, (questions,) each, by name; NaN for questions of others.
     """
 
@@ -44,7 +45,13 @@ class Outcomes:
     bits_per_byte: FloatArray
     chance: FloatArray
     seconds: float
+    finite: npt.NDArray[np.bool_] | None = None
     measures: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether any logit was NaN or infinite: the accuracies then say nothing about what the model knows."""
+        return self.finite is not None and not self.finite.all()
 
     @property
     def series(self) -> Mapping[str, IntArray]:

@@ -55,7 +55,7 @@ class Prober:
             progress: Called time and again with the fraction of the work that is done.
 
         Raises:
-            KISError: No question fits into what the model sees at once.
+            KISError: No question fits into what the model sees at once, or the model gives NaN or infinite logits.
         """
         from kis_plugin.retention.evaluator import Evaluator
 
@@ -67,6 +67,13 @@ class Prober:
             raise KISError(Problem(str(self.config.knowledge), found, expected, " ".join(self.notes)))
         outcomes = evaluator.answer(model.view, watch=progress)
         self.remarks.extend(evaluator.remarks)
+        if outcomes.diverged:
+            assert outcomes.finite is not None
+            found = (
+                f"logits that are NaN or infinite for {(~outcomes.finite).sum()} of {len(outcomes.finite)} questions"
+            )
+            hint = "Weights of a diverged run, or a dtype too narrow for the model: try --dtype float32."
+            raise KISError(Problem("model", found, "finite logits", hint))
         return outcomes
 
 

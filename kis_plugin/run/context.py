@@ -55,6 +55,13 @@ class RunSession(Protocol):
         Every rank must call it, at the end of a step and with the same number.
         """
 
+    @property
+    def diverged(self) -> str | None:
+        """Why the run counts as diverged; None while it does not."""
+
+    def mark_diverged(self, reason: str) -> None:
+        """Note that logits or a loss are NaN or infinite: the run will end as ``diverged``. Every rank must call it."""
+
     def stop(self, reason: str) -> None:
         """End training after this step. Every rank must call it, at the end of a step."""
 

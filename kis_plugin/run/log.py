@@ -12,13 +12,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from kis_plugin.errors import KISError, Problem
 
 __all__ = [
     "GENERAL", "LOG_NAME", "SCHEMA", "EmptyLogError", "End", "Guard", "Loss", "Record", "Retention", "Run", "RunLog",
-    "RunLogWriter", "read_run_log",
+    "RunLogWriter", "Status", "read_run_log",
 ]  # fmt: skip
 
 LOG_NAME = "kis.jsonl"
@@ -27,6 +27,8 @@ GENERAL = "general"
 """The split of loss that KIS measures itself, on ``retention.general_text``."""
 
 Extra = Mapping[str, Any]
+Status = Literal["completed", "stopped", "diverged", "failed"]
+"""How a run ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +156,8 @@ class End:
     """The last line: how the run ended and what the model was really shown."""
 
     type: ClassVar[str] = "end"
-    status: Literal["completed", "stopped", "failed"]
+    status: Status
+    """``diverged``: logits or a loss became NaN or infinite, whatever step the run reached."""
     """How the run ended."""
     step: int
     """Optimizer steps done."""
@@ -169,7 +172,7 @@ Record = Run | Retention | Loss | Guard | End
 RECORDS: dict[str, type[Run] | type[Retention] | type[Loss] | type[Guard] | type[End]] = {
     cls.type: cls for cls in (Run, Retention, Loss, Guard, End)
 }
-STATUSES = ("completed", "stopped", "failed")
+STATUSES: tuple[str, ...] = get_args(Status)
 _COUNTS = {"params", "tokens", "frequency", "params_non_embedding", "facts", "infused_tokens", "step", "n", "correct"}
 _INTEGERS = {"int", "int | None"}
 _NUMBERS = {"float", "float | None"} | _INTEGERS
@@ -374,6 +377,6 @@ def _wrong_kind(name: str, annotation: str, value: object) -> str:
         return "text"
     elif annotation.startswith("Mapping") and not isinstance(value, dict):
         return "an object"
-    elif annotation.startswith("Literal") and value not in STATUSES:
+    elif annotation == "Status" and value not in STATUSES:
         return f"one of {', '.join(STATUSES)}"
     return ""

@@ -65,7 +65,8 @@ class Watched(TorchModelView):
 def answers(prepared, view, **keys):
     decoder = Decoder(prepared, SEQUENCE_LENGTH, **keys)
     with view.evaluating():
-        alias, exact = decoder.answer(view)
+        alias, exact, finite = decoder.answer(view)
+    assert finite.all()
     return decoder, alias.tolist(), exact.tolist()
 
 

@@ -36,7 +36,8 @@ def test_it_is_what_plain_decoding_says(name, keys, folded):
     prepared = prepare_prompts(make_free_questions(), HFTokenizer(make_tokenizer()))
     decoder = Decoder(prepared, SEQUENCE_LENGTH)
     with view.evaluating():
-        alias, exact = (found.tolist() for found in decoder.answer(view))
+        alias, exact, finite = (found.tolist() for found in decoder.answer(view))
+    assert all(finite)
     assert (decoder.without_trees == "") == folded
     assert (alias, exact) == both(
         [plain(prepared, view, place, SEQUENCE_LENGTH) for place in range(len(prepared.prompts))]

@@ -59,6 +59,7 @@ class FakeSession:
     def __init__(self, infused_facts=lambda: np.empty(0, dtype=np.int64)) -> None:
         self.records: list[Any] = []
         self.done: list[tuple[str, Any]] = []
+        self.diverged: str | None = None
         self._infused_facts = infused_facts
 
     @property
@@ -79,6 +80,9 @@ class FakeSession:
 
     def throttle(self, keep):
         self.done.append(("throttle", keep))
+
+    def mark_diverged(self, reason):
+        self.diverged = self.diverged or reason
 
     def stop(self, reason):
         self.done.append(("stop", reason))

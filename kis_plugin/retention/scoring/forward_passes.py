@@ -21,7 +21,7 @@ __all__ = ["NO_TOKEN", "BatchRows", "ForwardPasses", "gathered"]
 FloatArray = npt.NDArray[np.float64]
 
 NO_TOKEN = -1
-"""The likeliest token where logits are NaN."""
+"""The likeliest token where logits are NaN or infinite."""
 _POSITIONS = 1024  # positions whose logits, (positions, V), are converted to float32 together: it doubles their memory
 
 Read = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -86,6 +86,8 @@ class ForwardPasses:
     def logprobs(self, model: ModelView, ranks: Ranks, progress: Callable[[float], None]) -> FloatArray:
         """Return the log-probability of every scored token in its owner's order, (scored,), in nats.
 
+        It is NaN where any logit at that position is NaN or +inf.
+
         Args:
             model: In evaluation mode.
             ranks: Every rank calls this.
@@ -96,7 +98,7 @@ class ForwardPasses:
     def likeliest(self, model: ModelView, ranks: Ranks) -> IntArray:
         """Return the likeliest token in the place of every scored one, in its owner's order: (scored,).
 
-        Of equally likely ones it is the first; where logits are NaN it is ``NO_TOKEN``.
+        Of equally likely ones it is the first; where a logit is NaN or +inf it is ``NO_TOKEN``.
 
         Args:
             model: In evaluation mode.
@@ -151,14 +153,17 @@ def _logprobs(logits: torch.Tensor, row: torch.Tensor, column: torch.Tensor, tok
     flat, tail = logits.flatten(0, 1), logits.shape[1]  # (B * tail, V)
     starts = range(0, len(flat), _POSITIONS)
     normal = torch.cat([flat[at : at + _POSITIONS].float().logsumexp(dim=1) for at in starts])  # (B * tail,)
-    return logits[row, column, token].float() - normal[row * tail + column]
+    found = logits[row, column, token].float() - normal[row * tail + column]
+    # The normaliser is finite unless one of the V logits is NaN or +inf, or all are -inf. A finite logit minus an
+    # infinite normaliser would pass for an impossible token, so all such positions become NaN.
+    return found.masked_fill(~normal[row * tail + column].isfinite(), torch.nan)
 
 
 def _likeliest(logits: torch.Tensor, row: torch.Tensor, column: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
     found = []
     for at in range(0, len(row), _POSITIONS):
         value, best = logits[row[at : at + _POSITIONS], column[at : at + _POSITIONS]].max(dim=1)  # (positions,) each
-        found.append(best.masked_fill(value.isnan(), NO_TOKEN))
+        found.append(best.masked_fill(~value.isfinite(), NO_TOKEN))
     return torch.cat(found)
 
 

@@ -43,6 +43,12 @@ class Scores:
         return margin
 
     @property
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """Whether the logits behind all options were numbers: (questions,)."""
+        finite: npt.NDArray[np.bool_] = ~np.isnan(self.logprobs).any(axis=1)
+        return finite
+
+    @property
     def correct(self) -> npt.NDArray[np.bool_]:
         """Whether the right option is strictly the likeliest: (questions,). A tie is wrong, so is a NaN."""
         return self.margin > 0

@@ -93,6 +93,7 @@ class Scorer:
             margin=scores.margin,
             bits_per_byte=-right / np.log(2) / np.maximum(self._prepared.bytes, 1),
             chance=1 / self._prepared.counts,
+            finite=scores.finite,
         )
 
 

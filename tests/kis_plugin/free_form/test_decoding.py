@@ -47,7 +47,8 @@ class View:
 
 def answers(prepared, model, ranks=ALONE, sequence_length=BLOCK, **keys):
     """What drafted decoding finds: whether each answer is a name, and whether it is the object to the letter."""
-    return [found.tolist() for found in Decoder(prepared, sequence_length, **keys).answer(model, ranks)]
+    alias, exact, _ = Decoder(prepared, sequence_length, **keys).answer(model, ranks)
+    return [alias.tolist(), exact.tolist()]
 
 
 # --- a model that says what it is told to, by letters --------------------------------------------------------------
@@ -130,13 +131,28 @@ def test_an_endless_answer_is_stopped():
     assert len(model.shapes) <= 2 * len(" Rome.") + 8
 
 
-def test_nan_logits_give_no_token():
+@pytest.mark.parametrize("place", ["all", "one"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_or_infinite_logits_are_not_finite(place, value):
     class Diverged(Speaker):
         def logits(self, input_ids):
-            return super().logits(input_ids) * float("nan")
+            logits = super().logits(input_ids)
+            logits[..., slice(None) if place == "all" else 5] = value
+            return logits
 
-    prepared = prepare_prompts([asked("Rome")], Letters())
-    assert answers(prepared, Diverged({})) == [[False], [False]]
+    found = Decoder(prepare_prompts([asked("Rome")], Letters()), BLOCK).answer(Diverged({"x is": " Rome."}))
+    assert [array.tolist() for array in found] == [[False], [False], [False]]
+
+
+def test_minus_infinity_only_excludes_a_token():
+    class Masked(Speaker):
+        def logits(self, input_ids):
+            logits = super().logits(input_ids)
+            logits[..., 5] = float("-inf")
+            return logits
+
+    found = Decoder(prepare_prompts([asked("Rome")], Letters()), BLOCK).answer(Masked({"x is": " Rome."}))
+    assert [array.tolist() for array in found] == [[True], [True], [True]]
 
 
 def test_a_padding_token_of_the_vocabulary_ends_an_answer():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from kis_plugin.errors import KISError
-from kis_plugin.guard.paired_test import Results, SeriesResults, compare, pairwise_level
+from kis_plugin.guard.paired_test import Change, Results, SeriesResults, compare, pairwise_level
 from kis_plugin.guard.plugin import Guard
 from kis_plugin.retention.questions import Question
 from kis_plugin.retention.results import Outcomes
@@ -179,13 +181,97 @@ def test_general_loss_is_guarded_without_held_out_probes(guarded):
     assert done == [("stop", "general loss (general) is 3.300, 0.300 nats above its best")]
 
 
-def test_a_nan_loss_exceeds_any_limit(guarded):
-    guard, run, done, records, said = guarded(action="stop_training", max_loss_rise=5.0, patience=2)
-    guard.kis_metrics([Loss(step=0, tokens=0, split="general", loss=3.0)])
+@pytest.mark.parametrize("max_loss_rise", [None, 5.0])
+def test_a_diverged_model_is_acted_on_at_once(guarded, max_loss_rise):
+    guard, run, done, records, said = guarded(action="stop_training", max_loss_rise=max_loss_rise)
     guard.kis_outcomes(run, 0, outcomes(100, 100))
-    for step in (10, 20):
-        lost = outcomes(0, 0)
-        guard.kis_outcomes(run, step, replace(lost, margin=np.full(len(lost.margin), np.nan)))
-    assert records[-1].verdict == "loss"
-    assert "loss_rise" not in records[-1].extra
-    assert done == [("stop", "general loss is no number: the model has diverged")]
+    guard.kis_outcomes(run, 10, outcomes(300, 300))
+    broken = outcomes(0, 0)
+    finite = np.ones(len(broken.correct), dtype=bool)
+    finite[-1] = False  # a single question is enough
+    guard.kis_outcomes(run, 20, replace(broken, finite=finite))
+    assert [record.verdict for record in records] == ["steady", "diverged"]
+    assert records[-1].best_step is records[-1].lost is None
+    assert done == [("stop", "the model has diverged: logits are NaN or infinite")]
+
+
+def test_divergence_found_elsewhere_is_acted_on(guarded):
+    guard, run, done, records, said = guarded(action="stop_infusing")
+    guard.kis_outcomes(run, 0, outcomes(100, 100))
+    run.session.mark_diverged("loss on eval is nan at step 9")
+    guard.kis_outcomes(run, 10, outcomes(100, 100))
+    assert records[-1].verdict == "diverged"
+    assert done == [("throttle", 0.0)]
+    assert "loss on eval is nan at step 9" in said[-1]
+
+
+# --- several templates a fact ----------------------------------------------------------------------------------------
+
+
+def many_templates(right):
+    """Results of (facts, templates) answers."""
+    facts, templates = right.shape
+    keys = np.arange(right.size, dtype=np.uint64)
+    return SeriesResults(
+        Results(keys, right.ravel()), np.repeat(np.arange(facts), templates), np.full(right.size, 0.25)
+    )
+
+
+def test_one_question_a_fact_gives_the_sign_test():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        before, after = rng.random((2, 50)) < 0.5
+        change = compare(random_series(before).results, random_series(after))
+        changed = change.lost + change.gained
+        expected = binomtest(change.lost, changed, 0.5, alternative="greater").pvalue
+        assert change.p_value == pytest.approx(expected, rel=1e-9)
+
+
+def test_p_value_is_that_of_all_sign_flips():
+    net = np.array([-3, -1, -2, 1, -1, 2])
+    sums = [
+        sum(sign * size for sign, size in zip(signs, np.abs(net), strict=True)) for signs in product((-1, 1), repeat=6)
+    ]
+    expected = np.mean(np.array(sums) <= net.sum())
+    assert Change(60, net, 0.0, 0.0, 0.0).p_value == pytest.approx(expected)
+    assert Change(60, -net, 0.0, 0.0, 0.0).p_value > 0.5
+    assert Change(60, np.zeros(6, dtype=np.int64), 0.0, 0.0, 0.0).p_value == 1.0
+
+
+@pytest.mark.parametrize("dependence", [0.5, 1.0])
+def test_false_alarms_stay_below_alpha_with_ten_templates(dependence):
+    """Facts flip with all or half of their ten questions; a test on questions as units alarms far too often."""
+    rng, looks, runs = np.random.default_rng(5), 8, 150
+    level = pairwise_level(0.05, looks)
+    alarms = naive = 0
+    for _ in range(runs):
+        right = np.repeat(rng.random((60, 1)) < 0.5, 10, axis=1)
+        kept, alarm, naive_alarm = [], False, False
+        for _ in range(looks):
+            flips = rng.random((60, 1)) < 0.2
+            moved = np.where(rng.random((60, 10)) < dependence, rng.random((60, 1)) < 0.5, right)
+            right = np.where(flips, moved, right)
+            now = many_templates(right)
+            changes = [compare(then.results, now) for then in kept]
+            alarm |= any(change.p_value <= level for change in changes)
+            for then in kept:
+                was, is_now = then.results.right, now.results.right
+                lost, gained = int((was & ~is_now).sum()), int((~was & is_now).sum())
+                naive_alarm |= bool(lost + gained) and bool(
+                    binomtest(lost, lost + gained, 0.5, alternative="greater").pvalue <= level
+                )
+            kept.append(now)
+        alarms, naive = alarms + alarm, naive + naive_alarm
+    assert alarms / runs <= 0.05
+    assert naive / runs > 0.3
+
+
+def test_a_real_fall_is_detected_with_ten_templates():
+    rng, level, seen = np.random.default_rng(6), pairwise_level(0.05, 11), 0
+    for _ in range(50):
+        known = rng.random((184, 1)) < 0.6
+        before = np.where(known, rng.random((184, 10)) < 0.9, rng.random((184, 10)) < 0.25)
+        known &= rng.random((184, 1)) > 0.3  # three tenths of the known facts are lost
+        after = np.where(known, rng.random((184, 10)) < 0.9, rng.random((184, 10)) < 0.25)
+        seen += compare(many_templates(before).results, many_templates(after)).p_value <= level
+    assert seen >= 45

@@ -236,9 +236,20 @@ def test_a_preference_for_objects_scores_exactly_chance(tokenizer):
         assert scores.correct.mean() == 1 / 4
 
 
-def test_a_model_that_diverged_is_not_right(tokenizer):
-    scores = score(questions("seen"), tokenizer, Const([float("nan")] * 400))
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("tokens", [slice(None), slice(7, 8)], ids=["all tokens", "one token"])
+def test_nan_or_infinite_logits_are_no_scores(tokenizer, value, tokens):
+    logits = np.zeros(400)
+    logits[tokens] = value
+    scores = score(questions("seen"), tokenizer, Const(logits.tolist()))
     assert not scores.correct.any()
+    assert not scores.finite.any()
+
+
+def test_minus_infinity_excludes_a_token_and_is_finite(tokenizer):
+    logits = np.zeros(400)
+    logits[399] = -np.inf  # of no option, as a padded vocabulary has
+    assert score(questions("seen"), tokenizer, Const(logits.tolist())).finite.all()
 
 
 def test_questions_may_differ_in_their_number_of_options(model, tokenizer):
