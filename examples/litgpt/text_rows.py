@@ -15,7 +15,7 @@ DOCUMENT_END = "\f"
 
 @dataclass
 class TextRows(DataModule):
-    """Packs documents, parted by form feeds, into rows of one length."""
+    """Packs documents, separated by form feeds, into rows of one length."""
 
     train_path: Path
     """Text to train on."""
