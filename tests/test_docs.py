@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from itertools import chain
@@ -205,3 +206,26 @@ def test_the_picture_of_the_architecture_shows_every_room_of_the_core():
     folders = {path.parent.name for path in (ROOT / "kis_plugin").glob("*/__init__.py")}
     assert {room for floor in doc_architecture.FLOORS for room in floor} == folders
     assert doc_architecture.PICTURE.read_text(encoding="utf-8") == doc_architecture.drawing()
+
+
+def imported_by(file):
+    """The rooms of the core that a file imports when it runs; imports for types alone are not among them."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    ignored = {id(inner) for node in types for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in ignored:
+            package, _, rest = (node.module or "").partition(".")
+            if package == "kis_plugin" and rest:
+                yield rest.partition(".")[0]
+
+
+def test_the_code_imports_downwards_as_the_picture_of_the_architecture_shows():
+    floor = {room: at for at, rooms in enumerate(doc_architecture.FLOORS) for room in rooms}
+    upwards = [
+        f"{file.relative_to(ROOT)} imports {room}"
+        for file in sorted((ROOT / "kis_plugin").glob("*/**/*.py"))
+        for room in imported_by(file)
+        if room in floor and floor[room] < floor[file.relative_to(ROOT / "kis_plugin").parts[0]]
+    ]
+    assert upwards == []

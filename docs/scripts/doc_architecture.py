@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 
 FLOORS = (
-    ("cli",),
+    ("cli", "testing"),
     ("plugins",),
     ("guard", "counting", "free_form", "probe_kinds", "difference"),
     ("infusion", "retention"),
@@ -25,7 +25,8 @@ FLOORS = (
 )
 """Folders of kis_plugin from top to bottom: what a floor imports lies on it or below it."""
 PURPOSE = {
-    "cli": "commands of kis", "plugins": "hooks, session", "guard": "has it collapsed?", "counting": "facts in corpora",
+    "cli": "commands of kis", "testing": "checks for plugins and adapters",
+    "plugins": "hooks, session", "guard": "has it collapsed?", "counting": "facts in corpora",
     "free_form": "free answers", "probe_kinds": "two hops, and more", "difference": "difference sampling",
     "infusion": "which row carries what", "retention": "what is probed, scores", "run": "model view, ranks, run log",
     "tokenized": "texts as token ids", "knowledge": "facts and documents", "templates": "how facts are phrased",
