@@ -162,6 +162,9 @@ class RetentionConfig:
     """A file of questions and answers of your own, about documents or facts."""
     general_text: Annotated[Path, PathText()] | None = None
     """A file or folder of held-out general text whose loss is measured at every evaluation."""
+    general_split: Annotated[str, Text()] | None = None
+    """The evaluation set whose loss shows what is forgotten, where the run has several; by default the one of
+    ``general_text``, else the only one."""
     corpus_counts: Annotated[Path, PathText()] | None = None
     """A file that ``kis count`` wrote: how often the base text states each fact."""
     max_cost: Annotated[float, Number(1e-6, 1)] | None = None

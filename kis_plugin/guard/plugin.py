@@ -19,6 +19,7 @@ from kis_plugin.retention.results import Outcomes
 from kis_plugin.retention.series import HELD_OUT, SEEN
 from kis_plugin.run import log as runlog
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.log import GENERAL
 
 __all__ = ["Guard"]
 
@@ -32,7 +33,8 @@ class Guard:
         self._level = pairwise_level(self._config.alpha, evaluations)
         self._best: Best | None = None
         self._streak = 0  # evaluations in a row that showed a fall
-        self._loss_limit = LossLimit(self._config.max_loss_rise, self._config.patience)
+        split = run.config.retention.general_split or (GENERAL if run.config.retention.general_text else None)
+        self._loss_limit = LossLimit(self._config.max_loss_rise, self._config.patience, split)
         self._done: dict[str, dict[str, Any]] = {}  # by action: at which step, and why
         self._warned_of_forgetting = False
 
@@ -71,9 +73,14 @@ class Guard:
 
     @hookimpl
     def kis_outcomes(self, run: TrainingRun, step: int, outcomes: Outcomes) -> None:
-        """Compare with the running best; act on a collapse, a general loss above its limit, and on divergence."""
+        """Compare with the running best; act on a collapse, a general loss above its limit, and on divergence.
+
+        Raises:
+            KISError: ``max_loss_rise`` is set, and it is unclear which of several losses it watches.
+        """
         if self._config.action == "none":
             return
+        self._refuse_unclear_split(run)
         held_out, seen = SeriesResults.of(outcomes, HELD_OUT), SeriesResults.of(outcomes, SEEN)
         held_out_change = seen_change = None
         if self._best is not None:
@@ -108,6 +115,14 @@ class Guard:
     def kis_end_record(self) -> Mapping[str, Any]:
         """Give the actions that were taken, and when."""
         return {"guard": [{"action": action, **when} for action, when in self._done.items()]} if self._done else {}
+
+    def _refuse_unclear_split(self, run: TrainingRun) -> None:
+        """Refuse to watch a loss that nobody named; every rank must call this, and all refuse."""
+        if self._config.max_loss_rise is None or not self._agreed(run, bool(self._loss_limit.problem) and not run.rank):
+            return
+        found = self._loss_limit.problem or "losses that rank 0 names"
+        hint = "retention.guard.max_loss_rise watches the loss of that evaluation set."
+        raise KISError(Problem("retention.general_split", found, "the name of the general one", hint))
 
     def _verdict(self, run: TrainingRun, held_out: Change | None, seen: Change | None) -> str:
         """Return the verdict for the run log; every rank must call this.

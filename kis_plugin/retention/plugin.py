@@ -72,9 +72,12 @@ class Retention:
 
     @hookimpl
     def kis_run_record(self, run: TrainingRun) -> Mapping[str, Any]:
-        """Give the options of a probe, the number of probes of each series, and the frequency baseline on each."""
+        """Give the options of a probe, the probes and the frequency baseline of each series, and the general split."""
         baseline = baseline_scores(by_series(self._evaluator.questions if self._evaluator else ()))
-        return {"options": run.config.retention.probes.options, "probes": self._probes(), "null": baseline}
+        wanted = run.config.retention
+        split = wanted.general_split or (runlog.GENERAL if wanted.general_text else None)
+        named = {"general_split": split} if split else {}
+        return {"options": wanted.probes.options, "probes": self._probes(), "null": baseline, **named}
 
     @hookimpl
     def kis_metrics(self, run: TrainingRun, records: Sequence[runlog.Record]) -> None:

@@ -45,7 +45,7 @@ class Scores:
     @property
     def finite(self) -> npt.NDArray[np.bool_]:
         """Whether the logits behind all options were numbers: (questions,)."""
-        finite: npt.NDArray[np.bool_] = ~np.isnan(self.logprobs).any(axis=1)
+        finite: npt.NDArray[np.bool_] = np.isnan(self.logprobs).sum(axis=1) == 0
         return finite
 
     @property

@@ -205,6 +205,73 @@ def test_divergence_found_elsewhere_is_acted_on(guarded):
     assert "loss on eval is nan at step 9" in said[-1]
 
 
+# --- which loss is the general one ------------------------------------------------------------------------------------
+
+
+def losses(guard, step, **values):
+    guard.kis_metrics([Loss(step=step, tokens=0, split=split, loss=loss) for split, loss in values.items()])
+
+
+@pytest.fixture
+def with_split(tmp_path):
+    def make(split=None, text=None, **guard):
+        write_facts(tmp_path, people(24))
+        run = make_run(
+            tmp_path, {"frequency": 5}, config={"retention": {"every": 0.1, "general_split": split, "guard": guard}}
+        )
+        if text:
+            retention = replace(run.config.retention, general_text=text)
+            run = replace(run, config=replace(run.config, retention=retention))
+        session = FakeSession()
+        run = replace(run, session=session, notify=lambda line: None)
+        return Guard(run), run, session
+
+    return make
+
+
+@pytest.mark.parametrize("named", ["general", "eval_general"])
+def test_the_named_split_alone_decides(with_split, named):
+    guard, run, session = with_split(named, action="stop_training", max_loss_rise=0.1, patience=1)
+    losses(guard, 0, eval_domain=6.0, eval_general=3.0)
+    guard.kis_outcomes(run, 0, outcomes(100, 100))
+    losses(guard, 10, eval_domain=9.0, eval_general=3.05)
+    guard.kis_outcomes(run, 10, outcomes(100, 100))
+    assert session.done == []
+    losses(guard, 20, eval_domain=6.0, eval_general=3.2)
+    guard.kis_outcomes(run, 20, outcomes(100, 100))
+    assert session.done == [("stop", "general loss (eval_general) is 3.200, 0.200 nats above its best")]
+
+
+def test_several_losses_without_a_name_are_refused(with_split):
+    guard, run, _ = with_split(max_loss_rise=0.1)
+    losses(guard, 0, eval_domain=6.0)
+    guard.kis_outcomes(run, 0, outcomes(100, 100))
+    losses(guard, 10, eval_domain=6.0, eval_general=3.0)
+    with pytest.raises(KISError, match=r"retention.general_split: found losses of eval_domain, eval_general, expected"):
+        guard.kis_outcomes(run, 10, outcomes(100, 100))
+
+
+def test_a_name_that_no_loss_has_is_refused(with_split):
+    guard, run, _ = with_split("generell", max_loss_rise=0.1)
+    losses(guard, 10, eval_domain=6.0, eval_general=3.0)
+    with pytest.raises(KISError, match=r"general_split: found generell, and losses of eval_domain, eval_general"):
+        guard.kis_outcomes(run, 10, outcomes(100, 100))
+
+
+def test_several_losses_that_decide_nothing_are_accepted(with_split):
+    guard, run, _ = with_split()
+    losses(guard, 10, eval_domain=6.0, eval_general=3.0)
+    guard.kis_outcomes(run, 10, outcomes(100, 100))
+
+
+def test_general_text_is_the_general_split(with_split, tmp_path):
+    guard, run, session = with_split(text=tmp_path / "x", action="stop_training", max_loss_rise=0.1, patience=1)
+    losses(guard, 0, eval=6.0, general=3.0)
+    losses(guard, 10, eval=9.0, general=3.0)
+    guard.kis_outcomes(run, 10, outcomes(100, 100))
+    assert session.done == []
+
+
 # --- several templates a fact ----------------------------------------------------------------------------------------
 
 
