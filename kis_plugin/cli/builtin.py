@@ -23,11 +23,12 @@ def kis_register_sources(register: Callable[[Source], None]) -> None:
     """Add fact tables, BEAR-style folders and documents."""
     from kis_plugin.knowledge.sources.bear import BearSource
     from kis_plugin.knowledge.sources.documents import DocumentSource
+    from kis_plugin.knowledge.sources.folders import FolderSource
+    from kis_plugin.knowledge.sources.ntriples import NTriplesSource
     from kis_plugin.knowledge.sources.triples import TripleSource
 
-    register(TripleSource())
-    register(BearSource())
-    register(DocumentSource())
+    for source in (TripleSource(), BearSource(), NTriplesSource(), DocumentSource(), FolderSource()):
+        register(source)
 
 
 @hookimpl

@@ -95,8 +95,10 @@ def _loaded(path: Path) -> list[Loaded]:
     if path.suffix.lower() not in (".yaml", ".yml"):
         return [load_knowledge(path, cache_folder(None))]
     config = load_config(path, to_be_made="corpus_counts")
-    paths = (config.knowledge, config.retention.background)
-    return [load_knowledge(one, cache_folder(config.cache)) for one in paths if one is not None]
+    cache = cache_folder(config.cache)
+    loaded = [load_knowledge(config.knowledge, cache, columns=dict(config.columns))]
+    background = config.retention.background
+    return loaded if background is None else [*loaded, load_knowledge(background, cache)]
 
 
 def _facts(loaded: Sequence[Loaded]) -> Iterable[Fact]:

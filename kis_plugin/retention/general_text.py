@@ -12,6 +12,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.balanced_groups import evenly
 from kis_plugin.knowledge.sources.documents import DocumentSource
+from kis_plugin.knowledge.sources.folders import FolderSource, every_document
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["Excerpt", "documents", "excerpts"]
@@ -41,12 +42,11 @@ def documents(path: Path) -> Iterator[str]:
     Raises:
         KISError: It does not read such a file, or everything wrong with it, after the last document.
     """
-    source = DocumentSource()
-    if not source.claims(path):
+    if not (FolderSource() if path.is_dir() else DocumentSource()).claims(path):
         found = f"{path}, which holds no documents"
-        expected = "JSONL with text, .txt or a folder of .txt, also .gz and .xz"
+        expected = "JSONL with text, .txt, .md, .pdf or a folder of these, also .gz and .xz"
         raise KISError(Problem("retention.general_text", found, expected))
-    return (passage.text for passage in source.every(path))
+    return every_document(path)
 
 
 def excerpts(path: Path, tokenizer: TextTokenizer, rows: int, sequence_length: int) -> list[Excerpt]:

@@ -110,12 +110,14 @@ def prepare_split(config: Config, watch: Progress = no_progress) -> InfusionSpli
     Raises:
         KISError: Anything wrong with the files, or a cache folder that cannot be used.
     """
-    return _material(config, load_knowledge(config.knowledge, cache_folder(config.cache), ahead=True, progress=watch))
+    return _material(
+        config, load_knowledge(config.knowledge, cache_folder(config.cache), True, watch, dict(config.columns))
+    )
 
 
 @lru_cache(maxsize=1)
 def _load(config: Config, stamps: Stamps) -> InfusionSplit:
-    return _material(config, load_knowledge(config.knowledge, cache_folder(config.cache)))
+    return _material(config, load_knowledge(config.knowledge, cache_folder(config.cache), columns=dict(config.columns)))
 
 
 def _material(config: Config, loaded: Loaded) -> InfusionSplit:
@@ -178,7 +180,7 @@ def _files(config: Config) -> list[Path]:
     """Return every file that a material is read from, so that an edited one is read again."""
     found = _named_files(config.infusion.selection.options.values())
     for root in (config.knowledge, Path(config.templates or "")):
-        found += [root, *(sorted(root.iterdir()) if root != Path() and root.is_dir() else [])]
+        found += [root, *(sorted(root.rglob("*")) if root != Path() and root.is_dir() else [])]
     return found
 
 

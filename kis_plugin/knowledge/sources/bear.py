@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from kis_plugin.errors import nearest
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.knowledge.sources.fact_records import FACT_RULES, FactRecords
-from kis_plugin.knowledge.sources.text_files import Problems, lines, quoted, records
+from kis_plugin.knowledge.sources.text_files import Problems, json_value, lines, quoted, records
 from kis_plugin.knowledge.sources.unique_entries import yield_unique
 from kis_plugin.storage.text_rules import is_one_line
 from kis_plugin.templates.template_rules import distinct, problems_of
@@ -92,11 +91,8 @@ def _json_object(path: Path, problems: Problems) -> dict[str, Any]:
     text = "".join(line for _, line in lines(path, problems))
     if len(problems) > before:
         return {}
-    try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        where = f"{path}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else str(path)
-        problems.add(where, f"a file that is not JSON ({getattr(error, 'msg', error)})", "a JSON object")
+    metadata = json_value(text, str(path), problems, expected="a JSON object")
+    if len(problems) > before:
         return {}
     if not isinstance(metadata, dict) or not metadata:
         problems.add(str(path), quoted(metadata), "a JSON object of relations")

@@ -1,4 +1,4 @@
-"""Passages from documents: JSON lines with ``text``, and text files."""
+"""Passages from documents: text and PDF files, and records with text, questions or conversations."""
 
 from __future__ import annotations
 
@@ -7,84 +7,78 @@ from operator import attrgetter
 from pathlib import Path
 
 from kis_plugin.knowledge.facts import Knowledge, Passage
-from kis_plugin.knowledge.sources.text_files import Problems, first_record, kind_of, lines, quoted, record_id, records
+from kis_plugin.knowledge.sources.document_records import document_text, is_document
+from kis_plugin.knowledge.sources.pdf_files import pdf_text
+from kis_plugin.knowledge.sources.record_files import Columns, any_records, first_record, record_kind
+from kis_plugin.knowledge.sources.text_files import Problems, kind_of, lines, record_id
 from kis_plugin.knowledge.sources.unique_entries import Rule, yield_unique
 from kis_plugin.knowledge.sources.validity_fields import validity_of
-from kis_plugin.storage.text_rules import is_unicode
 from kis_plugin.storage.unicode_forms import canonical
 
-__all__ = ["DocumentSource"]
+__all__ = ["NOTHING", "PASSAGE_RULES", "TEXT", "DocumentSource"]
 
-_Place = tuple[Path, int]
-_RULES: tuple[Rule[Passage], ...] = (
+TEXT = (".txt", ".md", ".markdown")
+PASSAGE_RULES: tuple[Rule[Passage], ...] = (
     Rule("document", lambda passage: canonical(passage.text), attrgetter("text")),
     Rule("id", attrgetter("id"), attrgetter("id"), " id"),
 )
-_NOTHING = ("no documents", "at least one")
+NOTHING = ("no documents", "at least one")
+_PDF = ".pdf"
 
 
 class DocumentSource:
-    """JSONL with text in each record, .txt (form feeds separate documents), or a folder of .txt; also .gz and .xz."""
+    """.txt and .md (form feeds separate documents), .pdf, records with text, questions or messages; also .gz, .xz."""
 
     name = "documents"
     version = ""
 
     def claims(self, path: Path) -> bool:
-        """Return whether this is a text file, a folder with one, or JSONL whose first record has ``text``."""
-        if path.is_dir():
-            return any(kind_of(file) == ".txt" for file in path.iterdir())
-        if kind_of(path) == ".txt":
+        """Return whether this is a text or PDF file, or a file of records of which the first is a document."""
+        if kind_of(path) in TEXT or path.suffix.lower() == _PDF:
             return path.is_file()
-        return kind_of(path) in (".jsonl", ".ndjson") and "text" in (first_record(path) or {})
+        return record_kind(path) is not None and is_document(first_record(path) or {})
 
     def read(self, path: Path) -> Knowledge:
-        """Read all passages; those of a folder in the order of file names.
+        """Read all passages.
 
         Raises:
-            KISError: Everything wrong with the files, each with its line.
+            KISError: Everything wrong with the file, each with its line.
         """
         return Knowledge(passages=tuple(self.stream(path)))
-
-    def every(self, path: Path) -> Iterator[Passage]:
-        """Yield the passages one by one, repeated ones too.
-
-        Raises:
-            KISError: Everything else wrong with the files, each with its line, after the last passage.
-        """
-        problems, count = Problems(path), 0
-        for _, passage in _passages(path, problems):
-            count += 1
-            yield passage
-        if not count and not len(problems):
-            problems.add(str(path), *_NOTHING)
-        problems.raise_any()
 
     def stream(self, path: Path) -> Iterator[Passage]:
         """Yield the passages one by one.
 
         Raises:
-            KISError: Everything wrong with the files, each with its line, after the last passage.
+            KISError: Everything wrong with the file, each with its line, after the last passage.
         """
         return yield_unique(
-            lambda problems: _passages(path, problems),
-            _RULES,
+            lambda problems: self.entries(path, problems),
+            PASSAGE_RULES,
             Problems(path),
-            lambda place: (f"{place[0]}:{place[1]}", f"at {place[0]}:{place[1]}"),
-            _NOTHING,
+            lambda line: (f"{path}:{line}", f"at {path}:{line}"),
+            NOTHING,
         )
 
+    def entries(self, path: Path, problems: Problems, name: str = "") -> Iterator[tuple[int, Passage]]:
+        """Yield each passage with its line, repeated ones too.
 
-def _passages(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]:
-    if path.is_dir():
-        for file in sorted(file for file in path.iterdir() if kind_of(file) == ".txt"):
-            yield from _of_text(file, problems)
-    elif kind_of(path) == ".txt":
-        yield from _of_text(path, problems)
-    else:
-        yield from _of_records(path, problems)
+        Args:
+            path: The file.
+            problems: Collects errors.
+            name: The file in the ids of passages that have none; by default its name.
+        """
+        name = name or path.name
+        if kind_of(path) in TEXT:
+            yield from _of_text(path, name, problems)
+        elif path.suffix.lower() == _PDF:
+            if text := pdf_text(path, problems):
+                yield 1, Passage(text, name)
+        else:
+            yield from _of_records(path, name, problems)
 
 
-def _of_text(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]:
+def _of_text(path: Path, name: str, problems: Problems) -> Iterator[tuple[int, Passage]]:
     """Yield the documents of a text file: ``<file>``, or ``<file>:1``, ``<file>:2`` where form feeds separate them."""
     before = len(problems)
     kept = 0
@@ -93,7 +87,7 @@ def _of_text(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]
         if content and len(problems) == before:
             kept += 1
             start = line + text[: len(text) - len(text.lstrip())].count("\n")
-            yield (path, start), Passage(content, f"{path.name}:{kept}" if several else path.name)
+            yield start, Passage(content, f"{name}:{kept}" if several else name)
     if not kept and len(problems) == before:
         problems.add(str(path), "an empty document", "text")
 
@@ -112,22 +106,14 @@ def _between_form_feeds(path: Path, problems: Problems) -> Iterator[tuple[int, s
     yield start, "".join(parts), several
 
 
-def _of_records(path: Path, problems: Problems) -> Iterator[tuple[_Place, Passage]]:
-    """Yield the documents of a JSON lines file."""
-    for line, record in records(path, problems):
-        where, text = f"{path}:{line}", record.get("text")
-        before = len(problems)
-        if "text" not in record:
-            keys = ", ".join(map(repr, list(record)[:8]))
-            problems.add(f"{where} text", f"only the keys {keys}", "the key 'text', as the first record has")
-        elif not isinstance(text, str):
-            problems.add(f"{where} text", quoted(text), "text")
-        elif not text.strip():
-            problems.add(f"{where} text", "an empty value", "text")
-        elif not is_unicode(text):
-            problems.add(f"{where} text", "a lone surrogate", "text that can be written as UTF-8")
-        else:
-            name = record_id(record, where, problems)
-            start, until = validity_of(record, where, problems)
-            if len(problems) == before:
-                yield (path, line), Passage(text.strip(), name or f"{path.name}:{line}", start, until)
+def _of_records(path: Path, name: str, problems: Problems) -> Iterator[tuple[int, Passage]]:
+    """Yield the documents of a file of records."""
+    kind = record_kind(path)
+    table = kind is not None and kind.table
+    for line, record in any_records(path, problems, Columns({}, {})):
+        where, before = f"{path}:{line}", len(problems)
+        text = document_text(record, where, problems)
+        given_id = "" if table and not record.get("id") else record_id(record, where, problems)
+        start, until = validity_of(record, where, problems, table)
+        if len(problems) == before:
+            yield line, Passage(text, given_id or f"{name}:{line}", start, until)

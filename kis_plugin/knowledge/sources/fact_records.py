@@ -11,6 +11,7 @@ from typing import Any
 
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.sources.name_lists import name_list
+from kis_plugin.knowledge.sources.rdf_terms import relation_name
 from kis_plugin.knowledge.sources.text_files import Problems, quoted, record_id
 from kis_plugin.knowledge.sources.unique_entries import Rule
 from kis_plugin.knowledge.sources.validity_fields import FROM, UNTIL, VALIDITY, given, validity_of
@@ -28,7 +29,6 @@ NAMES = {
 REPLACED_BY = "replaced_by"
 ALIASES = ("obj_aliases", "aliases")
 OPTIONAL = ("id", *VALIDITY, REPLACED_BY, *ALIASES)
-WIKIDATA_PROPERTY = "http://www.wikidata.org/prop/direct/"
 
 _triple = attrgetter("subject", "relation", "object")
 
@@ -63,12 +63,14 @@ class FactRecords:
         path: The file, for error messages.
         problems: Collects errors.
         table: Whether every value is text, numbers included, and an empty one means none, as in CSV.
+        prefix: Before the ids of facts that have none in the file.
     """
 
-    def __init__(self, path: Path, problems: Problems, table: bool = False) -> None:
+    def __init__(self, path: Path, problems: Problems, table: bool = False, prefix: str = "") -> None:
         self._path = path
         self._problems = problems
         self._table = table
+        self._prefix = prefix
         self._shapes: dict[tuple[str, ...], _Shape] = {}
 
     def facts(self, line: int, record: Mapping[str, Any]) -> tuple[Fact, ...]:
@@ -86,8 +88,8 @@ class FactRecords:
         aliases = self._aliases(line, record, shape.aliases) if shape.aliases else ()
         if len(self._problems) > before:
             return ()
-        relation = intern(relation.removeprefix(WIKIDATA_PROPERTY) or relation)
-        name = name or f"{relation}:{line}"
+        relation = intern(relation_name(relation))
+        name = name or f"{self._prefix}{relation}:{line}"
         if shape.changes:
             return self._changing(line, record, Fact(subject, relation, obj, name, aliases=aliases))
         return (Fact(subject, relation, obj, name, 0.0, 1.0, aliases),)

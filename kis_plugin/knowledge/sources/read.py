@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.facts import Knowledge
 from kis_plugin.knowledge.protocols import Source
+from kis_plugin.knowledge.sources.folders import FolderSource
+from kis_plugin.knowledge.sources.text_files import refuse_special_file
+from kis_plugin.knowledge.sources.triples import TripleSource
 from kis_plugin.registry import registered
 
 __all__ = ["read_knowledge", "source_for"]
 
 
-def source_for(path: Path) -> Source:
+def source_for(path: Path, columns: Mapping[str, str] | None = None) -> Source:
     """Return the first registered source that claims ``path``.
+
+    Args:
+        path: A file or folder.
+        columns: Which columns hold the parts of a fact, where they have other names; only for tables.
 
     Raises:
         KISError: None does, or there is no such path.
     """
     try:
-        path.stat()
+        refuse_special_file(path)
         sources: dict[str, Source] = registered("sources")
+        if columns:
+            sources = {source.name: source for source in (TripleSource(columns), FolderSource(columns))}
         for source in sources.values():
             if source.claims(path):
                 return source
@@ -33,13 +43,17 @@ def source_for(path: Path) -> Source:
     raise KISError(Problem(str(path), f"{what} that no source reads", f"what one of these reads. {reads}"))
 
 
-def read_knowledge(path: Path) -> Knowledge:
+def read_knowledge(path: Path, columns: Mapping[str, str] | None = None) -> Knowledge:
     """Read facts and passages from a file or folder, by the first registered source that claims it.
+
+    Args:
+        path: A file or folder.
+        columns: Which columns hold the parts of a fact: ``{"subject": "head", "relation": "rel", "object": "tail"}``.
 
     Raises:
         KISError: No source reads it, or everything wrong with it.
     """
-    return source_for(path).read(path)
+    return source_for(path, columns).read(path)
 
 
 def _reads(source: Source) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import IO, Any
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.text_rules import is_unicode
 
-__all__ = ["JSONL", "Problems", "first_record", "kind_of", "lines", "quoted", "record_id", "records"]
+__all__ = [
+    "JSONL", "Problems", "json_value", "kind_of", "lines", "quoted", "record_id", "records", "refuse_special_file",
+]  # fmt: skip
 
 COMPRESSED = (".gz", ".xz")
 JSONL = (".jsonl", ".ndjson")
@@ -70,6 +73,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     """Yield each line with its number from 1, line end included, without a byte-order mark."""
     number = 0
     try:
+        refuse_special_file(path)
         with _open(path) as file:
             for number, raw in enumerate(file, start=1):
                 if number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -80,6 +84,8 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
                 except UnicodeDecodeError as error:
                     broken = raw[error.start : error.start + 4]
                     problems.add(f"{path}:{number}", f"bytes that are not UTF-8 ({broken!r})", "a file in UTF-8")
+    except KISError as error:
+        problems.add(str(path), error.problems[0].found, error.problems[0].expected)
     except BROKEN as error:
         after = f" after line {number}" if number else ""
         problems.add(str(path), f"{getattr(error, 'strerror', None) or error}{after}", "a file that can be read")
@@ -90,16 +96,47 @@ def records(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
     for number, line in lines(path, problems):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", None) or str(error)
-            problems.add(f"{path}:{number}", f"a line that is not JSON ({reason})", "one JSON object a line")
+        before = len(problems)
+        record = json_value(line, f"{path}:{number}", problems, "a line", "one JSON object a line")
+        if len(problems) > before:
             continue
         if isinstance(record, dict):
             yield number, record
         else:
             problems.add(f"{path}:{number}", quoted(record), "one JSON object a line")
+
+
+class _RepeatedKeyError(ValueError):
+    """A key that an object has twice."""
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _RepeatedKeyError(next(key for key in found if keys.count(key) > 1))
+    return found
+
+
+def json_value(text: str, where: str, problems: Problems, what: str = "a file", expected: str = "JSON") -> Any:
+    """Return a JSON value, None with a problem if it is none, or if an object has a key twice.
+
+    Args:
+        text: The text.
+        where: Its file and line.
+        problems: Collects errors.
+        what: What an error calls the text.
+        expected: What should be there.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique_keys)
+    except _RepeatedKeyError as error:
+        problems.add(where, f"the key {str(error)!r} a second time", "each key once in an object")
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and "\n" in text.rstrip():
+            where = f"{where}:{error.lineno}"
+        problems.add(where, f"{what} that is not JSON ({getattr(error, 'msg', None) or error})", expected)
+    return None
 
 
 def record_id(record: Mapping[str, Any], where: str, problems: Problems) -> str:
@@ -116,10 +153,26 @@ def record_id(record: Mapping[str, Any], where: str, problems: Problems) -> str:
     return name
 
 
-def first_record(path: Path) -> dict[str, Any] | None:
-    """Return the first JSON object of a JSON lines file; None if the first line is not one, or cannot be read."""
-    unused = Problems(path)
-    return next((record for _, record in records(path, unused) if not len(unused)), None)
+def refuse_special_file(path: Path) -> None:
+    """Refuse what is neither a regular file nor a folder: reading a device or a named pipe may never end.
+
+    Raises:
+        KISError: It is one.
+        OSError: There is nothing at ``path``.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        what = next(name for test, name in _SPECIAL if test(mode))
+        raise KISError(Problem(str(path), what, "a regular file"))
+
+
+_SPECIAL = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+    (lambda _: True, "no regular file"),
+)
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ __all__ = ["LARGE", "Loaded", "Progress", "load_knowledge", "no_progress"]
 LARGE = 1 << 24
 """Knowledge of this many bytes or more goes through the cache; compressed bytes count eightfold."""
 
-_VERSION = 2  # raised when the built-in sources or the columns change what they make of a file
+_VERSION = 3  # raised when the built-in sources or the columns change what they make of a file
 _READ = 1 << 22  # bytes hashed at a time
 _SETTLED = 2_000_000_000  # ns; a younger file may still change without a change of its time stamp
 
@@ -51,20 +52,27 @@ class Loaded:
     cache: Path | None
 
 
-def load_knowledge(path: Path, folder: Path, ahead: bool = False, progress: Progress = no_progress) -> Loaded:
+def load_knowledge(
+    path: Path,
+    folder: Path,
+    ahead: bool = False,
+    progress: Progress = no_progress,
+    columns: Mapping[str, str] | None = None,
+) -> Loaded:
     """Read knowledge, into memory if it is small, through the cache if it is large or prepared.
 
     Args:
         path: A file or folder.
         folder: The cache folder.
         ahead: Whether to prepare small knowledge too.
+        columns: Which columns hold the parts of a fact, where they have other names.
         progress: Called with ``("bytes", count)`` while a file is hashed and ``("entries", count)`` while facts and
             passages are read.
 
     Raises:
         KISError: No source reads it, everything wrong with it, or a cache folder that cannot be used.
     """
-    source = source_for(path)
+    source = source_for(path, columns)
     files = _files(path)
     large = sum(file.stat().st_size * (8 if file.suffix.lower() in COMPRESSED else 1) for file in files) >= LARGE
     if not isinstance(source, StreamingSource):
@@ -106,9 +114,12 @@ def _known_key(source: StreamingSource, files: list[Path], folder: Path, progres
 def _key(source: StreamingSource, files: list[Path], progress: Progress = no_progress) -> dict[str, Any]:
     """Return what the columns of some files depend on: the source, and every byte of the files."""
     digest, count = hashlib.sha256(), 0
+    root = os.path.commonpath([file.parent for file in files]) if files else ""
     for file in files:
         try:
-            digest.update(f"{file.name} {file.stat().st_size} ".encode(errors="surrogateescape"))
+            digest.update(
+                f"{file.relative_to(root).as_posix()} {file.stat().st_size} ".encode(errors="surrogateescape")
+            )
             with file.open("rb") as opened:
                 while piece := opened.read(_READ):
                     digest.update(piece)
@@ -126,7 +137,7 @@ def _name(source: StreamingSource) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def _stamps(files: list[Path]) -> list[tuple[str, int, int, int]]:
