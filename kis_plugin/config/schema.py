@@ -176,6 +176,29 @@ class RetentionConfig:
 
 
 @dataclass(frozen=True)
+class ColumnsConfig:
+    """Which columns of the knowledge hold the parts of a fact, where they have other names."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    subject: Annotated[str, Text()] | None = None
+    """The column of subjects. If there is a column of the same name and ``Label``, its labels are used."""
+    relation: Annotated[str, Text()] | None = None
+    """The column of relations."""
+    object: Annotated[str, Text()] | None = None
+    """The column of objects."""
+    id: Annotated[str, Text()] | None = None
+    """The column of ids."""
+    aliases: Annotated[str, Text()] | None = None
+    """The column of other names of the object."""
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """The columns by part, without those that keep their names."""
+        return {part: column for part, column in vars(self).items() if column is not None}
+
+
+@dataclass(frozen=True)
 class KisYaml:
     """The keys of ``kis.yaml``."""
 
@@ -183,6 +206,8 @@ class KisYaml:
 
     knowledge: Annotated[Path, PathText()]
     """The file or folder of facts or documents. Relative paths are taken from the folder of kis.yaml."""
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    """Names of columns, for tables that call them otherwise: ``{subject: head, relation: rel, object: tail}``."""
     templates: Annotated[str, Text()] | None = None
     """A ``.yaml`` file of templates, or the name of a template set; by default those that came with the knowledge, else
     the built-in ones."""

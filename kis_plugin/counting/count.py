@@ -96,7 +96,7 @@ def _loaded(path: Path) -> list[Loaded]:
         return [load_knowledge(path, cache_folder(None))]
     config = load_config(path, to_be_made="corpus_counts")
     cache = cache_folder(config.cache)
-    loaded = [load_knowledge(config.knowledge, cache, columns=dict(config.columns))]
+    loaded = [load_knowledge(config.knowledge, cache, columns=config.columns.mapping)]
     background = config.retention.background
     return loaded if background is None else [*loaded, load_knowledge(background, cache)]
 

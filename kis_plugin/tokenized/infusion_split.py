@@ -111,13 +111,15 @@ def prepare_split(config: Config, watch: Progress = no_progress) -> InfusionSpli
         KISError: Anything wrong with the files, or a cache folder that cannot be used.
     """
     return _material(
-        config, load_knowledge(config.knowledge, cache_folder(config.cache), True, watch, dict(config.columns))
+        config, load_knowledge(config.knowledge, cache_folder(config.cache), True, watch, config.columns.mapping)
     )
 
 
 @lru_cache(maxsize=1)
 def _load(config: Config, stamps: Stamps) -> InfusionSplit:
-    return _material(config, load_knowledge(config.knowledge, cache_folder(config.cache), columns=dict(config.columns)))
+    return _material(
+        config, load_knowledge(config.knowledge, cache_folder(config.cache), columns=config.columns.mapping)
+    )
 
 
 def _material(config: Config, loaded: Loaded) -> InfusionSplit:

@@ -133,7 +133,7 @@ def json_value(text: str, where: str, problems: Problems, what: str = "a file", 
     except _RepeatedKeyError as error:
         problems.add(where, f"the key {str(error)!r} a second time", "each key once in an object")
     except (ValueError, RecursionError) as error:
-        if isinstance(error, json.JSONDecodeError) and "\n" in text.rstrip():
+        if isinstance(error, json.JSONDecodeError) and what == "a file":
             where = f"{where}:{error.lineno}"
         problems.add(where, f"{what} that is not JSON ({getattr(error, 'msg', None) or error})", expected)
     return None

@@ -58,7 +58,7 @@ def test_form_feeds_separate_documents_anywhere():
 def test_a_folder_of_text_files_is_read_by_name():
     write("docs/b.txt", "Two.")
     write("docs/a.txt", "One.")
-    write("docs/readme.md", "No document.")
+    write("docs/readme.rst", "No document.")
     assert [passage.id for passage in read_knowledge(Path("docs")).passages] == ["a.txt", "b.txt"]
 
 
@@ -103,7 +103,7 @@ def test_an_id_twice():
         ("A.CSV", "", "triples"),
         ("a.tsv.gz", b"", "triples"),
         ("a.txt", "", "documents"),
-        ("f/a.txt", "", "documents"),
+        ("f/a.txt", "", "folder"),
         ("f/metadata_relations.json", "", "bear"),
     ],
 )
@@ -112,14 +112,14 @@ def test_name_or_first_record_decide_the_source(name, content, source):
     assert source_for(path.parent if "/" in name else path).name == source
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.pdf", "%PDF"), ("a.jsonl", jsonl({"question": "a"}))])
+@pytest.mark.parametrize(("name", "content"), [("a.docx", "PK"), ("a.jsonl", jsonl({"question": "a"}))])
 def test_an_unreadable_file_lists_what_sources_read(name, content):
     (problem,) = problems(write(name, content))
     assert problem.startswith(
         f"{name}: found a file that no source reads, expected what one of these reads. triples: JSONL"
     )
     assert "bear: A folder with metadata_relations.json" in problem
-    assert "documents: JSONL with text" in problem
+    assert "documents: .txt and .md" in problem
 
 
 def test_a_missing_path():

@@ -270,7 +270,7 @@ def test_a_source_that_does_not_stream_is_read_each_time(file, monkeypatch):
         def read(self, path):
             return Knowledge(tuple(many(3)))
 
-    monkeypatch.setattr(store, "source_for", lambda path: Reading())
+    monkeypatch.setattr(store, "source_for", lambda path, columns: Reading())
     loaded = load_knowledge(file, Path("cache"))
     assert loaded.knowledge.facts == tuple(many(3))
     assert loaded.cache == Path("cache")  # what is made from it may still be kept
