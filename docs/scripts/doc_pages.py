@@ -3,7 +3,8 @@
     python docs/scripts/doc_pages.py docs/how-to/inspect.md     # run its commands, write what they print into the page
 
 Tests run the same commands (tests/test_docs.py). A block marked ``console`` is run line by line, in the order of the
-page, in one folder that holds ``facts.jsonl`` and ``kis.yaml``; the text under a command is all of its output.
+page, in one folder that holds ``facts.jsonl``, ``kis.yaml`` and the files that the page itself shows (blocks with a
+title); the text under a command is all of its output.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return [re.sub(rf"^{indent}", "", text, flags=re.M) for indent, text in found]
 
 
+def files_of(page: Path) -> dict[str, str]:
+    """Return the files that a tutorial shows: blocks with a title, by their names."""
+    titled = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```', re.S | re.M)
+    return dict(titled.findall(page.read_text(encoding="utf-8")))
+
+
 def commands(page: Path) -> list[tuple[str, str]]:
     """Return every command of the page's console blocks with the output that is shown, or an empty string."""
     return [step for block in blocks(page, "console") for step in COMMAND.findall(block)]
@@ -60,7 +67,10 @@ def prepare(folder: Path, page: Path) -> None:
             (folder / name).symlink_to(ROOT / name)
     facts_of_one_relation(folder / "facts.jsonl")
     (folder / "kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 4}\n", encoding="utf-8")
-    if "--tokenizer tokenizer" in page.read_text(encoding="utf-8"):
+    files = files_of(page)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    if not files and "--tokenizer tokenizer" in page.read_text(encoding="utf-8"):
         sys.path.insert(0, str(ROOT))
         from tests.world.tokenizers import hugging_face
 
