@@ -17,7 +17,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -97,12 +97,21 @@ def run_log() -> str:
         for field in fields(cls):
             if field.name == "extra":
                 continue
-            kind = str(field.type).replace(" | None", "").replace("Mapping[", "object[").replace("|", "\\|")
+            kind = written_type(str(field.type), vars(log))
             required = " (required)" if default_of(field) is MISSING else ""
             rows.append(f"| `{field.name}` | {kind}{required} | {meanings.get(field.name, '')} |")
         purpose = in_markdown(inspect.getdoc(cls) or "")
         parts.append(f"### `{name}`\n\n{purpose}\n\n" + "\n".join(rows))
     return "\n\n".join(parts)
+
+
+def written_type(annotation: str, names: dict[str, Any]) -> str:
+    """Return an annotation as the log's readers know it: choices spelt out, optional ones without None."""
+    plain = annotation.removesuffix(" | None")
+    choices = get_args(names.get(plain))
+    if choices:
+        return " or ".join(f"`{choice}`" for choice in choices)
+    return plain.replace("Mapping[", "object[").replace("|", "or")
 
 
 def command_line() -> str:
@@ -142,9 +151,9 @@ def described(command: click.Command, context: click.Context) -> list[str]:
 def paragraphs(text: str) -> Iterator[str]:
     r"""Yield a help text as Markdown: paragraphs after a ``\b`` line keep their lines."""
     for part in re.split(r"\n\s*\n", inspect.cleandoc(text)):
-        kept = part.removeprefix("\b\n")
+        kept = re.sub(r"\A(?:\x08|\\b)\n", "", part)
         if kept != part:
-            yield f"```\n{kept}\n```"
+            yield f"```\n{textwrap.dedent(kept)}\n```"
         else:
             yield " ".join(part.split()).replace("<", "&lt;")
 
@@ -156,6 +165,7 @@ def option_row(param: click.Parameter, context: click.Context) -> str:
     record = param.get_help_record(context)
     assert record is not None
     names, text = record
+    names = re.sub(r"\[([^\]]*\|[^\]]*)\]", lambda match: "{" + match[1].replace("|", ",") + "}", names)
     meaning, _, extra = text.partition("  [")
     facts = [part.strip() for part in extra.removesuffix("]").split(";")] if extra else []
     default = next((fact.removeprefix("default: ") for fact in facts if fact.startswith("default: ")), "")

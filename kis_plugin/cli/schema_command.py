@@ -12,7 +12,7 @@ __all__ = ["json_schema", "schema"]
 
 @click.command()
 def schema() -> None:
-    r"""Print a JSON Schema of kis.yaml.
+    """Print a JSON Schema of kis.yaml.
 
     Editors with a YAML language server complete keys, show what they mean and mark what is wrong. Write it once
 
@@ -23,7 +23,7 @@ def schema() -> None:
 
     \b
       # yaml-language-server: $schema=kis.schema.json
-    """
+    """  # noqa: D301 - click reads the character, not its escape
     click.echo(json.dumps(json_schema(), indent=2))
 
 
