@@ -177,9 +177,9 @@ def _law_limits(axes: Axes, curve: LawCurve) -> None:
     ends = [*curve.value, *(end for end in (*curve.low, *curve.high) if 0 < end < math.inf), *(curve.target or ())[1:]]
     low, high = math.log(min(ends)), math.log(max(ends))
     span = max(high - low, math.log(2))
-    axes.set_ylim(math.exp(low - 0.15 * span), math.exp(high + 0.75 * span))
     if len(sizes := {*curve.params, *(curve.target or ())[:1]}) == 1:
         axes.set_xlim(min(sizes) / 2, 2 * max(sizes))  # one size alone: matplotlib would warn and draw a point
+    axes.set_ylim(math.exp(low - 0.15 * span), math.exp(high + 0.75 * span))
     _plain_ticks(axes.xaxis, short)
     _plain_ticks(axes.yaxis, _spelt)
 
