@@ -18,7 +18,7 @@ from kis_plugin.errors import KISError, Problem
 
 __all__ = [
     "GENERAL", "LOG_NAME", "SCHEMA", "EmptyLogError", "End", "Guard", "Loss", "Record", "Retention", "Run", "RunLog",
-    "RunLogWriter", "Status", "read_run_log",
+    "RunLogWriter", "Status", "newer_schema", "parse_record", "read_run_log",
 ]  # fmt: skip
 
 LOG_NAME = "kis.jsonl"
@@ -313,11 +313,26 @@ def _other_runs(path: Path, runs: list[Run]) -> list[Problem]:
         for name in ("params", "tokens", "frequency", "facts", "options", "seed")
         if getattr(run, name) != getattr(runs[0], name)
     ]
-    newer = [run.schema for run in runs if run.schema > SCHEMA]
-    if newer:
-        hint = "It was written by a newer KIS: update this one."
-        problems.append(Problem(f"{path} schema", f"{newer[0]}", f"{SCHEMA} or less", hint))
-    return problems
+    newer = [problem for run in runs for problem in newer_schema(path, run)]
+    return problems + newer[:1]
+
+
+def newer_schema(path: Path, run: Run) -> list[Problem]:
+    """Return the problem of a log that a later release wrote, if it is one."""
+    if run.schema <= SCHEMA:
+        return []
+    hint = "It was written by a newer KIS: update this one."
+    return [Problem(f"{path} schema", f"{run.schema}", f"{SCHEMA} or less", hint)]
+
+
+def parse_record(values: Mapping[str, Any], where: str) -> tuple[Record | None, list[Problem]]:
+    """Return the record that the object of one line is, or every problem that keeps it from being one.
+
+    Args:
+        values: The object; its ``type`` is one of the record types.
+        where: The line, for problems.
+    """
+    return _record(RECORDS[values["type"]], values, where)
 
 
 def _parsed(text: str) -> Any:

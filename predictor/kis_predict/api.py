@@ -19,6 +19,7 @@ def read_runs(
     *,
     mapping: Mapping[str, str] | None = None,
     notify: Callable[[str], None] | None = None,
+    follow_links: bool = False,
 ) -> Runs:
     """Read the runs of a sweep.
 
@@ -28,6 +29,7 @@ def read_runs(
         mapping: Where foreign logs say what a run needs, by field of ``ObservedRun``: what ``--map`` is on the command
             line, as ``{"params": "config.n_params"}``.
         notify: Gets a line about what takes time; silent by default.
+        follow_links: Whether to follow links that lead out of the folders searched.
 
     Returns:
         The runs, in the order of the paths. ``notes`` says what was left out or assumed.
@@ -41,7 +43,7 @@ def read_runs(
 
     places = [paths] if isinstance(paths, (str, Path)) else list(paths)
     checked = parse_map([f"{name}={path}" for name, path in (mapping or {}).items()])
-    return gather(places, registered("log_readers"), checked, notify or (lambda line: None))
+    return gather(places, registered("log_readers"), checked, notify or (lambda line: None), follow_links)
 
 
 def predict(

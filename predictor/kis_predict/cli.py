@@ -87,6 +87,7 @@ _PATH = click.Path(path_type=Path)
     help="Where foreign logs, or JSON and YAML files next to them, have the values of a run: params=config.n_params. "
     "May be repeated.",
 )  # fmt: skip
+@click.option("--follow-links", is_flag=True, help="Follow links that lead out of the folders searched.")
 @click.option("--confidence", type=Open(0, 1), default=0.9, show_default=True, help="Of the central intervals shown.")
 @click.option(
     "--bootstraps", type=click.IntRange(50, 10_000), default=1000, show_default=True, help="Resampled sweeps per size."
@@ -110,7 +111,7 @@ _PATH = click.Path(path_type=Path)
 )
 def command(
     logs: tuple[str, ...], target: int, mapped: tuple[str, ...], as_json: bool, chart: bool | None, plot: Path | None,
-    report: Path | None, write_config: Path | None, knowledge: str, **options: Any,
+    report: Path | None, write_config: Path | None, knowledge: str, follow_links: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Answer and return the exit code."""
     from kis_plugin.registry import registered
@@ -121,7 +122,7 @@ def command(
     problems = output_problems(plot, report, write_config)
     if problems:
         raise KISError(problems)
-    found = gather(logs, registered("log_readers"), parse_map(mapped), _notify)
+    found = gather(logs, registered("log_readers"), parse_map(mapped), _notify, follow_links)
     _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
     answer = predict(found.runs, PredictionRequest(params=target, **options), registered("laws"))
     answer = replace(answer, warnings=(*found.notes, *answer.warnings))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["ObservedRun", "Runs"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # slots: a table may hold a million
 class ObservedRun:
     """What a log reader returns for one run. Optional values are None where the log does not give them."""
 

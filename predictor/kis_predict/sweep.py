@@ -20,6 +20,9 @@ MOST_SHARE = 0.9
 """Beyond this share of infused tokens hardly any general text is left: another regime, where retention rises again."""
 FEWEST_FREQUENCIES = 5
 _UNKNOWN_N = 10_000
+_EXPECTED_BY_CHANCE = 20
+_DOUBTFUL = 1e-3
+"""Exposures per fact below which a frequency is taken for a mistake: a thousand facts would share one exposure."""
 _SAME_BUDGET = 1.01
 
 
@@ -122,7 +125,7 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
 
 def _is_base(run: ObservedRun) -> bool:
     """Return whether ``run`` is a baseline from which a rise of general loss can be measured."""
-    return run.frequency == 0 and run.loss is not None and run.status == "completed"
+    return run.frequency == 0 and run.loss is not None and run.status == "completed" and not _is_below_chance(run)
 
 
 def _too_much(run: ObservedRun) -> bool:
@@ -130,16 +133,28 @@ def _too_much(run: ObservedRun) -> bool:
     return share is not None and share > MOST_SHARE
 
 
+def _is_below_chance(run: ObservedRun) -> bool:
+    """Return whether no probe was right where guessing would get many: a model of NaN has no right answer."""
+    return run.retention == 0 and (run.n or 0) * _chance(run) > _EXPECTED_BY_CHANCE
+
+
+_BY_STATUS = {
+    "throttled": "were throttled by their guard, so that their frequency is not the planned one",
+    "miscounted": "were miscounted: some facts were not shown as often as planned",
+    "partly counted": "were resumed without their counts, so that their frequency is not known",
+    "changed": "were resumed with another plan (another size, budget, frequency, seed or schedule)",
+    "diverged": "diverged: a measurement is not a finite number",
+}
 _SCREENS: tuple[tuple[str, Callable[[ObservedRun], bool]], ...] = (
-    (
-        "were throttled by their guard, so that their frequency is not the planned one",
-        lambda run: run.status == "eased",
-    ),
+    *((reason, lambda run, status=status: run.status == status) for status, reason in _BY_STATUS.items()),  # type: ignore[misc]
     ("did not complete", lambda run: run.status != "completed"),
     ("carry no held-out retention", lambda run: run.retention is None),
+    ("diverged: not one probe is right, where guessing would get some", _is_below_chance),
     ("are uninfused (frequency 0)", lambda run: run.frequency == 0),
+    (f"have a doubtful frequency, below {_DOUBTFUL:g}", lambda run: run.frequency < _DOUBTFUL),
     (f"have a share above {MOST_SHARE:g}, which is another regime", _too_much),
 )
+"""What leaves a run out, in this order; a run is named once."""
 
 
 def _left_out(out: Sequence[ObservedRun], reason: str) -> list[str]:

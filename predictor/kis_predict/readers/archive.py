@@ -19,15 +19,13 @@ from typing import Any, BinaryIO, cast
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import write_atomically
-from kis_predict.readers.compressed import Bounded, open_stream
+from kis_predict.readers.compressed import FREE, Bounded, open_stream
 
 __all__ = ["ENDINGS", "collect", "in_archive", "unpack"]
 
 ENDINGS = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".tar.zst", ".tgz", ".txz")
 _MOST_MEMBERS = 1_000_000
 _LARGEST_HEADER = 2**20
-_FREE = 256 * 2**20
-"""Bytes that stay free on the disk of the temporary copies."""
 _CHUNK = 2**20
 _WRITERS = {".tar": "w:", ".tar.xz": "w:xz", ".txz": "w:xz", ".tar.gz": "w:gz", ".tgz": "w:gz"}
 
@@ -122,7 +120,7 @@ def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     assert content
     with path.open("xb") as file:
         while data := content.read(_CHUNK):
-            if shutil.disk_usage(path.parent).free < len(data) + _FREE:
+            if shutil.disk_usage(path.parent).free < len(data) + FREE:
                 where, hint = tempfile.gettempdir(), "Set TMPDIR to a larger disk, or unpack the archive and name that."
                 raise KISError(Problem(where, "no room for the logs of the archive", "more free space", hint))
             file.write(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ SIDECAR = "kis.json"
 FIELDS = (*NUMBERS, "status")
 _ENDINGS = (".json", ".yaml", ".yml")
 _LARGEST = 10_000_000
+_LARGEST_YAML = 1_000_000
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99}|0o[0-7]{1,99}|0x[0-9a-fA-F]{1,99})\Z")
+_RESOLVED_ANEW = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp")
 
 Load = Callable[[Path], "dict[str, Any] | None"]
 
@@ -134,9 +138,28 @@ def _yaml(text: str, path: Path) -> object:
     import yaml
 
     class Plain(yaml.SafeLoader):
-        """Without the tags that other programs write for their own classes: those read as nothing."""
+        """Without the tags that other programs write for their own classes: those read as nothing.
+
+        Without aliases and merges too, a few of which make a document of billions of values.
+        """
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("an alias (*), which logs need not have")
+            return super().compose_node(parent, index)
+
+        def flatten_mapping(self, node: Any) -> None:
+            """Leave << as the plain key that it is."""
 
     Plain.add_multi_constructor("", lambda loader, suffix, node: None)
+    Plain.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if tag not in _RESOLVED_ANEW]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    # The integers of YAML's core schema: 1:10:10 is text, no number of base 60.
+    Plain.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
+    if len(text) > _LARGEST_YAML:
+        raise KISError(Problem(str(path), f"{len(text):,} characters", f"at most {_LARGEST_YAML:,} of YAML"))
     try:
         return yaml.load(text, Plain)  # noqa: S506 (a safe loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:

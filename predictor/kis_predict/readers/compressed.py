@@ -13,12 +13,14 @@ from typing import Any, BinaryIO, Protocol
 
 from kis_plugin.errors import KISError, Problem
 
-__all__ = ["COMPRESSED", "DAMAGED", "MOST_BYTES", "ByteStream", "open_stream", "plain_name"]
+__all__ = ["COMPRESSED", "DAMAGED", "FREE", "MOST_BYTES", "ByteStream", "open_stream", "plain_name"]
 
 COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
 MOST_BYTES = 8 * 2**30
 """Decompressed bytes that one file may give: four logs of 2 GB. A few hundred kB can be made to hold terabytes."""
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+FREE = 256 * 2**20
+"""Bytes that stay free on the disk of temporary copies."""
 _XZ_MEMORY = 256 * 2**20
 """An .xz file names the memory that reading it takes; ``xz -9`` asks for 65 MB, a hostile file for 4 GB."""
 _CHUNK = 2**16

@@ -1,21 +1,28 @@
-"""CSV tables: one run a row, as people keep their sweeps and as W&B exports them."""
+"""CSV tables, one run a row: as people keep their sweeps and as W&B exports them, with commas, semicolons or tabs."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem, nearest
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.bounds import NUMBERS, REQUIRED, impossible, number
+from kis_predict.readers.compressed import COMPRESSED, open_stream, plain_name
 from kis_predict.readers.foreign import MapUse
+from kis_predict.readers.lines import text_lines
 
-__all__ = ["CSVReader"]
+__all__ = ["CSVReader", "header_of", "mapping_hint"]
 
 _REQUIRED = (*REQUIRED, "retention")
 _TEXTS = ("status",)
+_KINDS = (".csv", ".tsv")
+_DELIMITERS = (",", ";", "\t")
+_MOST_RUNS, _MOST_PROBLEMS = 1_000_000, 100
+_LONGEST_HEADER = 10**6
 FINISHED = ("completed", "finished")
 
 
@@ -29,23 +36,15 @@ class CSVReader:
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     name = "CSV"
-    names = ("*.csv",)
+    names = tuple(f"*{kind}{ending}" for kind in _KINDS for ending in ("", *COMPRESSED))
 
     def with_mapping(self, mapping: Mapping[str, str]) -> CSVReader:
         """Return a reader that takes columns by the names in ``mapping``."""
         return replace(self, mapping=mapping)
 
     def claims(self, path: Path) -> bool:
-        """Return whether the file is a ``.csv`` that has at least two of the required columns."""
-        if path.suffix.lower() != ".csv" or not path.is_file():  # a named pipe would wait for ever
-            return False
-        with path.open("rb") as file:
-            first = file.readline(100_000).decode("utf-8", errors="replace")
-        try:
-            header = next(csv.reader([first.strip("\ufeff\r\n\0")]), [])
-        except csv.Error:
-            return False
-        return len(set(_REQUIRED) & set(self._fields(header))) >= 2
+        """Return whether the file is a table, by its ending, that has at least two of the required columns."""
+        return len(set(_REQUIRED) & set(self._fields(header_of(path)[1]))) >= 2
 
     def read(self, path: Path) -> list[ObservedRun | MapUse]:
         """Return the runs, one a row, and where ``mapping`` led.
@@ -53,32 +52,28 @@ class CSVReader:
         Raises:
             KISError: Missing columns, or every value that no run can have, with its line.
         """
-        try:
-            text = path.read_text(encoding="utf-8-sig", errors="replace")
-        except OSError as error:
-            raise KISError(Problem(str(path), str(error.strerror or error), "a readable CSV table")) from error
-        rows = csv.reader(text.splitlines())
-        problems: list[Problem] = []
+        delimiter, header = header_of(path)
+        fields = self._fields(header)
+        problems = self._header_problems(path, header, fields)
+        if problems:
+            raise KISError(problems)
         runs: list[ObservedRun | MapUse] = []
-        try:
-            header = next(rows, [])
-            fields = self._fields(header)
-            problems += self._header_problems(path, header, fields)
-            columns = {name.strip().lower() for name in header}
-            if self.mapping:
-                unmatched = [name for name, column in self.mapping.items() if column.strip().lower() not in columns]
-                runs.append(MapUse(str(path), tuple(unmatched), tuple(header)))
-            for row in () if problems else rows:
-                where = f"{path}:{rows.line_num}"
-                if len(row) != len(header) and any(cell.strip() for cell in row):
-                    # A row cut short, or 0,4 for 0.4: all that follows would be read in the wrong columns.
-                    problems.append(Problem(where, f"{len(row)} columns", f"{len(header)}, as the first row has"))
-                elif any(cell.strip() for cell in row):
-                    run, wrong = _run(dict(zip(fields, row, strict=True)), where)
-                    problems += wrong
-                    runs += [run] if run else []
-        except csv.Error as error:
-            problems.append(Problem(f"{path}:{rows.line_num}", str(error), "a row of a CSV table"))
+        columns = {name.strip().lower() for name in header}
+        if self.mapping:
+            unmatched = [name for name, column in self.mapping.items() if column.strip().lower() not in columns]
+            runs.append(MapUse(str(path), tuple(unmatched), tuple(header)))
+        for where, row in _rows(path, delimiter, problems):
+            if len(row) != len(header):
+                # A row cut short, or 0,4 for 0.4: all that follows would be read in the wrong columns.
+                problems.append(Problem(where, f"{len(row)} columns", f"{len(header)}, as the first row has"))
+            else:
+                run, wrong = _run(dict(zip(fields, row, strict=True)), where)
+                problems += wrong
+                runs += [run] if run else []
+            if len(problems) > _MOST_PROBLEMS or len(runs) > _MOST_RUNS:
+                break
+        if len(runs) > _MOST_RUNS:
+            problems.append(Problem(str(path), f"more than {_MOST_RUNS:,} rows", "a table with one run a row"))
         if problems:
             raise KISError(problems)
         return runs
@@ -103,6 +98,61 @@ class CSVReader:
             for name in (*NUMBERS, *_TEXTS)
             if fields.count(name) > 1
         ]
+
+
+def header_of(path: Path) -> tuple[str, list[str]]:
+    """Return the delimiter of a table and the names of its columns; no columns where it is no table."""
+    if not plain_name(path.name).lower().endswith(_KINDS) or not path.is_file():  # a named pipe would wait for ever
+        return ",", []
+    try:
+        with open_stream(path) as stream:
+            first = stream.read(_LONGEST_HEADER).partition(b"\n")[0].decode("utf-8", errors="replace")
+    except KISError:
+        return ",", []  # damaged: whoever names the file is told so when it is read
+    headers = {}
+    for delimiter in _DELIMITERS:
+        try:
+            headers[delimiter] = next(csv.reader([first.strip("\ufeff\r\n\0")], delimiter=delimiter), [])
+        except csv.Error:
+            headers[delimiter] = []
+    return max(headers.items(), key=lambda item: len(item[1]))  # of equal ones the first: a comma
+
+
+def _rows(path: Path, delimiter: str, problems: list[Problem]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows below the header that are not empty, each with its place."""
+    try:
+        rows = csv.reader(text_lines(path), delimiter=delimiter)
+        next(rows, None)
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                yield f"{path}:{rows.line_num}", row
+    except csv.Error as error:
+        problems.append(Problem(f"{path}:{rows.line_num}", str(error), "a row of a CSV table"))
+    except OSError as error:
+        raise KISError(Problem(str(path), str(error.strerror or error), "a readable CSV table")) from error
+
+
+def mapping_hint(path: Path) -> str:
+    """Return which ``--map`` options a table of other column names needs; empty where it is no table."""
+    columns = [name.strip() for name in header_of(path)[1] if name.strip()]
+    if len(columns) < len(_REQUIRED):
+        return ""
+    pairs = []
+    for name in _REQUIRED:
+        likely = (column for mark in _LIKELY[name] for column in columns if mark in column.lower())
+        column = next(likely, "COLUMN")
+        pairs.append(f"--map {name}={shlex.quote(column)}")
+    shown = ", ".join(columns[:12]) + (" ..." if len(columns) > 12 else "")
+    return f"Name its columns: {' '.join(pairs)}. They are: {shown}."
+
+
+_LIKELY: Mapping[str, tuple[str, ...]] = {
+    "params": ("n_params", "num_param", "param", "model_size"),
+    "tokens": ("max_tokens", "total_tokens", "train_tokens", "tokens"),
+    "frequency": ("frequency", "exposures", "repeats"),
+    "retention": ("retention/held_out", "held_out", "retention", "accuracy", "acc"),
+}
+"""Parts of the names that columns have in exports of W&B and others, the likeliest first."""
 
 
 def _run(cells: Mapping[str, str], where: str) -> tuple[ObservedRun | None, list[Problem]]:

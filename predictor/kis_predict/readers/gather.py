@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import LOG_NAME
 from kis_predict.observed import Runs
 from kis_predict.protocols import LogReader, MappedReader, MergingReader, NamedReader
+from kis_predict.readers.archive import ENDINGS
 from kis_predict.readers.column_mapping import sidecar_names
+from kis_predict.readers.csv_table import mapping_hint
 from kis_predict.readers.files import files_below
 from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
 from kis_predict.readers.merging import Completion
@@ -35,11 +37,33 @@ class _Log:
     place: Place
 
 
+@dataclass
+class _Search:
+    """How places are searched, and what was passed over."""
+
+    mapping: Mapping[str, str]
+    notify: Callable[[str], None]
+    stack: ExitStack
+    follow_links: bool
+    outside: list[str] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
+
+    def notes(self) -> Iterator[str]:
+        for found, what in (
+            (self.outside, "that lead out of their folder; --follow-links follows them"),
+            (self.archives, "below a folder: name them in --logs to read them"),
+        ):
+            if found:
+                kind = "link" if found is self.outside else "archive"
+                yield f"Left out {len(found):,} {kind}{'s' if len(found) > 1 else ''} {what}: {_some(found)}"
+
+
 def gather(
     places: Sequence[str | Path],
     readers: Mapping[str, LogReader],
     mapping: Mapping[str, str] | None = None,
     notify: Callable[[str], None] = lambda line: None,
+    follow_links: bool = False,
 ) -> Runs:
     """Read every run at or under ``places``.
 
@@ -50,6 +74,7 @@ def gather(
             ``kis_predict.protocols`` merge files, apply ``mapping``, or name the files to copy from elsewhere.
         mapping: Where foreign logs have the values of a run, by field of ``ObservedRun``.
         notify: Gets a line about what takes time.
+        follow_links: Whether to follow links that lead out of the folders searched.
 
     Raises:
         KISError: Everything wrong in any file, a place that does not exist, or no run at all.
@@ -57,7 +82,8 @@ def gather(
     mapping = mapping or {}
     with ExitStack() as stack:
         problems: list[Problem] = []
-        logs = list(_logs(places, _with_mapping(readers, mapping), mapping, problems, notify, stack))
+        search = _Search(mapping, notify, stack, follow_links)
+        logs = list(_logs(places, _with_mapping(readers, mapping), search, problems))
         completion = Completion(mapping)
         runs: list[Found] = []
         left_out: list[LeftOut] = []
@@ -77,7 +103,7 @@ def gather(
                 problems.append(_shown(Problem(str(log.paths[0]), str(error.strerror or error), "a readable log"), log))
     problems += completion.unused()
     kept, duplicates = deduplicate(runs, lacking)
-    notes = [*_folded(left_out), *_folded(duplicates), *_partly_unmatched(completion)]
+    notes = [*_folded(left_out), *_folded(duplicates), *_partly_unmatched(completion), *search.notes()]
     if len(problems) > SHOWN:
         more = Problem("--logs", f"{len(problems) - SHOWN:,} more problems", "none", "Mend those above first.")
         problems = [*problems[:SHOWN], more]
@@ -100,25 +126,24 @@ def _with_mapping(readers: Mapping[str, LogReader], mapping: Mapping[str, str]) 
 
 
 def _logs(
-    places: Sequence[str | Path], readers: Mapping[str, Any], mapping: Mapping[str, str], problems: list[Problem],
-    notify: Callable[[str], None], stack: ExitStack,
-) -> Iterator[_Log]:  # fmt: skip
+    places: Sequence[str | Path], readers: Mapping[str, Any], search: _Search, problems: list[Problem]
+) -> Iterator[_Log]:
     """Yield the logs of all places, files of one run together."""
     names = [
-        *sidecar_names(mapping.values()),
+        *sidecar_names(search.mapping.values()),
         *(n for r in readers.values() for n in (r.names if isinstance(r, NamedReader) else ())),
     ]
     seen: set[str] = set()
     for given in places:
         try:
-            place = resolve(given, names, notify, stack)
+            place = resolve(given, names, search.notify, search.stack)
         except KISError as error:
             problems.extend(error.problems)
             continue
         root = place.root
         together: dict[tuple[int, object], list[Path]] = defaultdict(list)
         claimed: dict[tuple[int, object], Any] = {}
-        for path, real in files_below(root, problems):
+        for path, real in files_below(root, problems, follow_links=search.follow_links, outside=search.outside):
             if real in seen:
                 continue
             seen.add(real)
@@ -127,9 +152,12 @@ def _logs(
                 key = (id(reader), reader.together(path) if isinstance(reader, MergingReader) else path)
                 together[key].append(path)
                 claimed[key] = reader
+            elif path != root and path.name.lower().endswith(ENDINGS):
+                search.archives.append(str(path))
             elif path == root:
                 formats = ", ".join(readers)
-                hint = f"A run log is called {LOG_NAME}; a table has columns params, tokens, frequency, retention."
+                known = f"A run log is called {LOG_NAME}; a table has columns params, tokens, frequency, retention."
+                hint = mapping_hint(path) or known
                 problems.append(Problem(f"--logs {given}", "a file of no known format", f"one of: {formats}", hint))
         top = root if root.is_dir() else root.parent
         for key, paths in together.items():

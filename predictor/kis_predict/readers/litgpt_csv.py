@@ -11,6 +11,7 @@ from pathlib import Path
 from kis_plugin.errors import KISError, Problem
 from kis_predict.readers.column_mapping import load_mapping, look_up
 from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
+from kis_predict.readers.lines import text_lines
 
 __all__ = ["LitGPTReader"]
 
@@ -87,21 +88,22 @@ def _version(path: Path) -> tuple[int, str]:
 
 def _rows(path: Path) -> Iterable[Mapping[str, str]]:
     """Yield the filled cells of each row; a last row that was cut short is ignored."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise KISError(Problem(str(path), str(error.strerror or error), "a readable metrics.csv")) from error
-    rows = csv.reader(text.splitlines())
+    rows = csv.reader(text_lines(path))
+    cut: KISError | None = None  # of a row that is too short: no problem if it is the last one
     try:
         header = [name.strip() for name in next(rows, [])]
         for row in rows:
+            if cut:
+                raise cut
             if len(row) == len(header):
                 yield {name: cell.strip() for name, cell in zip(header, row, strict=True) if cell.strip()}
-            elif any(row) and rows.line_num < text.count("\n"):
+            elif any(row):
                 found = f"{len(row)} columns"
-                raise KISError(Problem(f"{path}:{rows.line_num}", found, f"{len(header)}, as the first row has"))
+                cut = KISError(Problem(f"{path}:{rows.line_num}", found, f"{len(header)}, as the first row has"))
     except csv.Error as error:
         raise KISError(Problem(f"{path}:{rows.line_num}", str(error), "a row of a CSV table")) from error
+    except OSError as error:
+        raise KISError(Problem(str(path), str(error.strerror or error), "a readable metrics.csv")) from error
 
 
 def _finite(text: str) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+import re
+import shutil
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from importlib import import_module
@@ -10,13 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_predict.readers.compressed import FREE, MOST_BYTES
 
 __all__ = ["fetch", "is_url"]
 
+_PIECE = 2**20
+_CHAINED = re.compile(r"[a-z][a-z0-9+.-]+::", re.IGNORECASE)
+_WRAPPERS = {
+    "blockcache", "cached", "data", "dir", "filecache", "generic", "libarchive", "reference", "simplecache", "tar",
+    "zip",
+}  # fmt: skip
+
 
 def is_url(place: str) -> bool:
-    """Return whether ``place`` is a URL such as ``s3://bucket/runs``."""
-    return "://" in place
+    """Return whether ``place`` is a URL such as ``s3://bucket/runs``, or another form that fsspec knows."""
+    return "://" in place or bool(_CHAINED.match(place))
 
 
 def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], None]) -> Path:
@@ -35,6 +45,11 @@ def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], No
         KISError: fsspec or what it needs for the scheme is missing, nothing is there, or the other side refuses.
     """
     where = f"--logs {url}"
+    scheme = url.split("://", 1)[0]
+    if "::" in url or scheme in _WRAPPERS:
+        # Wrappers read what their content tells them to, from anywhere, and unpack without bounds.
+        hint = "Fetch the archive and name that file, or the folder behind it."
+        raise KISError(Problem(where, "a chained or wrapping URL", "the URL of a folder or a file", hint))
     try:
         fsspec = import_module("fsspec")
     except ImportError as error:
@@ -43,7 +58,6 @@ def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], No
     try:
         files, root = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        scheme = url.split("://", 1)[0]
         hint = "pip install 'kis-plugin[s3]'." if scheme in ("s3", "s3a") else ""
         found = str(error).strip().split("\n")[0]
         raise KISError(Problem(where, found, f"a URL whose scheme ({scheme}) fsspec can read here", hint)) from error
@@ -60,9 +74,10 @@ def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], No
 def _copy(
     files: Any, root: str, names: Sequence[str], into: Path, notify: Callable[[str], None], url: str
 ) -> Path:  # fmt: skip
+    copied = _Copied(url)
     if files.isfile(root):
         copy = into / _safe(root.rsplit("/", 1)[-1].partition("?")[0])[0]
-        files.get_file(root, str(copy))
+        copied.add(files, root, copy)
         return copy
     if not files.exists(root):
         raise KISError(Problem(f"--logs {url}", "nothing of that name", "a folder of runs, or a log file"))
@@ -73,12 +88,29 @@ def _copy(
         if any(fnmatch(place.rsplit("/", 1)[-1], name) for name in names)
     }
     notify(f"Fetching {len(there):,} of {len(listed):,} files ({sum(there.values()) / 1e6:,.1f} MB) from {url}.")
-    copies = [into.joinpath(*_safe(posixpath.relpath(place, root))) for place in there]
-    for copy in copies:
+    for place in there:
+        copy = into.joinpath(*_safe(posixpath.relpath(place, root)))
         copy.parent.mkdir(parents=True, exist_ok=True)
-    if there:
-        files.get(list(there), [str(copy) for copy in copies])
+        copied.add(files, place, copy)
     return into
+
+
+class _Copied:
+    """Copies files piece by piece and stops at a limit: the size that a server tells need not be true."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._bytes = url, 0
+
+    def add(self, files: Any, place: str, copy: Path) -> None:
+        with files.open(place, "rb") as source, copy.open("wb") as target:
+            while data := source.read(_PIECE):
+                self._bytes += len(data)
+                if self._bytes > MOST_BYTES:
+                    raise KISError(Problem(f"--logs {self._url}", f"more than {MOST_BYTES:,} bytes", "logs of a sweep"))
+                if shutil.disk_usage(copy.parent).free < len(data) + FREE:
+                    hint = "Set TMPDIR to a larger disk."
+                    raise KISError(Problem(f"--logs {self._url}", f"no room in {copy.parent}", "free space", hint))
+                target.write(data)
 
 
 def _safe(relative: str) -> list[str]:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run.log import GENERAL, LOG_NAME, EmptyLogError, End, Loss, read_run_log
+from kis_plugin.run.log import LOG_NAME, EmptyLogError, End, Retention
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.bounds import impossible
+from kis_predict.readers.compressed import COMPRESSED, plain_name
 from kis_predict.readers.foreign import LeftOut, last_measured
+from kis_predict.readers.run_log_scan import Scan, scan
 
 __all__ = ["RunLogReader"]
 
+_ROUNDING = 0.005
+"""What an accuracy may lack or exceed of ``correct / n``: it may have been rounded to two digits."""
+
 
 class RunLogReader:
-    """Reads ``kis.jsonl``."""
+    """Reads ``kis.jsonl``, compressed or not, in one pass that keeps a few records only."""
 
     name = "run log"
-    names = (LOG_NAME,)
+    names = (LOG_NAME, *(LOG_NAME + ending for ending in COMPRESSED))
 
     def claims(self, path: Path) -> bool:
         """Return whether it is a file called ``kis.jsonl``."""
-        return path.name == LOG_NAME and path.is_file()
+        return plain_name(path.name) == LOG_NAME and path.is_file()
 
     def read(self, path: Path) -> Iterable[ObservedRun | LeftOut]:
         """Return the run; its retention is the last held-out record.
@@ -31,30 +36,34 @@ class RunLogReader:
             KISError: Lines that are no records, or numbers that no run can have; all of them.
         """
         try:
-            log = read_run_log(path)
+            found = scan(path)
         except EmptyLogError:
             return [LeftOut(str(path), "killed in the first line")]
-        run = log.run
+        except OSError as error:
+            raise KISError(Problem(str(path), str(error.strerror or error), "a readable run log")) from error
+        run, held_out = found.run, found.held_out
+        assert run is not None
         if run.options is not None and run.options < 2:
             raise KISError(Problem(f"{path} options", f"{run.options}", "2 options or more"))
-        held_out = [record for record in log.retention if record.probe == "held_out"]
-        stale = last_measured(str(path), held_out[-1].step, log.end.step) if held_out and log.end else ()
+        if held_out is not None and (contradiction := _contradiction(held_out)):
+            return [LeftOut(str(path), contradiction)]
+        stale = last_measured(str(path), held_out.step, found.end.step) if held_out and found.end else ()
         observed = ObservedRun(
             source=str(path),
             params=run.params,
             tokens=run.tokens,
             frequency=float(run.frequency),
-            retention=float(held_out[-1].accuracy) if held_out else None,
-            status=_status(log.end),
-            n=held_out[-1].worth if held_out else None,
+            retention=float(held_out.accuracy) if held_out else None,
+            status=_status(found),
+            n=held_out.worth if held_out else None,
             chance=1 / run.options if run.options else None,
             facts=run.facts,
             tokens_per_fact=run.tokens_per_fact,
             share=_share(run.share, run.infused_tokens, run.tokens),
             seed=run.seed,
             schedule_hash=run.schedule_hash,
-            loss=_loss(log.loss),
-            warnings=log.warnings + stale,
+            loss=found.loss,
+            warnings=(*found.warnings, *stale),
         )
         problems = [
             Problem(f"{path} {key}", repr(getattr(observed, key)), expected) for key, expected in impossible(observed)
@@ -64,18 +73,34 @@ class RunLogReader:
         return [observed]
 
 
-def _status(end: End | None) -> str:
-    """Return how the run ended. A run whose infusion was throttled on the way is not one at its frequency."""
-    if end is None:
+def _status(found: Scan) -> str:
+    """Return how the run ended; a completed run whose infusion was not what its first record says, by why."""
+    if found.diverged:
+        return "diverged"
+    if found.changed:
+        return "changed"
+    if found.end is None:
         return "unfinished"
-    return "eased" if end.status == "completed" and end.extra.get("eased") else end.status
+    return _completed(found.end) if found.end.status == "completed" else found.end.status
 
 
-def _loss(records: Sequence[Loss]) -> float | None:
-    """Return the last loss that the host measured; where it measured none, that of ``retention.general_text``."""
-    own = [record for record in records if record.split == GENERAL]
-    last = ([record for record in records if record.split != GENERAL] or own)[-1:]
-    return last[0].loss if last else None
+def _completed(end: End) -> str:
+    extra = end.extra
+    marks = {
+        "miscounted": extra.get("miscounted"),
+        "partly counted": extra.get("counted_from_step"),
+        "throttled": extra.get("throttled") or extra.get("eased"),  # eased: schema 1
+    }
+    return next((status for status, mark in marks.items() if mark), "completed")
+
+
+def _contradiction(record: Retention) -> str:
+    """Return how ``accuracy`` contradicts ``correct`` of ``n``; empty if it does not."""
+    if record.n < 1 or record.correct is None:
+        return ""
+    if abs(record.accuracy - record.correct / record.n) <= max(_ROUNDING, 0.5 / record.n):
+        return ""
+    return f"accuracy {record.accuracy:.3g} contradicts {record.correct:,} correct of {record.n:,}"
 
 
 def _share(share: float | None, infused_tokens: int | None, tokens: int) -> float | None:

@@ -1,7 +1,8 @@
 """One pass over a run log that keeps what a prediction needs: memory does not grow with the length of the log.
 
-Thousands of lines are parsed by one call of the JSON parser, which is what makes a pass fast. Records that are plainly
-in order are only looked at; any other one goes through the schema's own check, which names what is wrong with it.
+Thousands of lines are parsed by one call of the JSON parser. Records whose values have the right types are taken as
+they are; any other one goes through the schema's own check, which names what is wrong with it. Beyond the first 64 MB a
+log is skimmed: of records that begin and end as records do, only the last of each series is parsed, as no other counts.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ HELD_OUT = "held_out"
 _MOST_PROBLEMS = 100
 _SEPARATOR = f'"{secrets.token_hex(8)}"'
 """Stands between the lines of a block: a log cannot contain it, so each line is known to be one value of its own."""
+_SKIM_BEYOND = 64 * 2**20
+_SKIMMED = tuple(f'{{"type":{space}"{kind}"' for kind in (Retention.type, Loss.type, Guard.type) for space in (" ", ""))
 _PLAN = ("params", "tokens", "frequency", "facts", "options", "seed", "schedule_hash")
 
 
@@ -60,43 +63,54 @@ class Scan:
     changed: str = ""
     warnings: list[str] = field(default_factory=list)
     _problems: list[Problem] = field(default_factory=list)
-    _host_loss: float | None = None
-    _general_loss: float | None = None
-    _last_held_out: tuple[str, Mapping[str, Any]] | None = None
-    _torn: tuple[str, int, str] | None = None  # where, characters, why: of a line that waits for its successor
+    _losses: dict[bool, tuple[int, float]] = field(default_factory=dict)  # line and loss, by whether KIS measured it
+    _last_held_out: tuple[int, Mapping[str, Any]] | None = None
+    _torn: tuple[int, int, str] | None = None  # number, characters, why: of a line that waits for its successor
+    _aside: dict[str, tuple[int, str]] = field(default_factory=dict)  # lines not parsed yet, by series
     _lines: int = 0
 
     @property
     def loss(self) -> float | None:
-        return self._general_loss if self._host_loss is None else self._host_loss
+        """The last general loss, nats per token; None if there is none."""
+        found = self._losses.get(False) or self._losses.get(True)
+        return None if found is None else found[1]
 
-    def take(self, where: str, text: str, values: Any) -> None:
-        """Add the value of one line, or the exception that parsing it raised."""
+    def take(self, number: int, text: str, values: Any) -> None:
+        """Add the value of line ``number``, or the exception that parsing it raised."""
         self._lines += 1
         if self._torn:
             self._settle_torn(isinstance(values, dict) and values.get("type") == Run.type)
         if isinstance(values, Exception):
-            self._torn = (where, len(text), str(values))
+            self._torn = (number, len(text), str(values))
             return
         kind = values.get("type") if isinstance(values, dict) else None
         if not isinstance(kind, str):
-            self._problems.append(Problem(where, f"{text.strip()[:60]!r}", 'a JSON object with a "type"'))
+            found = f"{text.strip()[:60]!r}"
+            self._problems.append(Problem(self._where(number), found, 'a JSON object with a "type"'))
+        elif kind in _TAKERS and not (kind in _PLAIN and _is_plain(values, _PLAIN[kind])):
+            record, problems = parse_record(values, self._where(number))
+            self._problems += problems
+            if record is not None:
+                _TAKERS[kind](self, number, values, record)
         elif kind in _TAKERS:
-            if kind in _PLAIN and all(type(values.get(name)) in types for name, types in _PLAIN[kind]):
-                _TAKERS[kind](self, where, values)
-            else:
-                self._check(where, values, kind)
+            _TAKERS[kind](self, number, values, None)
 
-    def _check(self, where: str, values: Mapping[str, Any], kind: str) -> None:
-        if kind in (Retention.type, Loss.type) and _is_not_finite(values.get("accuracy", values.get("loss"))):
-            self.diverged = True
-            return
-        record, problems = parse_record(values, where)
-        self._problems += problems
-        if record is not None:
-            _TAKERS[kind](self, where, values, record)
+    def skim(self, number: int, text: str) -> bool:
+        """Set a line aside if it is plainly a record of which only the last counts; return whether it is."""
+        plain = text.startswith(_SKIMMED) and text.endswith("}") and "NaN" not in text and "Infinity" not in text
+        if not plain or self._torn:
+            return False
+        if f'"{HELD_OUT}"' in text:
+            self._aside[HELD_OUT] = (number, text)
+        elif text.startswith(_SKIMMED[2:4]):
+            self._aside[Loss.type + ("" if f'"{GENERAL}"' in text else "_of_host")] = (number, text)
+        self._lines += 1
+        return True
 
-    def take_run(self, where: str, values: Mapping[str, Any], record: Record | None = None) -> None:
+    def _where(self, number: int) -> str:
+        return f"{self.path}:{number}"
+
+    def _take_run(self, number: int, values: Mapping[str, Any], record: Record | None) -> None:
         if not isinstance(record, Run):
             return
         if self.run is None:
@@ -105,31 +119,32 @@ class Scan:
         if differs and not self.changed:
             self.changed = f"{differs} {getattr(self.run, differs)}, then {getattr(record, differs)}"
 
-    def take_retention(self, where: str, values: Mapping[str, Any], record: Record | None = None) -> None:
-        if values["probe"] == HELD_OUT:
-            self._last_held_out = (where, values)
-
-    def take_loss(self, where: str, values: Mapping[str, Any], record: Record | None = None) -> None:
-        value = values["loss"]
-        if value - value != 0:  # infinite or not a number
+    def _take_retention(self, number: int, values: Mapping[str, Any], record: Record | None) -> None:
+        if _is_not_finite(values["accuracy"]):
             self.diverged = True
-        elif values["split"] == GENERAL:
-            self._general_loss = value
+        elif values["probe"] == HELD_OUT and (self._last_held_out is None or number > self._last_held_out[0]):
+            self._last_held_out = (number, values)
+
+    def _take_loss(self, number: int, values: Mapping[str, Any], record: Record | None) -> None:
+        value = values["loss"]
+        if _is_not_finite(value):
+            self.diverged = True
         else:
-            self._host_loss = value
+            by_kis = values["split"] == GENERAL
+            self._losses[by_kis] = max(self._losses.get(by_kis, (0, 0.0)), (number, float(value)))
 
-    def take_guard(self, where: str, values: Mapping[str, Any], record: Record | None = None) -> None:
-        """Guard records carry nothing that a prediction uses."""
+    def _take_guard(self, number: int, values: Mapping[str, Any], record: Record | None) -> None:
+        """Keep nothing: a prediction does not use what the guard found."""
 
-    def take_end(self, where: str, values: Mapping[str, Any], record: Record | None = None) -> None:
+    def _take_end(self, number: int, values: Mapping[str, Any], record: Record | None) -> None:
         if isinstance(record, End):
             self.end = record
 
     def _settle_torn(self, resumed: bool, last: bool = False) -> None:
         """Decide about a line that is no JSON: a killed run leaves one last, or before its resumed self's record."""
         assert self._torn
-        where, characters, why = self._torn
-        self._torn = None
+        number, characters, why = self._torn
+        where, self._torn = self._where(number), None
         if resumed or last:
             place = "last line" if last else "line"
             self.warnings.append(f"{where}: {place} is torn ({characters} characters) and was left out")
@@ -140,9 +155,13 @@ class Scan:
         """Check what could not be checked on the way, and raise every problem."""
         if self._torn:
             self._settle_torn(False, last=open_end)
+        for number, text in self._aside.values():
+            self.take(number, text, _parse(text))
+        if self._torn:  # one of those is no JSON after all
+            self._settle_torn(False)
         if self._last_held_out:
-            where, values = self._last_held_out
-            record, problems = parse_record(values, where)
+            number, values = self._last_held_out
+            record, problems = parse_record(values, self._where(number))
             self._problems += problems
             self.held_out = record if isinstance(record, Retention) else None
         if not self._problems and self.run is None:
@@ -164,13 +183,20 @@ def scan(path: Path) -> Scan:
         KISError: Lines that are no records, or no run record; all of them, up to a hundred.
         OSError: It cannot be read.
     """
-    found, ends_open = Scan(path), False
-    for first, lines, ends_open in line_blocks(path):
+    found, ends_open, characters = Scan(path), False, 0
+    for first, lines, open_end in line_blocks(path):
+        ends_open = open_end
+        if characters > _SKIM_BEYOND and not open_end:
+            for at, text in enumerate(lines):
+                if not found.skim(first + at, text) and (value := _parse(text)) is not None:
+                    found.take(first + at, text, value)
+            continue
+        characters += sum(map(len, lines))
         values = _parse_together(lines)
         for at, text in enumerate(lines):
             value = _parse(text) if values is None else values[at]
             if value is not None:
-                found.take(f"{path}:{first + at}", text, value)
+                found.take(first + at, text, value)
         if len(found._problems) > _MOST_PROBLEMS:
             break
     return found.finish(ends_open)
@@ -199,6 +225,10 @@ def _parse(text: str) -> Any:
     return "null" if value is None else value
 
 
+def _is_plain(values: Mapping[str, Any], types: tuple[tuple[str, frozenset[type]], ...]) -> bool:
+    return all(type(values.get(name)) in allowed for name, allowed in types)
+
+
 def _is_not_finite(value: object) -> bool:
     return isinstance(value, float) and value - value != 0
 
@@ -217,9 +247,9 @@ _PLAIN: Mapping[str, tuple[tuple[str, frozenset[type]], ...]] = {
 }
 """The types that the values of a record plainly in order have, by field; bool is no int here."""
 _TAKERS: Mapping[str, Callable[..., None]] = {
-    Run.type: Scan.take_run,
-    Retention.type: Scan.take_retention,
-    Loss.type: Scan.take_loss,
-    Guard.type: Scan.take_guard,
-    End.type: Scan.take_end,
+    Run.type: Scan._take_run,
+    Retention.type: Scan._take_retention,
+    Loss.type: Scan._take_loss,
+    Guard.type: Scan._take_guard,
+    End.type: Scan._take_end,
 }

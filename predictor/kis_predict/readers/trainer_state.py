@@ -14,6 +14,8 @@ from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
 __all__ = ["TrainerStateReader"]
 
 _NAME = "trainer_state.json"
+_LARGEST = 64 * 2**20
+"""Bytes of a state, which is parsed whole: it holds every logged step, some hundred bytes each."""
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,15})")
 
 
@@ -75,6 +77,9 @@ def _state(path: Path) -> dict[str, Any] | None:
         KISError: It is whole and no Trainer's state.
     """
     try:
+        if path.stat().st_size > _LARGEST:
+            found = f"{path.stat().st_size:,} bytes"
+            raise KISError(Problem(str(path), found, f"at most {_LARGEST:,}", "Give --logs the run's kis.jsonl."))
         state = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except (ValueError, RecursionError):
         return None

@@ -163,7 +163,7 @@ class TestHostileArchives:
 
     def test_a_full_disk_is_foreseen(self, tmp_path, monkeypatch, logs):
         collect(logs, tmp_path / "x.tar.xz")
-        monkeypatch.setattr(archive, "_FREE", 2**62)
+        monkeypatch.setattr(archive, "FREE", 2**62)
         with pytest.raises(KISError, match="no room for the logs"):
             read(tmp_path / "x.tar.xz", tmp_path / "in")
 
