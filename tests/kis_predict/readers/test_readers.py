@@ -123,17 +123,6 @@ def test_a_run_log_of_fewer_than_two_options_is_refused(write_log, options):
         RunLogReader().read(write_log("a", held_out(10, 0.6), END, options=options))
 
 
-def test_linked_folders_are_searched_too_each_once(write_csv, sweep_runs, tmp_path):
-    away = tmp_path / "away"
-    away.mkdir()
-    write_csv(sweep_runs(sizes=(1e7,))).rename(away / "runs.csv")
-    sweep = tmp_path / "sweep"
-    sweep.mkdir()
-    (sweep / "linked").symlink_to(away)
-    (away / "back").symlink_to(sweep)
-    assert len(gather([sweep], READERS).runs) == 11
-
-
 def test_a_folder_that_cannot_be_searched_is_no_empty_one(monkeypatch, write_csv, sweep_runs, tmp_path):
     write_csv(sweep_runs(sizes=(1e7,)))
     (tmp_path / "closed").mkdir()
