@@ -146,7 +146,7 @@ _BY_STATUS = {
     "diverged": "diverged: a measurement is not a finite number",
 }
 _SCREENS: tuple[tuple[str, Callable[[ObservedRun], bool]], ...] = (
-    *((reason, lambda run, status=status: run.status == status) for status, reason in _BY_STATUS.items()),  # type: ignore[misc]
+    *((reason, lambda run, status=status: run.status == status) for status, reason in _BY_STATUS.items()),
     ("did not complete", lambda run: run.status != "completed"),
     ("carry no held-out retention", lambda run: run.retention is None),
     ("diverged: not one probe is right, where guessing would get some", _is_below_chance),
