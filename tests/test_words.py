@@ -31,11 +31,16 @@ OLD = {
     r"false_alarms": "guard.alpha",
 }
 """Old words as regular expressions, and what stands in their place."""
-ROOMS = ("CONTRIBUTING.md", "SECURITY.md", "mkdocs.yml", "Makefile", "pyproject.toml", ".ci")
-"""What is searched."""
+ROOMS = {
+    ".ci": 0, "CONTRIBUTING.md": 0, "Makefile": 0, "README.md": 1, "SECURITY.md": 0, "adapters": 0, "benchmarks": 24,
+    "docs": 5, "examples": 0, "kis_plugin": 101, "mkdocs.yml": 0, "predictor": 32, "pyproject.toml": 0, "studies": 12,
+    "tests": 329,
+}  # fmt: skip
+"""What is searched, with the lines that are still to be put into plain words: the number may only fall."""
 EXCEPTIONS = {
     "CHANGELOG.md": "names the old configuration keys beside the new ones",
     "docs/explanation/experiments.md": "runs in the archive of a study are called wordings-1, and so on",
+    "studies/five_templates/README.md": "likewise",
     "tests/test_words.py": "lists the old words",
 }
 TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".cff", ""}
@@ -49,14 +54,14 @@ def files(room):
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_no_old_word_is_left(room):
+def test_no_more_old_words_are_left_than_known(room):
     found = []
     for path in files(room):
         name = path.relative_to(ROOT).as_posix()
         if name not in EXCEPTIONS:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             found += [f"{name}:{n} {line.strip()[:90]}" for n, line in enumerate(lines, 1) if PATTERN.search(line)]
-    assert found == []
+    assert len(found) <= ROOMS[room], "\n".join(found)
 
 
 def test_exceptions_are_needed():
