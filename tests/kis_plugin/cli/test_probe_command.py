@@ -186,7 +186,7 @@ def test_usage(arguments, said):
         (("--knowledge", "facts.jsonl", "--probes", "helt_out"), "Did you mean 'held_out'?"),
         (("--knowledge", "facts.jsonl", "--qa", "none.jsonl"), "kis probe retention.qa: found 'none.jsonl'"),
         (("--knowledge", "facts.jsonl", "--block", "65"), "--block: found 65, expected at most the 64 tokens"),
-        (("--knowledge", "facts.jsonl", "--block", "4"), "found no sentence that the model can take"),
+        (("--knowledge", "facts.jsonl", "--block", "4"), "found no sentence that fits the model"),
         (("--knowledge", "facts.jsonl", "--options", "9"), "8 distinct objects among 40 facts, 9 needed"),
         (("--knowledge", "facts.jsonl", "--begin", "bos"), "--begin: found bos, with a tokenizer that has none"),
     ],

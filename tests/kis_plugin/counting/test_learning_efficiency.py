@@ -105,9 +105,9 @@ def test_a_step_gives_alpha_no_upper_bound():
         ([True] * 49, range(49), "49 answers, fewer than 50"),
         ([True, False] * 50, [64] * 100, "the facts occur equally often: 1 different counts, fewer than 3"),
         ([True, False] * 50, [0, 9] * 50, "2 different counts"),
-        ([True, False] * 50, range(100), "do not get better with how often facts occur"),
-        ([False] * 50 + [True] * 50, range(100, 0, -1), "do not get better"),  # what the law cannot say
-        ([True] * 100, range(100), "do not get better"),
+        ([True, False] * 50, range(100), "do not improve with how often facts occur"),
+        ([False] * 50 + [True] * 50, range(100, 0, -1), "do not improve"),  # what the law cannot say
+        ([True] * 100, range(100), "do not improve"),
     ],
 )
 def test_the_law_is_undetermined_without_information(correct, x, reason):
