@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from kis_plugin.hook_markers import hookimpl
+from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.host_metrics import host_metrics
 from kis_plugin.run.log import Record
 
@@ -22,7 +23,7 @@ class HostLog:
         self._log = log
 
     @hookimpl
-    def kis_metrics(self, records: Sequence[Record]) -> None:
+    def kis_metrics(self, run: TrainingRun, records: Sequence[Record]) -> None:
         """Log what the records hold, if it goes to the host's log."""
-        if metrics := host_metrics(records):
+        if metrics := host_metrics(records, run.config.retention.host_metrics == "all"):
             self._log(int(getattr(records[0], "step", 0)), metrics)

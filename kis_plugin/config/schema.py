@@ -153,8 +153,13 @@ class RetentionConfig:
     probes: ProbesConfig = field(default_factory=ProbesConfig)
     control: Annotated[int, Whole(0)] = 200
     """Facts that are held back from infusion and probed like the infused ones; at most a fifth of all."""
-    by: Annotated[tuple[str, ...], NamesAmong(names=("relation", "domain"))] = ("relation", "domain")
-    """What each series is broken down by, beside the whole: ``relation``, ``domain``; ``[]`` for nothing."""
+    by: Annotated[tuple[str, ...], NamesAmong(names=("relation", "domain", "template"))] = ("relation", "domain")
+    """What each series is broken down by, beside the whole: ``relation``, ``domain``, ``template``; ``[]`` for nothing.
+    With several templates a fact (``probes.templates_per_fact``) ``template`` is always among them, unless this is
+    ``[]``."""
+    host_metrics: Annotated[str, OneOf(("series", "all"))] = "series"
+    """What the framework's own log gets: ``series``, the accuracy of each whole series, the difference to the controls
+    and general loss; ``all`` adds margins, bits per byte and every part of a series. The run log always has all."""
     background: Annotated[Path, PathText()] | None = None
     """A file or folder of facts that the base text teaches, in any form that ``knowledge`` takes: they show what is
     forgotten."""

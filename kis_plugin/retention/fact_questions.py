@@ -20,7 +20,7 @@ from kis_plugin.retention.series import CONTROL, KNOWN, SUPERSEDED
 from kis_plugin.retention.superseded import superseded
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
-__all__ = ["FactQuestions", "left_out_notes"]
+__all__ = ["FactQuestions", "control_kind", "left_out_notes"]
 
 _OVERSAMPLING = 8  # times as many facts are considered as are probed, where there are many
 
@@ -60,13 +60,12 @@ class FactQuestions:
         from_start = self.validity.holding(self.split.control, 0.0)
         control = self._sets(from_start, len(from_start), mix(seed, 2), None)
         known = self._sets(self.known, probes.facts, mix(seed, 4), at)
-        balanced = [kind for kind in kinds if is_balanced(kind)]
-        if balanced:
+        if any(map(is_balanced, kinds)):
             if len(self.infused) and not infused.sets:
                 self._no_sets(infused, at, notes)
             for name, sets in (("infused", infused), ("control", control), ("known", known)):
                 notes += left_out_notes(name, sets)
-        first = (balanced or list(kinds))[0]
+        first = control_kind(kinds)
         series = [(kind, kind.name, infused) for kind in kinds]
         series += [(first, name, sets) for name, sets in ((CONTROL, control), (KNOWN, known)) if len(sets.among)]
         questions: list[Question] = []
@@ -155,6 +154,11 @@ class FactQuestions:
         where = f"{self.config.path or 'config'} retention.probes.options"
         expected = f"{probes.options} facts of one relation to form an option set"
         raise KISError(Problem(where, reasons or f"facts: {probes.facts}", expected, "Set fewer options."))
+
+
+def control_kind(kinds: Sequence[ProbeKind]) -> ProbeKind:
+    """Return the kind that probes controls and known facts: the first balanced one, else the first."""
+    return next(filter(is_balanced, kinds), kinds[0])
 
 
 def left_out_notes(facts: str, sets: OptionSets) -> list[str]:

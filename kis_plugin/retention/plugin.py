@@ -16,7 +16,8 @@ from kis_plugin.retention.evaluation_steps import evaluation_steps
 from kis_plugin.retention.prior_knowledge_file import keep_known
 from kis_plugin.retention.question_builder import QuestionBuilder
 from kis_plugin.retention.questions import Question, by_series
-from kis_plugin.retention.results import rows_of_series, series_records
+from kis_plugin.retention.results import above_control, rows_of_series, series_records
+from kis_plugin.retention.series import HELD_OUT
 from kis_plugin.retention.time_budget import MIN_QUESTIONS, TimeBudget, cut_order
 from kis_plugin.run import log as runlog
 from kis_plugin.run.context import TrainingRun
@@ -103,7 +104,9 @@ class Retention:
             # Answers of NaN count as wrong. An accuracy of 0.0 in the log would read as facts that were forgotten.
             run.session.mark_diverged("logits are NaN or infinite")
         else:
-            records = series_records(step, run.tokens_at(step), outcomes, run.config.retention.by)
+            records = series_records(step, run.tokens_at(step), outcomes, _parts(run))
+            if self._builder.control_kind == HELD_OUT and (difference := above_control(records)):
+                records.append(difference)
             run.session.extend_records(step, outcomes, self._builder.facts_of, records)
         run.session.publish([*records, *self._general_loss(run, step)])
         run.session.publish_outcomes(step, outcomes)
@@ -177,6 +180,14 @@ class Retention:
             if run.rank == 0 and line not in self._notified:
                 run.notify(f"kis: {line}.".replace("..", "."))
         self._notified |= set(lines)
+
+
+def _parts(run: TrainingRun) -> tuple[str, ...]:
+    """Return what series are broken down by; several templates a fact are only of use if one can tell them apart."""
+    wanted = run.config.retention
+    if wanted.by and wanted.probes.templates_per_fact > 1:
+        return tuple(dict.fromkeys((*wanted.by, "template")))
+    return wanted.by
 
 
 def _general_text(run: TrainingRun) -> GeneralText | None:

@@ -24,7 +24,7 @@ from kis_plugin.retention.baselines import (
     subject_counts,
     with_baseline,
 )
-from kis_plugin.retention.fact_questions import FactQuestions, left_out_notes
+from kis_plugin.retention.fact_questions import FactQuestions, control_kind, left_out_notes
 from kis_plugin.retention.passages import PassageMaker
 from kis_plugin.retention.protocols import PassageProbeKind, ProbeKind
 from kis_plugin.retention.questions import Question, by_series
@@ -69,6 +69,23 @@ class QuestionBuilder:
         path = self.config.retention.qa
         return () if path is None else read_qa(path)
 
+    @cached_property
+    def kinds(self) -> Sequence[ProbeKind]:
+        """The probe kinds for infused facts, in order.
+
+        Raises:
+            KISError: An unknown one.
+        """
+        probes = self.config.retention.probes
+        where = f"{self.config.path or 'config'} retention.probes"
+        names = dict.fromkeys((*probes.kinds, SEEN) if self.in_run else probes.kinds)
+        return [find("probes", name, f"{where}.kinds") for name in names]
+
+    @property
+    def control_kind(self) -> str:
+        """The name of the kind that probes controls: the first balanced one."""
+        return control_kind(self.kinds).name
+
     def facts_of(self, series: str) -> Sequence[Fact]:
         """Return the facts that the questions of a series are about: ``Question.fact`` is an index into them."""
         background = self.background if series == BACKGROUND else None
@@ -97,8 +114,7 @@ class QuestionBuilder:
         """Make the questions about what the run infuses and holds back."""
         probes = self.config.retention.probes
         where = f"{self.config.path or 'config'} retention.probes"
-        names = dict.fromkeys((*probes.kinds, SEEN) if self.in_run else probes.kinds)
-        kinds: list[ProbeKind] = [find("probes", name, f"{where}.kinds") for name in names]
+        kinds = self.kinds
         if not self.split.knowledge.facts:
             return self._about_documents(find("probes", SEEN, where), kinds, notes)
         if self.in_run and HELD_OUT not in probes.kinds:

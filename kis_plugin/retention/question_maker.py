@@ -60,8 +60,8 @@ class QuestionMaker:
         """
         return [
             question
-            for options, template in self._sets_with_templates(choice)
-            for question in self.of_set(series, options, template)
+            for options, template, number in self._sets_with_templates(choice)
+            for question in self.of_set(series, options, template, number)
         ]
 
     def for_subjects(self, series: str, choice: Callable[[Templates], Sequence[str]]) -> list[Question]:
@@ -76,22 +76,30 @@ class QuestionMaker:
         """
         return [
             question
-            for options, template in self._sets_with_templates(choice)
-            for question in self._subjects_of_set(series, options, template)
+            for options, template, number in self._sets_with_templates(choice)
+            for question in self._subjects_of_set(series, options, template, number)
         ]
 
-    def of_set(self, series: str, options: OptionSet, template: str) -> list[Question]:
-        """Return a question for the object of each fact of a set, by one template."""
+    def of_set(self, series: str, options: OptionSet, template: str, number: int = -1) -> list[Question]:
+        """Return a question for the object of each fact of a set, by one template.
+
+        Args:
+            series: The name of the series.
+            options: The set.
+            template: A sentence with ``{subject}`` and ``{object}``.
+            number: Which template of the relation that is, for the log; -1 for none.
+        """
         head, _ = template.split("{object}")
         facts = [self.facts[index] for index in options.facts]
         questions = []
         for answer, (index, fact) in enumerate(zip(options.facts, facts, strict=True)):
             prefix = head.replace("{subject}", fact.subject)
             texts = tuple(render(template, fact, other.object)[len(prefix) :] for other in facts)
-            questions.append(Question(index, prefix, texts, answer, series, options.relation, options.facts))
+            members = options.facts
+            questions.append(Question(index, prefix, texts, answer, series, options.relation, members, template=number))
         return questions
 
-    def _subjects_of_set(self, series: str, options: OptionSet, template: str) -> list[Question]:
+    def _subjects_of_set(self, series: str, options: OptionSet, template: str, number: int) -> list[Question]:
         head, _ = template.split("{subject}")
         facts = [self.facts[index] for index in options.facts]
         questions = []
@@ -100,13 +108,25 @@ class QuestionMaker:
             texts = tuple(render(template, other, fact.object)[len(prefix) :] for other in facts)
             members = options.facts
             questions.append(
-                Question(index, prefix, texts, answer, series, options.relation, members, target="subject")
+                Question(
+                    index, prefix, texts, answer, series, options.relation, members, target="subject", template=number
+                )
             )
         return questions
 
-    def _sets_with_templates(self, choice: Callable[[Templates], Sequence[str]]) -> Iterator[tuple[OptionSet, str]]:
-        """Yield each set whose relation has templates, with ``templates_per_fact`` successive ones of them."""
+    def _sets_with_templates(
+        self, choice: Callable[[Templates], Sequence[str]]
+    ) -> Iterator[tuple[OptionSet, str, int]]:
+        """Yield each set whose relation has templates with successive ones of them and their numbers."""
         for number, options in enumerate(self.sets, start=mix(self.seed)):
-            templates = choice(self.templates_of(options.relation))
+            of_relation = self.templates_of(options.relation)
+            templates = choice(of_relation)
             for turn in range(min(self.templates_per_fact, len(templates))):
-                yield options, templates[(number + turn) % len(templates)]
+                template = templates[(number + turn) % len(templates)]
+                yield options, template, _number_of(of_relation, template)
+
+
+def _number_of(templates: Templates, template: str) -> int:
+    """Return the place of a template among the statements of its relation, else among its questions or reversals."""
+    groups = (templates.statements, templates.questions, templates.reversed)
+    return next((group.index(template) for group in groups if template in group), -1)

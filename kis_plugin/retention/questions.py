@@ -38,6 +38,7 @@ class Question:
             builder fills it in.
         target: What the options begin with: ``object``, or ``subject`` where the prefix contains the object.
         accepted: For a free-form question, all right answers: the object, as the one option begins, and its aliases.
+        template: Number of the template among those of its relation, from 0; -1 where there is none.
         scorer: Name of the registered answer scorer that evaluates it.
     """
 
@@ -54,6 +55,7 @@ class Question:
     target: str = "object"
     accepted: tuple[str, ...] = ()
     scorer: str = OPTIONS
+    template: int = -1
 
 
 def by_series(questions: Iterable[Question]) -> dict[str, list[Question]]:

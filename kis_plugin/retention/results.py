@@ -14,9 +14,10 @@ from kis_plugin.retention.baselines import ceiling_of
 from kis_plugin.retention.intervals import effective_questions, wilson
 from kis_plugin.retention.protocols import AnswerScorer
 from kis_plugin.retention.questions import Question
+from kis_plugin.retention.series import ABOVE_CONTROL, CONTROL, HELD_OUT
 from kis_plugin.run import log as runlog
 
-__all__ = ["MIN_QUESTIONS", "Outcomes", "parts_of", "record_of", "rows_of_series", "series_records"]
+__all__ = ["MIN_QUESTIONS", "Outcomes", "above_control", "parts_of", "record_of", "rows_of_series", "series_records"]
 
 MIN_QUESTIONS = 4
 """A relation or domain of fewer questions in a series gets no record of its own."""
@@ -74,7 +75,8 @@ def series_records(step: int, tokens: int, outcomes: Outcomes, by: Sequence[str]
         step: For the records.
         tokens: For the records.
         outcomes: The evaluation.
-        by: What to break series down by: ``relation``, ``domain``. The records of parts follow those of all series.
+        by: What to break series down by: ``relation``, ``domain``, ``template``. The records of parts follow those of
+            all series.
     """
     whole = [record_of(step, tokens, name, outcomes, rows) for name, rows in outcomes.series.items()]
     return whole + [record_of(step, tokens, name, outcomes, rows) for name, rows in parts_of(outcomes, by)]
@@ -99,7 +101,36 @@ def parts_of(outcomes: Outcomes, by: Sequence[str]) -> Iterator[tuple[str, IntAr
 _KEYS: dict[str, Callable[[Question], tuple[str, ...]]] = {
     "relation": lambda question: (question.relation,) if question.relation else (),
     "domain": lambda question: question.domains,
+    "template": lambda question: (str(question.template),) if question.template >= 0 else (),
 }
+
+
+def above_control(records: Sequence[runlog.Retention]) -> runlog.Retention | None:
+    """Return by how much held-out accuracy exceeds that of controls, with its interval; None where one is missing.
+
+    The interval combines the two Wilson intervals (Newcombe 1998, "Interval estimation for the difference between
+    independent proportions", Statistics in Medicine 17, method 10), which already account for several questions a fact.
+
+    Args:
+        records: Of one evaluation, in which controls are probed like held-out facts.
+    """
+    by_name = {record.probe: record for record in records}
+    held_out, control = by_name.get(HELD_OUT), by_name.get(CONTROL)
+    if held_out is None or control is None:
+        return None
+    difference = held_out.accuracy - control.accuracy
+    below = np.hypot(held_out.accuracy - held_out.extra["low"], control.extra["high"] - control.accuracy)
+    above = np.hypot(held_out.extra["high"] - held_out.accuracy, control.accuracy - control.extra["low"])
+    return runlog.Retention(
+        step=held_out.step,
+        tokens=held_out.tokens,
+        probe=ABOVE_CONTROL,
+        accuracy=difference,
+        n=held_out.n,
+        independent=held_out.independent,
+        seconds=held_out.seconds,
+        extra={"low": difference - float(below), "high": difference + float(above), "control_n": control.n},
+    )
 
 
 def record_of(step: int, tokens: int, series: str, outcomes: Outcomes, rows: IntArray) -> runlog.Retention:

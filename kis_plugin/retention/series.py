@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BACKGROUND", "CONTROL", "HELD_OUT", "KNOWN", "QA", "QA_ANSWER", "SEEN", "SUPERSEDED"]
+__all__ = ["ABOVE_CONTROL", "BACKGROUND", "CONTROL", "HELD_OUT", "KNOWN", "QA", "QA_ANSWER", "SEEN", "SUPERSEDED"]
 
 HELD_OUT = "held_out"
 """Infused facts by a template that training never used: retention proper."""
@@ -10,6 +10,8 @@ SEEN = "seen"
 """Infused facts by a template that training used."""
 CONTROL = "control"
 """Facts that are never infused."""
+ABOVE_CONTROL = "above_control"
+"""By how much the accuracy of ``held_out`` exceeds that of ``control``: no questions of its own."""
 KNOWN = "known"
 """Facts that the model knew before the first step (``infusion.skip_known``)."""
 SUPERSEDED = "replaced"

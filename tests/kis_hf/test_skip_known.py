@@ -151,7 +151,7 @@ def test_known_facts_are_not_told_and_asked_apart_through_a_resume(half_taught, 
     assert series["known"] <= mask.sum()
     assert series["held_out"] <= (~mask).sum()
     at_start = [record for record in log.retention if record.step == 0]
-    assert {record.probe for record in at_start} == {"held_out", "seen", "control", "known"}
+    assert {record.probe for record in at_start} == {"held_out", "seen", "control", "known", "above_control"}
     assert next(record.accuracy for record in at_start if record.probe == "known") == 1.0
     assert [record.step for record in log.retention if record.probe == "known"] == [0, 10, 20]
 

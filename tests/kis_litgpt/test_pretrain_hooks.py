@@ -104,7 +104,7 @@ def test_retention_reaches_litgpts_logger_and_the_run_log(tmp_path, seen):
     run(tmp_path, Rows(), write_kis(tmp_path), interval=8)
     log = log_of(tmp_path)
     assert [r.step for r in log.retention if r.probe == "held_out"] == [0, 8, 16, 20]
-    assert {r.probe for r in log.retention} == {"held_out", "seen", "control"}
+    assert {r.probe for r in log.retention} == {"held_out", "seen", "control", "above_control"}
     assert [(r.split, r.step) for r in log.loss] == [("val", 8), ("val", 16), ("val", 20)]
     (path,) = (tmp_path / "out" / "logs" / "csv").glob("version_*/metrics.csv")
     with path.open() as file:

@@ -7,7 +7,7 @@ import pytest
 
 from kis_plugin.retention.intervals import effective_questions
 from kis_plugin.retention.questions import Question
-from kis_plugin.retention.results import MIN_QUESTIONS, Outcomes, series_records
+from kis_plugin.retention.results import MIN_QUESTIONS, Outcomes, above_control, series_records
 from kis_plugin.run.host_metrics import host_metrics
 from kis_plugin.run.log import GENERAL, Loss
 
@@ -123,6 +123,28 @@ def test_series_are_broken_down_as_configured():
     assert not [name for name in records(outcomes(*asked), ()) if "/" in name]
 
 
+def test_a_series_is_broken_down_by_template():
+    found = outcomes(*[("held_out", "P19", n % 3 > 0) for n in range(24)])
+    questions = [replace(question, template=2 + n % 3) for n, question in enumerate(found.questions)]
+    by = {record.probe: record for record in series_records(0, 0, replace(found, questions=questions), ["template"])}
+    assert {name: (record.n, record.accuracy) for name, record in by.items() if "/" in name} == {
+        "held_out/template/2": (8, 0.0), "held_out/template/3": (8, 1.0), "held_out/template/4": (8, 1.0),
+    }  # fmt: skip
+
+
+def test_above_control_is_the_difference_with_newcombes_interval():
+    """Method 10 on 56 of 70 against 48 of 80, the first example of Newcombe 1998: 0.0524 to 0.3339."""
+    asked = [("held_out", "P19", n < 56) for n in range(70)] + [("control", "P19", n < 48) for n in range(80)]
+    record = above_control(series_records(7, 70, outcomes(*asked), ()))
+    assert (record.probe, record.step, record.n, record.extra["control_n"]) == ("above_control", 7, 70, 80)
+    assert record.accuracy == pytest.approx(0.2)
+    assert (record.extra["low"], record.extra["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_without_controls_there_is_no_difference():
+    assert above_control(series_records(0, 0, outcomes(*[("held_out", "P19", True)] * 8), ())) is None
+
+
 def test_a_relation_without_a_domain_is_in_no_part():
     found = records(outcomes(*[("held_out", "P19", True)] * 6, *[("held_out", "P50", False)] * 6), ["domain"])
     assert {name: record.n for name, record in found.items()} == {"held_out": 12, "held_out/domain/Person": 6}
@@ -132,7 +154,9 @@ def test_host_metrics_of_series_and_parts():
     found = series_records(0, 0, outcomes(*[("held_out", "P19", True)] * 6, *[("held_out", "P36", False)] * 6))
     parts = series_records(0, 0, outcomes(*[("s", "P19", True)] * 6, *[("s", "P36", False)] * 6), ["relation"])[1:]
     loss = Loss(step=0, tokens=0, split=GENERAL, loss=2.5, extra={"bits_per_byte": 1.25})
-    assert host_metrics([*found, *parts, loss, Loss(step=0, tokens=0, split="eval", loss=3.0)]) == {
+    every = [*found, *parts, loss, Loss(step=0, tokens=0, split="eval", loss=3.0)]
+    assert host_metrics(every) == {"retention/held_out": 0.5, "retention/general_loss": 2.5}
+    assert host_metrics(every, everything=True) == {
         "retention/held_out": 0.5,
         "retention/held_out_margin": 1.0,
         "retention/held_out_bits_per_byte": 5.5,

@@ -76,7 +76,8 @@ def test_accuracy_is_what_the_model_knows(split):
     run.model.learn(render(statement, fact) for fact in known for statement in TEMPLATES.held_out[:1])
     asked.kis_step_end(run=run, step=10)
     found = {record.probe: record for record in records}
-    assert list(found) == ["held_out", "seen", "control"]
+    assert list(found) == ["held_out", "seen", "control", "above_control"]
+    assert found["above_control"].accuracy == found["held_out"].accuracy - found["control"].accuracy
     assert (found["seen"].accuracy, found["seen"].n) == (1.0, 100)
     assert found["seen"].margin > 5
     questions = initial_questions(run.config, split, [])
@@ -112,7 +113,7 @@ def test_free_form_kinds_are_series_with_their_baseline(split):
     asked = plugin(run)
     asked.kis_step_end(run=run, step=10)
     found = {record.probe: record for record in records}
-    assert list(found) == ["held_out", "cloze", "answer", "seen", "control"]
+    assert list(found) == ["held_out", "cloze", "answer", "seen", "control", "above_control"]
     odd = [q for q in asked._evaluator.questions if q.series == "cloze" and int(FACTS[q.fact].id) % 2]
     cloze = found["cloze"]
     # The sentence that tells the object first is not asked: every fact is, by the other one.
@@ -205,7 +206,7 @@ def test_other_ranks_evaluate_alike_and_stay_silent(split):
         plugin(run).kis_step_end(run=run, step=10)
     assert len(first.model.modes) == len(other.model.modes)
     assert said == []
-    assert len(records) == 3  # whoever publishes decides by rank
+    assert len(records) == 4  # whoever publishes decides by rank
 
 
 def test_sets_with_long_sentences_are_left_out_whole(monkeypatch):
@@ -259,7 +260,7 @@ def test_user_questions_are_series_of_their_own(split, tmp_path):
     asked = plugin(run)
     asked.kis_step_end(run=run, step=10)
     found = {record.probe: record for record in records}
-    assert list(found) == ["held_out", "seen", "control", "qa", "qa_answer"]
+    assert list(found) == ["held_out", "seen", "control", "qa", "qa_answer", "above_control"]
     assert (found["qa"].n, found["qa"].correct, found["qa"].extra["chance"]) == (12, 6, 0.25)
     assert (found["qa_answer"].n, found["qa_answer"].correct, found["qa_answer"].extra["floor"]) == (12, 6, 1 / 12)
 
@@ -303,3 +304,19 @@ def test_a_resumed_run_evaluates_at_the_same_steps(every, steps, data):
     whole, rest = evaluation_steps(every, steps), evaluation_steps(every, steps, start)
     assert rest == {step for step in whole if step > start}
     assert {0, steps} <= whole
+
+
+def test_several_templates_a_fact_are_logged_by_template(split):
+    run, _, records = run_with(ProbesConfig(facts=40, templates_per_fact=2))
+    retention_plugin = plugin(run)
+    run.model.learn(render(TEMPLATES.statements[3], fact) for fact in FACTS)  # the last held-out template alone
+    retention_plugin.kis_step_end(run=run, step=0)
+    found = {record.probe: record for record in records}
+    assert (found["held_out/template/2"].n, found["held_out/template/3"].n) == (40, 40)
+    assert found["held_out/template/3"].accuracy > 0.9 > 0.5 > found["held_out/template/2"].accuracy
+
+
+def test_controls_probed_by_another_kind_give_no_difference(split):
+    run, _, records = run_with(ProbesConfig(facts=40, kinds=("question", "held_out")))
+    plugin(run).kis_step_end(run=run, step=0)
+    assert "above_control" not in {record.probe for record in records}
