@@ -111,7 +111,7 @@ class ExposureCounter:
                 self.exposures[announced.numbers % len(self._plan)] += 1
                 self._seen = max(self._seen, announced.row)
                 self._forget(announced)
-                return whole[0]
+                return int(whole[0])
         return 0
 
     def _drop_abandoned(self) -> None:

@@ -48,8 +48,10 @@ class PlannedInfuser:
         before = [Throttle(entry["row"], entry["keep"]) for entry in self._throttled]
         self._drawn = run.rows_at(run.start_step)
         self.plan.throttles = ThrottleFile(before, max([self._drawn, *(throttle.row for throttle in before)]))
+        self._mismatched: list[str] = list(resumed.get("mismatched", [])) if resumed else []
         if resumed is not None:
-            check_plan(run, resumed["plan"], self.plan.fingerprint())
+            found = check_plan(run, resumed["plan"], self.plan.fingerprint())
+            self._mismatched = sorted({*self._mismatched, *found})
 
     @property
     def row_source(self) -> InfusionPlan:
@@ -61,6 +63,11 @@ class PlannedInfuser:
         """Indices of the infused facts, those that the model knew before left out."""
         infused = self._inputs.split.infused
         return infused if self._known is None else infused[~self._known]
+
+    @property
+    def items_fingerprint(self) -> str:
+        """A hash of the tokenized texts."""
+        return self.plan.texts.fingerprint
 
     def run_record(self) -> Mapping[str, Any]:
         """Describe what is infused."""
@@ -91,7 +98,7 @@ class PlannedInfuser:
         self._counter.see(input_ids)
 
     def exposures(self) -> IntArray:
-        """Return this rank's exposures per text, (texts,)."""
+        """Return this rank's exposures per item, (items,)."""
         return self._counter.exposures
 
     def shown(self, exposures: IntArray) -> Shown:
@@ -118,6 +125,7 @@ class PlannedInfuser:
             "plan": dict(self.plan.fingerprint()),
             "schedule_hash": self.plan.schedule_hash,
             "eased": self._throttled,
+            **({"mismatched": self._mismatched} if self._mismatched else {}),
             **({} if self._known is None else known_state(self._known)),
         }
 
@@ -129,6 +137,8 @@ class PlannedInfuser:
             "achieved_frequency": _summary(exposures[infused]),
             "requested_frequency": _summary(requested[infused]),
         }
+        if self._mismatched:
+            record["mismatched"] = self._mismatched
         if not np.array_equal(due, requested):
             record |= {"eased": self._throttled, "eased_frequency": _summary(due[infused])}
         if status == "completed" and complete:

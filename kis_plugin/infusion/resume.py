@@ -13,8 +13,8 @@ __all__ = ["check_plan"]
 _HINT = "Give the run what it began with; on_mismatch: warn goes on all the same, with other counts."
 
 
-def check_plan(run: TrainingRun, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Return whether a resumed run goes on with the plan of its checkpoint.
+def check_plan(run: TrainingRun, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in what the plan of a resumed run differs from that of its checkpoint, by name.
 
     Args:
         run: The resumed run; ``on_mismatch`` in its configuration decides what a difference means.
@@ -43,4 +43,4 @@ def check_plan(run: TrainingRun, before: Mapping[str, Any], now: Mapping[str, An
             f"{lines}\nFacts are shown as this plan says from row {run.rows_at(run.start_step):,} on; what the whole "
             "run shows is no longer the frequency asked for. Do not predict from it."
         )
-    return not problems
+    return differing

@@ -42,7 +42,8 @@ class SubstringHashes:
         """Return the hash of every substring of ``length`` tokens: (rows, T - length + 1)."""
         sums = self._sums
         places = sums.shape[1] - length
-        return (sums[:, length:] - sums[:, :places]) * self._inverses[:places]
+        hashes: Hashes = (sums[:, length:] - sums[:, :places]) * self._inverses[:places]
+        return hashes
 
     def at_start(self, length: int) -> Hashes:
         """Return the hash of the first ``length`` tokens of each row: (rows, 1)."""
@@ -51,7 +52,8 @@ class SubstringHashes:
     def of(self, row: int, first: int, lengths: npt.NDArray[np.int64]) -> Hashes:
         """Return the hashes of the substrings of one row that begin at ``first``: (lengths,)."""
         sums = self._sums[row]
-        return (sums[first + lengths] - sums[first]) * self._inverses[first]
+        hashes: Hashes = (sums[first + lengths] - sums[first]) * self._inverses[first]
+        return hashes
 
     @classmethod
     def _grow(cls, tokens: int) -> None:

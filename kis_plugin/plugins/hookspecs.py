@@ -185,7 +185,7 @@ def kis_state(run: TrainingRun) -> Mapping[str, Any]:
 
 @hookspec
 def kis_save(run: TrainingRun, step: int, exposures: npt.NDArray[np.int64]) -> None:
-    """Hear that the host wrote a checkpoint at ``step``; ``exposures``, (texts,), are over all ranks. Rank 0 only."""
+    """Hear that the host wrote a checkpoint at ``step``; ``exposures``, (items,), are over all ranks. Rank 0 only."""
 
 
 @hookspec

@@ -16,9 +16,10 @@ from kis_plugin.knowledge.facts import Fact
 from kis_plugin.plugins.manager import add, new_manager, plugin_manager
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.run.earlier_counts import EarlierCounts, counts_of_checkpoint, counts_of_session
+from kis_plugin.run.exposure_file import SavedExposures, exposures_path, write_exposures
 from kis_plugin.run.infuser import Infuser, RowSource, Shown
 from kis_plugin.run.log import LOG_NAME, End, Loss, Record, Retention, Run, Status
-from kis_plugin.run.log_plugin import saved_exposures
 
 __all__ = ["Session"]
 
@@ -33,6 +34,8 @@ class Session:
         run: The run as the adapter describes it.
         resumed: What ``state()`` gave when the checkpoint was written; None for a run from its beginning.
         host: The adapter's own plugins, such as one that takes metrics to the host's log.
+        earlier: A session of this process that has trained the same weights, where the host starts anew without loading
+            others. Its exposures count as this run's.
 
     Attributes:
         run: The run, with this session in it.
@@ -48,7 +51,13 @@ class Session:
     stopping: str | None
     diverged: str | None
 
-    def __init__(self, run: TrainingRun, resumed: Mapping[str, Any] | None = None, host: Sequence[object] = ()) -> None:
+    def __init__(
+        self,
+        run: TrainingRun,
+        resumed: Mapping[str, Any] | None = None,
+        host: Sequence[object] = (),
+        earlier: Session | None = None,
+    ) -> None:
         if run.start_step and resumed is None:
             raise KISError(
                 Problem(
@@ -60,7 +69,7 @@ class Session:
             )
         self.run = replace(run, session=self)
         self.stopping = None
-        self.diverged = None
+        self.diverged = (resumed or {}).get("diverged")  # weights that are NaN stay so
         self._step = run.start_step
         self._ended = False
         self._manager = new_manager()
@@ -75,7 +84,7 @@ class Session:
             )
         self.infuser = infuser
         self._hook.kis_run_start(run=self.run, resumed=resumed)
-        self._before = self._exposures_before()
+        self._before = self._earlier_counts(resumed, earlier)
         if resumed is None or not (run.folder / LOG_NAME).exists():  # resumed where the first part's log is not
             self.publish([self._run_record()])
 
@@ -124,14 +133,13 @@ class Session:
         self._hook.kis_outcomes(run=self.run, step=step, outcomes=outcomes)
 
     def exposures(self) -> IntArray:
-        """Return exposures per text over all ranks since the start of the run: (texts,). Every rank must call it."""
-        total = self.run.ranks.sum(self.infuser.exposures())
-        return total if self._before is None else total + self._before
+        """Return exposures per item over all ranks since the start of the run: (items,). Every rank must call it."""
+        return self._before.total(self.run.ranks.sum(self.infuser.exposures()))
 
     def shown(self) -> Shown | None:
         """Return what the model was shown so far, on rank 0, unless counts are lost. Every rank must call it."""
         exposures = self.exposures()
-        return self.infuser.shown(exposures) if self.run.rank == 0 and self._counted_from == 0 else None
+        return self.infuser.shown(exposures) if self.run.rank == 0 and self._is_counted else None
 
     def throttle(self, keep: float) -> None:
         """Infuse only ``keep`` of what is left. Every rank must call it, with the same number."""
@@ -152,7 +160,11 @@ class Session:
 
     def state(self) -> dict[str, Any]:
         """Return what a resume needs, as JSON values: the adapter puts it into the host's checkpoint."""
-        state: dict[str, Any] = {"run_id": self.run.run_id, "framework": self.run.framework, **self.infuser.state()}
+        run = self.run
+        state: dict[str, Any] = {"run_id": run.run_id, "framework": run.framework, "starts": self._before.starts}
+        state |= self.infuser.state()
+        if self.diverged is not None:
+            state["diverged"] = self.diverged
         for part in self._hook.kis_state(run=self.run):
             state |= part
         return state
@@ -160,7 +172,9 @@ class Session:
     def save(self, step: int) -> None:
         """Report that the host wrote a checkpoint. Every rank."""
         exposures = self.exposures()
-        if self.run.rank == 0:
+        if self.run.rank == 0:  # alone, while the other ranks go on
+            saved = SavedExposures(exposures, self._before.counted_from, self.infuser.items_fingerprint)
+            write_exposures(exposures_path(self.run.folder, step), saved)
             self._hook.kis_save(run=self.run, step=step, exposures=exposures)
 
     def end(self, step: int) -> None:
@@ -174,9 +188,9 @@ class Session:
         self._hook.kis_run_end(run=self.run, status=status, step=step, exposures=exposures)
 
     @property
-    def _counted_from(self) -> int:
-        """The step from which exposures are counted; 0 if they are counted from the start. Right on rank 0 only."""
-        return self.run.start_step if self._before is None else 0
+    def _is_counted(self) -> bool:
+        """Whether the log has the exposures of all that the weights have seen. Right on rank 0 only."""
+        return not self._before.counted_from and not self._before.uncounted
 
     def _registered(self) -> list[object]:
         """Build the run plugins that were registered, built-ins first."""
@@ -203,11 +217,10 @@ class Session:
         )
 
     def _end_record(self, status: str, step: int, exposures: IntArray) -> End:
-        counted_from = self._counted_from
-        values: dict[str, Any] = {"counted_from_step": counted_from} if counted_from else {}
+        values: dict[str, Any] = self._before.fields()
         # A diverged run that took all its steps was shown all its exposures, which are checked as those of any other.
         reached = "completed" if step >= self.run.steps else "stopped"
-        values |= self.infuser.end_record(reached, exposures, complete=counted_from == 0)
+        values |= self.infuser.end_record(reached, exposures, complete=self._is_counted)
         values |= {"diverged": self.diverged} if self.diverged else {}
         for part in self._hook.kis_end_record(run=self.run, status=status, exposures=exposures):
             values |= part
@@ -219,22 +232,11 @@ class Session:
             **{key: value for key, value in values.items() if key in _END_FIELDS},
         )
 
-    def _exposures_before(self) -> IntArray | None:
-        """Return the exposures before a resume, on rank 0; they are summed over ranks once."""
-        run = self.run
-        if not run.start_step or run.rank:
-            return None
-        before = saved_exposures(run)
-        now = len(self.infuser.exposures())
-        if before is not None and len(before) != now:
-            run.notify(
-                f"kis: warning: {len(before)} sentences were counted up to step {run.start_step}, there are {now} now; "
-                "the achieved frequency in the log will count from here only."
-            )
-            return None
-        if before is None:
-            run.notify(
-                f"kis: warning: {run.folder} has no exposures-{run.start_step}.npz; the infusion goes on exactly, but "
-                "the achieved frequency in the log will count from here only."
-            )
-        return before
+    def _earlier_counts(self, resumed: Mapping[str, Any] | None, earlier: Session | None) -> EarlierCounts:
+        """Return what the weights have seen before; every rank must call it."""
+        if resumed is not None:
+            return counts_of_checkpoint(self.run, self.infuser, resumed)
+        if earlier is None:
+            return EarlierCounts()
+        items = (earlier.infuser.items_fingerprint, self.infuser.items_fingerprint)
+        return counts_of_session(earlier.exposures(), earlier._before, items, self.run)

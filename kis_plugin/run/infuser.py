@@ -73,6 +73,10 @@ class Infuser(Protocol):
     def infused_facts(self) -> IntArray:
         """Indices, among the knowledge's facts, of those that the run infuses: sorted."""
 
+    @property
+    def items_fingerprint(self) -> str:
+        """Identifies what exposures are counted for. Counts of two runs can be added where it is the same."""
+
     def run_record(self) -> Mapping[str, Any]:
         """Return fields for the run record (``kis_plugin.run.log.Run``); unknown ones go to its extras."""
 
@@ -83,13 +87,13 @@ class Infuser(Protocol):
         """Count what a batch of this rank shows the model: token ids, (rows, T), in training mode."""
 
     def exposures(self) -> IntArray:
-        """Return this rank's exposures per text, (texts,), since the start of the run or the last resume.
+        """Return this rank's exposures per item, (items,), since the start of the run or the last resume.
 
-        ``texts`` is the number of separately counted units: a fact, or a piece of a passage.
+        An item is what is counted by itself: a fact, or a piece of a passage.
         """
 
     def shown(self, exposures: IntArray) -> Shown:
-        """Convert exposures per text, (texts,), over all ranks and the whole run so far. Rank 0 only."""
+        """Convert exposures per item, (items,), over all ranks and the whole run so far. Rank 0 only."""
 
     def throttle(self, step: int, keep: float) -> None:
         """Infuse only ``keep`` (0 to 1) of what is left after ``step``, starting at rows that no rank has drawn yet.
@@ -105,6 +109,6 @@ class Infuser(Protocol):
 
         Args:
             status: ``completed`` or ``stopped``.
-            exposures: (texts,) over all ranks.
+            exposures: (items,) over all ranks.
             complete: Whether ``exposures`` are those of the whole run from its first step to its last.
         """
