@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kis_plugin.free_form.cloze_spans import span_facts, span_templates
 from kis_plugin.free_form.matching import ends_plainly
 from kis_plugin.hashing import mix
-from kis_plugin.knowledge.facts import Fact, Templates
+from kis_plugin.knowledge.facts import Templates
 from kis_plugin.retention.passages import PassageMaker
 from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import FREE_FORM, Question
+from kis_plugin.retention.questions import Question, free_form_question
 
 __all__ = ["CLOZE", "FREE_FORM_KINDS", "AnswerProbe", "ClozeProbe"]
 
@@ -34,7 +34,7 @@ class AnswerProbe:
     def questions(self, maker: QuestionMaker) -> list[Question]:
         """Return the questions about all facts, except of relations without such a template."""
         found = maker.for_objects(self.name, lambda templates: list(filter(ends_plainly, self.choice(templates))))
-        return [_free_form(question, maker.facts[question.fact]) for question in found]
+        return [free_form_question(question, maker.true_with(question.fact)) for question in found]
 
 
 class ClozeProbe(AnswerProbe):
@@ -55,10 +55,3 @@ class ClozeProbe(AnswerProbe):
 
 
 FREE_FORM_KINDS = (ClozeProbe(), AnswerProbe("answer", lambda templates: templates.questions))
-
-
-def _free_form(question: Question, fact: Fact) -> Question:
-    """Return a question with options as a free-form one: its right option becomes the draft of the answer."""
-    names = tuple(dict.fromkeys((fact.object, *fact.aliases)))
-    draft = (question.options[question.answer],)
-    return replace(question, options=draft, answer=0, accepted=names, scorer=FREE_FORM)

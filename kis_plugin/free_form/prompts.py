@@ -25,7 +25,7 @@ class Prompt:
 
     Attributes:
         row: EOS and the prompt, without trailing white space, which is part of the answer's first token.
-        drafts: Right answers, the object first, then its aliases, each with what ends it.
+        drafts: Right answers, the object of the fact first, each with what ends it.
         limit: The most tokens of an answer.
         matcher: Judges the answer.
     """
@@ -129,7 +129,7 @@ def _matcher(question: Question, tokenizer: TextTokenizer) -> Matcher:
     spelled = [_spelled(name, tokenizer) for name in question.accepted]
     prompt = question.prefix.rstrip()
     glued = prompt != question.prefix and prompt[-1:].isalnum()
-    exact = frozenset((question.accepted[0], spelled[0]))
+    exact = frozenset((*question.accepted[: question.objects], *spelled[: question.objects]))
     return Matcher(exact, frozenset((*question.accepted, *spelled)), _closing(question), glued)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from kis_plugin.hashing import IntArray, mix
+from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.retention.distractors import OptionSet
 from kis_plugin.retention.questions import Question
@@ -49,6 +51,27 @@ class QuestionMaker:
     candidates: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     answer_spaces: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def _true_facts(self) -> Mapping[int, Sequence[int]]:
+        """For each fact about a subject of the sets, the facts of its relation and subject that hold."""
+        probed = np.array([index for options in self.sets for index in options.facts], dtype=np.int64)
+        codes = coded(self.facts)
+        same_subjects = np.flatnonzero(codes.mask(codes.subject[probed])[codes.subject])
+        if self.valid is not None:
+            same_subjects = np.intersect1d(same_subjects, self.valid)
+        found: dict[tuple[int, int], list[int]] = {}
+        for index in same_subjects.tolist():
+            found.setdefault((int(codes.relation[index]), int(codes.subject[index])), []).append(index)
+        return {index: facts for facts in found.values() for index in facts}
+
+    def true_with(self, index: int) -> list[Fact]:
+        """Return a fact of the sets and all others of its relation and subject that hold, itself first.
+
+        A relation may have several true objects (the official languages of Belgium): each of them is a right answer.
+        """
+        others = (self.facts[other] for other in self._true_facts.get(index, ()) if other != index)
+        return [self.facts[index], *others]
 
     def for_objects(self, series: str, choice: Callable[[Templates], Sequence[str]]) -> list[Question]:
         """Return the questions for the object of every fact, in ``templates_per_fact`` templates each.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from math import nan
 
-__all__ = ["FREE_FORM", "OPTIONS", "Question", "by_series"]
+from kis_plugin.knowledge.facts import Fact
+
+__all__ = ["FREE_FORM", "OPTIONS", "Question", "by_series", "free_form_question"]
 
 OPTIONS = "options"
 """The scorer of multiple-choice questions."""
@@ -37,7 +39,9 @@ class Question:
         frequency_baseline: Score of ``kis_plugin.retention.baselines`` on it; NaN where it is not known. The question
             builder fills it in.
         target: What the options begin with: ``object``, or ``subject`` where the prefix contains the object.
-        accepted: For a free-form question, all right answers: the object, as the one option begins, and its aliases.
+        accepted: For a free-form question, all right answers: the object, as the one option begins, the other objects
+            that are true of the subject, and the aliases of all of them.
+        objects: How many of ``accepted``, from the first on, are objects themselves; the rest are aliases.
         template: Number of the template among those of its relation, from 0; -1 where there is none.
         scorer: Name of the registered answer scorer that evaluates it.
     """
@@ -54,8 +58,28 @@ class Question:
     frequency_baseline: float = nan
     target: str = "object"
     accepted: tuple[str, ...] = ()
+    objects: int = 1
     scorer: str = OPTIONS
     template: int = -1
+
+
+def free_form_question(question: Question, true: Sequence[Fact]) -> Question:
+    """Return a question with options as one that is answered freely: its right option becomes the draft of the answer.
+
+    Args:
+        question: About the first of the facts.
+        true: All facts whose object is a right answer.
+    """
+    objects = tuple(dict.fromkeys(fact.object for fact in true))
+    aliases = (alias for fact in true for alias in fact.aliases)
+    return replace(
+        question,
+        options=(question.options[question.answer],),
+        answer=0,
+        accepted=tuple(dict.fromkeys((*objects, *aliases))),
+        objects=len(objects),
+        scorer=FREE_FORM,
+    )
 
 
 def by_series(questions: Iterable[Question]) -> dict[str, list[Question]]:

@@ -12,8 +12,9 @@ from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.knowledge.sources.qa import UserQuestion
 from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import FREE_FORM, Question
+from kis_plugin.retention.questions import Question, free_form_question
 from kis_plugin.retention.series import QA, QA_ANSWER
+from kis_plugin.storage.unicode_forms import folded
 
 __all__ = ["user_questions"]
 
@@ -49,7 +50,15 @@ def user_questions(
     if len(some) < len(given):
         notes.append(f"{len(some)} of {len(given)} questions of your own are evaluated: retention.probes.facts")
     sets = {question.fact: question.option_set for question in chosen}
-    free = [_answered_freely(place, fact, sets.get(place, (place,))) for place, fact in enumerate(facts)]
+    # The same question with several answers in the file has as many right answers.
+    same: dict[str, list[Fact]] = {}
+    for own in given:
+        alike = same.setdefault(folded(own.question), [])
+        alike.append(Fact(own.question, own.topic or QA, own.answer, aliases=own.aliases))
+    free = [
+        _answered_freely(place, fact, same[folded(fact.subject)], sets.get(place, (place,)))
+        for place, fact in enumerate(facts)
+    ]
     return [*chosen, *free]
 
 
@@ -68,15 +77,6 @@ def _with_options(
     return chosen, [f"{topic}: {reason}" for topic, reason in list(sets.left_out.items())[:3]]
 
 
-def _answered_freely(place: int, fact: Fact, option_set: tuple[int, ...]) -> Question:
-    return Question(
-        fact=place,
-        prefix=f"{fact.subject} ",
-        options=(fact.object,),
-        answer=0,
-        series=QA_ANSWER,
-        relation=fact.relation,
-        option_set=option_set,
-        accepted=tuple(dict.fromkeys((fact.object, *fact.aliases))),
-        scorer=FREE_FORM,
-    )
+def _answered_freely(place: int, fact: Fact, alike: Sequence[Fact], option_set: tuple[int, ...]) -> Question:
+    question = Question(place, f"{fact.subject} ", (fact.object,), 0, QA_ANSWER, fact.relation, option_set)
+    return free_form_question(question, [fact, *alike])

@@ -17,6 +17,7 @@ from kis_plugin.free_form.matching import Verdict
 from kis_plugin.free_form.probes import FREE_FORM_KINDS
 from kis_plugin.free_form.prompts import prepare_prompts
 from kis_plugin.knowledge.facts import Fact, Templates
+from kis_plugin.retention.baselines import ceiling_of
 from kis_plugin.retention.distractors import OptionSet
 from kis_plugin.retention.evaluator import Evaluator
 from kis_plugin.retention.question_maker import QuestionMaker
@@ -358,3 +359,40 @@ def test_templates_with_text_after_the_object_are_unused():
     statements = ("{subject} is from {object}.", "{object} is the home of {subject}.")
     maker = QuestionMaker(FACTS, [OptionSet("home", (0, 1, 2, 3))], lambda relation: Templates(statements), 0)
     assert [kind.questions(maker) for kind in FREE_FORM_KINDS] == [[], []]
+
+
+# --- several true objects ------------------------------------------------------------------------------------------
+
+LANGUAGES = (
+    Fact("Belgium", "language", "Dutch", "1", aliases=("Flemish",)), Fact("Belgium", "language", "French", "2"),
+    Fact("Belgium", "language", "German", "3"), Fact("Belgium", "capital", "Brussels", "4"),
+    Fact("Italy", "language", "Italian", "5"), Fact("Spain", "language", "Spanish", "6"),
+    Fact("BELGIUM", "language", "Walloon", "7"),
+)  # fmt: skip
+SPEAKS = Templates(
+    ("{subject} speaks {object}.", "The language of {subject} is {object}."), ("Of {subject}? {object}",)
+)
+
+
+def about_belgium(kind, valid=None):
+    maker = QuestionMaker(LANGUAGES, [OptionSet("language", (0, 4, 5))], lambda relation: SPEAKS, 0, valid=valid)
+    (found,) = [one for one in FREE_FORM_KINDS if one.name == kind]
+    return next(question for question in found.questions(maker) if question.fact == 0)
+
+
+@pytest.mark.parametrize("kind", ["cloze", "answer"])
+@pytest.mark.parametrize(
+    ("said", "alias", "exact"),
+    [("Dutch", True, True), ("French", True, True), ("German", True, True), ("Walloon", True, True),
+     ("Flemish", True, False), ("Italian", False, False), ("Brussels", False, False)],
+)  # fmt: skip
+def test_every_true_object_is_a_right_answer(kind, said, alias, exact):
+    question = about_belgium(kind)
+    model = Speaker({question.prefix.rstrip(): f" {said}. "})
+    assert answers(prepare_prompts([question], Letters()), model) == [[alias], [exact]]
+    assert ceiling_of(question) == 1
+
+
+def test_an_object_that_no_longer_holds_is_wrong():
+    question = about_belgium("cloze", valid=np.array([0, 2, 3, 4, 5]))
+    assert question.accepted == ("Dutch", "German", "Flemish")

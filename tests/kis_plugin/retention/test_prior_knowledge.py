@@ -7,6 +7,7 @@ import pytest
 from kis_plugin.config.schema import Config, InfusionConfig, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
+from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.prior_knowledge import decide_known, known_facts
 from kis_plugin.retention.prior_knowledge_file import keep_known, known_state, saved_known
 from kis_plugin.run.context import TrainingRun
@@ -185,3 +186,16 @@ def test_skip_known_may_not_change_at_a_resume(begun):
         decide_known(off, split_of(), state)
     warned = replace(off, config=replace(off.config, on_mismatch="warn"))
     assert decide_known(warned, split_of(), state) is None
+
+
+def test_a_true_object_of_a_fact_that_is_not_infused_is_no_option(tmp_path):
+    """Of four cities each person also lives in the next one, by facts that the run does not infuse."""
+    infused = [Fact(f"P{n}", "born", f"City{n % 5}", f"{n}") for n in range(20)]
+    others = [Fact(f"P{n}", "born", f"City{(n + 1) % 5}", f"o{n}") for n in range(20)]
+    facts = tuple(infused + others)
+    places = np.arange(20)
+    sets = option_sets(facts, places, 4, 20, 0).sets
+    run = run_in(tmp_path)
+    run.model.learn(render(statement, fact) for fact in facts for statement in TEMPLATES.statements)
+    found = known_facts(run, InfusionSplit(Knowledge(facts), Book(), places, np.arange(0)), places)
+    assert found.sum() == sum(len(one.facts) for one in sets)

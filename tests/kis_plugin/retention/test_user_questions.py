@@ -77,3 +77,13 @@ def test_the_limit_applies_to_user_questions(limit):
 
 def test_no_user_questions_give_no_questions():
     assert asked([]) == ([], [])
+
+
+def test_a_question_with_several_answers_accepts_all_of_them():
+    asked = [UserQuestion("Which language?", one, aliases=(f"{one}s",)) for one in ("Dutch", "French")]
+    asked.append(UserQuestion("which  language?", "German"))
+    free = [question for question in user_questions(asked, QA, 2, 10, 0, []) if question.series == QA_ANSWER]
+    answers = {"Dutch", "French", "German"}
+    assert [question.accepted[0] for question in free] == ["Dutch", "French", "German"]
+    assert all(set(question.accepted[: question.objects]) == answers for question in free)
+    assert all(set(question.accepted) == {*answers, "Dutchs", "Frenchs"} for question in free)
