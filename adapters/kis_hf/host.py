@@ -48,15 +48,15 @@ def refuse_parallel(trainer: Trainer) -> None:
     """Refuse to split one batch among ranks: each of them would count its rows.
 
     Raises:
-        KISError: Tensor, context or sequence parallelism.
+        KISError: Context or sequence parallelism.
     """
-    kinds = {"tensor": trainer.get_tp_size(), "context": trainer.get_cp_size(), "sequence": trainer.get_sp_size()}
+    kinds = {"context": trainer.get_cp_size(), "sequence": trainer.get_sp_size()}
     problems = [
         Problem(
             "parallelism_config",
             f"{kind} parallelism over {size} processes",
-            "data parallelism alone",
-            "Rows of processes that split a batch would be counted more than once.",
+            "data and tensor parallelism alone",
+            "A process is given a part of each row there, which no machine with GPUs has tested yet.",
         )
         for kind, size in kinds.items()
         if size and size > 1

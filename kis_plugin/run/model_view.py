@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import torch
 
 
-__all__ = ["ModelView", "TreeView"]
+__all__ = ["ModelView", "ShardedView", "TreeView"]
 
 
 class ModelView(Protocol):
@@ -23,6 +23,17 @@ class ModelView(Protocol):
 
     def evaluating(self) -> Any:
         """Return a context manager that puts the model into evaluation mode and restores mode and RNG state after."""
+
+
+@runtime_checkable
+class ShardedView(ModelView, Protocol):
+    """A model of which each rank may hold a part.
+
+    Attributes:
+        together: Whether it does: every rank must then run the same number of forward passes at the same time.
+    """
+
+    together: bool
 
 
 @runtime_checkable

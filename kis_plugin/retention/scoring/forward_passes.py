@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import torch
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.retention.scoring.batch_plan import ForwardPass, plan_passes
-from kis_plugin.run.model_view import ModelView
+from kis_plugin.run.model_view import ModelView, ShardedView
 from kis_plugin.run.ranks import Ranks
 
 __all__ = ["NO_TOKEN", "BatchRows", "ForwardPasses", "gathered"]
@@ -110,26 +111,37 @@ class ForwardPasses:
         found = np.zeros(len(self._rows.token), dtype=np.float64)
         for first in range(0, len(self.plan), ranks.data_size):
             mine = first + ranks.data_rank
-            scored, values = self._run(model, self.plan[min(mine, len(self.plan) - 1)], read)
+            scored, values = self._run(model, self.plan[min(mine, len(self.plan) - 1)], read, ranks)
             if mine < len(self.plan):
                 found[self._rows.order[scored]] = values
             progress(min(first + ranks.data_size, len(self.plan)) / len(self.plan))
         return gathered(found, ranks)
 
-    def _run(self, model: ModelView, one: ForwardPass, read: Read) -> tuple[IntArray, FloatArray]:
-        """Return the scored tokens of a pass and what ``read`` gives for them; halve it until it fits into memory."""
+    def _run(self, model: ModelView, one: ForwardPass, read: Read, ranks: Ranks) -> tuple[IntArray, FloatArray]:
+        """Return the scored tokens of a pass and what ``read`` gives for them; halve it until it fits into memory.
+
+        Ranks that hold parts of a model wait for each other inside a forward pass. They agree on the number of parts
+        before a pass and on whether it fitted after it, so that none runs a forward pass alone.
+        """
+        together = isinstance(model, ShardedView) and model.together
         while True:
-            parts = [one.rows[at : at + self.max_rows] for at in range(0, len(one.rows), self.max_rows)]
+            parts = math.ceil(len(one.rows) / self.max_rows)
+            # A rank with fewer rows than parts runs its first row again.
+            split = np.array_split(np.array(one.rows), ranks.greatest(parts) if together else parts)
+            failure: RuntimeError | None = None
             try:
-                found = [self._part(model, part, one, read) for part in parts]
-                return np.concatenate([scored for scored, _ in found]), np.concatenate([values for _, values in found])
+                found = [self._part(model, part if len(part) else one.rows[:1], one, read) for part in split]
             except (torch.cuda.OutOfMemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
-                # Ranks that share a model wait for each other inside a pass: one alone cannot run it in two halves.
-                if getattr(model, "together", False) or self.max_rows == 1:
-                    raise _no_room(one) from error
-            self.max_rows = max(min(self.max_rows, len(one.rows)) // 2, 1)
+                failure = error
+            if not (ranks.greatest(int(failure is not None)) if together else failure):
+                return np.concatenate([scored for scored, _ in found]), np.concatenate([values for _, values in found])
+            most = self.max_rows if not together else ranks.greatest(min(self.max_rows, len(one.rows)))
+            if min(most, self.max_rows) == 1:
+                raise _no_room(one) from failure
+            self.max_rows = max(min(most, self.max_rows) // 2, 1)
+            del failure
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
