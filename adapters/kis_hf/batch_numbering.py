@@ -94,7 +94,7 @@ class BatchNumbering:
         assert self._begun is not None
         session, row_infusion = self._begun
         rows, _ = batch_shape(batch)
-        first = self.position.rows + rows * session.run.rank
+        first = self.position.rows + rows * session.run.ranks.data_rank
         self.position.rows += rows * self._epochs.ranks
         if first >= session.run.rows:  # more than the run's: see _epoch_ended
             return batch

@@ -14,7 +14,7 @@ from transformers.trainer_callback import ExportableState
 
 from kis_hf.batch_numbering import BatchNumbering
 from kis_hf.epochs import Epochs, Position
-from kis_hf.host import log_of, refuse_parallel, trainer_of
+from kis_hf.host import log_of, ranks_of, refuse_parallel, trainer_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
 from kis_hf.row_numbering import RowNumbering
 from kis_plugin.config.load import config_from, load_config
@@ -24,12 +24,11 @@ from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, versions
-from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from kis_torch.block_diagonal import use_block_diagonal
 from kis_torch.model_view import TorchModelView
 from kis_torch.parameters import parameter_counts
-from kis_torch.ranks import same_on_all_ranks, sum_over_ranks
+from kis_torch.ranks import same_on_all_ranks
 from kis_torch.row_infusion import RowInfusion, common_length
 from kis_torch.watch import watch_batches
 
@@ -241,7 +240,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             sequence_length=sequence_length,
             steps=state.max_steps,
             start_step=state.global_step,
-            ranks=Ranks(args.process_index, args.world_size, partial(sum_over_ranks, device=args.device)),
+            ranks=ranks_of(trainer),
             versions=versions("torch", "transformers", "accelerate"),
         )
         if self._block_diagonal:

@@ -10,6 +10,7 @@ from torch.utils.data import IterableDataset
 from transformers import Trainer
 from transformers.trainer_utils import has_length
 
+from kis_hf.host import sharing
 from kis_plugin.errors import KISError, Problem
 
 __all__ = ["Epochs", "Position"]
@@ -54,7 +55,7 @@ class Epochs:
             KISError: Data of which the Trainer would show only a part, or epochs whose rows cannot be known beforehand.
         """
         inner = getattr(loader, "base_dataloader", loader)
-        ranks = int(trainer.accelerator.num_processes)
+        ranks = int(trainer.accelerator.num_processes) // sharing(trainer)
         _refuse_sharded_twice(inner.dataset, ranks)
         _refuse_joined(inner.collate_fn)
         dispatched = type(loader).__name__ == "DataLoaderDispatcher"

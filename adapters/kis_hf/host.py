@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from types import FrameType
 
 from transformers import Trainer, TrainerCallback
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.run.ranks import Ranks
 from kis_torch.host_log import HostLog
+from kis_torch.ranks import sum_over_ranks
 
-__all__ = ["log_of", "refuse_parallel", "trainer_of"]
+__all__ = ["log_of", "ranks_of", "refuse_parallel", "sharing", "trainer_of"]
 
 
 def trainer_of(callback: TrainerCallback) -> Trainer:
@@ -44,8 +47,24 @@ def log_of(trainer: Trainer) -> HostLog:
     return HostLog(log)
 
 
+def sharing(trainer: Trainer) -> int:
+    """Return how many processes are given the same batch: those of a tensor-parallel group."""
+    return int(trainer.get_tp_size() or 1)
+
+
+def ranks_of(trainer: Trainer) -> Ranks:
+    """Return the Trainer's processes; those of a tensor-parallel group have one data rank. Every process calls it."""
+    args, group = trainer.args, sharing(trainer)
+    reduce = partial(sum_over_ranks, device=args.device)
+    if group == 1:
+        return Ranks(args.process_index, args.world_size, reduce)
+    # Meshes of accelerate have the tensor-parallel dimension innermost: neighbours share a batch.
+    data_rank, data_size = args.process_index // group, args.world_size // group
+    return Ranks.sharing(args.process_index, args.world_size, reduce, data_rank, data_size)
+
+
 def refuse_parallel(trainer: Trainer) -> None:
-    """Refuse to split one batch among ranks: each of them would count its rows.
+    """Refuse to split the tokens of a row among ranks: each of them is given a part of it.
 
     Raises:
         KISError: Context or sequence parallelism.

@@ -26,7 +26,7 @@ from kis_torch.example import Example, row_length
 from kis_torch.host_log import HostLog
 from kis_torch.model_view import TorchModelView, eager_module
 from kis_torch.parameters import parameter_counts
-from kis_torch.ranks import rank_and_size, same_on_all_ranks, summing
+from kis_torch.ranks import rank_and_size, same_on_all_ranks, sharing_batches, summing
 from kis_torch.resume import changed_numbers
 from kis_torch.sampler import InfusionSampler
 from kis_torch.stream import InfusedIterableDataset
@@ -53,6 +53,9 @@ class KnowledgeInfusion:
             hold inputs and targets, ``x, y = row[:-1], row[1:]``.
         rank: By default that of ``torch.distributed``.
         world_size: Likewise.
+        data_rank: Which rows this process trains on, where several processes share a batch, as those of a
+            tensor-parallel group do: ``mesh["dp"].get_local_rank()``. By default every process has rows of its own.
+        data_size: How many groups of processes have rows of their own: ``mesh["dp"].size()``.
         logits: How to get logits, if not by ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
         log: Called on rank 0 with a step and its retention, for a log of your own.
         sums: Sums an array over ranks; needed where several are not those of ``torch.distributed``.
@@ -75,16 +78,20 @@ class KnowledgeInfusion:
         sequence_length: int | None = None,
         rank: int | None = None,
         world_size: int | None = None,
+        data_rank: int | None = None,
+        data_size: int | None = None,
         logits: Callable[[torch.Tensor], Any] | None = None,
         log: Callable[[int, Mapping[str, float]], None] | None = None,
         sums: Callable[[IntArray], IntArray] | None = None,
         resumed: Mapping[str, Any] | None = None,
     ) -> None:
         self.config: Config = config_from(config) if isinstance(config, Mapping) else load_config(Path(config))
-        self._rank, self._ranks = rank_and_size(rank, world_size)
-        self._sums = sums or summing(self._ranks, next(model.parameters()).device)
+        process, processes = rank_and_size(rank, world_size)
+        reduce = sums or summing(processes, next(model.parameters()).device)
+        self._processes = sharing_batches(Ranks(process, processes, reduce), data_rank, data_size)
+        self._rank, self._ranks = self._processes.data_rank, self._processes.data_size
         self._batch_size, self._accumulation = batch_size, accumulation
-        self._numbers = {"rows_per_batch": batch_size * self._ranks, "batches_per_step": accumulation}
+        self._numbers = {"rows_per_step": batch_size * self._ranks * accumulation}
         if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
             self._numbers["rows_per_epoch"] = len(dataset)
         if resumed and (problems := changed_numbers(resumed["step"], self._numbers, resumed["host"])):
@@ -247,6 +254,6 @@ class KnowledgeInfusion:
             sequence_length=self._sequence_length,
             steps=steps,
             start_step=self.step,
-            ranks=Ranks(self._rank, self._ranks, self._sums),
+            ranks=self._processes,
             versions=versions("torch"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -129,14 +129,23 @@ def _logits_of(answer: Any) -> torch.Tensor:  # (B, T, V)
     return logits
 
 
+def _eager() -> AbstractContextManager[None]:
+    """Return a context in which compiled code runs eagerly, where torch offers one (2.6 and newer)."""
+    set_stance = getattr(torch.compiler, "set_stance", None)
+    return nullcontext() if set_stance is None else set_stance("force_eager")
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients; restore every module's mode and the random state after."""
+    """Put a model into evaluation mode, without gradients; restore every module's mode and the random state after.
+
+    Layers that the host compiled run as plain modules: each shape of a probe would be a new graph.
+    """
     modes = [(module, module.training) for module in model.modules()]
     device = next(model.parameters()).device
     model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with _eager(), torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         for module, mode in modes:

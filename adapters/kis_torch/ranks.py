@@ -11,8 +11,9 @@ from torch import distributed
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
+from kis_plugin.run.ranks import Ranks
 
-__all__ = ["rank_and_size", "same_on_all_ranks", "sum_over_ranks", "summing"]
+__all__ = ["rank_and_size", "same_on_all_ranks", "sharing_batches", "sum_over_ranks", "summing"]
 
 
 def rank_and_size(rank: int | None, world_size: int | None) -> tuple[int, int]:
@@ -26,6 +27,20 @@ def rank_and_size(rank: int | None, world_size: int | None) -> tuple[int, int]:
     if rank is None or world_size is None or not 0 <= rank < world_size:
         raise KISError(Problem("rank, world_size", f"{rank}, {world_size}", "both, the rank below the world size"))
     return rank, world_size
+
+
+def sharing_batches(processes: Ranks, data_rank: int | None, data_size: int | None) -> Ranks:
+    """Return processes of which some share batches, as ``data_rank`` of ``data_size`` says; every process calls it.
+
+    Raises:
+        KISError: One of the two without the other, or numbers that do not fit the processes.
+    """
+    if data_rank is None and data_size is None:
+        return processes
+    if data_rank is None or data_size is None or not 0 <= data_rank < data_size <= processes.size:
+        found = f"{data_rank}, {data_size} of {processes.size} processes"
+        raise KISError(Problem("data_rank, data_size", found, "both, the data rank below the data size"))
+    return Ranks.sharing(processes.rank, processes.size, processes.reduce, data_rank, data_size)
 
 
 def same_on_all_ranks(text: str) -> str:

@@ -35,10 +35,11 @@ def zero(stage: int) -> dict[str, Any]:
     return {"use_cpu": False, "deepspeed": {"zero_optimization": {"stage": stage, **whole}, **ZERO}}
 
 
-# FSDP1 crashes in torch when it saves a full state on a CPU; transformers saves no optimizer of a model split at loading.
+# FSDP1 crashes in torch when it saves a full state on a CPU; a model that is split at loading saves no optimizer.
 NO_SAVES = {"save_strategy": "no"}
 STRATEGIES: dict[str, dict[str, Any]] = {
-    "ddp": {}, "fsdp1": fsdp(1) | NO_SAVES, "fsdp2": fsdp(2), "zero2": zero(2), "zero3": zero(3), "tp": NO_SAVES, "dp-tp": NO_SAVES,
+    "ddp": {}, "fsdp1": fsdp(1) | NO_SAVES, "fsdp2": fsdp(2), "zero2": zero(2), "zero3": zero(3),
+    "tp": NO_SAVES, "dp-tp": NO_SAVES,
 }  # fmt: skip
 
 
@@ -57,8 +58,11 @@ def model_of(strategy: str, folder: Path) -> Any:
     if not strategy.endswith("tp"):
         return make_model(hidden=32, heads=2)
     from transformers import AutoModelForCausalLM
+    from transformers.distributed import DistributedConfig
 
-    return AutoModelForCausalLM.from_pretrained(folder / "model", tp_plan="auto", tp_size=2)
+    groups = int(os.environ["WORLD_SIZE"]) // 2
+    config = DistributedConfig(tp_size=2, **({"fsdp_size": groups} if groups > 1 else {}))
+    return AutoModelForCausalLM.from_pretrained(folder / "model", distributed_config=config)
 
 
 def how_split(trainer: Any) -> dict[str, Any]:
