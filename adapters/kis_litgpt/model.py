@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from litgpt import GPT, Config
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from kis_torch.model_view import evaluating
+from kis_torch.parameters import is_sharded
 
 __all__ = ["LitModelView", "parameter_counts"]
 
@@ -23,12 +24,16 @@ class LitModelView:
         module: LitGPT's own.
         device: Device of its parameters.
         autocast: Returns the context of its forward passes.
+
+    Attributes:
+        together: Every forward pass needs all ranks, since each holds a part of the model.
     """
 
     def __init__(
         self, module: nn.Module, device: torch.device, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     ) -> None:
         self._module, self._device, self._autocast = module, device, autocast
+        self.together = is_sharded(module)
 
     @classmethod
     def of(cls, fabric: Any, model: Any) -> LitModelView:
@@ -47,24 +52,38 @@ class LitModelView:
     ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
         """Return next-token logits of the last tokens of each batch row.
 
-        ``GPT.forward`` takes a mask only together with a cache, so its layers are called here as it calls them.
+        ``GPT.forward`` takes a mask only together with a cache, so its layers are called here as it calls them. That
+        happens in the place of its ``forward``: FSDP gathers the parameters of a module when the module is called.
         """
         gpt: Any = self._gpt
+        own = gpt.__dict__.get("forward")
+        gpt.forward = partial(self._tree_forward, gpt, positions=positions, sees=sees, last=last)
+        try:
+            with self._autocast():
+                logits: torch.Tensor = self._module(input_ids.to(self._device))
+        finally:
+            del gpt.forward
+            if own is not None:
+                gpt.forward = own
+        return logits
+
+    def _tree_forward(
+        self, gpt: Any, input_ids: torch.Tensor, *, positions: torch.Tensor, sees: torch.Tensor, last: int
+    ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
         config, device = gpt.config, self._device
         positions = positions.to(device)
-        with self._autocast():
-            x = gpt.transformer.wte(input_ids.to(device))  # (B, T, C)
-            if config.scale_embeddings:
-                x = x * torch.tensor(config.n_embd**0.5, dtype=x.dtype)
-            cos, sin = gpt.cos[positions], gpt.sin[positions]  # (B, T, R)
-            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else x.dtype
-            mask = torch.zeros(sees.shape, dtype=dtype, device=device)  # (B, T, T)
-            mask = mask.masked_fill(~sees.to(device), torch.finfo(dtype).min)[:, None]
-            for number, layer in enumerate(gpt.transformer.h):
-                part = ... if config.rope_indices is None else (..., config.rope_indices[number])
-                x = layer(x, cos[part], sin[part], mask)
-            logits: torch.Tensor = gpt.lm_head(gpt.transformer.ln_f(x[:, -last:]))  # (B, last, V)
-            cap = config.final_logit_softcapping
+        x = gpt.transformer.wte(input_ids)  # (B, T, C)
+        if config.scale_embeddings:
+            x = x * torch.tensor(config.n_embd**0.5, dtype=x.dtype)
+        cos, sin = gpt.cos[positions], gpt.sin[positions]  # (B, T, R)
+        dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else x.dtype
+        mask = torch.zeros(sees.shape, dtype=dtype, device=device)  # (B, T, T)
+        mask = mask.masked_fill(~sees.to(device), torch.finfo(dtype).min)[:, None]
+        for number, layer in enumerate(gpt.transformer.h):
+            part = ... if config.rope_indices is None else (..., config.rope_indices[number])
+            x = layer(x, cos[part], sin[part], mask)
+        logits: torch.Tensor = gpt.lm_head(gpt.transformer.ln_f(x[:, -last:]))  # (B, last, V)
+        cap = config.final_logit_softcapping
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
     def refuses_trees(self, longest: int) -> str:
@@ -76,9 +95,14 @@ class LitModelView:
 
     @property
     def _gpt(self) -> nn.Module:
-        """The model inside of DistributedDataParallel, of which every rank holds all."""
-        inner = self._module.module if isinstance(self._module, DistributedDataParallel) else self._module
-        found: nn.Module = getattr(inner, "_orig_mod", inner)
+        """The model inside of DDP, FSDP and ``torch.compile``."""
+        inner: Any = self._module
+        while not isinstance(inner, GPT):
+            within = inner._modules.get("_orig_mod") or getattr(inner, "module", None)
+            if within is None:
+                break
+            inner = within
+        found: nn.Module = inner
         return found
 
     @contextmanager

@@ -31,7 +31,7 @@ _UNSUPPORTED = (
     ("attention", "row", "LitGPT's training loop gives its model no positions and no mask."),
 )
 _SUPPORTED_IN = "docs/how-to/huggingface.md"
-_STRATEGIES = ("DDPStrategy",)  # of Fabric, tested with several processes
+_STRATEGIES = ("DDPStrategy", "FSDPStrategy")  # of Fabric, tested with several processes
 
 
 class Training:
@@ -176,7 +176,8 @@ def _refuse(host: Host, config: Config, tokenizer: LitTokenizer, loader: Infused
         for key, possible, why in _UNSUPPORTED
         if (given := getattr(config.infusion, key)) != possible
     ]
-    if fabric.world_size > 1 and type(fabric.strategy).__name__ not in _STRATEGIES:
+    kinds = {kind.__name__ for kind in type(fabric.strategy).__mro__}
+    if fabric.world_size > 1 and not kinds & set(_STRATEGIES):
         hint = "Others are refused until they are tested."
         found = f"{fabric.world_size} processes under {type(fabric.strategy).__name__}"
         problems.append(Problem("devices", found, f"one, or {' or '.join(_STRATEGIES)}", hint))
