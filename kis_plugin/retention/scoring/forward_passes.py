@@ -126,25 +126,37 @@ class ForwardPasses:
         together = isinstance(model, ShardedView) and model.together
         while True:
             parts = math.ceil(len(one.rows) / self.max_rows)
-            # A rank with fewer rows than parts runs its first row again.
-            split = np.array_split(np.array(one.rows), ranks.greatest(parts) if together else parts)
-            failure: RuntimeError | None = None
-            try:
-                found = [self._part(model, part if len(part) else one.rows[:1], one, read) for part in split]
-            except (torch.cuda.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
-                failure = error
-            if not (ranks.greatest(int(failure is not None)) if together else failure):
+            split = np.array_split(one.rows, ranks.greatest(parts) if together else parts)
+            found: list[tuple[IntArray, FloatArray]] = []
+            for part in split:
+                # A rank with fewer rows than parts runs its first row again.
+                result, failure = self._tried(model, part.tolist() or one.rows[:1], one, read)
+                if ranks.greatest(int(failure is not None)) if together else failure:
+                    break
+                assert result is not None
+                found.append(result)
+            else:
                 return np.concatenate([scored for scored, _ in found]), np.concatenate([values for _, values in found])
-            most = self.max_rows if not together else ranks.greatest(min(self.max_rows, len(one.rows)))
-            if min(most, self.max_rows) == 1:
+            rows = min(self.max_rows, len(one.rows))
+            rows = min(self.max_rows, ranks.greatest(rows)) if together else rows
+            if rows == 1:
                 raise _no_room(one) from failure
-            self.max_rows = max(min(most, self.max_rows) // 2, 1)
-            del failure
+            self.max_rows = max(rows // 2, 1)
+            del failure  # its traceback holds the tensors of the pass
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+
+    def _tried(
+        self, model: ModelView, part: Sequence[int], one: ForwardPass, read: Read
+    ) -> tuple[tuple[IntArray, FloatArray] | None, RuntimeError | None]:
+        """Return what a part gives, or the error where memory did not suffice."""
+        try:
+            return self._part(model, part, one, read), None
+        except (torch.cuda.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            return None, error
 
     def _part(self, model: ModelView, part: Sequence[int], one: ForwardPass, read: Read) -> tuple[IntArray, FloatArray]:
         rows = np.array(part, dtype=np.int64)

@@ -25,9 +25,10 @@ class Counting:
     """Logits that depend on all tokens so far; remembers its passes, and may have room for few rows."""
 
     def __init__(self, room=10**9, error=FULL, together=False):
-        self.room, self.error, self.together, self.shapes = room, error, together, []
+        self.room, self.error, self.together, self.shapes, self.tries = room, error, together, [], 0
 
     def logits(self, input_ids):
+        self.tries += 1
         if len(input_ids) > self.room:
             raise self.error
         self.shapes.append(tuple(input_ids.shape))
@@ -164,10 +165,21 @@ def test_the_size_that_fits_memory_is_remembered():
     assert max(rows for rows, _ in model.shapes) <= 3
 
 
-@pytest.mark.parametrize(("room", "together"), [(0, False), (3, True)])
-def test_no_memory_at_all_is_an_error(room, together):
+@pytest.mark.parametrize("together", [False, True])
+def test_no_memory_at_all_is_an_error(together):
     with pytest.raises(KISError, match=r"no memory for \d+ rows of \d+ tokens.*retention.batch_tokens"):
-        logprobs(random_lines(), Counting(room, together=together), batch_tokens=1024)
+        logprobs(random_lines(), Counting(0, together=together), batch_tokens=1024)
+
+
+@pytest.mark.parametrize("rooms", [(3, 10**9), (10**9, 1), (2, 5)])
+def test_ranks_that_share_a_model_halve_passes_together(rooms):
+    rows = random_lines()
+    models = [Counting(room, together=True) for room in rooms]
+    found = run_ranks(2, lambda rank, ranks: logprobs(rows, models[rank], batch_tokens=1024, ranks=ranks))
+    # A rank that ran a forward pass more than the other would wait for it without end.
+    assert models[0].tries == models[1].tries
+    for values in found:
+        np.testing.assert_allclose(values, logprobs(rows, Counting()), atol=1e-5)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
