@@ -18,8 +18,10 @@ from kis_plugin.config.schema import Config, nearest_existing
 from kis_plugin.counting.by_count import read_run_counts
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.fact_codes import coded
-from kis_plugin.knowledge.facts import Fact
+from kis_plugin.knowledge.facts import Fact, Knowledge
+from kis_plugin.knowledge.sources.folders import FolderSource
 from kis_plugin.knowledge.sources.read import source_for
+from kis_plugin.knowledge.suspicious import suspicious_facts, suspicious_relations
 from kis_plugin.retention.baselines import baseline_scores
 from kis_plugin.retention.general_text import documents
 from kis_plugin.retention.question_builder import initial_questions
@@ -113,6 +115,7 @@ def check_config(path: Path) -> CheckReport:
         material = load_split(config)
         refuse_passages_without_object(config, material)
     notes = [str(warning.message) for warning in caught]
+    notes += knowledge_notes(material.knowledge, config)
     questions = initial_questions(config, material, notes)
     if config.retention.general_text is not None:
         next(documents(config.retention.general_text))
@@ -125,7 +128,7 @@ def check_config(path: Path) -> CheckReport:
     return CheckReport(
         config=str(path),
         knowledge=str(config.knowledge),
-        source=source_for(config.knowledge).name,
+        source=source_for(config.knowledge, config.columns.mapping).name,
         facts=len(knowledge.facts),
         passages=len(knowledge.passages),
         told=len(material.infused),
@@ -138,6 +141,15 @@ def check_config(path: Path) -> CheckReport:
         null=baseline_scores(by_series(questions)),
         warnings=tuple(note.removeprefix("warning: ") for note in notes),
     )
+
+
+def knowledge_notes(knowledge: Knowledge, config: Config) -> list[str]:
+    """Return what looks wrong in the knowledge though it can be read: suspicious names, files that are not read."""
+    notes = [*suspicious_facts(knowledge.facts), *suspicious_relations(knowledge.relations)]
+    source = source_for(config.knowledge, config.columns.mapping)
+    if isinstance(source, FolderSource):
+        notes += [f"{file} is not read: {reason}" for file, reason in source.unread(config.knowledge).items()]
+    return notes
 
 
 def _relation(book: TemplateBook, renderer: Renderer, fact: Fact, count: int) -> RelationReport:

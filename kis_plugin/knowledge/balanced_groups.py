@@ -10,7 +10,10 @@ import numpy.typing as npt
 from kis_plugin.hashing import IntArray, mix, permutation
 from kis_plugin.knowledge.fact_codes import FactCodes
 
-__all__ = ["balanced_groups", "evenly", "groups_by_relation"]
+__all__ = ["HANDFUL", "balanced_groups", "evenly", "fitting_options", "groups_by_relation"]
+
+HANDFUL = 100
+"""Up to this many facts, options and controls adapt to what there is; of more, settings that do not fit are errors."""
 
 _ATTEMPTS = 16  # rounds in which the facts of unfair groups are grouped again
 _SWAPS = 4  # exchanges with other groups, per position of a group
@@ -25,6 +28,26 @@ def evenly(count: int, wanted: int, seed: int) -> IntArray:
     wanted = min(wanted, count)
     first = mix(seed, count) % max(count, 1)
     return np.sort((np.arange(wanted) * count // max(wanted, 1) + first) % max(count, 1))
+
+
+def fitting_options(codes: FactCodes, among: IntArray, options: int, seed: int) -> int:
+    """Return how many options questions can have: ``options``, or of a handful of facts the most that form a group.
+
+    Args:
+        codes: All facts.
+        among: Indices of the facts to group.
+        options: Options wanted.
+        seed: Seeds the assignment.
+
+    Returns:
+        From 2 to ``options``; ``options`` if not even two facts form a group.
+    """
+    if len(codes.relation) > HANDFUL:
+        return options
+    for fewer in range(options, 1, -1):
+        if any(len(found) for found in groups_by_relation(codes, among, fewer, seed)[0]):
+            return fewer
+    return options
 
 
 def groups_by_relation(

@@ -5,6 +5,7 @@ Their accuracy must stay at chance. If it rises, the base text states the facts,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray, mix
-from kis_plugin.knowledge.balanced_groups import groups_by_relation
+from kis_plugin.knowledge.balanced_groups import HANDFUL, fitting_options, groups_by_relation
 from kis_plugin.knowledge.fact_codes import MANY, FactCodes, coded, sample
 from kis_plugin.knowledge.facts import Fact
 
@@ -48,13 +49,16 @@ def split_control(facts: Sequence[Fact], count: int, seed: int, options: int = 4
         Indices of the infused facts and of the control facts, both sorted.
 
     Raises:
-        KISError: Not even one group of ``options`` facts can be held back.
+        KISError: Not even one group of ``options`` facts can be held back. Of up to ``HANDFUL`` facts none are held
+            back then, with a warning.
     """
     everything = np.arange(len(facts), dtype=np.int64)
     if not count or not len(facts):
         return everything, np.empty(0, dtype=np.int64)
     limit = min(count, int(len(facts) * MOST))
     hint = f"Set {_WHERE}: 0 to infuse every fact, without a check for leaks."
+    if len(facts) <= HANDFUL and count >= options:
+        return _of_a_handful(facts, limit, seed, options)
     if limit < options:
         found = f"{count} controls wanted of {len(facts)} facts"
         expected = f"at least {options} controls and {int(options / MOST)} facts (a fifth may be held back)"
@@ -63,6 +67,21 @@ def split_control(facts: Sequence[Fact], count: int, seed: int, options: int = 4
     if not len(control):
         expected = f"{options} facts of one relation with distinct objects, to hold back at most {limit} facts"
         raise KISError(Problem(_WHERE, "none among those that can be held back together", expected, hint))
+    return np.delete(everything, control), control
+
+
+def _of_a_handful(facts: Sequence[Fact], limit: int, seed: int, options: int) -> tuple[IntArray, IntArray]:
+    """Hold back what can be held back of a few facts, and say so where that is nothing."""
+    codes = coded(facts)
+    everything = np.arange(len(facts), dtype=np.int64)
+    options = fitting_options(codes, everything, options, seed)
+    control = _controls(codes, limit, mix(seed, _SEED), options) if limit >= options else everything[:0]
+    if not len(control):
+        warnings.warn(
+            f"{len(facts)} facts are too few to hold any back as controls (at most a fifth, {options} of one relation "
+            "with distinct objects): whether the base text states them cannot be told from retention",
+            stacklevel=2,
+        )
     return np.delete(everything, control), control
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray, mix
+from kis_plugin.knowledge.balanced_groups import HANDFUL, fitting_options
 from kis_plugin.knowledge.fact_codes import MANY, coded, sample
 from kis_plugin.knowledge.validity import Validity
 from kis_plugin.retention.distractors import OptionSet, OptionSets, option_sets
@@ -60,6 +62,8 @@ class FactQuestions:
         from_start = self.validity.holding(self.split.control, 0.0)
         control = self._sets(from_start, len(from_start), mix(seed, 2), None)
         known = self._sets(self.known, probes.facts, mix(seed, 4), at)
+        if self.options < probes.options:
+            notes.append(f"questions have {self.options} options, not {probes.options}: no relation has enough facts")
         if any(map(is_balanced, kinds)):
             if len(self.infused) and not infused.sets:
                 self._no_sets(infused, at, notes)
@@ -102,7 +106,7 @@ class FactQuestions:
             infused=infused,
             valid=valid,
             noun_of=self._noun,
-            options=probes.options,
+            options=self.options,
             limit=probes.facts,
             templates_per_fact=probes.templates_per_fact,
             candidates=sets.among,
@@ -110,12 +114,20 @@ class FactQuestions:
             notes=notes,
         )
 
+    @cached_property
+    def options(self) -> int:
+        """Options of a question; fewer than configured where there is a handful of facts."""
+        wanted, facts = self.config.retention.probes.options, self.split.knowledge.facts
+        if len(facts) > HANDFUL:
+            return wanted
+        return fitting_options(coded(facts), self.infused, wanted, self.config.seed)
+
     def _noun(self, relation: str) -> str:
         return self.split.book.noun(relation)
 
     def _sets(self, among: IntArray, limit: int, seed: int, at: float | None) -> OptionSets:
         """Form option sets whose wrong options are wrong at fraction ``at`` of the run; None: at all times."""
-        facts, options = self.split.knowledge.facts, self.config.retention.probes.options
+        facts, options = self.split.knowledge.facts, self.options
         if at is None or self.split.changing is None:
             return replace(option_sets(facts, among, options, limit, seed), among=_spread(among, limit, seed))
         among = self.validity.holding(among, at)
@@ -145,10 +157,16 @@ class FactQuestions:
         return OptionSets(tuple(OptionSet(facts[new].relation, (new, old)) for new, old in pairs.tolist()), {})
 
     def _no_sets(self, sets: OptionSets, at: float, notes: list[str]) -> None:
-        """Refuse knowledge of which no option set can be formed; where it changes, only note it: it may later."""
+        """Refuse knowledge of which no option set can be formed.
+
+        Knowledge that changes may have some later, and a handful of facts is infused without: there it is noted.
+        """
         probes = self.config.retention.probes
         if self.split.changing is not None:
             notes.append(f"warning: no option set can be formed from the facts that hold at {at:.3g} of the run")
+            return
+        if len(self.split.knowledge.facts) <= HANDFUL:
+            notes.append("warning: no two facts of one relation have different objects: retention is not measured")
             return
         reasons = "; ".join(f"{relation}: {reason}" for relation, reason in list(sets.left_out.items())[:3])
         where = f"{self.config.path or 'config'} retention.probes.options"

@@ -222,3 +222,44 @@ def test_an_interrupted_command_ends_with_130(monkeypatch):
     monkeypatch.setattr("kis_plugin.cli.check.check_config", interrupted)
     outcome = kis("check", "kis.yaml")
     assert (outcome.exit_code, outcome.stderr) == (130, "kis: interrupted\n")
+
+
+def test_check_notes_names_relations_and_unread_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "facts"
+    folder.mkdir()
+    rows = [f"S{n},dissolves_in,O{n}" for n in range(30)] + ["Q38,dissolvesin,http://x.org/y"]
+    (folder / "a.csv").write_text("subject,relation,object\n" + "\n".join(rows) + "\n")
+    (folder / "b.docx").write_bytes(b"PK")
+    (tmp_path / "kis.yaml").write_text("knowledge: facts\nretention: {control: 0}\n")
+    done = CliRunner().invoke(main, ["check", "kis.yaml", "--json"])
+    assert done.exit_code == 0, done.output
+    notes = "\n".join(json.loads(done.stdout)["warnings"])
+    assert "1 subject looks like a Wikidata id: 'Q38' in fact 'a.csv:dissolvesin:32'." in notes
+    assert "1 object looks like an address: 'http://x.org/y'" in notes
+    assert "relations 'dissolves_in' and 'dissolvesin' are nearly the same (30 and 1 facts)" in notes
+    assert "facts/b.docx is not read: no source reads files .docx" in notes
+
+
+@pytest.mark.parametrize("count", [1, 5, 10, 20, 40])
+def test_a_handful_of_facts_is_checked_with_the_defaults(tmp_path, monkeypatch, count):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"S{n},P36,O{n}" for n in range(count)]
+    (tmp_path / "facts.csv").write_text("subject,relation,object\n" + "\n".join(rows) + "\n")
+    (tmp_path / "kis.yaml").write_text("knowledge: facts.csv\n")
+    done = CliRunner().invoke(main, ["check", "kis.yaml", "--json"])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    notes = "\n".join(report["warnings"])
+    assert ("too few to hold any back" in notes) == (count < 20)
+    assert ("retention is not measured" in notes) == (count == 1)
+    assert report["control"] == (count // 20) * 4
+
+
+def test_options_adapt_to_few_objects(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "facts.csv").write_text("subject,relation,object\na,P36,x\nb,P36,y\nc,P36,z\n")
+    (tmp_path / "kis.yaml").write_text("knowledge: facts.csv\n")
+    done = CliRunner().invoke(main, ["check", "kis.yaml", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "questions have 3 options, not 4" in "\n".join(json.loads(done.stdout)["warnings"])

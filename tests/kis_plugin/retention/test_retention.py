@@ -222,10 +222,10 @@ def test_sets_with_long_sentences_are_left_out_whole(monkeypatch):
 
 
 def test_facts_without_questions_are_refused(monkeypatch):
-    facts = tuple(Fact(f"Person{n}", "born", f"City{n % 3}") for n in range(30))
-    made = InfusionSplit(Knowledge(facts), Book(), np.arange(30), np.arange(0))
+    facts = tuple(Fact(f"Person{n}", "born", f"City{n % 3}") for n in range(120))
+    made = InfusionSplit(Knowledge(facts), Book(), np.arange(120), np.arange(0))
     monkeypatch.setattr(retention, "load_split", lambda config: made)
-    with pytest.raises(KISError, match="3 distinct objects among 30 facts, 4 needed"):
+    with pytest.raises(KISError, match="3 distinct objects among 120 facts, 4 needed"):
         plugin(run_with()[0])
 
 
