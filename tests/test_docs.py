@@ -46,6 +46,19 @@ def test_links_within_the_project_lead_somewhere(page):
             assert anchor in anchors_of(file), link
 
 
+HAND = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+FOLDERS = "adapters|benchmarks|docs|examples|kis_hf|kis_litgpt|kis_plugin|kis_predict|kis_sweep|kis_torch|studies|tests"
+
+
+@pytest.mark.parametrize("page", HAND, ids=name_of)
+def test_files_of_the_project_that_a_page_names_exist(page):
+    tops = ("", "adapters", "predictor")
+    for name in re.findall(
+        rf"(?<![\w/.])((?:{FOLDERS})/[\w./-]+\.(?:py|md|yaml|svg|xz))\b", page.read_text(encoding="utf-8")
+    ):
+        assert any((ROOT / top / name).exists() for top in tops), name
+
+
 def test_every_page_stands_in_the_navigation_once():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r"([\w/-]+\.md)$", text[text.index("\nnav:") :], re.M)
@@ -75,7 +88,7 @@ def test_configurations_load(page, tmp_path, monkeypatch):
             (tmp_path / name).touch()
         (tmp_path / "handbook").mkdir(exist_ok=True)
         (tmp_path / "kis.yaml").write_text(text, encoding="utf-8")
-        assert load_config(tmp_path / "kis.yaml").knowledge.name in ("facts.jsonl", "handbook")
+        assert load_config(tmp_path / "kis.yaml").knowledge.exists()
 
 
 @pytest.mark.slow
