@@ -78,7 +78,8 @@ def refusal() -> str:
 def test_built_ins_come_first_and_are_listed_with_their_origin():
     found = list_registered()
     assert {item.kind for item in found} == set(plugins.kinds())
-    assert [item.name for item in found if item.kind == "sources"][:3] == ["triples", "bear", "documents"]
+    built_in = ["triples", "bear", "ntriples", "documents", "folder"]
+    assert [item.name for item in found if item.kind == "sources"][: len(built_in)] == built_in
     assert {item.distribution.split()[0] for item in found} == {"kis-plugin"}
 
 
