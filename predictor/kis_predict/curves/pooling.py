@@ -103,18 +103,16 @@ class Table:
         return data + np.eye(6) / prior.sd[:, None] ** 2
 
 
-def pool(curves: Sequence[Curve], shape: rise_fall.Shape, peaked: bool = False) -> Pooled:
+def pool(curves: Sequence[Curve], shape: rise_fall.Shape) -> Pooled:
     """Fit every size, each with the help of all; alone, a size keeps the weak prior.
 
     Args:
         curves: The sizes.
         shape: S.
-        peaked: Whether the fall sets in where the rise ends.
     """
     table, sizes = Table.of(curves), len(curves)
-    shared = np.setdiff1d(_SHARED, [rise_fall.PLATEAU]) if peaked else _SHARED
-    weak = [rise_fall.weak_prior(curve.x) for curve in curves]
-    weak = [each.without_plateau() for each in weak] if peaked else weak
+    shared = np.setdiff1d(_SHARED, [rise_fall.PLATEAU]) if shape.peaked else _SHARED
+    weak = [rise_fall.weak_prior(curve.x, shape) for curve in curves]
     alone = prior = rise_fall.Prior(np.array([each.mean for each in weak]), np.array([each.sd for each in weak]))
 
     def everywhere(prior: rise_fall.Prior) -> Array:

@@ -4,8 +4,10 @@
 
 c is chance, h the height that a rise alone would reach, d the depth of the fall: below 1, it ends above chance. S goes
 from 0 to 1, hardly before -2 and hardly after 2, so that s is the onset of the fall and g the length of the plateau
-between rise and fall; below 0, they overlap. The two widths are free, so the curve is asymmetric. S is the logistic
-function, whose products have round tops, or a ramp whose corners are rounded or sharp (``SHAPES``). Fitted by Fisher
+between rise and fall; below 0, they overlap. The two widths are free, so the curve is asymmetric. ``SHAPES`` lists the
+functions tried for S: the logistic function, the Weibull distribution in F (a fall that begins slowly and ends fast),
+its mirror image, and ramps in log F whose corners are rounded or sharp. No curve family is the true one, so the collapse
+point of a size is averaged over all of them (``size_estimates``). Fitted by Fisher
 scoring of the binomial likelihood with a Gaussian prior on the unbounded parameters, for many starts, many sizes or
 many resampled data sets at once: a fit of one costs as many numpy calls as a fit of a thousand.
 """
@@ -33,10 +35,45 @@ _GRID = 400
 _CHUNK = 2_000_000  # problems x points worked on at a time: bounds the memory of a bootstrap over long sweeps
 
 
-def smooth(z: Array) -> tuple[Array, Array]:
-    """Return the logistic function and its slope."""
+Step = Callable[[Array], tuple[Array, Array]]
+"""S: takes z, returns S(z) and its slope."""
+Chance = float | Array  # one floor, or (B, 1)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The functions of one curve family.
+
+    Attributes:
+        rise: S of the rise.
+        fall: S of the fall.
+        peaked: Whether the fall sets in where the rise ends: no plateau.
+        fall_width: Mean and standard deviation of the weak prior of log w_f.
+    """
+
+    rise: Step
+    fall: Step
+    peaked: bool = False
+    fall_width: tuple[float, float] = (float(np.log(0.35)), 1.0)
+
+
+def _logistic(z: Array) -> tuple[Array, Array]:
     value = expit(z)
     return value, value * (1 - value)
+
+
+def _weibull(z: Array) -> tuple[Array, Array]:
+    """1 - exp(-e^z): with z = k log(F / b), the Weibull distribution in F; begins slowly, ends fast."""
+    rate = np.exp(np.minimum(z, 30.0))
+    left = np.exp(-rate)
+    return 1 - left, rate * left
+
+
+def _frechet(z: Array) -> tuple[Array, Array]:
+    """exp(-e^-z), the mirror image of the Weibull distribution: begins fast, ends slowly."""
+    rate = np.exp(np.minimum(-z, 30.0))
+    value = np.exp(-rate)
+    return value, rate * value
 
 
 def _ramp(z: Array, sharpness: float) -> tuple[Array, Array]:
@@ -46,19 +83,27 @@ def _ramp(z: Array, sharpness: float) -> tuple[Array, Array]:
     return value, 0.25 * (expit(left) - expit(right))
 
 
-def cornered(z: Array) -> tuple[Array, Array]:
-    """Return a ramp with rounded corners, and its slope."""
+def _rounded(z: Array) -> tuple[Array, Array]:
+    """A ramp with rounded corners."""
     return _ramp(z, 10.0)
 
 
-def sharp(z: Array) -> tuple[Array, Array]:
-    """Return a ramp with corners far sharper than any grid shows, and its slope."""
+def _cornered(z: Array) -> tuple[Array, Array]:
+    """A ramp with corners far sharper than any grid shows."""
     return _ramp(z, 120.0)
 
 
-Shape = Callable[[Array], tuple[Array, Array]]
-Chance = float | Array  # one floor, or (B, 1)
-SHAPES: Mapping[str, Shape] = {"smooth": smooth, "cornered": cornered, "sharp": sharp}
+smooth, cornered, sharp = Shape(_logistic, _logistic), Shape(_rounded, _rounded), Shape(_cornered, _cornered)
+SHAPES: Mapping[str, Shape] = {
+    "smooth": smooth,
+    "cornered": cornered,
+    "sharp": sharp,
+    "peaked": Shape(_cornered, _cornered, peaked=True),
+    "weibull": Shape(_weibull, _weibull),
+    "late": Shape(_frechet, _weibull),
+    "early": Shape(_logistic, _frechet),
+    "cliff": Shape(_cornered, _cornered, fall_width=(float(np.log(0.06)), 0.7)),
+}
 
 
 @dataclass(frozen=True)
@@ -77,12 +122,6 @@ class Prior:
         """Return the prior of the rise alone: the same with the depth held at 0."""
         mean, sd = self.mean.copy(), self.sd.copy()
         mean[..., DEPTH], sd[..., DEPTH] = -16.0, 1e-3
-        return Prior(mean, sd)
-
-    def without_plateau(self) -> Prior:
-        """Return the prior of a top that is one corner: the same with the fall's onset where the rise ends."""
-        mean, sd = self.mean.copy(), self.sd.copy()
-        mean[..., PLATEAU], sd[..., PLATEAU] = 0.0, 0.03
         return Prior(mean, sd)
 
 
@@ -107,17 +146,19 @@ class Fits:
         return Fits(self.parameters[at], self.deviance[at], self.objective[at])
 
 
-def weak_prior(x: Array) -> Prior:
+def weak_prior(x: Array, shape: Shape | None = None) -> Prior:
     """Return a prior that only keeps what the points (M,) cannot tell from running away.
 
     Widths of 0.5 and 0.35 nats within a factor of about 3, a fall of half the height or more, and its onset and the
-    plateau within about the tested range.
+    plateau within about the tested range; with a ``shape``, its own width of the fall and its kind of top.
     """
+    width, width_sd = (shape or smooth).fall_width
+    peaked = shape is not None and shape.peaked
     low, high = float(x.min()), float(x.max())
     span = max(high - low, 1.0)
     return Prior(
-        mean=np.array([0.0, 0.0, np.log(0.5), low + 0.6 * span, np.log(0.35), 1.5]),
-        sd=np.array([2.0, 0.5 * span, 1.0, 0.75 * span, 1.0, 1.5]),
+        mean=np.array([0.0, 0.0, np.log(0.5), low + 0.6 * span, width, 1.5]),
+        sd=np.array([2.0, 0.03 if peaked else 0.5 * span, 1.0, 0.75 * span, width_sd, 1.5]),
     )
 
 
@@ -154,7 +195,7 @@ def _curve_and_slopes(u: Array, x: Array, chance: Chance, shape: Shape, slopes: 
     w_rise, w_fall = np.exp(u[:, RISE_WIDTH, None]), np.exp(u[:, FALL_WIDTH, None])
     beyond = x - u[:, ONSET, None]
     z_rise, z_fall = (beyond + u[:, PLATEAU, None]) / w_rise, beyond / w_fall
-    (rise, rise_slope), (fall, fall_slope) = shape(z_rise + 2), shape(z_fall - 2)
+    (rise, rise_slope), (fall, fall_slope) = shape.rise(z_rise + 2), shape.fall(z_fall - 2)
     kept = 1 - depth * fall
     gain = (1 - chance) * height
     value = np.clip(chance + gain * rise * kept, _EDGE, 1 - _EDGE)

@@ -31,6 +31,11 @@ _PLAIN = 1e-5
 """A fall that is this significant does not rest on one run."""
 _ELSEWHERE = 1e-3
 """Nor does one in a sweep whose other sizes fall, taken together, this significantly: that they collapse is known."""
+_FIRST = ("smooth", "weibull", "sharp")
+"""Shapes that the noise is estimated with."""
+_TRUST = 0.3
+"""Power of the evidence by which curve families are weighed: all of them are wrong, so none may win outright."""
+_REDRAWN = 0.7
 _HALF_DECADE = float(np.log(10) / 2)
 _BEYOND = 2
 """Distinct frequencies that must have fallen before a fall counts as one: a single low run proves nothing."""
@@ -88,13 +93,12 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
         return []
     sound, notes = zip(*(_without_dips(group) for group in groups), strict=True)
     plain = [Curve(*with_noise(group, 0.0), group.chance) for group in sound]
-    first = min((pool(plain, shape) for shape in rise_fall.SHAPES.values()), key=lambda pooled: pooled.score)
+    first = min((pool(plain, rise_fall.SHAPES[name]) for name in _FIRST), key=lambda pooled: pooled.score)
     noise = overdispersion(sound, first)
     curves = [Curve(*with_noise(group, noise.rho), group.chance) for group in sound]
     pools = [pool(curves, shape) for shape in rise_fall.SHAPES.values()]
-    pools.append(pool(curves, rise_fall.sharp, peaked=True))
     pools.sort(key=lambda pooled: pooled.score)
-    weights = np.exp([pools[0].score - pooled.score for pooled in pools])
+    weights = np.exp([_TRUST * (pools[0].score - pooled.score) for pooled in pools])
     weights /= weights.sum()
     rises = [rise_alone(curve, pools[0]) for curve in curves]
     gains = [rise.deviance[0] - pools[0].fits.deviance[at] for at, rise in enumerate(rises)]
@@ -147,7 +151,10 @@ def _estimate(
     tops = [rise_fall.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
     log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
     bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
-    log_collapse = float(weights @ bounded)
+    averaged = float(weights @ bounded)
+    # Retention cannot have collapsed before the frequency where it is highest: what was measured bounds what is fitted.
+    highest = float(x[np.argmax(curve.retention)])
+    log_collapse, pushed = max(averaged, highest), max(0.0, highest - averaged)
     bound = _right_censored(group, curve, best.shape, rise.parameters, two_lines, p_value, log_peak)
     if log_collapse > x[-1]:
         return bound
@@ -182,8 +189,8 @@ def _estimate(
         log_peak_interval=(-np.inf, float(x[0])) if left else _around(peaks, tail, log_peak),
         log_peak_sd=0.5 * curve.step if left else _standard_error(peaks, curve.step),
         log_collapse=log_collapse,
-        log_collapse_interval=(-np.inf, log_collapse) if left else _around(collapses, tail, log_collapse),
-        log_collapse_sd=_standard_error(collapses, curve.step),
+        log_collapse_interval=(-np.inf, log_collapse) if left else _around(collapses, tail, log_collapse + pushed),
+        log_collapse_sd=float(np.hypot(_standard_error(collapses, curve.step), pushed)),
         censored="left" if left else None,
         peak_retention=float(tops[0][2][0]),
         parameters=full[0],
@@ -238,7 +245,8 @@ def _right_censored(
     level = rise_fall.curve(fitted, grid, curve.chance, shape)[0]
     height = level.max() - curve.chance
     # The peak is sought from the first frequency on.
-    bound = float(x[x <= log_peak + 1e-9][-1] if doubt else x[-1])
+    highest = float(x[np.argmax(curve.retention)])
+    bound = float(x[x <= max(log_peak, highest) + 1e-9][-1] if doubt else x[-1])
     # Where retention has all but stopped rising, the peak may lie anywhere further on.
     risen = float(grid[np.argmax(level >= level.max() - rise_fall.DROP * height)])
     return SizeEstimate(
@@ -269,7 +277,10 @@ def _resample(curve: Curve, pooled: Pooled, at: int, count: int, rng: np.random.
     scale = rng.chisquare(freedom, size=(count, 1)) / freedom
     n = np.maximum(1, np.round(curve.n * scale)).astype(np.int64)
     drawn = rng.binomial(n, p) / n  # (count, M)
-    means = prior.mean + pooled.doubt * rng.standard_normal((count, 6))
+    # The prior is drawn anew as well (randomised maximum a posteriori): where the points leave a parameter open, as the
+    # place of a cliff between two frequencies, the draws then fill the gap instead of repeating the best fit.
+    spread = np.hypot(_REDRAWN * prior.sd, pooled.doubt) * (np.arange(6) != rise_fall.ONSET)
+    means = prior.mean + spread * rng.standard_normal((count, 6))
     start = np.repeat(fitted, count, axis=0)
     prior = replace(prior, mean=means)
     return rise_fall.fit(curve.x, drawn, curve.n, curve.chance, pooled.shape, start, prior).parameters
