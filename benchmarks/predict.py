@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.run.log import End, Retention, Run, RunLogWriter
-from kis_predict.laws.built_in import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
+from kis_predict.laws.built_in import built_in_laws
 from kis_predict.observed import ObservedRun
 from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import Prediction
@@ -36,7 +36,7 @@ Array = npt.NDArray[np.float64]
 
 CHANCE, TARGET, TOKENS_PER_PARAM, PROBES = 0.25, 7e9, 20, 1000
 SIZES = np.geomspace(0.137e9, 1.3e9, 5)
-LAWS = {law.name: law for law in (PowerLaw(), BudgetLaw(), ComputeLaw(), OffsetLaw())}
+LAWS = {law.name: law for law in built_in_laws()}
 DECADE = np.log(10)
 
 

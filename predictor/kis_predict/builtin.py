@@ -41,10 +41,8 @@ def kis_register_log_readers(register: Callable[[LogReader], None]) -> None:
 
 @hookimpl
 def kis_register_laws(register: Callable[[Law], None]) -> None:
-    """Add powers of N, of N and D, of C = 6ND, and one of N above an offset."""
-    from kis_predict.laws.built_in import BudgetLaw, ComputeLaw, OffsetLaw, PowerLaw
+    """Add the laws of ``kis_predict.laws.built_in``."""
+    from kis_predict.laws.built_in import built_in_laws
 
-    register(PowerLaw())
-    register(BudgetLaw())
-    register(ComputeLaw())
-    register(OffsetLaw())
+    for law in built_in_laws():
+        register(law)

@@ -88,6 +88,8 @@ _PATH = click.Path(path_type=Path)
     "May be repeated.",
 )  # fmt: skip
 @click.option("--follow-links", is_flag=True, help="Follow links that lead out of the folders searched.")
+@click.option("--far", is_flag=True, help="Answer for a target farther away than the evidence supports.")
+@click.option("--sensitivity", is_flag=True, help="Say how the answer moves with each constant of the method.")
 @click.option("--confidence", type=Open(0, 1), default=0.9, show_default=True, help="Of the central intervals shown.")
 @click.option(
     "--bootstraps", type=click.IntRange(50, 10_000), default=1000, show_default=True, help="Resampled sweeps per size."

@@ -1,29 +1,34 @@
-"""From runs to an answer: screen, estimate each size, fit the laws, read off the target."""
+"""From runs to an answer: screen, estimate each size, fit the laws, read off the target, refuse what is no guide."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.amounts import short
 from kis_plugin.errors import KISError, Problem
+from kis_predict import method
 from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
 from kis_predict.design.fallback_runs import fallback_runs
 from kis_predict.design.missing_runs import missing_runs
 from kis_predict.design.next_runs import next_runs
-from kis_predict.laws.axis import choose_axis, share_of_one_exposure
+from kis_predict.laws.axis import axis_report, axis_warnings, safe_limit, units_of
 from kis_predict.laws.forgetting import forgetting_limit
+from kis_predict.laws.peak_gap import gap_draws
 from kis_predict.laws.points import Points
+from kis_predict.laws.refusal import amount_refusals, prefix_errors, refusals, supported_distance
+from kis_predict.laws.retained import retained
 from kis_predict.laws.selection import Candidate, Sizes, fit_laws, mixture, quantile, surprising
 from kis_predict.laws.size_points import points_of
-from kis_predict.laws.target import budget, exposures_or_share, facts_assumed, infused_tokens
+from kis_predict.laws.target import budget, facts_assumed, infused_tokens, rule_of_d
 from kis_predict.observed import ObservedRun
-from kis_predict.prediction import Amount, AxisReport, LawReport, NextRun, Prediction, Recommendation, Target
-from kis_predict.protocols import BentLaw, Law
+from kis_predict.prediction import Amount, LawReport, NextRun, Prediction, Recommendation, Sensitivity, Target
+from kis_predict.protocols import BentLaw, BudgetedLaw, Law
 from kis_predict.request import PredictionRequest
-from kis_predict.sweep import MOST_SHARE, build_sweep
+from kis_predict.sweep import MOST_SHARE, Sweep, build_sweep
 
 __all__ = ["PredictionRequest", "predict"]
 
@@ -31,7 +36,10 @@ Array = npt.NDArray[np.float64]
 
 _FAR = 10.0
 _IN_DOUBT = 0.25
-_PLAIN_ODDS = 10.0
+_HEARD = 0.05
+"""Weight from which a law is named where laws differ."""
+_LITTLE = 0.8
+"""Part of the peak's height below which what is retained at the recommended amount is warned of."""
 
 
 def predict(runs: Sequence[ObservedRun], request: PredictionRequest, laws: Mapping[str, Law]) -> Prediction:
@@ -42,89 +50,142 @@ def predict(runs: Sequence[ObservedRun], request: PredictionRequest, laws: Mappi
     """
     sweep = build_sweep(runs)
     sizes = tuple(estimate_sizes(sweep.groups, request.bootstraps, request.seed, request.confidence))
-    warnings = [*sweep.warnings, *(warning for size in sizes for warning in size.warnings)]
+    found = answer(sweep, sizes, request, laws)
+    if request.sensitivity and found.recommendation is not None:
+        found = replace(found, sensitivity=_sensitivity(sweep, sizes, request, laws))
+    return found
+
+
+def _sensitivity(
+    sweep: Sweep, sizes: tuple[SizeEstimate, ...], request: PredictionRequest, laws: Mapping[str, Law]
+) -> tuple[Sensitivity, ...]:  # fmt: skip
+    """Return the recommended amount with each constant of the method halved and doubled, one at a time."""
+
+    def amount(name: str, value: float) -> float | None:
+        with method.changed(name, value):
+            # Few resamples do: the amount moves by less than by the constants.
+            again = min(request.bootstraps, 200), request.seed, request.confidence
+            estimates = tuple(estimate_sizes(sweep.groups, *again)) if method.CONSTANTS[name].of_sizes else sizes
+            recommended = answer(sweep, estimates, request, laws).recommendation
+        return None if recommended is None else recommended.frequency
+
+    return tuple(
+        Sensitivity(name, constant.value, amount(name, constant.value / 2), amount(name, constant.value * 2))
+        for name, constant in method.CONSTANTS.items()
+    )
+
+
+def answer(
+    sweep: Sweep, sizes: tuple[SizeEstimate, ...], request: PredictionRequest, laws: Mapping[str, Law]
+) -> Prediction:  # fmt: skip
+    """Answer ``request`` from the estimates of a sweep's sizes; see ``predict``."""
+    # Sizes that never learnt stay in the report and enter nothing else.
+    learnt = tuple(size for size in sizes if size.learnt)
+    none = Prediction(
+        "insufficient", Target(request.params, request.tokens), request.confidence, sizes, sweep.assumptions,
+        (*sweep.warnings, *(warning for size in sizes for warning in size.warnings)), method=method.describe(),
+    )  # fmt: skip
     missing = missing_runs(sweep, sizes)
     if missing:
-        return Prediction(
-            "insufficient", Target(request.params, request.tokens), request.confidence, sizes,
-            sweep.assumptions, tuple(warnings), missing=tuple(missing),
-            next_runs=fallback_runs(sweep, sizes, request.next_runs, request.new_sizes),
-        )  # fmt: skip
+        more = fallback_runs(sweep, learnt, request.next_runs, request.new_sizes)
+        return replace(none, missing=tuple(missing), next_runs=more)
     tokens, rule = budget(request, sweep)
     where = Sizes(
-        params=np.array([size.group.params for size in sizes], dtype=np.float64),
-        tokens=np.array([size.group.tokens for size in sizes], dtype=np.float64),
+        params=np.array([size.group.params for size in learnt], dtype=np.float64),
+        tokens=np.array([size.group.tokens for size in learnt], dtype=np.float64),
         target=(float(request.params), float(tokens)),
     )
     infused = infused_tokens(request, sweep)
     a_fact = None if infused is None else infused / tokens  # share of D that one exposure of every fact takes
-    per_exposure = share_of_one_exposure(sizes)
-    axis = choose_axis(
-        request.axis, laws, where, points_of(sizes, "collapse"), per_exposure, a_fact is not None, request.seed
-    )
-    # The law's amounts are log F plus this: 0, or the log share of one exposure, at the groups and at the target.
-    unit, unit_there = np.zeros(len(sizes)), 0.0
-    if axis.name == "share" and per_exposure is not None and a_fact is not None:
-        unit, unit_there = np.log(per_exposure), float(np.log(a_fact))
-    points = points_of(sizes, "collapse", unit)
-    candidates = fit_laws(laws, where, points, request.seed)
+    units, lacking = units_of(request, learnt, where, a_fact)
+    points = points_of(learnt, "collapse")
+    candidates = fit_laws(laws, where, points, request.seed, units)
     if not candidates:
-        raise KISError(Problem("laws", ", ".join(laws) or "none", "one whose parameters the observed sizes determine"))
-    peaks = fit_laws({c.law.name: c.law for c in candidates}, where, points_of(sizes, "peak", unit), request.seed)
+        raise KISError(Problem("laws", ", ".join(laws) or "none", "one that the observed sizes can settle"))
+    axis = axis_report(request, candidates, where, units, lacking)
+    axis_lines, off_rule = axis_warnings(axis, where, units.get("share"), request)
     draws, weights = mixture(candidates, request.seed)
-    # A slow decline before the collapse leaves two readings of all sizes at once: half of the draws use the lower one.
-    earlier = max(size.earlier for size in sizes) * (np.arange(len(draws)) % 2)
-    draws = draws - unit_there - earlier
+    # A slow decline leaves two readings of every size, together: half of the draws are of the lower one.
+    draws = draws - max(size.earlier for size in learnt) * (np.arange(len(draws)) % 2)
     collapse = _amount(draws, weights, request.confidence, a_fact)
-    peak = None
-    if peaks:
-        peak_draws, peak_weights = mixture(peaks, request.seed)
-        peak = _amount(peak_draws - unit_there - earlier[: len(peak_draws)], peak_weights, request.confidence, a_fact)
+    peak = _amount(
+        draws - gap_draws(learnt, float(request.params), len(draws), request.seed), weights, request.confidence, a_fact
+    )
+    errors = prefix_errors(candidates, sorted({float(n) for n in where.params[points.side == 0]}))
+    chosen = _leading(candidates)
+    extrapolation = request.params / float(where.params[points.side == 0].max())
+    more = _next_runs(learnt, points, candidates, request)
+    known = replace(
+        none,
+        target=Target(request.params, tokens),
+        assumptions=(
+            *sweep.assumptions, *rule, rule_of_d(where), *facts_assumed(request, sweep), *_scope(chosen),
+        ),
+        extrapolation=extrapolation,
+        axis=axis,
+        prefix_errors=errors,
+        supported=supported_distance(errors),
+        next_runs=more,
+    )  # fmt: skip
+    reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far)
+    if reasons:
+        law_lines = _law_warnings(candidates, points, learnt, extrapolation, request)
+        return replace(known, missing=tuple(reasons), warnings=(*none.warnings, *axis_lines, *law_lines))
     forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, request)
-    scale, scale_warning = exposures_or_share(request, axis, a_fact)
     limits = {
-        "collapse risk": float(np.exp(quantile(draws, weights, request.risk))) * scale,
-        "upper bound of the peak": peak.high * scale if peak else np.inf,
-        "rise of general loss": within_loss * scale,
+        "collapse risk": float(np.exp(safe_limit(candidates, draws, weights, request.risk, axis, off_rule))),
+        "upper bound of the peak": peak.high,
+        "rise of general loss": within_loss,
         f"share of {MOST_SHARE:g}": MOST_SHARE / a_fact if a_fact else np.inf,
     }
     binding = min(limits, key=lambda name: limits[name])
     frequency = limits[binding]
-    chosen = candidates[0]
-    more: tuple[NextRun, ...] = ()
-    if request.next_runs:
-        by_share = axis.name == "share"
-        largest = request.params if request.new_sizes else 0
-        more = next_runs(sizes, points, chosen, request.next_runs, largest, by_share, request.per_flop)
-    extrapolation = request.params / float(where.params[points.side == 0].max())
-    return Prediction(
+    kept = retained(
+        learnt, float(request.params), draws, weights, (frequency, frequency / 2, 2 * frequency), request.confidence,
+        request.seed,
+    )  # fmt: skip
+    reasons = amount_refusals(frequency, binding, a_fact, kept[0], peak.frequency, off_rule)
+    warnings = (
+        *none.warnings, *axis_lines, *_retained_warnings(kept[0].of_peak),
+        *_law_warnings(candidates, points, learnt, extrapolation, request),
+    )  # fmt: skip
+    if reasons:
+        return replace(known, missing=tuple(reasons), warnings=warnings, forgetting=forgetting)
+    return replace(
+        known,
         status="ok",
-        target=Target(request.params, tokens),
-        confidence=request.confidence,
-        sizes=sizes,
-        assumptions=(*sweep.assumptions, *rule, *facts_assumed(request, sweep), *_scope(chosen, axis.name)),
-        warnings=(
-            *warnings,
-            *_axis_warnings(axis),
-            *scale_warning,
-            *_law_warnings(candidates, points, sizes, extrapolation, request),
-        ),
+        warnings=warnings,
         collapse=collapse,
         peak=peak,
         recommendation=Recommendation(
             frequency=frequency,
             infused_tokens=None if infused is None else frequency * infused,
             share=None if a_fact is None else frequency * a_fact,
-            risk=float(weights[draws < np.log(frequency / scale)].sum() / weights.sum()),
+            risk=float(weights[draws < np.log(frequency)].sum() / weights.sum()),
             binding=binding,
         ),
-        law=_law_report(candidates, request.confidence, axis.name),
-        extrapolation=extrapolation,
+        law=_law_report(chosen, candidates, request.confidence),
         forgetting=forgetting,
         binding="forgetting" if binding == "rise of general loss" else "collapse",
-        axis=axis,
-        next_runs=more,
+        retained=kept,
     )
+
+
+def _leading(candidates: Sequence[Candidate]) -> Candidate:
+    """Return the law that the report names: that of size and budget where two budgets settle it, else the likeliest."""
+    return next((each for each in candidates if isinstance(each.law, BudgetedLaw)), candidates[0])
+
+
+def _next_runs(
+    sizes: Sequence[SizeEstimate], points: Points, candidates: Sequence[Candidate], request: PredictionRequest
+) -> tuple[NextRun, ...]:  # fmt: skip
+    """Return the runs that would narrow the answer most, by the likeliest law without a prior of its own."""
+    if not request.next_runs:
+        return ()
+    usable = [each for each in candidates if not len(each.shrinkage.at)] or list(candidates)
+    chosen, largest = usable[0], request.params if request.new_sizes else 0
+    shifted = points.shifted(chosen.unit.at_groups)
+    return next_runs(sizes, shifted, chosen, request.next_runs, largest, chosen.axis == "share", request.per_flop)
 
 
 def _amount(draws: Array, weights: Array, confidence: float, a_fact: float | None) -> Amount:
@@ -134,45 +195,46 @@ def _amount(draws: Array, weights: Array, confidence: float, a_fact: float | Non
     return Amount(middle, low, high, None if a_fact is None else middle * a_fact)
 
 
-def _formula(law: Law, axis: str) -> str:
+def _formula(each: Candidate) -> str:
     """Return the law's formula with the amount that it was fitted in: F_c, or r_c, the share of D."""
-    return law.formula.replace("F_", "r_") if axis == "share" else law.formula
+    return each.law.formula.replace("F_", "r_") if each.axis == "share" else each.law.formula
 
 
-def _scope(chosen: Candidate, axis: str) -> list[str]:
+def _scope(chosen: Candidate) -> list[str]:
     return [
-        f"The law holds up to the target: {_formula(chosen.law, axis)}",
+        f"The law holds up to the target: {_formula(chosen)}",
         "Data, tokenizer, templates, schedule and training recipe at the target are those of the sweep",
     ]
 
 
-def _law_report(candidates: Sequence[Candidate], confidence: float, axis: str) -> LawReport:
-    chosen = candidates[0]
+def _law_report(chosen: Candidate, candidates: Sequence[Candidate], confidence: float) -> LawReport:
     tail = ((1 - confidence) / 2, (1 + confidence) / 2)
     fit = chosen.fit
     parameters = {name: float(value) for name, value in zip(chosen.law.parameters, fit.beta, strict=True)}
     if chosen.bend is not None:
         parameters[chosen.law.shape if isinstance(chosen.law, BentLaw) else "shape"] = float(fit.weights @ fit.shapes)
+    weights: dict[str, float] = {}
+    for each in candidates:
+        weights[each.name] = weights.get(each.name, 0.0) + each.weight
     return LawReport(
         name=chosen.law.name,
-        formula=_formula(chosen.law, axis),
+        formula=_formula(chosen),
         parameters=parameters,
         intervals={
             name: (quantile(fit.betas[:, at], fit.weights, tail[0]), quantile(fit.betas[:, at], fit.weights, tail[1]))
             for at, name in enumerate(chosen.law.parameters)
         },
         holdout_error=None if chosen.holdout is None else float(abs(np.expm1(chosen.holdout))),
-        others={candidate.law.name: candidate.weight for candidate in candidates},
+        others=weights,
     )
 
 
-def _axis_warnings(axis: AxisReport) -> list[str]:
-    if axis.odds is None or axis.odds >= _PLAIN_ODDS:
+def _retained_warnings(of_peak: float) -> list[str]:
+    if of_peak >= _LITTLE:
         return []
-    other = "share" if axis.name == "frequency" else "frequency"
     return [
-        f"Exposures or share of D is in doubt, {short(axis.odds)} to 1 for {axis.name}: compare with --axis {other}; "
-        "a second budget at one more size would decide it"
+        f"At the recommended amount {of_peak:.0%} of the peak's height is expected to be retained: a greater risk "
+        "(--risk) or a narrower interval (--next) would allow more"
     ]
 
 
@@ -183,7 +245,7 @@ def _law_warnings(
     extrapolation: float,
     request: PredictionRequest,
 ) -> list[str]:
-    chosen = candidates[0]
+    chosen = _leading(candidates)
     lines = [
         f"{sizes[at].group.label()} does not fit the law through the other sizes: look at its runs"
         for at in surprising(chosen, points, request.seed)
@@ -198,9 +260,9 @@ def _law_warnings(
         lines.append(f"The target is {extrapolation:.3g} times the largest size with an observed collapse")
     if chosen.holdout is not None and abs(chosen.holdout) > np.log(2):
         lines.append("The largest size was missed by more than a factor of 2 when left out")
-    at_target = [candidate.fit.at(candidate.row) for candidate in candidates]
+    heard = [(each, each.at_target()) for each in candidates if each.weight > _HEARD]
+    at_target = [value for _, value in heard]
     if max(at_target) - min(at_target) > np.log(1.25):
-        pairs = zip(candidates, at_target, strict=True)
-        values = ", ".join(f"{candidate.law.name} {short(np.exp(value))}" for candidate, value in pairs)
+        values = ", ".join(f"{each.name} {short(np.exp(value))}" for each, value in heard)
         lines.append(f"The laws differ at the target: {values}; their spread is in the interval")
     return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from kis_predict.curves.size_estimates import SizeEstimate
@@ -11,7 +11,19 @@ from kis_predict.curves.size_estimates import SizeEstimate
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Amount", "AxisReport", "Forgetting", "LawReport", "NextRun", "Prediction", "Recommendation", "Target"]
+__all__ = [
+    "Amount",
+    "AxisReport",
+    "Forgetting",
+    "LawReport",
+    "NextRun",
+    "Prediction",
+    "PrefixError",
+    "Recommendation",
+    "Retained",
+    "Sensitivity",
+    "Target",
+]
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class LawReport:
-    """The law that the held-out size and AICc chose.
+    """The law with the greatest weight: the one that predicts larger sizes from smaller ones best.
 
     Attributes:
         name: As registered.
@@ -101,12 +113,15 @@ class AxisReport:
     """In what the law was fitted: exposures per fact, or infused tokens / D.
 
     Attributes:
-        name: The axis used.
-        holdout_errors: |predicted / observed - 1| of left-out sizes by axis; None where an axis cannot be judged.
+        name: The axis with the greater weight.
+        holdout_errors: |predicted / observed - 1| of the largest size by axis, from the smaller ones; None where an
+            axis cannot be judged.
         reason: Why this one.
-        odds: How much better it predicts each size from the others, as a ratio of probabilities; None if not judged.
+        odds: How much better it predicts larger sizes from smaller ones, as a ratio of probabilities; None if the sweep
+            does not tell the axes apart.
         by_rule: Share of D that one exposure of every fact would take at the target by the sweep's own facts and
-            budgets, where these do not distinguish the axes.
+            budgets, where these do not tell the axes apart.
+        weights: Of the laws on each axis, summing to 1, but for laws with an exponent of D, which take no side.
     """
 
     name: Literal["frequency", "share"]
@@ -114,6 +129,55 @@ class AxisReport:
     reason: str
     odds: float | None = None
     by_rule: float | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PrefixError:
+    """What the laws, fitted and weighed on the smaller sizes alone, said of one size.
+
+    Attributes:
+        params: N of the size.
+        sizes: Sizes with an observed collapse below it.
+        log_error: log(predicted / observed); of several budgets, the one of greatest magnitude.
+        distance: log(N / largest N of the prefix).
+        baseline: The same error of the constant share, None where it is not among the laws.
+    """
+
+    params: float
+    sizes: int
+    log_error: float
+    distance: float
+    baseline: float | None = None
+
+
+@dataclass(frozen=True)
+class Retained:
+    """Expected held-out retention at one amount.
+
+    Attributes:
+        frequency: F.
+        retention: Median.
+        low: Its interval.
+        high: Its interval.
+        of_peak: Height above chance as a part of the peak's, median.
+    """
+
+    frequency: float
+    retention: float
+    low: float
+    high: float
+    of_peak: float
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The recommended amount with one constant of the method halved and doubled; None where it is then refused."""
+
+    constant: str
+    value: float
+    halved: float | None
+    doubled: float | None
 
 
 @dataclass(frozen=True)
@@ -138,7 +202,15 @@ class NextRun:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The whole answer. If ``insufficient``, there is no number, and ``missing`` names the runs that would give one."""
+    """The whole answer. If ``insufficient``, there is no number, and ``missing`` says what would give one.
+
+    Attributes:
+        retained: Expected held-out retention at the recommended amount, at half and at double of it.
+        prefix_errors: What the laws said of each size from the smaller ones alone.
+        supported: How many times the largest size a target may have by these errors.
+        method: Version and constants of the method.
+        sensitivity: How the answer moves with each constant, where requested.
+    """
 
     status: Literal["ok", "insufficient"]
     target: Target
@@ -156,6 +228,11 @@ class Prediction:
     binding: Literal["collapse", "forgetting"] | None = None
     axis: AxisReport | None = None
     next_runs: tuple[NextRun, ...] = ()
+    retained: tuple[Retained, ...] = ()
+    prefix_errors: tuple[PrefixError, ...] = ()
+    supported: float | None = None
+    method: Mapping[str, Any] = field(default_factory=dict)
+    sensitivity: tuple[Sensitivity, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain dicts, lists, strings, numbers and None: what ``--json`` prints."""

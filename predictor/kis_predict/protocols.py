@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-__all__ = ["BentLaw", "Law", "LogReader", "MappedReader", "MergingReader", "NamedReader"]
+__all__ = [
+    "AxisLaw", "BentLaw", "BudgetedLaw", "Law", "LogReader", "MappedReader", "MergingReader", "NamedReader",
+    "ShrunkLaw", "WeightedLaw",
+]  # fmt: skip
 
 
 @runtime_checkable
@@ -91,3 +94,34 @@ class BentLaw(Law, Protocol):
         self, line: npt.NDArray[np.float64], shape: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return log F_c and its slope by the line, for arrays that broadcast."""
+
+
+@runtime_checkable
+class WeightedLaw(Law, Protocol):
+    """A law that says how much it counts before any size is predicted; others count 0.25, the plain power 0.4."""
+
+    prior_weight: float
+
+
+@runtime_checkable
+class ShrunkLaw(Law, Protocol):
+    """A law some of whose parameters have a Gaussian prior."""
+
+    @property
+    def prior(self) -> Mapping[str, tuple[float, tuple[float, ...]]]:
+        """By parameter: its prior mean, and standard deviations to try, equally likely."""
+
+
+@runtime_checkable
+class AxisLaw(Law, Protocol):
+    """A law that holds in one amount only."""
+
+    axis: str
+    """``frequency`` or ``share``."""
+
+
+@runtime_checkable
+class BudgetedLaw(Law, Protocol):
+    """A law with an exponent of D of its own: it takes part where a sweep has two budgets at some size."""
+
+    needs_budgets: bool

@@ -43,6 +43,8 @@ class PredictionRequest:
         next_runs: How many further runs to propose.
         new_sizes: Whether these may be of sizes that the sweep does not have.
         per_flop: Whether these are chosen by information for their cost, rather than by information alone.
+        sensitivity: Whether to repeat the answer with each constant of the method halved and doubled.
+        far: Whether to answer for targets farther away than the evidence supports.
 
     Raises:
         KISError: Every value outside its range.
@@ -61,6 +63,8 @@ class PredictionRequest:
     next_runs: int = 0
     new_sizes: bool = True
     per_flop: bool = False
+    far: bool = False
+    sensitivity: bool = False
 
     def __post_init__(self) -> None:
         problems = [

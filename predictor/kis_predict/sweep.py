@@ -24,6 +24,7 @@ _EXPECTED_BY_CHANCE = 20
 _DOUBTFUL = 1e-3
 """Exposures per fact below which a frequency is taken for a mistake: a thousand facts would share one exposure."""
 _SAME_BUDGET = 1.01
+_OFF_GRID = 1000.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
         out = [run for run in kept if is_out(run)]
         kept = [run for run in kept if not is_out(run)]
         warnings += _left_out(out, reason)
+    doubtful = _doubtful(kept)
+    kept = [run for run in kept if run not in doubtful]
+    warnings += _left_out(doubtful, f"have a frequency more than {_OFF_GRID:g} times off the others of their size")
     kept, twice = _distinct(kept)
     warnings += _left_out(twice, "repeat another run (same N, D, frequency, seed, facts and schedule)")
     groups: list[Group] = []
@@ -121,6 +125,26 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
         tokens_per_fact=float(np.mean(sizes)) if alike else None,
         uninfused=uninfused,
     )
+
+
+def _doubtful(runs: Sequence[ObservedRun]) -> list[ObservedRun]:
+    """Return runs whose frequency is far off the others of their size: a slip of the pen such as 1e-300."""
+    out = []
+    for params in {run.params for run in runs}:
+        these = sorted((run for run in runs if run.params == params), key=lambda run: run.frequency)
+        middle = float(np.median([run.frequency for run in these]))
+        # Walk outwards from the middle: from the first gap that is too wide on, nothing is taken.
+        for side in (
+            [run for run in these if run.frequency <= middle][::-1],
+            [run for run in these if run.frequency > middle],
+        ):
+            at = middle
+            for place, run in enumerate(side):
+                if max(run.frequency, at) > _OFF_GRID * min(run.frequency, at):
+                    out += side[place:]
+                    break
+                at = run.frequency
+    return out
 
 
 def _is_base(run: ObservedRun) -> bool:

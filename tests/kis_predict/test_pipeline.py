@@ -97,23 +97,39 @@ def test_nothing_left_after_screening_is_insufficient_not_an_error(sweep_runs):
 
 
 def test_a_censored_largest_size_still_counts(sweep_runs):
-    answer = ask(sweep_runs(last={3: -1.5}))
+    answer = ask(sweep_runs(last={3: -1.5}), params=8 * 10**8)
     assert answer.status == "ok"
     assert answer.sizes[-1].censored == "right"
-    assert answer.collapse.low < truth() < answer.collapse.high
-    assert answer.extrapolation == pytest.approx(7e9 / 9e7)
+    assert answer.collapse.low < truth(params=8e8) < answer.collapse.high
+    assert answer.extrapolation == pytest.approx(8e8 / 9e7)
+
+
+def test_three_sizes_are_not_carried_on_by_a_factor_of_78(sweep_runs):
+    answer = ask(sweep_runs(last={3: -1.5}))
+    assert answer.status == "insufficient"
+    assert answer.collapse is None
+    assert any("10 times" in " ".join(line.split()) for line in answer.missing)
+
+
+def test_a_target_beyond_the_hard_bound_takes_far(sweep_runs):
+    runs = sweep_runs(sizes=(1e7, 2e7, 4e7, 8e7, 16e7, 32e7), probes=None)
+    near, told = ask(runs, params=101 * 32 * 10**7), ask(runs, params=101 * 32 * 10**7, far=True)
+    assert near.status == "insufficient"
+    assert any("--far" in line for line in near.missing)
+    assert told.extrapolation > 100
+    assert told.status == "ok" or not any("--far" in line for line in told.missing)
 
 
 def test_a_broken_size_is_named_and_hardly_counts(sweep_runs):
     sizes = (1e7, 2e7, 4e7, 8e7, 16e7, 32e7)
     sound = sweep_runs(sizes=sizes)
     broken = [replace(run, frequency=run.frequency / 20) if run.params == 4 * 10**7 else run for run in sound]
-    calm, alarmed = ask(sound), ask(broken)
+    calm, alarmed = ask(sound, params=10**9), ask(broken, params=10**9)
     assert any("N=40M" in line and "does not fit" in line for line in alarmed.warnings)
     assert not any("does not fit" in line for line in calm.warnings)
     assert alarmed.collapse.high / alarmed.collapse.low > calm.collapse.high / calm.collapse.low
     assert alarmed.collapse.frequency == pytest.approx(calm.collapse.frequency, rel=0.4)
-    assert alarmed.collapse.low < truth() < alarmed.collapse.high
+    assert alarmed.collapse.low < truth(params=1e9) < alarmed.collapse.high
 
 
 def late(runs, nats):
@@ -140,7 +156,7 @@ def test_more_facts_than_in_the_sweep_lower_the_recommendation(sweep_runs):
     same, more = ask(runs), ask(runs, facts=10_000)
     assert more.recommendation.frequency == pytest.approx(same.recommendation.frequency / 10, rel=0.02)
     assert more.recommendation.risk <= 0.05
-    assert any("share" in line and "guess" in line for line in more.warnings)
+    assert any("share" in line and "cannot be known" in line for line in more.warnings)
 
 
 @pytest.mark.parametrize(("tokens", "times"), [(14 * 10**9, 0.1), (14 * 10**11, 1.0)])
@@ -156,7 +172,14 @@ def test_fewer_tokens_than_by_the_sweeps_rule_lower_the_recommendation_and_more_
 
 def test_fewer_facts_than_in_the_sweep_do_not_raise_it(sweep_runs):
     runs = sweep_runs()
-    assert ask(runs, facts=10).recommendation.frequency == pytest.approx(ask(runs).recommendation.frequency)
+    same, fewer = ask(runs), ask(runs, facts=200)
+    assert fewer.recommendation.frequency == pytest.approx(same.recommendation.frequency, rel=0.03)
+
+
+def test_a_hundredth_of_the_facts_leaves_the_amount_open_and_is_refused(sweep_runs):
+    answer = ask(sweep_runs(), facts=10)
+    assert answer.status == "insufficient"
+    assert any("wide" in line for line in answer.missing)
 
 
 def test_a_share_above_nine_tenths_is_never_recommended(sweep_runs):
@@ -167,7 +190,7 @@ def test_a_share_above_nine_tenths_is_never_recommended(sweep_runs):
 
 
 def test_a_target_off_the_sweeps_rule_is_told_how_far_the_laws_differ(sweep_runs):
-    on, off = ask(sweep_runs()), ask(sweep_runs(), tokens=3 * 10**12)
+    on, off = ask(sweep_runs()), ask(sweep_runs(), tokens=7 * 10**11)
     assert any("laws differ" in line for line in off.warnings)
     assert off.collapse.high / off.collapse.low > on.collapse.high / on.collapse.low
 

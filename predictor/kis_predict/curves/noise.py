@@ -16,15 +16,15 @@ from kis_predict.curves import rise_fall
 from kis_predict.curves.pooling import Pooled
 from kis_predict.sweep import Group
 
-__all__ = ["Noise", "dips", "overdispersion", "with_noise"]
+__all__ = ["USUAL_RHO", "Noise", "dips", "overdispersion", "second_rise", "with_noise"]
 
 Array = npt.NDArray[np.float64]
 
 _MOST = 0.2
 _FEWEST_REPEATS = 4
-_USUAL = 0.02**2 / 0.25
+USUAL_RHO = 0.02**2 / 0.25
 """rho of runs that differ by a standard deviation of 0.02 at a retention of one half, as seeds commonly do."""
-_USUAL_WEIGHT = 8.0
+_WEIGHT_OF_USUAL = 8.0
 """For how many degrees of freedom this counts where no seeds are repeated."""
 _DIP = 5.0
 
@@ -87,8 +87,8 @@ def overdispersion(groups: Sequence[Group], pooled: Pooled) -> Noise:
         repeated += float(again.sum())
     if repeated < _FEWEST_REPEATS:
         # The usual scatter of seeds enters as if it had been seen with this many degrees of freedom.
-        curves += _USUAL_WEIGHT * _USUAL, 0.0, _USUAL_WEIGHT
-        left += _USUAL_WEIGHT
+        curves += _WEIGHT_OF_USUAL * USUAL_RHO, 0.0, _WEIGHT_OF_USUAL
+        left += _WEIGHT_OF_USUAL
     estimates = [(seen - plain) / more for seen, plain, more in (curves, means) if more > 0]
     rho = float(np.clip(max(estimates[: 1 + (repeated >= _FEWEST_REPEATS)], default=0.0), 0.0, _MOST))
     return Noise(rho, left + repeated)
@@ -97,17 +97,35 @@ def overdispersion(groups: Sequence[Group], pooled: Pooled) -> Noise:
 def dips(group: Group) -> list[int]:
     """Return the places in ``group.points()`` of single frequencies whose retention is far too low: broken runs.
 
-    A rise followed by a fall has no valley. A point lies in one if, of the two points on either side, the better one is
-    above it by five standard errors: those of the probes and of seeds as they commonly differ. The ends of the range,
-    and points that are too high, may be real and are kept.
+    A rise followed by a fall has no valley. A point lies in one if both its neighbours are above it by five standard
+    errors: those of the probes and of seeds as they commonly differ. The ends of the range, points that are too high,
+    and valleys of several points (a second rise) may be real and are kept.
     """
     x, retention, probes, repeats = group.points()
     p = np.clip(retention, 0.05, 0.95)
-    variance = p * (1 - p) * ((1 - _USUAL) / probes + _USUAL) / repeats
+    variance = p * (1 - p) * ((1 - USUAL_RHO) / probes + USUAL_RHO) / repeats
     out = []
     for at in range(1, len(x) - 1):
-        sides = (slice(max(0, at - 2), at), slice(at + 1, at + 3))
-        best = [max(range(*side.indices(len(x))), key=lambda i: retention[i]) for side in sides]
-        if all(retention[i] - retention[at] > _DIP * np.sqrt(variance[i] + variance[at]) for i in best):
+        if all(retention[i] - retention[at] > _DIP * np.sqrt(variance[i] + variance[at]) for i in (at - 1, at + 1)):
             out.append(at)
     return out
+
+
+def second_rise(group: Group) -> int | None:
+    """Return the place in ``group.points()`` from which retention rises a second time, after its collapse; or None.
+
+    Beyond the lowest point after the peak, two points or the last one lie above it by five standard errors.
+    """
+    x, retention, probes, repeats = group.points()
+    p = np.clip(retention, 0.05, 0.95)
+    variance = p * (1 - p) * ((1 - USUAL_RHO) / probes + USUAL_RHO) / repeats
+    # The first peak: the highest point before which nothing falls far; a second one may be higher.
+    for at in range(2, len(x) - 1):
+        before = int(np.argmax(retention[:at]))
+        fallen = retention[before] - retention[at] > _DIP * np.sqrt(variance[before] + variance[at])
+        after = retention[at + 1 :] - retention[at] > _DIP * np.sqrt(variance[at + 1 :] + variance[at])
+        # One low run is broken; a valley has a second low point, beside the lowest, before the rise.
+        valley = retention[at + 1 :].max() - retention[at - 1] > _DIP * np.sqrt(variance[at - 1] + variance[at + 1])
+        if fallen and valley and retention[at] <= retention[at + 1 :].min() and after.sum() >= min(2, len(after)):
+            return at + 1
+    return None

@@ -6,10 +6,11 @@ c is chance, h the height that a rise alone would reach, d the depth of the fall
 from 0 to 1, hardly before -2 and hardly after 2, so that s is the onset of the fall and g the length of the plateau
 between rise and fall; below 0, they overlap. The two widths are free, so the curve is asymmetric. ``SHAPES`` lists the
 functions tried for S: the logistic function, the Weibull distribution in F (a fall that begins slowly and ends fast),
-its mirror image, and ramps in log F whose corners are rounded or sharp. No curve family is the true one, so the collapse
-point of a size is averaged over all of them (``size_estimates``). Fitted by Fisher
-scoring of the binomial likelihood with a Gaussian prior on the unbounded parameters, for many starts, many sizes or
-many resampled data sets at once: a fit of one costs as many numpy calls as a fit of a thousand.
+its mirror image, and ramps in log F whose corners are rounded or sharp. No curve family is the true one, so that the
+collapse point of a size is averaged over all of them (``size_estimates``).
+
+Fitted by Fisher scoring of the binomial likelihood with a Gaussian prior on the unbounded parameters, for many starts,
+many sizes or many resampled data sets at once: a fit of one costs as many numpy calls as a fit of a thousand.
 """
 
 from __future__ import annotations

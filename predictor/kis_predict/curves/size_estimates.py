@@ -13,7 +13,8 @@ from scipy.special import ndtr
 from kis_plugin.amounts import short
 from kis_predict.curves import rise_fall
 from kis_predict.curves.collapse_test import gain_without_best, p_value_of, rise_alone
-from kis_predict.curves.noise import Noise, dips, overdispersion, with_noise
+from kis_predict.curves.never_learnt import above_chance, rise_is_over
+from kis_predict.curves.noise import USUAL_RHO, Noise, dips, overdispersion, second_rise, with_noise
 from kis_predict.curves.pooling import Curve, Pooled, pool
 from kis_predict.curves.slow_decline import slow_decline
 from kis_predict.curves.two_lines import TwoLines, fit_two_lines
@@ -23,7 +24,7 @@ __all__ = ["SizeEstimate", "estimate_sizes"]
 
 Array = npt.NDArray[np.float64]
 
-_SURE = 100.0
+SURE = 100.0
 """Odds from which a size is read one way only."""
 _UNSURE = 0.5
 """Up to this p-value, the median without a fall, one at the last frequency alone is held for possible."""
@@ -33,7 +34,7 @@ _ELSEWHERE = 1e-3
 """Nor does one in a sweep whose other sizes fall, taken together, this significantly: that they collapse is known."""
 _FIRST = ("smooth", "weibull", "sharp")
 """Shapes that the noise is estimated with."""
-_TRUST = 0.3
+TRUST = 0.3
 """Power of the evidence by which curve families are weighed: all of them are wrong, so none may win outright."""
 _REDRAWN = 0.7
 _HALF_DECADE = float(np.log(10) / 2)
@@ -65,6 +66,10 @@ class SizeEstimate:
         odds: That it collapsed, by its own runs; None where they leave no doubt.
         other: The other reading, where they do: a collapse for a bound, or a bound for a collapse.
         log_weight: By how much likelier that makes the runs, nats; that of a collapse is a density in log F_c.
+        log_gap: log(log F_c - log F_opt), where a collapse was observed.
+        log_gap_sd: Its standard error.
+        learnt: Whether retention rose above chance, and its rise ended, inside the tested range. A size that never
+            learnt says nothing, and enters nothing.
     """
 
     group: Group
@@ -85,26 +90,71 @@ class SizeEstimate:
     odds: float | None = None
     other: SizeEstimate | None = None
     log_weight: float = -np.inf
+    log_gap: float = 0.0
+    log_gap_sd: float = 1.0
+    learnt: bool = True
 
 
 def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confidence: float) -> list[SizeEstimate]:
     """Estimate every group. Noise, shape parameters and the choice of S are estimated over all of them."""
     if not groups:
         return []
-    sound, notes = zip(*(_without_dips(group) for group in groups), strict=True)
+    checked = [_without_dips(group) for group in groups]
+    usual = [Curve(*with_noise(group, USUAL_RHO), group.chance) for group, _ in checked]
+    rising = [above_chance(curve.retention, curve.n, curve.chance) for curve in usual]
+    blank = {
+        at: _never_learnt(groups[at], usual[at], "never above chance") for at in range(len(groups)) if not rising[at]
+    }
+    if len(blank) == len(groups):
+        return list(blank.values())
+    # Sizes that never learnt are left out before anything is shared between sizes.
+    learning = [at for at in range(len(groups)) if rising[at]]
+    estimates = _estimate_learning(
+        [groups[at] for at in learning], [checked[at] for at in learning], bootstraps, seed, confidence
+    )
+    found = dict(zip(learning, estimates, strict=True))
+    return [blank[at] if at in blank else found[at] for at in range(len(groups))]
+
+
+def _never_learnt(group: Group, curve: Curve, reason: str) -> SizeEstimate:
+    """Return the estimate of a size that says nothing."""
+    parameters = rise_fall.weak_prior(curve.x).without_fall().mean
+    parameters[rise_fall.HEIGHT] = -16.0
+    last = float(curve.x[-1])
+    return SizeEstimate(
+        group=group, log_peak=last, log_peak_interval=(-np.inf, np.inf), log_peak_sd=np.inf, log_collapse=last,
+        log_collapse_interval=(-np.inf, np.inf), log_collapse_sd=np.inf, censored="right",
+        peak_retention=float(curve.retention.max()), parameters=parameters, shape="smooth", two_lines=None, p_value=1.0,
+        warnings=(f"{group.label()} never learnt ({reason}) and enters nothing: add greater F, or more tokens",),
+        learnt=False,
+    )  # fmt: skip
+
+
+def _estimate_learning(
+    groups: Sequence[Group], checked: Sequence[tuple[Group, tuple[str, ...]]], bootstraps: int, seed: int,
+    confidence: float,
+) -> list[SizeEstimate]:  # fmt: skip
+    """Estimate the groups that rise above chance."""
+    sound, notes = zip(*checked, strict=True)
     plain = [Curve(*with_noise(group, 0.0), group.chance) for group in sound]
     first = min((pool(plain, rise_fall.SHAPES[name]) for name in _FIRST), key=lambda pooled: pooled.score)
     noise = overdispersion(sound, first)
     curves = [Curve(*with_noise(group, noise.rho), group.chance) for group in sound]
     pools = [pool(curves, shape) for shape in rise_fall.SHAPES.values()]
     pools.sort(key=lambda pooled: pooled.score)
-    weights = np.exp([_TRUST * (pools[0].score - pooled.score) for pooled in pools])
+    weights = np.exp([TRUST * (pools[0].score - pooled.score) for pooled in pools])
     weights /= weights.sum()
     rises = [rise_alone(curve, pools[0]) for curve in curves]
     gains = [rise.deviance[0] - pools[0].fits.deviance[at] for at, rise in enumerate(rises)]
     sizes = [
         _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, rises[at], gains)
         for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True))
+    ]
+    sizes = [
+        _never_learnt(size.group, curve, "retention still rises at the greatest F")
+        if size.censored == "right" and size.odds is None and not rise_is_over(rise.parameters, curve.x, pools[0].shape)
+        else size
+        for size, curve, rise in zip(sizes, curves, rises, strict=True)
     ]
     earlier = slow_decline(curves, pools[0])
     if earlier:
@@ -129,13 +179,25 @@ def _with_slow_decline(size: SizeEstimate, earlier: float) -> SizeEstimate:
 
 
 def _without_dips(group: Group) -> tuple[Group, tuple[str, ...]]:
-    """Return the group without its broken runs, and a line that names them."""
+    """Return the group without broken runs and without a second rise, and a line that names what is left out."""
+    group, lines = _without_second_rise(group)
     out = np.exp(group.points()[0][dips(group)])
     if not len(out) or len(group.points()[0]) - len(out) < FEWEST_FREQUENCIES:
-        return group, ()
+        return group, lines
     kept = tuple(run for run in group.runs if not np.isclose(run.frequency, out, rtol=1e-9).any())
     named = ", ".join(short(frequency) for frequency in out)
     line = f"{group.label()}: retention at F={named} is far below that on both sides: taken for broken and not fitted"
+    return replace(group, runs=kept), (*lines, line)
+
+
+def _without_second_rise(group: Group) -> tuple[Group, tuple[str, ...]]:
+    """Return the group up to the valley after its collapse: what rises again beyond it is another regime."""
+    x = group.points()[0]
+    start = second_rise(group)
+    if start is None or start < FEWEST_FREQUENCIES:
+        return group, ()
+    kept = tuple(run for run in group.runs if np.log(run.frequency) < x[start] - 1e-9)
+    line = f"{group.label()}: retention rises again from F={short(np.exp(x[start]))} on: fitted up to there"
     return replace(group, runs=kept), (line,)
 
 
@@ -173,6 +235,7 @@ def _estimate(
     ]
     peaks = np.concatenate([sample[0] for sample in samples])
     collapses = np.minimum(np.concatenate([sample[1] for sample in samples]), x[-1] + _HALF_DECADE)
+    gaps = np.log(np.maximum(collapses - peaks, 0.05 * curve.step))
     left = log_peak <= x[0] + 0.01 * curve.step and log_collapse <= x[1]
     warnings = []
     crossing = log_collapse if two_lines is None else min(two_lines.log_collapse, float(x[-1]) + _HALF_DECADE)
@@ -198,6 +261,8 @@ def _estimate(
         two_lines=two_lines,
         p_value=p_value,
         warnings=tuple(warnings),
+        log_gap=float(np.log(max(log_collapse - log_peak, 0.05 * curve.step))),
+        log_gap_sd=max(float(np.diff(np.quantile(gaps, [0.16, 0.84]))[0]) / 2, 0.1),
     )
     gain = gains[at]
     if p_value > _PLAIN and others > _ELSEWHERE:
@@ -218,9 +283,9 @@ def _read_both_ways(fallen: SizeEstimate, bound: SizeEstimate, gain: float, nois
     inside = float(np.diff(ndtr((ends - fallen.log_collapse) / sd))[0])
     log_weight = float(above + np.log(sd * np.sqrt(2 * np.pi)))
     log_odds = log_weight + np.log(inside / max(ends[1] - ends[0], 1.0))
-    if log_odds < -np.log(_SURE) or (log_odds < 0 and fallen.censored == "left"):
+    if log_odds < -np.log(SURE) or (log_odds < 0 and fallen.censored == "left"):
         return bound
-    if log_odds > np.log(_SURE) or fallen.censored == "left":
+    if log_odds > np.log(SURE) or fallen.censored == "left":
         return fallen
     odds = float(np.exp(log_odds))
     first, other = (fallen, bound) if odds >= 1 else (bound, fallen)

@@ -21,16 +21,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
-from kis_predict.laws.nuisance_grid import Bend, NuisanceGrid, nuisance_grid, rank
+from kis_predict.laws.nuisance_grid import FREE, Bend, NuisanceGrid, Shrinkage, nuisance_grid, rank
 from kis_predict.laws.points import Points, log_likelihood
 
-__all__ = ["LawFit", "fit_law"]
+__all__ = ["DRAWS", "LawFit", "fit_law"]
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-_DRAWS = 20_000
+DRAWS = 20_000
 _ROUNDS = 60
+_USUAL_ERROR = 0.1  # of a size, nats: scales the prior beside the data in the choice of coordinates only
 _PULL = 0.01  # of laws that bend: a Gaussian of 10 nats on each coordinate, where the data leave one free
 
 
@@ -73,13 +74,22 @@ class LawFit:
         """Return the law's own value at a design row (p,): the posterior mean."""
         return float(self.weights @ self.lines(row))
 
+    def median(self, row: Array) -> float:
+        """Return the posterior median of the law's value at a design row (p,): of few sizes the mean runs away."""
+        lines = self.lines(row)
+        order = np.argsort(lines)
+        return float(lines[order][np.searchsorted(np.cumsum(self.weights[order]), 0.5)])
+
     def predict(self, row: Array, rng: np.random.Generator) -> Array:
         """Return draws, (draws,), of log F_c at a design row (p,): the law's line plus its own scatter."""
         centre = self.lines(row)
         return np.asarray(centre + self.sigmas * rng.standard_normal(len(centre)), dtype=np.float64)
 
 
-def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend | None = None) -> LawFit | None:
+def fit_law(
+    design: Array, points: Points, rng: np.random.Generator, bend: Bend | None = None, shrinkage: Shrinkage = FREE,
+    count: int = DRAWS,
+) -> LawFit | None:  # fmt: skip
     """Fit a law, or return None where the observed groups do not determine its parameters.
 
     Args:
@@ -87,36 +97,42 @@ def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend 
         points: What each says.
         rng: For the draws.
         bend: Of a law that is not linear on the log scale.
+        shrinkage: Prior of the parameters that have one; the others are free.
+        count: How many draws.
     """
     observed = points.side == 0
     p = design.shape[1]
-    if np.count_nonzero(observed) < p or rank(design[observed]) < p:
+    free = np.delete(design[observed], shrinkage.at, axis=1)
+    if len(free) < free.shape[1] or rank(free) < free.shape[1]:
         return None
     # Centred and scaled columns: log N near 20 beside a column of ones would leave the system near singular.
-    _, triangle = np.linalg.qr(design[observed])
+    # The prior enters as rows of its own: without them, the data alone need not determine what is shrunk.
+    prior_rows = _USUAL_ERROR * np.eye(p)[shrinkage.at] / shrinkage.sd.max(axis=0)[:, None]
+    _, triangle = np.linalg.qr(np.vstack([design[observed], prior_rows]))
     basis = np.linalg.inv(triangle) * np.sqrt(np.count_nonzero(observed))
     rows = design @ basis
     law = bend or _STRAIGHT
-    grid = nuisance_grid(points, law, design)
-    pull = 0.0 if bend is None else _PULL
+    grid = nuisance_grid(points, law, design, shrinkage)
+    pull = _pull(basis, shrinkage, grid, 0.0 if bend is None else _PULL)
     modes, information, values = _modes(rows, grid, law, pull)
     # Laplace: the weight of each setting is its likelihood times prior, beta integrated out.
-    logs = grid.log_read + values - 0.5 * pull * (modes**2).sum(axis=1) + grid.log_prior
+    every = np.arange(len(modes))
+    logs = grid.log_read + values - pull.penalty(modes, every) + grid.log_prior
     logs -= 0.5 * np.linalg.slogdet(information)[1]
     chance = np.exp(logs - logs.max())
     # Systematic resampling: every setting gets its share of the draws to within one.
-    at = np.searchsorted(np.cumsum(chance / chance.sum()), (np.arange(_DRAWS) + rng.random()) / _DRAWS)
+    at = np.searchsorted(np.cumsum(chance / chance.sum()), (np.arange(count) + rng.random()) / count)
     at = rng.permutation(np.minimum(at, len(chance) - 1))
-    noise = rng.standard_normal((_DRAWS, p))
+    noise = rng.standard_normal((count, p))
     roots = np.linalg.inv(np.linalg.cholesky(information)).transpose(0, 2, 1)
     draws = modes[at] + np.einsum("dij,dj->di", roots[at], noise)
     if not grid.points.side.any() and bend is None:
-        weights = np.full(_DRAWS, 1 / _DRAWS)
+        weights = np.full(count, 1 / count)
     else:
         # Given the setting, the posterior is Gaussian but for censored groups and bends: importance weights mend that.
         fitted = law.curve(draws @ rows.T, grid.shape[at, None])[0]
-        exact = log_likelihood(fitted, grid.points.take(at), grid.spread[at]) - 0.5 * pull * (draws**2).sum(axis=1)
-        log_weights = exact - (values[at] - 0.5 * pull * (modes[at] ** 2).sum(axis=1) - 0.5 * (noise**2).sum(axis=1))
+        exact = log_likelihood(fitted, grid.points.take(at), grid.spread[at]) - pull.penalty(draws, at)
+        log_weights = exact - (values[at] - pull.penalty(modes[at], at) - 0.5 * (noise**2).sum(axis=1))
         weights = np.exp(np.minimum(log_weights - np.quantile(log_weights, 0.99), 5.0))
         weights /= weights.sum()
     bad = np.array([float(weights[grid.bad[at] == group].sum()) for group in range(len(points.y))])
@@ -124,8 +140,40 @@ def fit_law(design: Array, points: Points, rng: np.random.Generator, bend: Bend 
     return LawFit(basis @ (weights @ draws), best, draws @ basis.T, grid.sigma[at], weights, grid.shape[at], law, bad)
 
 
+@dataclass(frozen=True)
+class _Pull:
+    """The Gaussian prior of beta at each setting, in the coordinates of the fit: 0.5 b'Pb - h'b plus a constant.
+
+    Attributes:
+        precision: P, (K, p, p).
+        linear: h, (K, p).
+        constant: (K,)
+    """
+
+    precision: Array
+    linear: Array
+    constant: Array
+
+    def penalty(self, beta: Array, at: Rows) -> Array:
+        """Return minus the log prior, up to its norm, of each of ``beta`` at the settings ``at``, (len(at),)."""
+        quadratic = 0.5 * np.einsum("ki,kij,kj->k", beta, self.precision[at], beta)
+        return np.asarray(quadratic - (self.linear[at] * beta).sum(axis=1) + self.constant[at], dtype=np.float64)
+
+
+def _pull(basis: Array, shrinkage: Shrinkage, grid: NuisanceGrid, ridge: float) -> _Pull:
+    """Return the prior in the coordinates of ``basis``, with a ``ridge`` that keeps bent laws from running away."""
+    p = len(basis)
+    weight = shrinkage.precision(p)  # (widths, p), in the law's own parameters
+    mean = np.zeros(p)
+    mean[shrinkage.at] = shrinkage.mean
+    precision = np.einsum("ai,wa,aj->wij", basis, weight, basis) + ridge * np.eye(p)
+    linear = (weight * mean) @ basis
+    constant = 0.5 * (weight * mean**2).sum(axis=1)
+    return _Pull(precision[grid.width], linear[grid.width], constant[grid.width])
+
+
 def _modes(
-    rows: Array, grid: NuisanceGrid, law: Bend, pull: float
+    rows: Array, grid: NuisanceGrid, law: Bend, pull: _Pull
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Return the most likely beta at each setting, (K, p), the information there and the log-likelihood.
 
@@ -135,13 +183,14 @@ def _modes(
     side = points.side
     observed = side == 0
     weight = np.where(observed, 1 / spread**2, 0.0)
-    system = np.einsum("kg,gi,gj->kij", weight, rows, rows)
-    beta = np.linalg.solve(system, np.einsum("kg,gi,kg->ki", weight, rows, points.y)[..., None])[..., 0]
+    system = np.einsum("kg,gi,gj->kij", weight, rows, rows) + pull.precision
+    right = np.einsum("kg,gi,kg->ki", weight, rows, points.y) + pull.linear
+    beta = np.linalg.solve(system, right[..., None])[..., 0]
 
     def measure(beta: Array, at: Rows) -> tuple[Array, Array]:
         fitted = law.curve(beta @ rows.T, grid.shape[at, None])[0]
         value = log_likelihood(fitted, points.take(at), spread[at])
-        return value, value - 0.5 * pull * (beta**2).sum(axis=1)
+        return value, value - pull.penalty(beta, at)
 
     active = np.arange(len(beta))
     value, objective = measure(beta, active)
@@ -156,10 +205,11 @@ def _modes(
         mills = np.exp(-0.5 * t**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(t))  # slope of log Phi at t
         slope = np.where(sides == 0, z / wide, sides * mills / wide) * by_line
         bend = np.where(sides == 0, 1 / wide**2, mills * (mills + t) / wide**2) * by_line**2
-        hessian = np.einsum("kg,gi,gj->kij", bend, rows, rows) + pull * np.eye(p)
+        hessian = np.einsum("kg,gi,gj->kij", bend, rows, rows) + pull.precision[active]
         information[active] = hessian
+        gradient = slope @ rows - np.einsum("kij,kj->ki", pull.precision[active], now) + pull.linear[active]
         damped = hessian * (1 + damping[active, None, None] * np.eye(p))
-        tried = now + np.linalg.solve(damped, (slope @ rows - pull * now)[..., None])[..., 0]
+        tried = now + np.linalg.solve(damped, gradient[..., None])[..., 0]
         tried_value, tried_objective = measure(tried, active)
         gain = tried_objective - objective[active]
         better = gain > 0

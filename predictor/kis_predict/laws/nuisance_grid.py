@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from kis_predict.laws.points import Points
 
-__all__ = ["BAD", "BAD_SCATTER", "Bend", "NuisanceGrid", "nuisance_grid", "rank"]
+__all__ = ["BAD", "BAD_SCATTER", "FREE", "Bend", "NuisanceGrid", "Shrinkage", "nuisance_grid", "rank"]
 
 Array = npt.NDArray[np.float64]
 
@@ -25,7 +25,7 @@ BAD = 0.1
 """Prior probability that one size is bad."""
 BAD_SCATTER = 1.0
 """Standard deviation of a bad size, nats."""
-_SIGMAS = np.geomspace(0.004, 4.0, 40)
+_SIGMAS = np.geomspace(0.004, 4.0, 28)
 _MOST_DOUBTFUL = 3
 """Groups that are read both ways, in all combinations; the others as is likelier."""
 
@@ -44,15 +44,41 @@ class Bend:
 
 
 @dataclass(frozen=True)
+class Shrinkage:
+    """A Gaussian prior on some of a law's parameters, its width itself open: mixed, it has heavier tails.
+
+    Attributes:
+        at: Which parameters, (m,).
+        mean: Their prior means, (m,).
+        sd: Their prior standard deviations, one row for each width to try, equally likely, (widths, m).
+    """
+
+    at: npt.NDArray[np.int64]
+    mean: Array
+    sd: Array
+
+    def precision(self, p: int) -> Array:
+        """Return the prior's precisions, (widths, p): zero for parameters that are free."""
+        out = np.zeros((len(self.sd), p))
+        out[:, self.at] = 1 / self.sd**2
+        return out
+
+
+FREE = Shrinkage(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((1, 0)))
+
+
+@dataclass(frozen=True)
 class NuisanceGrid:
     """Everything but beta, one setting an entry: sigma, shape, bad, log_prior (K,); spread and points (K, groups).
 
     Attributes:
+        width: Which of the prior's widths, (K,).
         log_read: Log-likelihood ratio of the readings taken to the first readings, (K,).
     """
 
     sigma: Array
     shape: Array
+    width: npt.NDArray[np.int64]
     bad: npt.NDArray[np.int64]
     spread: Array
     points: Points
@@ -60,18 +86,20 @@ class NuisanceGrid:
     log_read: Array
 
 
-def nuisance_grid(points: Points, law: Bend, design: Array) -> NuisanceGrid:
+def nuisance_grid(points: Points, law: Bend, design: Array, shrinkage: Shrinkage = FREE) -> NuisanceGrid:
     """Return every sigma with every shape, every reading of the groups and every choice of the bad one: -1 for none.
 
-    To doubt an observed size takes two observed more than parameters; one more, to doubt a bound.
+    To doubt an observed size takes two observed more than free parameters; one more, to doubt a bound.
     """
+    free = np.delete(design, shrinkage.at, axis=1)
     parts = [
-        _of_one_reading(reading, law, design.shape[1], log_read) for reading, log_read in _readings(points, design)
+        _of_one_reading(reading, law, shrinkage, free.shape[1], log_read)
+        for reading, log_read in _readings(points, free)
     ]
-    sigma, shape, bad, spread, log_prior, log_read, y, sd, side = (
+    sigma, shape, width, bad, spread, log_prior, log_read, y, sd, side = (
         np.concatenate(rows) for rows in zip(*parts, strict=True)
     )
-    return NuisanceGrid(sigma, shape, bad, spread, Points(y, sd, side), log_prior, log_read)
+    return NuisanceGrid(sigma, shape, width, bad, spread, Points(y, sd, side), log_prior, log_read)
 
 
 def _readings(points: Points, design: Array) -> list[tuple[Points, float]]:
@@ -95,17 +123,22 @@ def _readings(points: Points, design: Array) -> list[tuple[Points, float]]:
     return out
 
 
-def _of_one_reading(points: Points, law: Bend, p: int, log_read: float) -> tuple[Array, ...]:
+def _of_one_reading(
+    points: Points, law: Bend, shrinkage: Shrinkage, p: int, log_read: float
+) -> tuple[Array, ...]:  # fmt: skip
     spare = np.count_nonzero(points.side == 0) - p
     suspects = np.flatnonzero(((points.side == 0) & (spare >= 2)) | ((points.side > 0) & (spare >= 1)))
-    grids = np.meshgrid(_SIGMAS, law.shapes, np.append(-1, suspects), indexing="ij")
-    sigma, shape, bad = grids[0].ravel(), grids[1].ravel(), grids[2].ravel().astype(np.int64)
+    widths = np.arange(len(shrinkage.sd))
+    grids = np.meshgrid(_SIGMAS, law.shapes, widths, np.append(-1, suspects), indexing="ij")
+    sigma, shape, width, bad = (each.ravel() for each in grids)
+    width, bad = width.astype(np.int64), bad.astype(np.int64)
     log_prior = np.log(sigma) - np.log1p((sigma / SCATTER) ** 2)  # the grid is even in log sigma
     log_prior += np.where(bad < 0, np.log(1 - BAD), np.log(BAD / max(1, len(suspects))))
+    log_prior -= np.log(shrinkage.sd).sum(axis=1)[width]  # the Gaussian's norm: a wide prior pays for its width
     is_bad = bad[:, None] == np.arange(len(points.y))
     spread = np.sqrt(sigma[:, None] ** 2 + points.sd**2 + BAD_SCATTER**2 * is_bad)
     rows = (np.broadcast_to(row, spread.shape) for row in (points.y, points.sd, points.side))
-    return sigma, shape, bad, spread, log_prior, np.full(len(sigma), log_read), *rows
+    return sigma, shape, width, bad, spread, log_prior, np.full(len(sigma), log_read), *rows
 
 
 def rank(design: Array) -> int:

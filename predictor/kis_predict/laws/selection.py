@@ -1,25 +1,44 @@
-"""Several laws on the same sizes: which one predicts the largest size from the others, and how far they differ."""
+"""Several laws on the same sizes: each fitted, and weighed by how it predicts every prefix of sizes.
+
+Laws are fitted in exposures per fact and in the share of D, and all of them enter the prediction with their weights:
+prior weight times the exponential of the prefix score. Where the evidence does not decide, the answer is a mixture.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_predict.laws.law_fit import LawFit, fit_law
-from kis_predict.laws.nuisance_grid import Bend
+from kis_predict.laws.nuisance_grid import FREE, Bend, Shrinkage
 from kis_predict.laws.points import Points
-from kis_predict.protocols import BentLaw, Law
+from kis_predict.laws.prefixes import DRAWS, PrefixStep, prefix_steps
+from kis_predict.protocols import AxisLaw, BentLaw, BudgetedLaw, Law, ShrunkLaw, WeightedLaw
 
-__all__ = ["Candidate", "Sizes", "fit_laws", "mixture", "quantile", "surprising", "weighed"]
+__all__ = ["Axis", "Candidate", "Sizes", "Unit", "fit_laws", "mixture", "quantile", "surprising"]
 
 Array = npt.NDArray[np.float64]
+Axis = Literal["frequency", "share"]
 
-_TIE = 1.1
-_FEWEST_TO_BEND = 5
+_DEFAULT_WEIGHT = 0.25
+"""Prior weight of a law that names none, as those of plugins may."""
+_SECOND_BUDGET = 0.05
+"""How far log D must be from a power of N at some size for D to have an exponent of its own."""
+_NEGLIGIBLE = 1e-4
+"""Weight below which a law is dropped from the mixture."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """In what a law's amounts are: log F plus ``at_groups``, (groups,), and plus ``at_target``."""
+
+    at_groups: Array
+    at_target: float
 
 
 @dataclass(frozen=True)
@@ -39,81 +58,136 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One law fitted.
+    """One law fitted on one axis.
 
     Attributes:
         law: The law.
+        axis: In what: exposures per fact, or the share of D.
+        unit: The same as numbers.
         design: (groups, p)
         row: Of the target, (p,).
         bend: How the law leaves the straight line; None if it does not.
+        shrinkage: The prior of those of its parameters that have one.
         fit: To all groups.
-        weight: Akaike weight among the candidates.
-        holdout: log(predicted / observed) at the largest observed size, fitted without it; None if it was not or cannot
-            be.
+        prior: Its weight before any size is predicted.
+        steps: Its predictions of every prefix of sizes.
+        weight: Its weight in the mixture.
     """
 
     law: Law
+    axis: Axis
+    unit: Unit
     design: Array
     row: Array
     bend: Bend | None
+    shrinkage: Shrinkage
     fit: LawFit
+    prior: float
+    steps: tuple[PrefixStep, ...] = ()
     weight: float = 1.0
-    holdout: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The law's name, with the axis where that is not plain."""
+        return self.law.name + (" (share)" if self.axis == "share" and self.law.name != "share" else "")
+
+    @property
+    def holdout(self) -> float | None:
+        """log(predicted / observed) at the largest observed size, fitted to the smaller ones; None without one."""
+        errors = [step.predicted - step.observed for step in self.steps if step.upward]
+        known = [error[np.isfinite(error)] for error in errors if np.isfinite(error).any()]
+        return float(known[-1][np.argmax(np.abs(known[-1]))]) if known else None
+
+    def at_target(self) -> float:
+        """Return the law's own log F at the target: the posterior median."""
+        return self.fit.median(self.row) - self.unit.at_target
 
 
-def fit_laws(laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int) -> list[Candidate]:
-    """Fit every law as ``weighed`` does, and leave out the largest observed size to judge it; the chosen one first.
+def fit_laws(
+    laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int, units: Mapping[Axis, Unit] | None = None
+) -> list[Candidate]:  # fmt: skip
+    """Fit every law on every axis and weigh them; the one with the greatest weight first.
 
-    Chosen is the smallest held-out error; among those within 10 % of it, the greatest weight.
+    Laws that say the same of groups and target as an earlier one are merged with it: their prior weights add up.
+
+    Args:
+        laws: By name.
+        sizes: Groups and target.
+        points: log F_c of the groups.
+        seed: Of the draws.
+        units: The axes to fit on; exposures alone where None.
     """
-    found = [
-        replace(each, holdout=_holdout(each.design, points, sizes.params, seed, each.bend))
-        for each in weighed(laws, sizes, points, seed)
-    ]
-    errors = [np.inf if each.holdout is None else abs(each.holdout) for each in found]
-    close = [error <= _TIE * min(errors) + 1e-3 for error in errors]
-    order = sorted(range(len(found)), key=lambda at: (not close[at], -found[at].weight if close[at] else errors[at]))
-    return [found[at] for at in order]
-
-
-def weighed(laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int) -> list[Candidate]:
-    """Fit every law that has one observed size more than parameters, and weigh them by AICc.
-
-    By AIC where the groups are too few for the correction. Laws that say the same of groups and target as an earlier
-    one are left out. A law that bends takes part only with five observed sizes or more, and a smaller AICc than every
-    straight one.
-    """
-    observed = int(np.count_nonzero(points.side == 0))
+    units = units or {"frequency": Unit(np.zeros(len(points.y)), 0.0)}
     found: list[Candidate] = []
-    for law in laws.values():
-        design, row = _design(law, sizes)
-        bend = _bend(law, points)
-        if observed <= design.shape[1] or (bend is not None and observed < _FEWEST_TO_BEND):
-            continue
-        fit = fit_law(design, points, np.random.default_rng(seed), bend)
-        if fit is None:
-            continue
-        each = Candidate(law, design, row, bend, fit)
-        if bend is not None or not any(_same(each, other) for other in found):
+    for each in _candidates(laws, sizes, points, seed, units):
+        twin = next((at for at, other in enumerate(found) if _same(each, other, points)), None)
+        if twin is None:
             found.append(each)
-    told = [_criteria(each.fit, each.bend, len(points.y)) for each in found]
-    straight = min((aicc for each, (_, aicc) in zip(found, told, strict=True) if each.bend is None), default=np.inf)
-    kept = [at for at, each in enumerate(found) if each.bend is None or told[at][1] < straight]
-    if not kept:
+        else:
+            found[twin] = replace(found[twin], prior=found[twin].prior + each.prior)
+    if not found:
         return []
-    aic, aicc = np.array([told[at] for at in kept]).T
-    scores = aicc if np.isfinite(aicc).all() else aic
-    weights = np.exp(-0.5 * (scores - scores.min()))
+    found = [replace(each, steps=tuple(_steps(each, points, sizes.params, seed))) for each in found]
+    scores = np.array([np.log(each.prior) + sum(step.log_score for step in each.steps) for each in found])
+    weights = np.exp(scores - scores.max()) if np.isfinite(scores.max()) else np.array([each.prior for each in found])
     weights /= weights.sum()
-    return [replace(found[at], weight=float(weight)) for at, weight in zip(kept, weights, strict=True)]
+    kept = [replace(each, weight=float(w)) for each, w in zip(found, weights, strict=True) if w >= _NEGLIGIBLE]
+    total = sum(each.weight for each in kept)
+    return sorted((replace(each, weight=each.weight / total) for each in kept), key=lambda each: -each.weight)
 
 
-def _criteria(fit: LawFit, bend: Bend | None, groups: int) -> tuple[float, float]:
-    """Return AIC and AICc (Hurvich and Tsai 1989); sigma counts as a parameter, and so does what bends the law."""
-    count = fit.beta.size + 1 + (bend is not None)
-    aic = 2 * count - 2 * fit.log_likelihood
-    left = groups - count - 1
-    return aic, aic + 2 * count * (count + 1) / left if left > 0 else np.inf
+def _candidates(
+    laws: Mapping[str, Law], sizes: Sizes, points: Points, seed: int, units: Mapping[Axis, Unit]
+) -> Iterator[Candidate]:  # fmt: skip
+    """Yield every law on every axis that the observed groups can settle, fitted to all groups."""
+    observed = points.side == 0
+    for law in laws.values():
+        only = law.axis if isinstance(law, AxisLaw) else None
+        axes = [axis for axis in units if only in (None, axis)]
+        if isinstance(law, BudgetedLaw) and not _budgets_differ(sizes, observed):
+            continue
+        design, row = _design(law, sizes)
+        shrinkage = _shrinkage(law)
+        for axis in axes:
+            shifted = points.shifted(units[axis].at_groups)
+            bend = _bend(law, shifted)
+            if np.count_nonzero(observed) <= design.shape[1] - len(shrinkage.at):
+                continue
+            fit = fit_law(design, shifted, np.random.default_rng(seed), bend, shrinkage)
+            if fit is not None:
+                prior = law.prior_weight if isinstance(law, WeightedLaw) else _DEFAULT_WEIGHT
+                yield Candidate(law, axis, units[axis], design, row, bend, shrinkage, fit, prior / len(axes))
+
+
+def _budgets_differ(sizes: Sizes, observed: npt.NDArray[np.bool_]) -> bool:
+    """Return whether D says more than a power of N does, at the observed groups: two budgets at some size."""
+    n, d = np.log(sizes.params[observed]), np.log(sizes.tokens[observed])
+    if len(n) < 4 or len(np.unique(n)) < 2:
+        return False
+    slope, level = np.polyfit(n, d, 1)
+    return bool(np.abs(level + slope * n - d).max() > _SECOND_BUDGET)
+
+
+def _steps(each: Candidate, points: Points, params: Array, seed: int) -> list[PrefixStep]:
+    shifted = points.shifted(each.unit.at_groups)
+
+    def fit(some: Points, mask: npt.NDArray[np.bool_]) -> LawFit | None:
+        # What bends the law is tried over a range about what this prefix has seen: never what lies beyond it.
+        bend = _bend(each.law, some)
+        return fit_law(each.design[mask], some, np.random.default_rng(seed), bend, each.shrinkage, DRAWS)
+
+    return prefix_steps(fit, each.design, shifted, params)
+
+
+def _shrinkage(law: Law) -> Shrinkage:
+    """Return the prior of a law's parameters, if it has the mapping that says so."""
+    if not isinstance(law, ShrunkLaw):
+        return FREE
+    prior = law.prior
+    names = list(law.parameters)
+    widths = np.array(np.meshgrid(*(np.asarray(sds) for _, sds in prior.values()), indexing="ij"))
+    at = np.array([names.index(name) for name in prior])
+    return Shrinkage(at, np.array([mean for mean, _ in prior.values()]), widths.reshape(len(at), -1).T)
 
 
 def _bend(law: Law, points: Points) -> Bend | None:
@@ -135,27 +209,24 @@ def _design(law: Law, sizes: Sizes) -> tuple[Array, Array]:
     return rows[:-1], rows[-1]
 
 
-def _same(one: Candidate, other: Candidate) -> bool:
-    rows = [np.vstack([each.design, each.row]) @ each.fit.beta for each in (one, other)]
-    return one.fit.beta.size == other.fit.beta.size and bool(np.abs(rows[0] - rows[1]).max() < 0.01)
-
-
-def _holdout(design: Array, points: Points, params: Array, seed: int, bend: Bend | None) -> float | None:
-    """Return the log error at the largest observed size; over several budgets there, the one of greatest magnitude."""
-    observed = points.side == 0
-    largest = observed & (params == params[observed].max())
-    fit = fit_law(design[~largest], points.take(~largest), np.random.default_rng(seed), bend)
-    if fit is None:
-        return None
-    errors = np.array([fit.at(row) for row in design[largest]]) - points.y[largest]
-    return float(errors[np.argmax(np.abs(errors))])
+def _same(one: Candidate, other: Candidate, points: Points) -> bool:
+    """Return whether two candidates are one hypothesis: as many parameters, and the same values everywhere."""
+    if one.fit.beta.size != other.fit.beta.size or (one.bend is None) != (other.bend is None):
+        return False
+    if one.bend is not None and one.law.name != other.law.name:
+        return False
+    values = [
+        np.append([each.fit.at(row) for row in each.design] - each.unit.at_groups, each.at_target())
+        for each in (one, other)
+    ]
+    return bool(np.abs(values[0] - values[1]).max() < 0.02)
 
 
 def mixture(candidates: Sequence[Candidate], seed: int) -> tuple[Array, Array]:
     """Return draws of log F at the target over all laws and their weights, each (draws,): the laws' spread is in it."""
     rng = np.random.default_rng([seed, 1])
-    draws = [candidate.fit.predict(candidate.row, rng) for candidate in candidates]
-    return np.concatenate(draws), np.concatenate([c.weight * c.fit.weights for c in candidates])
+    draws = [each.fit.predict(each.row, rng) - each.unit.at_target for each in candidates]
+    return np.concatenate(draws), np.concatenate([each.weight * each.fit.weights for each in candidates])
 
 
 def quantile(draws: Array, weights: Array, at: float) -> float:
@@ -168,14 +239,15 @@ def quantile(draws: Array, weights: Array, at: float) -> float:
 def surprising(candidate: Candidate, points: Points, seed: int) -> list[int]:
     """Return the observed groups that the others, by this law, leave less than 1 % of probability to."""
     out = []
+    shifted = points.shifted(candidate.unit.at_groups)
     for at in np.flatnonzero(points.side == 0):
         rest = np.arange(len(points.y)) != at
         rng = np.random.default_rng([seed, int(at)])
-        fit = fit_law(candidate.design[rest], points.take(rest), rng, candidate.bend)
+        fit = fit_law(candidate.design[rest], shifted.take(rest), rng, candidate.bend, candidate.shrinkage)
         if fit is None or np.count_nonzero(points.side[rest] == 0) <= candidate.row.size:
             continue
         draws = fit.predict(candidate.design[at], rng) + points.sd[at] * rng.standard_normal(len(fit.weights))
-        below = float(fit.weights[draws < points.y[at]].sum())
+        below = float(fit.weights[draws < shifted.y[at]].sum())
         if min(below, 1 - below) < 0.005:
             out.append(int(at))
     return out

@@ -6,11 +6,11 @@ import numpy as np
 
 from kis_plugin.amounts import short
 from kis_plugin.errors import KISError, Problem
-from kis_predict.prediction import AxisReport
+from kis_predict.laws.selection import Sizes
 from kis_predict.request import PredictionRequest
 from kis_predict.sweep import Sweep
 
-__all__ = ["budget", "exposures_or_share", "facts_assumed", "infused_tokens"]
+__all__ = ["budget", "facts_assumed", "infused_tokens", "rule_of_d"]
 
 _ALIKE = 1.05
 
@@ -54,35 +54,21 @@ def facts_assumed(question: PredictionRequest, sweep: Sweep) -> list[str]:
     return lines
 
 
-def exposures_or_share(question: PredictionRequest, axis: AxisReport, a_fact: float | None) -> tuple[float, list[str]]:
-    """Return by what the risk limit is scaled where one exposure takes another share of D than in the sweep, and why.
-
-    Where the sweep does not tell whether exposures per fact or the share of D decides, both agree as long as facts and
-    budgets follow its rule. With more facts, or fewer tokens, the share reaches its limit at fewer exposures: the
-    smaller amount is the safe one.
-
-    Args:
-        question: The request.
-        axis: On which the law was fitted.
-        a_fact: Share of D that one exposure of every fact takes at the target.
-    """
-    if axis.name == "share" or axis.odds is not None:
-        return 1.0, []
-    if axis.by_rule is None or a_fact is None:
-        unknown = axis.holdout_errors.get("share") is None
-        if unknown and (question.facts or question.tokens_per_fact):
-            return 1.0, [
-                "The sweep's own facts are unknown or differ: exposures per fact are taken to carry over to --facts"
-            ]
-        return 1.0, []
-    ratio = axis.by_rule / a_fact
-    if 1 / _ALIKE <= ratio <= _ALIKE:
-        return 1.0, []
-    text = (
-        f"One exposure of every fact takes {a_fact:.3g} of D at the target, by the sweep's own facts and budgets it "
-        f"would take {axis.by_rule:.3g}: whether exposures or the share decide is then a guess, which a second budget "
-        "at one size of the sweep would end"
-    )
-    if ratio < 1:
-        return ratio, [f"{text}; the recommendation keeps the share's limit, {1 / ratio:.3g} times lower"]
-    return 1.0, [f"{text}; the recommendation keeps the limit on exposures"]
+def rule_of_d(where: Sizes) -> str:
+    """Return for which rule of D the answer holds, in words."""
+    tokens, params, target = where.tokens, where.params, where.target
+    per_param = tokens / params
+    if per_param.max() <= _ALIKE * per_param.min():
+        rule, on = f"D in proportion to N ({short(float(np.median(per_param)))} tokens per parameter)", per_param
+        there = target[1] / target[0]
+    elif tokens.max() <= _ALIKE * tokens.min():
+        rule, on, there = f"the same D, {short(float(np.median(tokens)))}, at every size", tokens, target[1]
+    else:
+        return (
+            f"Holds for N={short(target[0])} trained on D={short(target[1])}; the sweep has several budgets, and what "
+            "they say of D is in the answer"
+        )
+    off = there / float(np.median(on))
+    if 1 / _ALIKE <= off <= _ALIKE:
+        return f"Holds for the sweep's rule of D: {rule}"
+    return f"The sweep's rule is {rule}; the target's D is {off:.3g} times that: what D alone does is unknown"

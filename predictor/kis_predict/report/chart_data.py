@@ -145,9 +145,11 @@ def _law(answer: Prediction, unit: Array, points: int) -> tuple[Array, Array, Ar
     law = registered("laws").get(answer.law.name) if answer.law else None
     if law is None or answer.target.tokens is None:
         return nothing
-    n = np.array([size.group.params for size in answer.sizes], dtype=np.float64)
-    d = np.array([size.group.tokens for size in answer.sizes], dtype=np.float64)
-    data = points_of(answer.sizes, "collapse", unit)
+    sizes = [size for size in answer.sizes if size.learnt]
+    unit = unit[[size.learnt for size in answer.sizes]]
+    n = np.array([size.group.params for size in sizes], dtype=np.float64)
+    d = np.array([size.group.tokens for size in sizes], dtype=np.float64)
+    data = points_of(sizes, "collapse", unit)
     target = float(answer.target.params), float(answer.target.tokens)
     fitted = fit_laws({law.name: law}, Sizes(n, d, target), data, seed=0)
     if not fitted:

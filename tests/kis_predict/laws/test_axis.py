@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from kis_plugin.errors import KISError
-from kis_predict.laws.axis import choose_axis
+from kis_predict.laws.axis import axis_report
 from kis_predict.laws.built_in import PowerLaw
 from kis_predict.laws.points import Points
-from kis_predict.laws.selection import Sizes
+from kis_predict.laws.selection import Sizes, Unit, fit_laws
 from kis_predict.pipeline import PredictionRequest, predict
 
 SIZES = (1e7, 3e7, 9e7, 27e7)
@@ -41,7 +41,7 @@ def test_both_axes_say_the_same_where_facts_and_rule_do_not_change(sweep_runs):
     runs = [replace(run, share=None, tokens_per_fact=0.5) for run in sweep_runs()]
     told = {axis: ask(runs, axis=axis) for axis in ("auto", "frequency", "share")}
     assert told["auto"].axis.name == "frequency"
-    assert "do not tell them apart" in told["auto"].axis.reason
+    assert "do not tell the axes apart" in told["auto"].axis.reason
     assert told["share"].collapse.frequency == pytest.approx(told["frequency"].collapse.frequency, rel=0.02)
 
 
@@ -53,13 +53,18 @@ def test_a_second_budget_at_a_middle_size_tells_which_decides(truth):
     y -= np.log(per_exposure / per_exposure[0]) if truth == "share" else 0
     points = Points(y, np.full(6, 0.08), np.zeros(6, dtype=np.int64))
     where = Sizes(params, tokens, (7e8, 1.4e10))
-    told = choose_axis("auto", {"power": PowerLaw()}, where, points, per_exposure, True, 0)
+    units = {
+        "frequency": Unit(np.zeros(6), 0.0),
+        "share": Unit(np.log(per_exposure), float(np.log(2e4 / 1.4e10))),
+    }
+    candidates = fit_laws({"power": PowerLaw()}, where, points, 0, units)
+    told = axis_report(PredictionRequest(params=7 * 10**8), candidates, where, units, "")
     assert told.name == truth
     assert told.odds > 10
     assert told.by_rule is None
 
 
-def test_an_axis_that_is_asked_for_is_not_told_that_the_sweeps_facts_are_unknown(sweep_runs):
+def test_a_requested_axis_has_no_warning_of_unknown_facts(sweep_runs):
     asked = ask(by_share(sweep_runs), axis="frequency", facts=5000, tokens_per_fact=20.0)
     assert not any("facts are unknown" in line for line in asked.warnings)
 
@@ -80,10 +85,10 @@ def test_odds_that_say_little_are_warned_of(sweep_runs):
     assert any("is in doubt" in line for line in doubtful.warnings)
 
 
-def test_a_share_that_logs_do_not_tell_is_refused_when_asked_for_and_else_said(sweep_runs):
+def test_a_share_that_logs_do_not_give_is_refused_when_requested(sweep_runs):
     runs = [replace(run, share=None, facts=None) for run in sweep_runs()]
-    assert "cannot be judged" in ask(runs).axis.reason
-    assert ask(runs).axis.holdout_errors["share"] is None
+    assert "cannot be judged" in ask(runs, facts=5000).axis.reason
+    assert ask(runs, facts=5000).axis.holdout_errors["share"] is None
     with pytest.raises(KISError, match="--axis"):
         ask(runs, axis="share")
 

@@ -225,12 +225,12 @@ def test_the_offset_law_finds_where_a_falling_power_levels_off():
 
 
 @pytest.mark.parametrize("count", [4, 5, 8])
-def test_the_offset_law_stays_out_where_a_plain_power_does(count):
+def test_the_offset_law_has_little_weight_where_a_power_does(count):
     N = np.geomspace(1e8, 1.3e9, count)
     y = 0.5 * np.log(N) + 0.05 * np.random.default_rng(count).standard_normal(count)
-    assert [c.law.name for c in fit_laws({"power": PowerLaw(), "offset": OffsetLaw()}, sizes(N), points(y), 0)] == [
-        "power"
-    ]
+    found = fit_laws({"power": PowerLaw(), "offset": OffsetLaw()}, sizes(N), points(y), 0)
+    assert found[0].law.name == "power"
+    assert sum(each.weight for each in found[1:]) < 0.3
 
 
 def test_slopes_of_the_bend_are_those_of_its_curve():

@@ -27,7 +27,7 @@ def answers(sweep_runs):
     if not MADE:
         laws = registered("laws")
         question = PredictionRequest(params=7 * 10**9, bootstraps=50)
-        MADE["ok"] = predict(sweep_runs(last={3: -1.5}), question, laws)
+        MADE["ok"] = predict(sweep_runs(sizes=(1e8, 3e8, 9e8, 27e8), last={3: -1.5}), question, laws)
         MADE["weak"] = predict(sweep_runs(sizes=(1e7, 3e7)), question, laws)
     return MADE
 
@@ -52,7 +52,7 @@ def test_charts_show_every_size_its_peak_and_collapse_and_the_target(answer):
     text = printed(answer)
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
-    for size in ("N=10M", "N=30M", "N=90M", "N=270M"):
+    for size in ("N=100M", "N=300M", "N=900M", "N=2.7B"):
         assert size in text
     charts = text[text.index("collapse point\n") : text.index("F tested")]
     assert charts.count("P") >= 3

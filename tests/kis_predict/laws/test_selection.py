@@ -1,0 +1,81 @@
+"""How laws are weighed: by what they say of larger sizes from smaller ones."""
+
+import numpy as np
+import pytest
+
+from kis_predict.laws.built_in import built_in_laws
+from kis_predict.laws.points import Points
+from kis_predict.laws.selection import Sizes, Unit, fit_laws, mixture, quantile
+
+LAWS = {law.name: law for law in built_in_laws()}
+N = np.geomspace(1e8, 2.4e10, 8)
+
+
+def answer(y, n=N, times=5.0, sd=0.06, units=None, tokens=None, target_tokens=None):
+    points = Points(np.asarray(y), np.full(len(y), sd), np.zeros(len(y), dtype=np.int64))
+    target = n[-1] * times, target_tokens or 20 * n[-1] * times
+    candidates = fit_laws(LAWS, Sizes(n, 20 * n if tokens is None else tokens, target), points, 0, units)
+    draws, weights = mixture(candidates, 0)
+    return candidates, [quantile(draws, weights, at) for at in (0.05, 0.5, 0.95)]
+
+
+@pytest.mark.parametrize("times", [5, 25])
+def test_a_law_that_saturates_is_not_carried_on_as_a_power(times):
+    def saturating(n):
+        return np.log(600 / (1 + 5 * (n / 1e8) ** -1.1))
+
+    candidates, (low, middle, high) = answer(saturating(N), times=times)
+    assert low < saturating(N[-1] * times) < high
+    assert middle == pytest.approx(saturating(N[-1] * times), abs=0.3)
+    assert "power" not in {each.law.name for each in candidates if each.weight > 0.05}
+
+
+@pytest.mark.parametrize("curvature", [-0.06, 0.06])
+def test_curvature_of_either_sign_is_followed(curvature):
+    def curved(n):
+        return 5 + 0.4 * np.log(n / 1e9) + curvature * np.log(n / 1e9) ** 2
+
+    _, (low, middle, high) = answer(curved(N))
+    assert low < curved(N[-1] * 5) < high
+    assert middle == pytest.approx(curved(N[-1] * 5), abs=0.35)
+
+
+def test_straight_laws_keep_useful_intervals():
+    rng = np.random.default_rng(0)
+    widths = []
+    for _ in range(4):
+        y = 0.5 * np.log(N[:6]) + 0.06 * rng.standard_normal(6)
+        candidates, (low, middle, high) = answer(y, n=N[:6])
+        assert candidates[0].law.name == "power"
+        assert middle == pytest.approx(0.5 * np.log(N[5] * 5), abs=0.35)
+        widths.append(high - low)
+    assert np.exp(np.median(widths)) < 2.6
+
+
+def test_a_law_that_is_settled_by_no_prefix_loses_no_weight_to_its_parameters_alone():
+    candidates, _ = answer(0.5 * np.log(N[:4]), n=N[:4])
+    weights = {each.law.name: each.weight for each in candidates}
+    assert 0.02 < weights["curved"] < weights["power"]
+
+
+def test_off_the_rule_both_axes_stay_in_the_answer():
+    n, d = N[:5], np.full(5, 2e10)
+    units = {"frequency": Unit(np.zeros(5), 0.0), "share": Unit(-np.log(d), -float(np.log(2e11)))}
+    candidates, (low, _, high) = answer(
+        np.full(5, np.log(1e4)), n=n, units=units, tokens=d, target_tokens=2e11
+    )  # fmt: skip
+    assert {each.axis for each in candidates} == {"frequency", "share"}
+    assert np.exp(low) < 1.1e4
+    assert np.exp(high) > 0.9e5  # the same share of ten times the tokens
+
+
+def test_two_budgets_at_one_size_settle_the_exponent_of_d():
+    n = np.append(N[:5], N[2])
+    tokens = np.append(20 * N[:5], 40 * N[2])
+    y = -0.1 * np.log(n) + 0.8 * np.log(tokens)
+    points = Points(y, np.full(6, 0.04), np.zeros(6, dtype=np.int64))
+    order = np.argsort(n, kind="stable")
+    candidates = fit_laws(LAWS, Sizes(n[order], tokens[order], (5e10, 1e13)), points.take(order), 0)
+    budget = next(each for each in candidates if each.law.name == "budget")
+    assert budget.fit.beta[2] == pytest.approx(0.8, abs=0.25)
+    assert budget.weight > 0.3
