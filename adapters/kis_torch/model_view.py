@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from kis_plugin.errors import KISError, Problem
 from kis_torch.parameters import is_sharded
 
 __all__ = ["TorchModelView", "eager_module", "evaluating"]
@@ -24,6 +25,9 @@ class TorchModelView:
             of each layer in its ``forward``, is not.
         logits: How to ask it, if not ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
 
+    Raises:
+        KISError: The model is an encoder-decoder.
+
     Attributes:
         together: Every forward pass needs all ranks, since each holds a part of the model.
     """
@@ -33,6 +37,10 @@ class TorchModelView:
         self._ask = logits
         self.together = is_sharded(self._model)
         inner: Any = getattr(self._model, "module", self._model)  # of FSDP 1
+        if getattr(getattr(inner, "config", None), "is_encoder_decoder", False):
+            found = f"an encoder-decoder ({type(inner).__name__})"
+            hint = "Its decoder never sees a row of base text, which is what facts are infused into."
+            raise KISError(Problem("model", found, "a causal language model", hint))
         takes = inspect.signature(inner.forward).parameters
         any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
         self._keeps = "logits_to_keep" in takes

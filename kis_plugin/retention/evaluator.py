@@ -55,6 +55,7 @@ class Evaluator:
         if len(kept) < len(questions):
             groups = _groups(kept, tokenizer, *limits)
         self.questions = tuple(kept)
+        self._tokenizer = tokenizer
         self._groups = groups
         notes += [note for group in groups for note in group.scorer.notes]
 
@@ -78,7 +79,13 @@ class Evaluator:
             model: Put into evaluation mode here, and left as it was.
             ranks: Those that share the work; every rank must call this, and all get the same.
             watch: Called after every pass with the fraction of the work that is done.
+
+        Raises:
+            KISError: The model cannot be called with token ids alone, has fewer tokens than the tokenizer, or fewer
+                positions than the longest probe.
         """
+        from kis_plugin.retention.model_diagnosis import FAILURES, diagnosed  # it imports torch
+
         start = perf_counter()
         count = len(self.questions)
         correct, chance = np.zeros(count, dtype=np.bool_), np.zeros(count)
@@ -89,7 +96,11 @@ class Evaluator:
         with model.evaluating():
             for places, scorer in ((group.places, group.scorer) for group in self._groups):
                 before, share = done / count, len(places) / count
-                found = scorer.answer(model, ranks, _part_of(watch, before, share))
+                try:
+                    found = scorer.answer(model, ranks, _part_of(watch, before, share))
+                except FAILURES as error:
+                    found_wrong = diagnosed(error, model, self._tokenizer, int(scorer.lengths.max()) - 1)
+                    raise found_wrong from (None if found_wrong is error else error)
                 correct[places], chance[places], finite[places] = found.correct, found.chance, found.finite
                 margin[places], bits[places] = found.margin, found.bits_per_byte
                 for name, values in found.measures.items():

@@ -17,7 +17,7 @@ from kis_plugin.retention.scoring.batch_plan import ForwardPass, plan_passes
 from kis_plugin.run.model_view import ModelView, ShardedView
 from kis_plugin.run.ranks import Ranks
 
-__all__ = ["NO_TOKEN", "BatchRows", "ForwardPasses", "gathered"]
+__all__ = ["NO_TOKEN", "BatchRows", "ForwardPasses", "gathered", "is_out_of_memory"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -154,7 +154,7 @@ class ForwardPasses:
         try:
             return self._part(model, part, one, read), None
         except (torch.cuda.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return None, error
 
@@ -199,7 +199,8 @@ def gathered(values: FloatArray, ranks: Ranks) -> FloatArray:
     return ranks.sum(values.view(np.int64)).view(np.float64)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether an error is a lack of memory, on any device."""
     return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
