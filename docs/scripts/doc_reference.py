@@ -17,7 +17,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 
@@ -88,16 +88,16 @@ def keys(cls: type, prefix: str = "") -> Iterator[tuple[str, str, str]]:
 
 def run_log() -> str:
     """Return a table for each record type of the run log."""
-    from kis_plugin.run import log
+    from kis_plugin.run import records
 
     parts = []
-    for name, cls in log.RECORDS.items():
+    for name, cls in records.RECORDS.items():
         meanings = field_docs(cls)
         rows = ["| field | type | meaning |", "| --- | --- | --- |"]
         for field in fields(cls):
             if field.name == "extra":
                 continue
-            kind = written_type(str(field.type), vars(log))
+            kind = written_type(str(field.type), vars(records))
             required = " (required)" if default_of(field) is MISSING else ""
             rows.append(f"| `{field.name}` | {kind}{required} | {meanings.get(field.name, '')} |")
         purpose = in_markdown(inspect.getdoc(cls) or "")
@@ -108,9 +108,11 @@ def run_log() -> str:
 def written_type(annotation: str, names: dict[str, Any]) -> str:
     """Return an annotation as the log's readers know it: choices spelt out, optional ones without None."""
     plain = annotation.removesuffix(" | None")
-    choices = get_args(names.get(plain))
-    if choices:
-        return " or ".join(f"`{choice}`" for choice in choices)
+    named = names.get(plain)
+    if get_origin(named) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(named))
+    if get_origin(named) is Annotated:
+        return str(get_args(named)[0].__name__)
     return plain.replace("Mapping[", "object[").replace("|", "or")
 
 

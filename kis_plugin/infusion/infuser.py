@@ -140,7 +140,7 @@ class PlannedInfuser:
         if self._mismatched:
             record["mismatched"] = self._mismatched
         if not np.array_equal(due, requested):
-            record |= {"eased": self._throttled, "eased_frequency": _summary(due[infused])}
+            record |= {"throttled": self._throttled, "throttled_frequency": _summary(due[infused])}
         if status == "completed" and complete:
             record["miscounted"] = int((exposures != due).sum())
             if record["miscounted"] and self._run.rank == 0:

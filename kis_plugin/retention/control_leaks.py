@@ -37,4 +37,4 @@ def _uninformed(record: runlog.Retention) -> float:
 
     In balanced sets the baseline scores below chance, because it counts a tie as wrong.
     """
-    return float(max(record.extra["chance"], record.extra.get("floor", 0.0)))
+    return float(max(record.extra["chance"], record.extra.get("frequency_baseline", 0.0)))

@@ -78,7 +78,8 @@ class Retention:
         wanted = run.config.retention
         split = wanted.general_split or (runlog.GENERAL if wanted.general_text else None)
         named = {"general_split": split} if split else {}
-        return {"options": wanted.probes.options, "probes": self._probes(), "null": baseline, **named}
+        found = {"options": wanted.probes.options, "probes": self._probes(), "frequency_baseline": baseline}
+        return found | named
 
     @hookimpl
     def kis_metrics(self, run: TrainingRun, records: Sequence[runlog.Record]) -> None:

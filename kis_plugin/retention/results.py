@@ -160,7 +160,7 @@ def _comparisons(outcomes: Outcomes, rows: IntArray, questions: Sequence[Questio
     scorer: AnswerScorer = find("scorers", questions[0].scorer, f"series {questions[0].series}")
     found: dict[str, float | None] = {
         "chance": float(outcomes.chance[rows].mean()),
-        "floor": scorer.frequency_baseline(questions),
+        "frequency_baseline": scorer.frequency_baseline(questions),
         "ceiling": float(np.mean([ceiling_of(question) for question in questions])),
         **{name: _finite_mean(values[rows]) for name, values in outcomes.measures.items()},
     }

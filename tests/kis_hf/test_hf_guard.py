@@ -47,5 +47,5 @@ def test_nothing_more_is_infused_and_what_was_shown_is_what_is_counted(tmp_path,
     found = np.array(list(counts.values()))
     assert 1 <= found.min() <= found.max() < 6
     assert log.end.achieved_frequency == {"min": found.min(), "max": found.max(), "mean": pytest.approx(found.mean())}
-    assert log.end.extra["eased"][0]["keep"] == 0.0
+    assert log.end.extra["throttled"][0]["keep"] == 0.0
     assert log.end.status == "completed"

@@ -37,7 +37,7 @@ def test_two_ranks_stop_infusing_at_the_same_row(tmp_path, workers):
 
     (acted,) = [record for record in log.guard if record.action]
     assert (acted.action, acted.verdict) == ("stop_infusing", "loss")
-    (throttled,) = log.end.extra["eased"]
+    (throttled,) = log.end.extra["throttled"]
     assert (throttled["step"], throttled["keep"]) == (acted.step, 0.0)
 
     as_planned, found = in_order(whole), in_order(stopped)
@@ -53,6 +53,6 @@ def test_two_ranks_stop_infusing_at_the_same_row(tmp_path, workers):
     counts = np.array(list(shown(stopped, config, tokenizer).values()))
     assert 0 < counts.sum() < 6 * len(counts)
     achieved = {"min": counts.min(), "max": counts.max(), "mean": pytest.approx(counts.mean())}
-    assert log.end.achieved_frequency == log.end.extra["eased_frequency"] == achieved
+    assert log.end.achieved_frequency == log.end.extra["throttled_frequency"] == achieved
     assert log.end.extra["miscounted"] == 0
     assert log.end.status == "completed"

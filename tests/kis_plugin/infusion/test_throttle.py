@@ -174,11 +174,11 @@ def test_what_was_shown_is_counted_and_a_resume_goes_on_eased(tmp_path, placemen
     end = read_run_log(tmp_path / "runs" / "r" / "kis.jsonl").end
     assert end.status == "completed"
     assert end.extra["miscounted"] == 0
-    assert end.extra["eased"] == state["eased"]
+    assert end.extra["throttled"] == state["eased"]
     assert end.extra["requested_frequency"] == {"min": 10, "max": 10, "mean": 10}
     found = sorted(told([*shown, *rest]).values())
     assert end.achieved_frequency == {"min": found[0], "max": found[-1], "mean": np.mean(found)}
-    assert end.extra["eased_frequency"] == end.achieved_frequency
+    assert end.extra["throttled_frequency"] == end.achieved_frequency
     assert found[-1] < 10
     assert (told(rest[4:]) == Counter()) == (keep == 0)
 

@@ -227,9 +227,11 @@ def test_general_loss_is_measured_at_every_evaluation(here):
     assert [(line["step"], line["split"]) for line in losses] == [(0, "general"), (50, "general"), (100, "general")]
     assert losses[0]["loss"] == pytest.approx(np.log(128))  # all tokens are alike to it
     begins = lines[0]
-    assert begins["null"].keys() == begins["probes"].keys() == {"held_out", "seen"}
+    assert begins["frequency_baseline"].keys() == begins["probes"].keys() == {"held_out", "seen"}
     records = [line for line in lines if line["type"] == "retention"]
-    assert all({"chance", "low", "high", "floor", "ceiling", "bits_per_byte"} <= line.keys() for line in records)
+    assert all(
+        {"chance", "low", "high", "frequency_baseline", "ceiling", "bits_per_byte"} <= line.keys() for line in records
+    )
 
 
 def test_general_loss_is_measured_without_probes(here):

@@ -41,7 +41,7 @@ def records(found, by=("relation", "domain")):
 def test_records_have_chance_baseline_ceiling_and_bits():
     (record,) = series_records(3, 300, outcomes(*[("held_out", "P19", True)] * 8))
     assert (record.step, record.tokens, record.n, record.accuracy) == (3, 300, 8, 1.0)
-    assert [record.extra[key] for key in ("chance", "floor", "ceiling")] == [0.5, 0.25, 1.0]
+    assert [record.extra[key] for key in ("chance", "frequency_baseline", "ceiling")] == [0.5, 0.25, 1.0]
     assert record.extra["low"] < record.extra["high"] == 1
     assert record.bits_per_byte == pytest.approx(3.5)
 
@@ -89,7 +89,7 @@ def test_an_unknown_baseline_or_bits_are_left_out():
     found.bits_per_byte[:] = np.nan
     questions = [Question(0, "", ("a",), 0, "recall")] * 8
     (record,) = series_records(0, 0, Outcomes(questions, found.correct, *[found.bits_per_byte] * 3, 1.0))
-    assert "floor" not in record.extra
+    assert "frequency_baseline" not in record.extra
     assert record.bits_per_byte is None
 
 

@@ -100,8 +100,14 @@ def test_records_carry_chance_and_a_wilson_interval(split):
     seen = next(record for record in records if record.probe == "seen")
     # 100 of 100: Wilson's lower limit is n / (n + z^2)
     low = pytest.approx(100 / (100 + 1.959964**2), abs=1e-6)
-    assert seen.extra == {"chance": 0.25, "low": low, "high": 1.0, "floor": seen.extra["floor"], "ceiling": 1.0}
-    assert 0 <= seen.extra["floor"] <= 0.25
+    assert seen.extra == {
+        "chance": 0.25,
+        "low": low,
+        "high": 1.0,
+        "frequency_baseline": seen.extra["frequency_baseline"],
+        "ceiling": 1.0,
+    }
+    assert 0 <= seen.extra["frequency_baseline"] <= 0.25
     assert seen.seconds > 0
 
 
@@ -120,7 +126,7 @@ def test_free_form_kinds_are_series_with_their_baseline(split):
     assert (cloze.n, cloze.correct, cloze.extra["exact"], cloze.extra["chance"]) == (40, len(odd), len(odd) / 40, 0.0)
     assert 0 < len(odd) < 40
     most = max(sum(q.accepted == other.accepted for q in odd) for other in odd)
-    assert most / 40 <= cloze.extra["floor"] < 0.2
+    assert most / 40 <= cloze.extra["frequency_baseline"] < 0.2
     assert cloze.margin is None
     assert cloze.extra["low"] < cloze.accuracy < cloze.extra["high"]
     assert found["answer"].correct == 0  # it knows the questions in small letters only
@@ -137,7 +143,7 @@ def test_free_form_controls_leak_above_their_baseline(split):
     assert not any("control facts" in line for line in said)
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in FACTS)
     asked.kis_step_end(run=run, step=10)
-    assert any(f"above chance ({control.extra['floor']:.3f})" in line for line in said)
+    assert any(f"above chance ({control.extra['frequency_baseline']:.3f})" in line for line in said)
 
 
 def test_evaluation_mode_only_at_evaluation_steps(split):
@@ -262,7 +268,11 @@ def test_user_questions_are_series_of_their_own(split, tmp_path):
     found = {record.probe: record for record in records}
     assert list(found) == ["held_out", "seen", "control", "qa", "qa_answer", "above_control"]
     assert (found["qa"].n, found["qa"].correct, found["qa"].extra["chance"]) == (12, 6, 0.25)
-    assert (found["qa_answer"].n, found["qa_answer"].correct, found["qa_answer"].extra["floor"]) == (12, 6, 1 / 12)
+    assert (found["qa_answer"].n, found["qa_answer"].correct, found["qa_answer"].extra["frequency_baseline"]) == (
+        12,
+        6,
+        1 / 12,
+    )
 
 
 def test_invalid_user_questions_stop_the_run_at_its_start(split, tmp_path):

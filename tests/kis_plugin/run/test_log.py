@@ -94,8 +94,8 @@ def test_logs_of_two_runs_in_one_file_are_not_taken_for_one():
 
 
 def test_a_log_of_a_later_format_is_refused():
-    assert problems(SAMPLE.replace('"schema":1', '"schema":2')) == [
-        f"{LOG_NAME} schema: found 2, expected 1 or less. It was written by a newer KIS: update this one."
+    assert problems(SAMPLE.replace('"schema":1', '"schema":3')) == [
+        f"{LOG_NAME} schema: found 3, expected 2 or less. It was written by a newer KIS: update this one."
     ]
 
 
@@ -146,7 +146,7 @@ def test_every_problem_is_said_at_once_with_its_line():
         '{"type":"end","status":"completed","step":0,"tokens":0,"achieved_frequency":3}\n'
     ) == [
         f"{LOG_NAME}:1 params: found 1.5, expected a whole number",
-        f"{LOG_NAME}:1 tokens: found 'many', expected a finite number",
+        f"{LOG_NAME}:1 tokens: found 'many', expected a whole number",
         f"{LOG_NAME}:1 frequency: found nan, expected a finite number",
         f"{LOG_NAME}:2: found a line that is not JSON (Expecting property name enclosed in double quotes: "
         "line 1 column 2 (char 1)), expected one JSON object",
@@ -196,3 +196,21 @@ def test_any_bytes_give_a_log_or_a_kis_error(here, text):
     except KISError as error:
         outcome = error
     assert LOG_NAME in str(outcome) if isinstance(outcome, KISError) else isinstance(outcome.run, Run)
+
+
+def test_fields_of_schema_1_are_read_under_the_names_of_schema_2():
+    run = '{"type":"run","schema":%d,"run_id":"x","params":1,"tokens":1,"frequency":1,"%s":{"held_out":0.3}}\n'
+    probe = '{"type":"retention","step":0,"tokens":0,"probe":"held_out","accuracy":0.5,"n":4,"%s":0.3}\n'
+    end = '{"type":"end","status":"completed","step":1,"tokens":1,"%s":[{"step":1}],"%s":{"min":1}}\n'
+    old = read_run_log(log(run % (1, "null") + probe % "floor" + end % ("eased", "eased_frequency")))
+    names = ("frequency_baseline", "throttled", "throttled_frequency")
+    new = read_run_log(log(run % (2, names[0]) + probe % names[0] + end % names[1:]))
+    assert (old.run.extra, old.retention, old.end) == (new.run.extra, new.retention, new.end)
+    assert new.run.extra == {"frequency_baseline": {"held_out": 0.3}}
+
+
+def test_a_log_that_goes_on_in_schema_2_keeps_each_line_to_its_own():
+    run = '{"type":"run","schema":%d,"run_id":"x","params":1,"tokens":1,"frequency":1}\n'
+    probe = '{"type":"retention","step":0,"tokens":0,"probe":"held_out","accuracy":0.5,"n":4,"floor":0.3}\n'
+    first, second = read_run_log(log(run % 1 + probe + run % 2 + probe)).retention
+    assert (first.extra, second.extra) == ({"frequency_baseline": 0.3}, {"floor": 0.3})

@@ -1,0 +1,63 @@
+"""Writes a run log, one record a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.run.records import Record
+
+__all__ = ["LOG_NAME", "RunLogWriter"]
+
+LOG_NAME = "kis.jsonl"
+
+
+class RunLogWriter:
+    """Appends records to ``<folder>/kis.jsonl``; each line is flushed before ``write`` returns.
+
+    Args:
+        folder: The run's own folder, made if missing. A torn last line left by a killed run is taken away first.
+
+    Raises:
+        KISError: The folder cannot be made, or nothing can be written there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LOG_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                _mend_last_line(self.path)
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            expected = "a run log that can be written"
+            raise KISError(Problem(str(error.filename or self.path), str(error.strerror or error), expected)) from error
+
+    def write(self, record: Record) -> None:
+        """Append one record and flush it."""
+        values = {"type": record.type, **asdict(record)}
+        values |= values.pop("extra")
+        kept = {key: value for key, value in values.items() if value is not None}
+        self._file.write(json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file. Closing twice is fine."""
+        self._file.close()
+
+
+def _mend_last_line(path: Path) -> None:
+    """End a last line that lacks nothing but its end; take away one that a killed run left torn."""
+    whole, _, last = path.read_bytes().rpartition(b"\n")
+    if not last:
+        return
+    try:
+        json.loads(last)
+    except ValueError:
+        os.truncate(path, len(whole) + 1 if whole else 0)
+    else:
+        with path.open("ab") as file:
+            file.write(b"\n")
