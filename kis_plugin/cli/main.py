@@ -43,9 +43,10 @@ class _Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            if args and self.get_command(ctx, args[0]) is None:
-                error.message = f"No such command {args[0]!r}. {nearest(args[0], self.list_commands(ctx))}"
-            raise
+            if not args or self.get_command(ctx, args[0]) is not None:
+                raise
+            names = self.list_commands(ctx)
+            raise click.UsageError(f"No such command {args[0]!r}. {nearest(args[0], names)}", ctx) from error
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments; help is shown here, and a plugin that does not load ends it with exit code 2."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kis_plugin.amounts import EXAMPLES, parse_amount
 from kis_plugin.config.choice import Choice
 from kis_plugin.config.rules import LARGEST, Rule, Wrong
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import CoreSchema
 
 __all__ = ["Amount", "ChoiceOf", "FractionOrSteps", "NameOrNames", "NamesAmong", "Window"]
 
@@ -24,7 +21,7 @@ class Amount(Rule):
 
     expected = f"an amount such as {EXAMPLES}"
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         number, text = schema.float_schema(strict=True, ge=0), schema.str_schema(strict=True)
         return schema.union_schema([schema.int_schema(strict=True, ge=0), number, text])
 
@@ -42,7 +39,7 @@ class Window(Rule):
 
     expected = "two fractions [a, b] with 0 <= a < b <= 1"
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         fraction = schema.float_schema(strict=True, ge=0, le=1)
         return schema.tuple_schema([fraction, fraction])
 
@@ -63,7 +60,7 @@ class FractionOrSteps(Rule):
         """1.0 could mean every step or once in the run: it is not guessed."""
         return "Write steps without a decimal point." if isinstance(value, float) and value >= 1 else ""
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         fraction = schema.float_schema(strict=True, gt=0, lt=1)
         steps = schema.int_schema(strict=True, ge=1, le=LARGEST)
         text = schema.str_schema(strict=True, pattern=f"^({_PERCENT}|{_STEPS})$")
@@ -89,7 +86,7 @@ class NameOrNames(Rule):
 
     expected = "a name or a list of names"
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         name = schema.str_schema(strict=True, pattern=r"\S")
         return schema.union_schema([name, schema.list_schema(name, min_length=self.least)])
 
@@ -121,7 +118,7 @@ class NamesAmong(NameOrNames):
         """What an error says was expected."""
         return f"a list of some of {', '.join(self.names)}"
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         name = schema.literal_schema(list(self.names))
         return schema.union_schema([name, schema.list_schema(name)])
 
@@ -138,7 +135,7 @@ class ChoiceOf(Rule):
         """Show how options are written."""
         return "Write {name: burst, bursts: 4}."
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         name = schema.str_schema(strict=True, pattern=r"\S")
         named = {"name": schema.typed_dict_field(name, required=True)}
         options = schema.typed_dict_schema(named, extra_behavior="allow", strict=True)

@@ -44,7 +44,7 @@ class Rule:
         """Return what an error about ``value`` says to do; empty where that is plain."""
         return ""
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         """Return pydantic's schema of the values that pass, made with its module of schemas."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class Text(Rule):
         """Numbers and truth values are text only in quotes."""
         return "Put it in quotes." if isinstance(value, (bool, int, float)) else ""
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         return schema.str_schema(strict=True, pattern=rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$")
 
 
@@ -113,7 +113,7 @@ class Number(Rule):
         """A number in quotes is text."""
         return "Write it without quotes." if isinstance(value, str) else ""
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         most = None if self.most == math.inf else self.most
         return schema.float_schema(strict=True, allow_inf_nan=False, ge=self.least, le=most)
 
@@ -129,7 +129,7 @@ class Whole(Rule):
         """What an error says was expected."""
         return f"a whole number of at least {self.least}"
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         return schema.int_schema(strict=True, ge=self.least, le=LARGEST)
 
 
@@ -139,7 +139,7 @@ class Flag(Rule):
 
     expected = "true or false"
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         return schema.bool_schema(strict=True)
 
 
@@ -161,5 +161,5 @@ class OneOf(Rule):
         new = self.renamed.get(value) if isinstance(value, str) else None
         return f"It is now {new}." if new else nearest(value, self.names)
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         return schema.literal_schema(list(self.names))

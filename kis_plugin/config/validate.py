@@ -6,9 +6,8 @@ All problems are found at once. Each is said with file and line, what was found,
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_type_hints
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["WORDS", "Validated", "adapter_of", "expected_of", "expected_type", "show", "validate"]
 
 T = TypeVar("T")
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
 WORDS = {
     "float_type": "a number",
@@ -54,12 +54,13 @@ class Validated(Generic[T]):
     right: Mapping[str, Any] = field(default_factory=dict)
 
 
-@cache
-def adapter_of(keys: Hashable) -> TypeAdapter[Any]:
-    """Return pydantic's validator of a dataclass, or of any type."""
+def adapter_of(keys: Any) -> TypeAdapter[Any]:
+    """Return pydantic's validator of a dataclass, or of any type; each is built once."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(keys)
+    if keys not in _ADAPTERS:
+        _ADAPTERS[keys] = TypeAdapter(keys)
+    return _ADAPTERS[keys]
 
 
 def validate(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import yaml
 
@@ -30,9 +30,6 @@ from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, unfi
 from kis_sweep.run_spec import SweepRun
 from kis_sweep.training import Training, trained_shapes
 
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import CoreSchema
-
 __all__ = ["Added", "Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
 
 _HELD_OUT = 0.01
@@ -44,7 +41,7 @@ class Cells(Rule):
 
     expected = "a list of cells [size, frequency, seed]"
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         size, seed = schema.int_schema(strict=True, ge=1), schema.int_schema(strict=True, ge=0)
         frequency = schema.float_schema(strict=True, ge=0, allow_inf_nan=False)
         return schema.list_schema(schema.tuple_schema([size, frequency, seed]))
@@ -59,7 +56,7 @@ class Seconds(Rule):
 
     expected = "the seconds of a step by size"
 
-    def _core(self, schema: Any) -> CoreSchema:
+    def _core(self, schema: Any) -> Any:
         seconds = schema.float_schema(strict=True, ge=0, allow_inf_nan=False)
         return schema.dict_schema(schema.int_schema(ge=1), seconds)
 
