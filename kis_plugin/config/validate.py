@@ -106,7 +106,7 @@ class _Writer:
     def problem(self, kind: str, loc: tuple[str | int, ...], context: Mapping[str, Any]) -> Problem:
         """Return one error as a problem."""
         key = ".".join(map(str, loc))
-        if kind == "missing":
+        if kind.startswith("missing"):
             parent = _at(self.node, loc[:-1])
             expected, hint = self.missing.get(key, ("a value", ""))
             return Problem(f"{parent.where} {key}", "no such key", expected, hint)

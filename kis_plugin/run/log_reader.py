@@ -184,7 +184,7 @@ def _record(cls: type[Record], values: Mapping[str, Any], where: str) -> tuple[R
     problems: dict[str, Problem] = {}
     for one in found:
         name = str(one["loc"][0])
-        if one["type"] == "missing":
+        if one["type"].startswith("missing"):
             expected = f"a value: {cls.type} records carry {name!r}"
             problems.setdefault(name, Problem(f"{where} {name}", "nothing", expected))
         else:

@@ -143,6 +143,7 @@ def test_every_problem_is_said_at_once_with_its_line():
         "[1]\n"
         '{"step":1}\n'
         '{"type":"retention","step":0,"tokens":0,"probe":7,"accuracy":true,"n":10}\n'
+        '{"type":"retention","step":0,"tokens":0,"probe":"seen","n":null}\n'
         '{"type":"end","status":"completed","step":0,"tokens":0,"achieved_frequency":3}\n'
     ) == [
         f"{LOG_NAME}:1 params: found 1.5, expected a whole number",
@@ -154,7 +155,9 @@ def test_every_problem_is_said_at_once_with_its_line():
         f"""{LOG_NAME}:4: found '{{"step":1}}', expected a JSON object with a "type\"""",
         f"{LOG_NAME}:5 probe: found 7, expected text",
         f"{LOG_NAME}:5 accuracy: found True, expected a finite number",
-        f"{LOG_NAME}:6 achieved_frequency: found 3, expected an object",
+        f"{LOG_NAME}:6 accuracy: found nothing, expected a value: retention records carry 'accuracy'",
+        f"{LOG_NAME}:6 n: found nothing, expected a value: retention records carry 'n'",
+        f"{LOG_NAME}:7 achieved_frequency: found 3, expected an object",
     ]
 
 
