@@ -55,8 +55,9 @@ class PrepareReport:
 @click.option(
     "--block", "sequence_length", type=click.IntRange(2), required=True, metavar="COUNT", help="Tokens a row."
 )
+@click.option("--verify", is_flag=True, help="Compare every byte in the cache with its digest; remove what is damaged.")
 @AS_JSON
-def prepare(config: Path, tokenizer: str, sequence_length: int, as_json: bool) -> None:
+def prepare(config: Path, tokenizer: str, sequence_length: int, verify: bool, as_json: bool) -> None:
     """Prepare the knowledge of a run ahead.
 
     Reads, splits and tokenizes what the configuration CONFIG names, into the cache, where runs with the same tokenizer
@@ -67,6 +68,8 @@ def prepare(config: Path, tokenizer: str, sequence_length: int, as_json: bool) -
 
     with refusal_as_json(as_json):
         loaded = load_config(config)
+        if verify:
+            _verify(loaded)
         encoder = load_tokenizer(tokenizer)
         with _progress() as progress:
             report = prepare_config(loaded, encoder, sequence_length, _shown_by(progress))
@@ -80,6 +83,18 @@ def prepare(config: Path, tokenizer: str, sequence_length: int, as_json: bool) -
     pieces = f"{report.items:,} pieces in up to {report.wordings:,} wordings"
     click.echo(f"{pieces} are {report.tokens:,} tokens for rows of {sequence_length:,}.")
     click.echo(f"Prepared in {report.cache}")
+
+
+def _verify(config: Config) -> None:
+    """Remove what is damaged in the cache, so that it is prepared again."""
+    from kis_plugin.storage.artifact_cache import cache_folder, damaged_artifacts, remove_artifact
+
+    folder = cache_folder(config.cache)
+    damaged = list(damaged_artifacts(folder))
+    for place, reason in damaged:
+        remove_artifact(place)
+        click.echo(f"kis: {place}: {reason}; removed, and prepared again where it is needed", err=True)
+    click.echo(f"kis: {folder}: every byte compared, {len(damaged)} damaged", err=True)
 
 
 def prepare_config(
@@ -122,8 +137,12 @@ class _Counting:
     def __init__(
         self, tokenizer: TextTokenizer, total: int | None, show: Callable[[str, int, int | None], None]
     ) -> None:
+        from kis_plugin.tokenized.tokenizer import NormalizingTokenizer
+
         self._tokenizer, self._total, self._show = tokenizer, total, show
         self._done = 0
+        if isinstance(tokenizer, NormalizingTokenizer):
+            self.reserved, self.normalized = tokenizer.reserved, tokenizer.normalized
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
@@ -154,7 +173,7 @@ def _texts(config: Config, material: InfusionSplit) -> int | None:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]) if file.is_file())
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
 def _progress() -> Progress:

@@ -1,8 +1,9 @@
 """A cache of computed arrays on disk: built once, complete or absent, memory-mapped by every process that needs them.
 
 An artifact has a kind and a key. It is the folder ``<cache>/<kind>-<hash of the key>/`` with ``.npy`` files and
-``meta.json``, which records the size of each. It is built in a folder of another name, flushed to the disk and renamed,
-so that a killed build leaves nothing that could be taken for a complete artifact.
+``meta.json``, which records the size and the digests of each. It is built in a folder of another name, flushed to the
+disk and renamed, so that a killed build leaves nothing that could be taken for a complete artifact. What lies there is
+trained on: folders that others may write to are refused, and changed bytes are noticed (``digests``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,11 +25,16 @@ from filelock import FileLock, Timeout
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import flush, flush_folder
+from kis_plugin.storage.digests import sampled_digest, whole_digest
 from kis_plugin.storage.npy_files import Array, GrowingFile, open_mapped
+from kis_plugin.storage.trust import make_private_folder, refuse_shared_folder
 
-__all__ = ["Prepared", "Writer", "cache_folder", "is_prepared", "prepared"]
+__all__ = [
+    "Prepared", "Writer", "cache_folder", "can_write", "damaged_artifacts", "is_prepared", "prepared",
+    "remove_artifact",
+]  # fmt: skip
 
-_FORMAT = 1
+_FORMAT = 2
 _META = "meta.json"
 
 
@@ -103,8 +110,16 @@ class Writer:
         assert self._folder is not None
         with _explained(self._folder):
             self._close()
-            sizes = {path.stem: path.stat().st_size for path in sorted(self._folder.glob("*.npy"))}
-            kept = {"format": _FORMAT, "key": key, "meta": self.meta, "bytes": sizes}
+            files = sorted(self._folder.glob("*.npy"))
+            kept = {
+                "format": _FORMAT,
+                "key": key,
+                "meta": self.meta,
+                "bytes": {path.stem: path.stat().st_size for path in files},
+                "sampled": {path.stem: sampled_digest(path) for path in files},
+                "whole": {path.stem: whole_digest(path) for path in files},
+            }
+            kept["seal"] = _seal_of(kept)
             with (self._folder / _META).open("xb") as file:
                 file.write(json.dumps(kept, allow_nan=False).encode())
                 flush(file)
@@ -151,11 +166,13 @@ def prepared(
         build(writer)
         return writer._finish()
     place = folder / _name(kind, key)
+    if folder.exists():
+        refuse_shared_folder(folder, f"cache folder {folder}")
     found = _open(place, key)
     if isinstance(found, Prepared):
         return found
     with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     with _locked(folder, place.name, notify):
         found = _open(place, key)  # another process may have built it meanwhile
         if isinstance(found, str):
@@ -173,18 +190,70 @@ def _name(kind: str, key: Mapping[str, Any]) -> str:
     return f"{kind}-{hashlib.sha256(plain.encode()).hexdigest()[:32]}"
 
 
+def _seal_of(kept: Mapping[str, Any]) -> str:
+    """Return a digest of what ``meta.json`` says."""
+    plain = json.dumps({name: value for name, value in kept.items() if name != "seal"}, sort_keys=True)
+    return hashlib.blake2b(plain.encode(), digest_size=16).hexdigest()
+
+
+def _manifest(place: Path) -> dict[str, Any]:
+    """Return what ``meta.json`` says.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    kept: dict[str, Any] = json.loads((place / _META).read_bytes())
+    if kept["format"] == _FORMAT and kept["seal"] != _seal_of(kept):
+        raise ValueError(f"{_META} was changed")
+    return kept
+
+
+def damaged_artifacts(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Compare every byte of the artifacts in a cache folder with the digests kept there.
+
+    Yields:
+        The folder of each damaged artifact, and what is wrong with it.
+    """
+    for meta in sorted(folder.glob(f"*/{_META}")):
+        place = meta.parent
+        try:
+            kept = _manifest(place)
+            if kept["format"] != _FORMAT:
+                continue  # of another version of KIS, which this one never opens
+            for name, digest in kept["whole"].items():
+                if whole_digest(place / f"{name}.npy") != digest:
+                    yield place, f"{name}.npy was changed after it was written"
+                    break
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            yield place, f"cannot be read ({error})"
+
+
+def remove_artifact(place: Path) -> None:
+    """Remove an artifact; whoever has it mapped into memory keeps it."""
+    shutil.rmtree(place)
+
+
+def can_write(folder: Path) -> bool:
+    """Return whether artifacts can be added to a cache folder, or the folder be made."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return os.access(nearest, os.W_OK | os.X_OK)
+
+
 def _open(place: Path, key: Mapping[str, Any]) -> Prepared | str | None:
     """Return the artifact at ``place``, or what is wrong with it, or None if there is none."""
     if not place.exists():
         return None
+    refuse_shared_folder(place, f"prepared knowledge {place}")
     try:
-        kept = json.loads((place / _META).read_bytes())
+        kept = _manifest(place)
         if kept["format"] != _FORMAT or kept["key"] != json.loads(json.dumps(key)):
             return f"{_META} describes another artifact"
         for name, size in kept["bytes"].items():
             found = (place / f"{name}.npy").stat().st_size
             if found != size:
                 return f"{name}.npy has {found:,} bytes instead of {size:,}"
+            if sampled_digest(place / f"{name}.npy") != kept["sampled"][name]:
+                return f"{name}.npy was changed after it was written"
         return Prepared(
             {name: open_mapped(str((place / f"{name}.npy").resolve())) for name in kept["bytes"]}, kept["meta"]
         )
@@ -198,8 +267,8 @@ def _build(folder: Path, place: Path, key: Mapping[str, Any], build: Callable[[W
     with _explained(folder):
         for left in folder.glob(f"{place.name}.*partial"):  # its builder was killed: this process holds the lock
             shutil.rmtree(left)
-        partial = folder / f"{place.name}.{os.getpid()}.partial"
-        partial.mkdir()
+        partial = folder / f"{place.name}.{secrets.token_hex(8)}.partial"
+        partial.mkdir(mode=0o700)
     writer = Writer(partial)
     try:
         build(writer)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.regular_files import refuse_special_file
 
 __all__ = ["Node", "read_yaml"]
 
@@ -101,6 +102,7 @@ def read_yaml(path: Path, expected: str) -> Node:
 
 def _text(path: Path, expected: str) -> str:
     try:
+        refuse_special_file(path)
         if path.is_file() and path.stat().st_size > MOST_BYTES:
             raise KISError(Problem(str(path), f"{path.stat().st_size:,} bytes", f"{expected}, below {MOST_BYTES:,}"))
         raw = path.read_bytes()

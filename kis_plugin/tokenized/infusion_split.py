@@ -27,7 +27,7 @@ from kis_plugin.templates.load import load_templates
 
 __all__ = ["InfusionSplit", "entries_at", "load_split", "prepare_split"]
 
-Stamps = tuple[tuple[str, int, int], ...]
+Stamps = tuple[tuple[str, int, int, int], ...]
 
 _VERSION = 2  # of the split
 _ALL = np.array([-1])  # stands for all passages until it is known how many there are
@@ -191,6 +191,6 @@ def _named_files(values: Any) -> list[Path]:
 
 
 def _stamps(paths: Sequence[Path]) -> Stamps:
-    """Return path, time and size of each file."""
+    """Return path, times and size of each file."""
     found = [(str(path.resolve()), path.stat()) for path in paths if path.is_file()]
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
+    return tuple((name, stat.st_mtime_ns, stat.st_size, stat.st_ctime_ns) for name, stat in found)

@@ -10,9 +10,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.facts import Knowledge
 from kis_plugin.knowledge.protocols import Source
 from kis_plugin.knowledge.sources.folders import FolderSource
-from kis_plugin.knowledge.sources.text_files import refuse_special_file
 from kis_plugin.knowledge.sources.triples import TripleSource
 from kis_plugin.registry import registered
+from kis_plugin.storage.regular_files import refuse_special_file
 
 __all__ = ["read_knowledge", "source_for"]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
-import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.regular_files import refuse_special_file
 from kis_plugin.storage.text_rules import is_unicode
 
 __all__ = [
-    "JSONL", "Problems", "json_value", "kind_of", "lines", "quoted", "record_id", "records", "refuse_special_file",
+    "JSONL", "Problems", "json_value", "kind_of", "lines", "quoted", "record_id", "records",
 ]  # fmt: skip
 
 COMPRESSED = (".gz", ".xz")
@@ -151,28 +151,6 @@ def record_id(record: Mapping[str, Any], where: str, problems: Problems) -> str:
     if not is_unicode(name):
         problems.add(f"{where} id", quoted(name), "text that can be written as UTF-8")
     return name
-
-
-def refuse_special_file(path: Path) -> None:
-    """Refuse what is neither a regular file nor a folder: reading a device or a named pipe may never end.
-
-    Raises:
-        KISError: It is one.
-        OSError: There is nothing at ``path``.
-    """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        what = next(name for test, name in _SPECIAL if test(mode))
-        raise KISError(Problem(str(path), what, "a regular file"))
-
-
-_SPECIAL = (
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-    (lambda _: True, "no regular file"),
-)
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:

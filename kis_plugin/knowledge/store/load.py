@@ -18,7 +18,7 @@ from kis_plugin.knowledge.sources.read import source_for
 from kis_plugin.knowledge.sources.text_files import COMPRESSED
 from kis_plugin.knowledge.store.columns import fingerprint, write_knowledge
 from kis_plugin.knowledge.store.tables import FactTable, PassageTable
-from kis_plugin.storage.artifact_cache import Writer, is_prepared, prepared
+from kis_plugin.storage.artifact_cache import Writer, can_write, is_prepared, prepared
 
 __all__ = ["LARGE", "Loaded", "Progress", "load_knowledge", "no_progress"]
 
@@ -102,13 +102,15 @@ def _through_cache(source: StreamingSource, path: Path, files: list[Path], folde
 def _known_key(source: StreamingSource, files: list[Path], folder: Path, progress: Progress) -> dict[str, Any]:
     """Return the key; files that were hashed before and have the same stamps are not read again."""
     stamps = _stamps(files)
-    settled = all(time.time_ns() - changed > _SETTLED for _, _, changed, _ in stamps)
+    settled = all(time.time_ns() - changed > _SETTLED for _, _, changed, *_ in stamps)
     key = {"source": _name(source), "files": hashlib.sha256(repr(stamps).encode()).hexdigest()}
 
     def build(writer: Writer) -> None:
         writer.meta |= _key(source, files, progress)
 
-    return dict(prepared(folder if settled else None, "content", key, build).meta)
+    # A cache that cannot be written to may hold the same content under the key of an older time stamp: hash it again.
+    kept = settled and (is_prepared(folder, "content", key) or can_write(folder))
+    return dict(prepared(folder if kept else None, "content", key, build).meta)
 
 
 def _key(source: StreamingSource, files: list[Path], progress: Progress = no_progress) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
-def _stamps(files: list[Path]) -> list[tuple[str, int, int, int]]:
-    """Return path, size, time and inode of each file."""
+def _stamps(files: list[Path]) -> list[tuple[str, int, int, int, int]]:
+    """Return path, size, time of change, inode and time of the inode's change, which no program can set back."""
     found = [(str(file.resolve()), file.stat()) for file in files]
-    return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in found]
+    return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns) for name, stat in found]

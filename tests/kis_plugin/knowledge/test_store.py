@@ -274,3 +274,32 @@ def test_a_source_that_does_not_stream_is_read_each_time(file, monkeypatch):
     loaded = load_knowledge(file, Path("cache"))
     assert loaded.knowledge.facts == tuple(many(3))
     assert loaded.cache == Path("cache")  # what is made from it may still be kept
+
+
+def test_the_same_size_and_time_do_not_hide_other_content(here, monkeypatch):
+    monkeypatch.setattr(store, "LARGE", 0)
+    monkeypatch.setattr(store, "_SETTLED", 0)
+    path = Path("facts.jsonl")
+    path.write_text('{"subject": "Italy", "relation": "P36", "object": "Rome"}\n')
+    assert load_knowledge(path, Path("cache")).knowledge.facts[0].object == "Rome"
+    before = path.stat()
+    path.write_text('{"subject": "Italy", "relation": "P36", "object": "Oslo"}\n')
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert load_knowledge(path, Path("cache")).knowledge.facts[0].object == "Oslo"
+
+
+def test_a_touched_file_is_found_in_a_read_only_cache(here, monkeypatch):
+    monkeypatch.setattr(store, "LARGE", 0)
+    monkeypatch.setattr(store, "_SETTLED", 0)
+    path = Path("facts.jsonl")
+    path.write_text('{"subject": "Italy", "relation": "P36", "object": "Rome"}\n')
+    load_knowledge(path, Path("cache"))
+    os.utime(path)
+    monkeypatch.setattr(store, "can_write", lambda folder: False)
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("kis_plugin.storage.artifact_cache.FileLock", refuse)
+    assert load_knowledge(path, Path("cache")).knowledge.facts[0].object == "Rome"

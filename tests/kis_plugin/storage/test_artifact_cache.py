@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.storage.artifact_cache import cache_folder, is_prepared, prepared
+from kis_plugin.storage.artifact_cache import cache_folder, damaged_artifacts, is_prepared, prepared
+from kis_plugin.storage.digests import sampled_digest
 from kis_plugin.storage.npy_files import release
 
 KEY = {"file": "facts", "version": 1}
@@ -150,7 +151,7 @@ def list_as_meta(place):
         (no_array, "long.npy is missing"),
         (cut_array, "long.npy has 140 bytes instead of 168"),
         (longer_array, "table.npy has 177 bytes instead of 176"),
-        (foreign, "describes another artifact"),
+        (foreign, "meta.json was changed"),
         (list_as_meta, "cannot be read"),
     ],
 )
@@ -292,3 +293,94 @@ def test_a_file_size_limit_leaves_nothing_behind(tmp_path):
     assert done.stdout.startswith(f"cache folder {tmp_path}"), done.stderr
     assert "File too large, expected a folder on a local disk" in done.stdout
     assert not any(path.is_dir() for path in tmp_path.iterdir())
+
+
+def test_folders_are_for_their_owner_alone(tmp_path):
+    folder = tmp_path / "new" / "cache"
+    prepared(folder, "thing", KEY, build)
+    for made in (folder.parent, folder, place_of(folder)):
+        assert made.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("which", ["cache", "artifact"])
+def test_a_folder_that_everyone_may_write_to_is_refused(tmp_path, which):
+    folder = tmp_path / "cache"
+    prepared(folder, "thing", KEY, build)
+    (folder if which == "cache" else place_of(folder)).chmod(0o777)
+    with pytest.raises(KISError, match=r"every user may write to, expected .* Run chmod -R go-w"):
+        prepared(folder, "thing", KEY, never)
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    prepared(tmp_path, "thing", KEY, build)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    if tmp_path.stat().st_uid == 0:
+        os.chown(tmp_path, 12345, -1)
+    with pytest.raises(KISError, match=r"a folder of another user \(uid \d+\).*sudo chown -R"):
+        prepared(tmp_path, "thing", KEY, never)
+
+
+def test_a_group_may_share_a_cache(tmp_path):
+    prepared(tmp_path, "thing", KEY, build)
+    tmp_path.chmod(0o770)
+    check(prepared(tmp_path, "thing", KEY, never))
+
+
+def flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        (byte,) = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("name", ["long.npy", "table.npy", "meta.json"])
+def test_any_flipped_bit_of_a_small_artifact_is_noticed(tmp_path, name):
+    prepared(tmp_path, "thing", KEY, build)
+    path = place_of(tmp_path) / name
+    good = path.read_bytes()
+    for offset in range(0, len(good), 7):
+        flip(path, offset)
+        lines = []
+        check(prepared(tmp_path, "thing", KEY, build, lines.append))
+        assert len(lines) == 1
+        check(prepared(tmp_path, "thing", KEY, build, lines.append))
+
+
+def test_changed_bytes_of_a_large_artifact_are_found_by_samples_or_by_verifying(tmp_path):
+    def large(writer):
+        writer.append("x", np.zeros(3_000_000, dtype=np.int64))
+
+    prepared(tmp_path, "large", KEY, large)
+    path = place_of(tmp_path) / "x.npy"
+    size = path.stat().st_size
+    assert list(damaged_artifacts(tmp_path)) == []
+    flip(path, 100_000)  # between two samples
+    prepared(tmp_path, "large", KEY, never)
+    ((place, reason),) = damaged_artifacts(tmp_path)
+    assert (place, reason) == (place_of(tmp_path), "x.npy was changed after it was written")
+    flip(path, size - 10)  # in the last sample
+    lines = []
+    prepared(tmp_path, "large", KEY, large, lines.append)
+    assert "was changed after it was written" in lines[0]
+    assert list(damaged_artifacts(tmp_path)) == []
+
+
+def test_opening_a_large_artifact_reads_a_bounded_part(tmp_path):
+    path = tmp_path / "x"
+    with path.open("wb") as file:
+        file.truncate(1 << 33)  # 8 GiB of nothing
+    start = time.perf_counter()
+    sampled_digest(path)
+    assert time.perf_counter() - start < 2
+
+
+def test_a_read_only_cache_is_used(tmp_path, monkeypatch):
+    prepared(tmp_path, "thing", KEY, build)
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr("kis_plugin.storage.artifact_cache.FileLock", refuse)
+    check(prepared(tmp_path, "thing", KEY, never))
