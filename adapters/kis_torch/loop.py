@@ -168,9 +168,15 @@ class KnowledgeInfusion:
         if ids.shape not in shapes or self.batches >= self._total:
             found = f"batch {self.batches + 1}, of shape {ids.shape}"
             raise KISError(Problem("batch()", found, f"{self._total} batches in all, each {shapes[0]} or {shapes[1]}"))
+        labels = batch.get("labels") if isinstance(batch, Mapping) else None
+        if isinstance(labels, torch.Tensor):
+            labels = np.asarray(labels.detach().cpu(), dtype=np.int64)
+        if labels is not None and np.shape(labels) != ids.shape:
+            labels = None
         first = (self.batches * self._ranks + self._rank) * self._batch_size
         self.session.rows_drawn(range(first, first + self._batch_size))
-        self.session.batch(ids[:, -self._sequence_length :])
+        kept = slice(-self._sequence_length, None)
+        self.session.batch(ids[:, kept], None if labels is None else labels[:, kept])
         self.batches += 1
         if self._sampler is not None:
             self._sampler.advance()

@@ -13,7 +13,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.substring_hashes import HashFilter, SubstringHashes
 
-__all__ = ["ExposureCounter"]
+__all__ = ["ExposureCounter", "Match"]
 
 _KEY = 8  # tokens by which texts are looked for; shorter texts make it shorter
 
@@ -28,6 +28,21 @@ class _Announced(NamedTuple):
     """Hash of its first tokens."""
     whole: tuple[int, int]
     """Its length, and the hash of all of it."""
+
+
+class Match(NamedTuple):
+    """A planned text that was found in a batch."""
+
+    row: int
+    """The row of the run that it was planned for."""
+    numbers: npt.NDArray[np.integer]
+    """Of the text; with placement ``rows``, of all texts of the row."""
+    batch_row: int
+    """The row of the batch that it was found in."""
+    place: int
+    """Its first token there."""
+    length: int
+    """Its tokens."""
 
 
 class ExposureCounter:
@@ -71,18 +86,23 @@ class ExposureCounter:
             for part in np.split(numbers, len(numbers)) if self._plan.placement.anywhere else [numbers]:
                 self._announce(row, part)
 
-    def see(self, input_ids: npt.NDArray[np.int64]) -> None:
-        """Count the infused texts of a batch, (rows, T)."""
+    def see(self, input_ids: npt.NDArray[np.int64]) -> list[Match]:
+        """Count the infused texts of a batch, (rows, T), and return them."""
+        matches: list[Match] = []
         if not self._waiting or input_ids.shape[1] < self._key:
-            return
+            return matches
         self._ahead = max(self._ahead, self._announced - self._seen)
         hashes = SubstringHashes(input_ids)
         keys = hashes.all(self._key) if self._plan.placement.anywhere else hashes.at_start(self._key)  # (rows, places)
         counted_to = [0] * len(input_ids)  # in each row: a text is not looked for inside another
         for row, place in np.argwhere(self._filter.may_hold(keys)).tolist():
             if place >= counted_to[row]:
-                counted_to[row] = place + self._count(input_ids[row], hashes, row, place, int(keys[row, place]))
+                match = self._count(input_ids[row], hashes, row, place, int(keys[row, place]))
+                if match is not None:
+                    matches.append(match)
+                    counted_to[row] = place + match.length
         self._drop_abandoned()
+        return matches
 
     def _announce(self, row: int, numbers: npt.NDArray[np.integer]) -> None:
         tokens = self._plan.tokens(numbers)
@@ -97,8 +117,10 @@ class ExposureCounter:
         self._waiting.setdefault(announced.whole, deque()).append(announced)
         self._in_order.append(announced)
 
-    def _count(self, ids: npt.NDArray[np.int64], hashes: SubstringHashes, row: int, place: int, key: int) -> int:
-        """Count the text that stands at ``place`` of a row, (T,), and return its tokens; 0 if none is expected."""
+    def _count(
+        self, ids: npt.NDArray[np.int64], hashes: SubstringHashes, row: int, place: int, key: int
+    ) -> Match | None:
+        """Count the text that stands at ``place`` of a row, (T,), and return it; None if none is expected."""
         room = len(ids) - place
         # Of two texts that fit, one begins with the other: the longer one is meant.
         lengths = np.array(sorted((n for n in self._lengths.get(key, ()) if n <= room), reverse=True), dtype=np.int64)
@@ -111,8 +133,8 @@ class ExposureCounter:
                 self.exposures[announced.numbers % len(self._plan)] += 1
                 self._seen = max(self._seen, announced.row)
                 self._forget(announced)
-                return int(whole[0])
-        return 0
+                return Match(announced.row, announced.numbers, row, place, int(whole[0]))
+        return None
 
     def _drop_abandoned(self) -> None:
         """Drop announcements of rows that training has left far behind.

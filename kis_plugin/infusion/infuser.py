@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray
 from kis_plugin.infusion.build_plan import plan_infusion
+from kis_plugin.infusion.delivery import DeliveryCheck
 from kis_plugin.infusion.exposure_counter import ExposureCounter
 from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.infusion.plan import InfusionPlan
@@ -44,6 +45,7 @@ class PlannedInfuser:
         self._inputs = load_inputs(run.config, run.tokenizer, run.sequence_length)
         self.plan: InfusionPlan = plan_infusion(self._inputs, run.rows, self._known)
         self._counter = ExposureCounter(self.plan)
+        self._delivery = DeliveryCheck(self.plan, run.tokenizer, run.ranks)
         self._throttled: list[dict[str, Any]] = list(resumed.get("eased", [])) if resumed else []
         before = [Throttle(entry["row"], entry["keep"]) for entry in self._throttled]
         self._drawn = run.rows_at(run.start_step)
@@ -92,10 +94,19 @@ class PlannedInfuser:
         """Expect the infused ones among ``rows`` in the batches to come."""
         self._drawn = max(self._drawn, max(rows, default=-1) + 1)
         self._counter.expect(rows)
+        if not self._delivery.done:
+            self._delivery.fetched(rows)
 
-    def batch(self, input_ids: npt.NDArray[np.int64]) -> None:
+    def batch(self, input_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64] | None = None) -> None:
         """Count the infused texts of a batch, (rows, T)."""
-        self._counter.see(input_ids)
+        matches = self._counter.see(input_ids)
+        if not self._delivery.done:
+            self._delivery.seen(input_ids, labels, matches)
+
+    def step_end(self, step: int) -> None:
+        """Stop the run if its first infused rows did not reach the model as planned. Every rank must call it."""
+        if step and not self._delivery.done:
+            self._delivery.decide()
 
     def exposures(self) -> IntArray:
         """Return this rank's exposures per item, (items,)."""

@@ -160,6 +160,13 @@ class InfusionPlan:
         """Return the tokens of some texts, one after the other."""
         return self.texts.tokens[self._where(numbers)[0]].astype(np.int32, copy=False)
 
+    def targets(self, numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+        """Return which tokens of some texts are training targets, one text after the other."""
+        where, _ = self._where(numbers)
+        if self.texts.targets is None:
+            return np.ones(len(where), dtype=np.bool_)
+        return self.texts.targets[where].astype(np.bool_)
+
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what must be the same for a resumed run to keep its counts, by name. It enters the schedule hash."""
         schedule = self._window.schedule

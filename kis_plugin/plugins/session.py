@@ -97,17 +97,26 @@ class Session:
         """Announce the global rows that this rank's loader is about to fetch."""
         self.infuser.rows_drawn(rows)
 
-    def batch(self, input_ids: npt.NDArray[np.int64]) -> None:
-        """Report what the model is trained on: token ids, (rows, T), each row as it was planned."""
-        self.infuser.batch(input_ids)
+    def batch(self, input_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64] | None = None) -> None:
+        """Report what the model is trained on.
+
+        Args:
+            input_ids: (rows, T) token ids, each row as it was planned.
+            labels: (rows, T) what the loss is taken of, -100 for nothing; None where the host does not show them.
+        """
+        self.infuser.batch(input_ids, labels)
         self._hook.kis_batch(run=self.run, input_ids=input_ids)
 
     def step_end(self, step: int) -> None:
         """Report that ``step`` optimizer steps are done; call it with 0 before the first. Every rank.
 
         A host looks at ``stopping`` after it, and ends training if that is not None.
+
+        Raises:
+            KISError: The first infused rows did not reach the model as planned.
         """
         self._step = step
+        self.infuser.step_end(step)
         self._hook.kis_step_end(run=self.run, step=step)
 
     def loss(self, step: int, split: str, value: float) -> None:

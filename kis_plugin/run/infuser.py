@@ -83,8 +83,20 @@ class Infuser(Protocol):
     def rows_drawn(self, rows: Sequence[int]) -> None:
         """Note global row numbers that this rank's loader is about to fetch."""
 
-    def batch(self, input_ids: npt.NDArray[np.int64]) -> None:
-        """Count what a batch of this rank shows the model: token ids, (rows, T), in training mode."""
+    def batch(self, input_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64] | None = None) -> None:
+        """Count what a batch of this rank shows the model, in training mode.
+
+        Args:
+            input_ids: (rows, T) token ids.
+            labels: (rows, T) what the loss is taken of, as the model gets it; None where the host does not say.
+        """
+
+    def step_end(self, step: int) -> None:
+        """Act after optimizer step ``step``; step 0 comes once before the first. Every rank must call it.
+
+        Raises:
+            KISError: The first infused rows did not reach the model as planned.
+        """
 
     def exposures(self) -> IntArray:
         """Return this rank's exposures per item, (items,), since the start of the run or the last resume.

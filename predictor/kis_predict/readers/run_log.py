@@ -88,7 +88,8 @@ def _completed(end: End) -> str:
     extra = end.extra
     marks = {
         "miscounted": extra.get("miscounted"),
-        "partly counted": extra.get("counted_from_step"),
+        "partly counted": extra.get("counted_from_step") or extra.get("uncounted"),
+        "changed": extra.get("mismatched"),
         "throttled": extra.get("throttled") or extra.get("eased"),  # eased: schema 1
     }
     return next((status for status, mark in marks.items() if mark), "completed")
