@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import (
@@ -233,17 +233,22 @@ def _is_not_finite(value: object) -> bool:
     return isinstance(value, float) and value - value != 0
 
 
-_TYPES: Mapping[str, frozenset[type]] = {
-    "int": frozenset({int}),
-    "float": frozenset({int, float}),
-    "str": frozenset({str}),
-    "int | None": frozenset({int, type(None)}),
-    "float | None": frozenset({int, float, type(None)}),
-    "str | None": frozenset({str, type(None)}),
+def _plain_types(kind: type) -> Iterator[tuple[str, frozenset[type]]]:
+    """Yield the fields of a record that hold numbers or text, with the types that JSON gives them."""
+    for name, hint in get_type_hints(kind).items():
+        options = get_args(hint) or (hint,)
+        if all(option in _TYPES for option in options):
+            yield name, frozenset[type]().union(*(_TYPES[option] for option in options))
+
+
+_TYPES: Mapping[Any, frozenset[type]] = {
+    int: frozenset({int}),
+    float: frozenset({int, float}),
+    str: frozenset({str}),
+    type(None): frozenset({type(None)}),
 }
 _PLAIN: Mapping[str, tuple[tuple[str, frozenset[type]], ...]] = {
-    kind.type: tuple((f.name, _TYPES[str(f.type)]) for f in fields(kind) if str(f.type) in _TYPES)
-    for kind in (Retention, Loss, Guard)
+    kind.type: tuple(_plain_types(kind)) for kind in (Retention, Loss, Guard)
 }
 """The types that the values of a record plainly in order have, by field; bool is no int here."""
 _TAKERS: Mapping[str, Callable[..., None]] = {
