@@ -8,6 +8,7 @@ log is skimmed: of records that begin and end as records do, only the last of ea
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ HELD_OUT = "held_out"
 _MOST_PROBLEMS = 100
 _SEPARATOR = f'"{secrets.token_hex(8)}"'
 """Stands between the lines of a block: a log cannot contain it, so each line is known to be one value of its own."""
+_MOST_SPLITS = 1000
+_SPLIT = re.compile(r'"split": ?"[^"\\]{1,200}"')
 _SKIM_BEYOND = 64 * 2**20
 _SKIMMED = tuple(f'{{"type":{space}"{kind}"' for kind in (Retention.type, Loss.type, Guard.type) for space in (" ", ""))
 _PLAN = ("params", "tokens", "frequency", "facts", "options", "seed", "schedule_hash")
@@ -63,7 +66,7 @@ class Scan:
     changed: str = ""
     warnings: list[str] = field(default_factory=list)
     _problems: list[Problem] = field(default_factory=list)
-    _losses: dict[bool, tuple[int, float]] = field(default_factory=dict)  # line and loss, by whether KIS measured it
+    _losses: dict[str, tuple[int, float]] = field(default_factory=dict)  # line and last loss, by split
     _last_held_out: tuple[int, Mapping[str, Any]] | None = None
     _torn: tuple[int, int, str] | None = None  # number, characters, why: of a line that waits for its successor
     _aside: dict[str, tuple[int, str]] = field(default_factory=dict)  # lines not parsed yet, by series
@@ -71,8 +74,15 @@ class Scan:
 
     @property
     def loss(self) -> float | None:
-        """The last general loss, nats per token; None if there is none."""
-        found = self._losses.get(False) or self._losses.get(True)
+        """The last general loss, nats per token; None if there is none.
+
+        Of several splits, that of ``retention.general_split``, else the host's last one, else what KIS measured itself.
+        """
+        named = self.run.extra.get("general_split") if self.run else None
+        if isinstance(named, str) and named in self._losses:
+            return self._losses[named][1]
+        of_host = [found for split, found in self._losses.items() if split != GENERAL]
+        found = max(of_host, default=self._losses.get(GENERAL))
         return None if found is None else found[1]
 
     def take(self, number: int, text: str, values: Any) -> None:
@@ -103,7 +113,10 @@ class Scan:
         if f'"{HELD_OUT}"' in text:
             self._aside[HELD_OUT] = (number, text)
         elif text.startswith(_SKIMMED[2:4]):
-            self._aside[Loss.type + ("" if f'"{GENERAL}"' in text else "_of_host")] = (number, text)
+            split = _SPLIT.search(text)
+            if split is None or not (split[0] in self._aside or len(self._aside) < _MOST_SPLITS):
+                return False
+            self._aside[split[0]] = (number, text)
         self._lines += 1
         return True
 
@@ -129,9 +142,8 @@ class Scan:
         value = values["loss"]
         if _is_not_finite(value):
             self.diverged = True
-        else:
-            by_kis = values["split"] == GENERAL
-            self._losses[by_kis] = max(self._losses.get(by_kis, (0, 0.0)), (number, float(value)))
+        elif values["split"] in self._losses or len(self._losses) < _MOST_SPLITS:
+            self._losses[values["split"]] = max(self._losses.get(values["split"], (0, 0.0)), (number, float(value)))
 
     def _take_guard(self, number: int, values: Mapping[str, Any], record: Record | None) -> None:
         """Keep nothing: a prediction does not use what the guard found."""
@@ -211,7 +223,8 @@ def _parse_together(lines: list[str]) -> list[Any] | None:
     apart = values[1::2]
     if len(values) != 2 * len(lines) - 1 or apart.count(_SEPARATOR[1:-1]) != len(apart):
         return None
-    return values[::2]
+    found: list[Any] = values[::2]
+    return found
 
 
 def _parse(text: str) -> Any:

@@ -202,6 +202,24 @@ class TestRunsThatAreNotWhatTheySay:
         assert "doubtful frequency" in build_sweep(RunLogReader().read(path)).warnings[0]
 
 
+class TestLosses:
+    LOSSES = tuple({"type": "loss", "step": 9, "tokens": 9, "split": split, "loss": loss}
+              for split, loss in (("general", 1.0), ("wiki", 2.0), ("domain", 3.0)))  # fmt: skip
+
+    @pytest.mark.parametrize("skim_beyond", [-1, 10**9])
+    @pytest.mark.parametrize(
+        ("named", "loss"), [({}, 3.0), ({"general_split": "wiki"}, 2.0), ({"general_split": "x"}, 3.0)]
+    )
+    def test_the_named_split_is_general_loss(self, write_log, monkeypatch, named, loss, skim_beyond):
+        monkeypatch.setattr(run_log_scan, "_SKIM_BEYOND", skim_beyond)
+        (run,) = RunLogReader().read(write_log("a", HELD_OUT, *self.LOSSES, END, **named))
+        assert run.loss == loss
+
+    def test_without_a_loss_of_the_host_that_of_kis_counts(self, write_log):
+        (run,) = RunLogReader().read(write_log("a", HELD_OUT, self.LOSSES[0], END))
+        assert run.loss == 1.0
+
+
 class TestTables:
     @pytest.fixture
     def rows(self, write_csv, sweep_runs) -> str:
