@@ -90,9 +90,10 @@ def predict(
     )
     if problems or params is None:
         raise KISError(problems)
-    found = answer(runs, PredictionRequest(params, budget, number, **options), registered("laws"))
+    request = PredictionRequest(params, budget, number, **options)
+    found = answer(runs, request, registered("laws"))
     notes = runs.notes if isinstance(runs, Runs) else ()
-    return replace(found, warnings=(*notes, *found.warnings))
+    return replace(found, warnings=(*notes, *found.warnings), request=request)
 
 
 def _amount(name: str, value: float | str | None, problems: list[Problem]) -> int | None:

@@ -44,12 +44,17 @@ on wrong usage or bad input.
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        from importlib.metadata import PackageNotFoundError, version
+        from kis_predict.report.versions import version
 
-        try:
-            click.echo(f"kis-predict {version('kis-plugin')}")
-        except PackageNotFoundError:
-            click.echo("kis-predict (kis-plugin is not installed: running from its source tree)")
+        click.echo(f"kis-predict {version()}")
+        ctx.exit()
+
+
+def _show_schema(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        from kis_predict.report.json_schema import json_schema
+
+        click.echo(json.dumps(json_schema(), indent=2))
         ctx.exit()
 
 
@@ -111,6 +116,10 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
+@click.option(
+    "--json-schema", is_flag=True, is_eager=True, expose_value=False, callback=_show_schema,
+    help="Print the JSON schema of what --json prints.",
+)  # fmt: skip
 def command(
     logs: tuple[str, ...], target: int, mapped: tuple[str, ...], as_json: bool, chart: bool | None, plot: Path | None,
     report: Path | None, write_config: Path | None, knowledge: str, follow_links: bool, **options: Any,
@@ -126,8 +135,9 @@ def command(
         raise KISError(problems)
     found = gather(logs, registered("log_readers"), parse_map(mapped), _notify, follow_links)
     _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
-    answer = predict(found.runs, PredictionRequest(params=target, **options), registered("laws"))
-    answer = replace(answer, warnings=(*found.notes, *answer.warnings))
+    request = PredictionRequest(params=target, **options)
+    answer = predict(found.runs, request, registered("laws"))
+    answer = replace(answer, warnings=(*found.notes, *answer.warnings), request=request)
     _write_files(answer, plot, report, write_config, knowledge, options["seed"])
     try:
         if as_json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from kis_predict.curves.size_estimates import SizeEstimate
+from kis_predict.request import PredictionRequest
 
 if TYPE_CHECKING:
     import pandas
@@ -233,6 +234,7 @@ class Prediction:
     supported: float | None = None
     method: Mapping[str, Any] = field(default_factory=dict)
     sensitivity: tuple[Sensitivity, ...] = ()
+    request: PredictionRequest | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain dicts, lists, strings, numbers and None: what ``--json`` prints."""

@@ -1,15 +1,73 @@
-"""The answer as the object that ``--json`` prints."""
+"""The answer as the object that ``--json`` prints, and the JSON schema of that object. Both follow the dataclasses."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
 
 from kis_predict.curves.size_estimates import SizeEstimate
-from kis_predict.prediction import Amount, Prediction
+from kis_predict.prediction import Prediction
+from kis_predict.report.versions import version
 
-__all__ = ["as_object"]
+__all__ = ["Answer", "Group", "as_object"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the runs of one model size and token budget say.
+
+    Attributes:
+        params: N.
+        tokens: D.
+        runs: Fitted runs.
+        lowest: Lowest frequency tested.
+        highest: Highest frequency tested.
+        peak: F_opt; a bound where the collapse is censored.
+        peak_low: Its interval.
+        peak_high: Its interval.
+        peak_retention: Held-out retention at the peak.
+        chance: Retention of a model that guesses.
+        collapse: F_c, null where it is censored: low or high is then the bound.
+        censored: ``right`` if no collapse was seen in the tested range, ``left`` if retention falls from the start.
+        low: Interval of F_c.
+        high: Interval of F_c, null where it is open.
+        odds: That there was a collapse, null where the runs leave no doubt.
+        p_value: Of the test of a rise and a fall against a rise alone.
+        warnings: What a reader should know about these runs.
+    """
+
+    params: int
+    tokens: int
+    runs: int
+    lowest: float
+    highest: float
+    peak: float
+    peak_low: float
+    peak_high: float
+    peak_retention: float
+    chance: float
+    collapse: float | None
+    censored: Literal["left", "right"] | None
+    low: float | None
+    high: float
+    odds: float | None
+    p_value: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer(Prediction):
+    """The object that ``kis-predict --json`` prints.
+
+    Attributes:
+        version: Of KIS.
+        groups: The estimates, one for each model size and token budget.
+    """
+
+    version: str = ""
+    groups: tuple[Group, ...] = ()
 
 
 def as_object(answer: Prediction) -> dict[str, Any]:
@@ -17,69 +75,47 @@ def as_object(answer: Prediction) -> dict[str, Any]:
 
     The keys are always the same; without an answer those with numbers of the target are None.
     """
-    law = answer.law
-    recommended = answer.recommendation
-    return {
-        "status": answer.status,
-        "target": {"params": answer.target.params, "tokens": answer.target.tokens},
-        "collapse": _amount(answer.collapse),
-        "peak": _amount(answer.peak),
-        "recommendation": None
-        if recommended is None
-        else {
-            "frequency": _number(recommended.frequency),
-            "infused_tokens": _number(recommended.infused_tokens),
-            "share": _number(recommended.share),
-            "risk": _number(recommended.risk),
-        },
-        "law": None
-        if law is None
-        else {
-            "name": law.name,
-            "formula": law.formula,
-            "parameters": {name: _number(value) for name, value in law.parameters.items()},
-            "holdout_error": _number(law.holdout_error),
-        },
-        "groups": [_group(size) for size in answer.sizes],
-        "extrapolation": _number(answer.extrapolation),
-        "forgetting": None if answer.forgetting is None else _plain(asdict(answer.forgetting)),
-        "binding": answer.binding,
-        "axis": None if answer.axis is None else _plain(asdict(answer.axis)),
-        "next_runs": [_plain(asdict(run)) for run in answer.next_runs],
-        "assumptions": list(answer.assumptions),
-        "warnings": list(answer.warnings),
-        "missing": list(answer.missing),
-    }
+    found = {field.name: _plain(getattr(answer, field.name)) for field in fields(answer) if field.name != "sizes"}
+    groups = [_plain(_group(size)) for size in answer.sizes]
+    return {"version": version(), **found, "groups": groups}
 
 
-def _amount(amount: Amount | None) -> dict[str, float | None] | None:
-    return None if amount is None else {name: _number(value) for name, value in asdict(amount).items()}
+def _group(size: SizeEstimate) -> Group:
+    low, high = size.log_collapse_interval
+    peak_low, peak_high = size.log_peak_interval
+    group = size.group
+    return Group(
+        params=group.params,
+        tokens=group.tokens,
+        runs=len(group.runs),
+        lowest=group.runs[0].frequency,
+        highest=group.runs[-1].frequency,
+        peak=_exp(size.log_peak),
+        peak_low=_exp(peak_low),
+        peak_high=_exp(peak_high),
+        peak_retention=float(size.peak_retention),
+        chance=group.chance,
+        collapse=None if size.censored else _exp(size.log_collapse),
+        censored=size.censored,
+        low=_exp(low) if size.censored != "left" else None,
+        high=_exp(high),
+        odds=size.odds,
+        p_value=float(size.p_value),
+        warnings=size.warnings,
+    )
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return _number(value) if isinstance(value, float) else value
-
-
-def _group(size: SizeEstimate) -> dict[str, Any]:
-    low, high = size.log_collapse_interval
-    return {
-        "params": size.group.params,
-        "tokens": size.group.tokens,
-        "runs": len(size.group.runs),
-        "peak": _exp(size.log_peak),
-        "collapse": None if size.censored else _exp(size.log_collapse),
-        "censored": size.censored,
-        "low": _exp(low) if size.censored != "left" else None,
-        "high": _exp(high),
-        "odds": size.odds,
-    }
-
-
-def _exp(value: float) -> float | None:
-    return _number(math.exp(value)) if value < 700 else None
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
