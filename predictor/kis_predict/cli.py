@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "subcommand"]
 
-_NARROWEST = 80
-"""Columns of the report at least: numbers are never cut short, a narrow terminal wraps them."""
+_NARROWEST, _UNBROKEN = 80, 100_000
+"""Columns of the report at least; and in a pipe or a file, where lines are not broken unless COLUMNS says so."""
 _HELP = """Predict how much domain knowledge a large model takes before its memory collapses.
 
 \b
@@ -166,8 +166,13 @@ def _print_report(answer: Prediction, chart: bool | None) -> None:
     from kis_predict.report import terminal_plot
     from kis_predict.report.terminal import print_report, print_warnings
 
-    console = Console(highlight=False)
-    console.width = max(console.width, _NARROWEST)
+    def console_of(stream: TextIO) -> Console:
+        console = Console(highlight=False, file=stream)
+        unbroken = not stream.isatty() and "COLUMNS" not in os.environ
+        console.width = _UNBROKEN if unbroken else max(console.width, _NARROWEST)
+        return console
+
+    console = console_of(sys.stdout)
     charts = sys.stdout.isatty() if chart is None else chart
     if chart and not terminal_plot.can_draw(console):
         _notify("No charts: they need pip install 'kis-plugin[plot]' and an output in UTF-8.")
@@ -175,7 +180,7 @@ def _print_report(answer: Prediction, chart: bool | None) -> None:
     with console.capture() as captured:
         print_report(answer, console, charts)
     click.echo(captured.get(), nl=False, color=True)
-    print_warnings(answer, Console(highlight=False, stderr=True))
+    print_warnings(answer, console_of(sys.stderr))
 
 
 def _write_files(

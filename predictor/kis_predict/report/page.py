@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from kis_plugin.amounts import round_down, short
 from kis_predict.prediction import Prediction
-from kis_predict.report.terminal import (
+from kis_predict.report.texts import (
     axis_text,
     fold,
     forgetting_text,
     holdout_text,
     law_text,
+    not_worth_it,
     size_heads,
     size_row,
     width_of,
@@ -164,7 +165,9 @@ def _next(answer: Prediction) -> str:
         (short(run.params), short(run.tokens), short(run.frequency), f"{run.flops:.2g}", width_of(run))
         for run in answer.next_runs
     ]
-    return _section("Runs that would narrow it most", table(("N", "D", "F", "FLOPs", "interval then"), rows))
+    verdict = not_worth_it(answer.next_runs)
+    note = f'<p class="soft">{escape(verdict)}</p>' if verdict else ""
+    return _section("Runs that would narrow it most", table(("N", "D", "F", "FLOPs", "interval then"), rows) + note)
 
 
 def _section(title: str, content: str, kind: str = "") -> str:

@@ -136,6 +136,8 @@ def _law(axes: Axes, answer: Prediction) -> None:
     curve = law_curve(answer)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    if len(sizes := {*curve.params, *(curve.target or ())[:1]}) == 1:
+        axes.set_xlim(min(sizes) / 2, 2 * max(sizes))  # one size alone leaves matplotlib no range
     if len(curve.grid):
         label = f"{answer.confidence * 100:.3g} % band"
         axes.fill_between(curve.grid, *curve.band, color="#3b6fb6", alpha=0.16, lw=0, label=label)
@@ -177,8 +179,6 @@ def _law_limits(axes: Axes, curve: LawCurve) -> None:
     ends = [*curve.value, *(end for end in (*curve.low, *curve.high) if 0 < end < math.inf), *(curve.target or ())[1:]]
     low, high = math.log(min(ends)), math.log(max(ends))
     span = max(high - low, math.log(2))
-    if len(sizes := {*curve.params, *(curve.target or ())[:1]}) == 1:
-        axes.set_xlim(min(sizes) / 2, 2 * max(sizes))  # one size alone: matplotlib would warn and draw a point
     axes.set_ylim(math.exp(low - 0.15 * span), math.exp(high + 0.75 * span))
     _plain_ticks(axes.xaxis, short)
     _plain_ticks(axes.yaxis, _spelt)

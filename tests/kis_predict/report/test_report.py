@@ -16,7 +16,8 @@ from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import AxisReport, Forgetting, NextRun
 from kis_predict.report.chart_data import size_curves, spread
 from kis_predict.report.run_config import config_text
-from kis_predict.report.terminal import fold, print_report
+from kis_predict.report.terminal import print_report
+from kis_predict.report.texts import fold
 
 MADE = {}
 

@@ -1,0 +1,178 @@
+"""The sentences and cells of the report, shared by the terminal and the page."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from kis_plugin.amounts import round_down, short
+from kis_predict.curves.size_estimates import SizeEstimate
+from kis_predict.prediction import Amount, AxisReport, Forgetting, LawReport, NextRun, Prediction
+
+__all__ = [
+    "amount_text", "axis_text", "fold", "forgetting_text", "grouped_warnings", "headline", "holdout_text", "law_text",
+    "not_worth_it",     "size_heads", "size_line", "size_row", "target_text", "width_of",
+]  # fmt: skip
+
+
+def target_text(answer: Prediction) -> str:
+    """Return ``N=7B, D=140B``."""
+    tokens = "" if answer.target.tokens is None else f", D={short(answer.target.tokens)}"
+    return f"N={short(answer.target.params)}{tokens}"
+
+
+def headline(answer: Prediction) -> list[str]:
+    """Return the answer in three lines: how much, what happens beyond, and how far to trust it."""
+    recommended, collapse, law = answer.recommendation, answer.collapse, answer.law
+    if recommended is None or collapse is None or law is None:
+        return [
+            f"No prediction for {target_text(answer)}: the evidence is too weak.",
+            f"It rests on {_runs(answer)}.",
+            "What is missing is listed below.",
+        ]
+    amount = f"{short(round_down(recommended.frequency))} exposures per fact"
+    tokens = "" if recommended.infused_tokens is None else f", {short(round_down(recommended.infused_tokens))} tokens"
+    share = "" if recommended.share is None else f", {round_down(recommended.share):.3g} of D"
+    far = f"{answer.extrapolation or math.nan:.3g} times the largest size that collapsed"
+    notes = f"; {len(answer.warnings)} warnings below" if len(answer.warnings) > 1 else ""
+    return [
+        f"Infuse at most {amount}{tokens}{share} into {target_text(answer)}.",
+        f"Collapse is predicted at {amount_text(collapse)}; the risk of it at this amount is {recommended.risk:.1%}; "
+        f"limited by: {recommended.binding}.",
+        f"This extrapolates to {far}, from {_runs(answer)}; {holdout_text(law)}{notes}.",
+    ]
+
+
+def _runs(answer: Prediction) -> str:
+    runs, sizes = sum(len(size.group.runs) for size in answer.sizes), len(answer.sizes)
+    return f"{runs:,} run{'s' if runs != 1 else ''} of {sizes} size{'s' if sizes != 1 else ''} and budgets"
+
+
+def amount_text(amount: Amount) -> str:
+    """Return an amount with its interval and its share."""
+    share = "" if amount.share is None else f", a share of {amount.share:.3g}"
+    return f"F = {short(amount.frequency)} [{short(amount.low)}, {short(amount.high)}] exposures per fact{share}"
+
+
+def size_heads(confidence: float) -> tuple[str, ...]:
+    """Return the column titles of the table of sizes."""
+    interval = f"[{confidence * 100:.3g} %]"
+    return "N", "D", "runs", "F tested", f"peak {interval}", f"collapse {interval}", "at peak"
+
+
+def size_row(size: SizeEstimate) -> tuple[str, ...]:
+    """Return one size's cells."""
+    group = size.group
+    tested = f"{short(group.runs[0].frequency)} to {short(group.runs[-1].frequency)}"
+    return (
+        short(group.params), short(group.tokens), str(len(group.runs)), tested, _peak(size), _collapse(size),
+        f"{size.peak_retention:.2f}",
+    )  # fmt: skip
+
+
+def size_line(size: SizeEstimate) -> str:
+    """Return one size's cells as a sentence, for places too narrow for the table."""
+    n, d, runs, tested, peak, collapse, at_peak = size_row(size)
+    return f"N={n}, D={d}: {runs} runs at F = {tested}; peak {peak}; collapse {collapse}; retention {at_peak} at peak"
+
+
+def _peak(size: SizeEstimate) -> str:
+    if size.censored:
+        return f"{_BEYOND[size.censored]} {short(math.exp(size.log_peak))}"
+    return _between(size.log_peak, size.log_peak_interval)
+
+
+def _collapse(size: SizeEstimate) -> str:
+    doubt = "" if size.odds is None else "?"
+    if size.censored:
+        return f"{_BEYOND[size.censored]} {short(math.exp(size.log_collapse))}{doubt}"
+    return _between(size.log_collapse, size.log_collapse_interval) + doubt
+
+
+_BEYOND = {"right": ">", "left": "<"}
+
+
+def _between(log_value: float, interval: tuple[float, float]) -> str:
+    low, high = (short(math.exp(end)) for end in interval)
+    return f"{short(math.exp(log_value))} [{low}, {high}]"
+
+
+def law_text(law: LawReport) -> str:
+    """Return the formula and the parameters that say how the amount scales, with their intervals."""
+    last = list(law.parameters)[1:]
+    values = ", ".join(
+        f"{name} = {law.parameters[name]:.3g} [{law.intervals[name][0]:.3g}, {law.intervals[name][1]:.3g}]"
+        for name in last
+    )
+    return f"{law.formula}; {values}"
+
+
+def holdout_text(law: LawReport) -> str:
+    """Return by how much the largest size is missed when it is left out."""
+    if law.holdout_error is None:
+        return "too few sizes to leave the largest out"
+    return f"the largest size that collapsed, fitted without it, is missed by {law.holdout_error:.1%}"
+
+
+def axis_text(axis: AxisReport) -> str:
+    """Return which axis was taken, and why."""
+    errors = ", ".join(f"{name} {error:.1%}" for name, error in axis.holdout_errors.items() if error is not None)
+    return f"{axis.name}: {axis.reason}{f' (left-out sizes missed by: {errors})' if errors else ''}"
+
+
+def forgetting_text(forgetting: Forgetting) -> str:
+    """Return the greatest amount that general loss bears, or why it is not known."""
+    if forgetting.frequency is None or forgetting.low is None or forgetting.high is None:
+        return f"not predicted: {forgetting.reason}"
+    high = "more" if math.isinf(forgetting.high) else short(forgetting.high)
+    share = "" if forgetting.share is None else f", a share of {forgetting.share:.3g}"
+    amount = f"F = {short(forgetting.frequency)} [{short(forgetting.low)}, {high}]{share}"
+    return f"{amount} raises general loss by {forgetting.max_loss_rise:g} nats"
+
+
+def width_of(run: NextRun) -> str:
+    """Return the expected width of the target's interval after a run, relative to the present one."""
+    return "not known yet" if math.isinf(run.width) else f"{run.width:.0%} as wide"
+
+
+def not_worth_it(runs: Sequence[NextRun]) -> str:
+    """Return that no proposed run is worth its cost, where all of them together hardly narrow the interval."""
+    best = min((run.width for run in runs), default=math.inf)
+    if not _WORTH < best < math.inf:
+        return ""
+    return f"No run is worth its cost: all of these leave the target's interval {best:.0%} as wide as it is."
+
+
+_WORTH = 0.95
+"""Width of the target's interval, as a part of the present one, above which further runs are not advised."""
+_BY_ACTION: tuple[tuple[str, str], ...] = (
+    ("Runs that were left out", r"^Left out|is not fitted$"),
+    ("Logs to look at", r"\.(jsonl|csv|tsv|json|yaml|xz|gz)\b|^--map"),
+    ("Runs to add or to look at", r"^N=|add |seeds|does not fit|no collapse"),
+    ("How far to trust the answer", r""),
+)
+"""What to do about a warning, by the first pattern found in it."""
+
+
+def grouped_warnings(warnings: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return warnings under what to do about them, those that differ in numbers alone folded."""
+    groups: dict[str, list[str]] = {title: [] for title, _ in _BY_ACTION}
+    for line in warnings:
+        groups[next(title for title, pattern in _BY_ACTION if re.search(pattern, line))].append(line)
+    return [(title, fold(lines)) for title, lines in groups.items() if lines]
+
+
+def fold(lines: Sequence[str], most: int = 3) -> list[str]:
+    """Return lines that differ in nothing but numbers and what they are about, such as paths, as a few and a count."""
+    alike: dict[str, list[str]] = {}
+    for line in lines:
+        _, colon, rest = line.partition(": ")
+        alike.setdefault(re.sub(r"\d+", "#", rest) if colon else line, []).append(line)
+    return [
+        line
+        for group in alike.values()
+        for line in (
+            group if len(group) <= most + 1 else [*group[:most], f"and {len(group) - most:,} more like the one above"]
+        )
+    ]
