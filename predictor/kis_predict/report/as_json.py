@@ -35,6 +35,8 @@ class Group:
         high: Interval of F_c, null where it is open.
         odds: That there was a collapse, null where the runs leave no doubt.
         p_value: Of the test of a rise and a fall against a rise alone.
+        learnt: Whether retention rose above chance, and its rise ended, in the tested range; a size that did not learn
+            says nothing and enters no law.
         warnings: What a reader should know about these runs.
     """
 
@@ -54,6 +56,7 @@ class Group:
     high: float
     odds: float | None
     p_value: float
+    learnt: bool
     warnings: tuple[str, ...]
 
 
@@ -101,6 +104,7 @@ def _group(size: SizeEstimate) -> Group:
         high=_exp(high),
         odds=size.odds,
         p_value=float(size.p_value),
+        learnt=size.learnt,
         warnings=size.warnings,
     )
 

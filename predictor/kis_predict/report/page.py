@@ -17,6 +17,9 @@ from kis_predict.report.texts import (
     holdout_text,
     law_text,
     not_worth_it,
+    prefix_text,
+    retained_text,
+    sensitivity_lines,
     size_heads,
     size_row,
     width_of,
@@ -84,6 +87,7 @@ def body(answer: Prediction, charts: bool = True) -> str:
         if answer.sizes
         else "",
         _law(answer),
+        _section("If a constant of the method changes", _list(sensitivity_lines(answer))) if answer.sensitivity else "",
         _next(answer),
         _section("Warnings", _list(fold(answer.warnings))) if answer.warnings else "",
         _section("Assumed", _list(answer.assumptions)) if answer.assumptions else "",
@@ -149,6 +153,8 @@ def _law(answer: Prediction) -> str:
         if amount:
             share = "" if amount.share is None else f", a share of {amount.share:.3g}"
             rows.append((name, f"F = {short(amount.frequency)} [{short(amount.low)}, {short(amount.high)}]{share}"))
+    rows += [("Retained", retained_text(answer))] if answer.retained else []
+    rows += [("From smaller sizes", text)] if (text := prefix_text(answer)) else []
     rows += [("Axis", axis_text(answer.axis))] if answer.axis else []
     rows += [("Forgetting", forgetting_text(answer.forgetting))] if answer.forgetting else []
     if answer.extrapolation and math.isfinite(answer.extrapolation):

@@ -40,6 +40,7 @@ def print_report(answer: Prediction, console: Console, charts: bool = False) -> 
         _sizes(answer, console)
     if ok:
         _facts(answer, console)
+    _list("If a constant of the method changes", texts.sensitivity_lines(answer), console)
     _next(answer, console)
     _list("Assumed", answer.assumptions, console)
 
@@ -82,6 +83,8 @@ def _facts(answer: Prediction, console: Console) -> None:
     assert answer.collapse
     rows = [("Law", texts.law_text(answer.law)), ("Collapse", texts.amount_text(answer.collapse))]
     rows += [("Peak", texts.amount_text(answer.peak))] if answer.peak else []
+    rows += [("Retained", texts.retained_text(answer))] if answer.retained else []
+    rows += [("From smaller", text)] if (text := texts.prefix_text(answer)) else []
     rows += [("Axis", texts.axis_text(answer.axis))] if answer.axis else []
     rows += [("Forgetting", texts.forgetting_text(answer.forgetting))] if answer.forgetting else []
     width = max(len(name) for name, _ in rows) + _GAP

@@ -11,9 +11,24 @@ from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.prediction import Amount, AxisReport, Forgetting, LawReport, NextRun, Prediction
 
 __all__ = [
-    "amount_text", "axis_text", "fold", "forgetting_text", "grouped_warnings", "headline", "holdout_text", "law_text",
-    "not_worth_it",     "size_heads", "size_line", "size_row", "target_text", "width_of",
-]  # fmt: skip
+    "amount_text",
+    "axis_text",
+    "fold",
+    "forgetting_text",
+    "grouped_warnings",
+    "headline",
+    "holdout_text",
+    "law_text",
+    "not_worth_it",
+    "prefix_text",
+    "retained_text",
+    "sensitivity_lines",
+    "size_heads",
+    "size_line",
+    "size_row",
+    "target_text",
+    "width_of",
+]
 
 
 def target_text(answer: Prediction) -> str:
@@ -153,6 +168,38 @@ _BY_ACTION: tuple[tuple[str, str], ...] = (
     ("How far to trust the answer", r""),
 )
 """What to do about a warning, by the first pattern found in it."""
+
+
+def retained_text(answer: Prediction) -> str:
+    """Return the expected held-out retention at the recommended amount, at half and at double of it."""
+    return "; ".join(
+        f"{one.retention:.2f} [{one.low:.2f}, {one.high:.2f}] at F = {short(one.frequency)}, "
+        f"{one.of_peak:.0%} of the peak"
+        for one in answer.retained
+    )
+
+
+def prefix_text(answer: Prediction) -> str:
+    """Return by what factor each size is missed when predicted from the smaller ones, beside the constant share."""
+    found = [
+        f"{short(error.params)} x{math.exp(error.log_error):.2f}"
+        + ("" if error.baseline is None else f" (same share: x{math.exp(error.baseline):.2f})")
+        for error in answer.prefix_errors
+    ]
+    far = "" if answer.supported is None else f"; these errors support {answer.supported:.3g} times the largest size"
+    return f"{', '.join(found)}{far}" if found else ""
+
+
+def sensitivity_lines(answer: Prediction) -> list[str]:
+    """Return how the recommended amount moves with each constant of the method."""
+
+    def amount(value: float | None) -> str:
+        return "refused" if value is None else short(round_down(value))
+
+    return [
+        f"{one.constant} = {one.value:g}: {amount(one.halved)} if halved, {amount(one.doubled)} if doubled"
+        for one in answer.sensitivity
+    ]
 
 
 def grouped_warnings(warnings: Sequence[str]) -> list[tuple[str, list[str]]]:
