@@ -48,7 +48,12 @@ def prefix_errors(candidates: Sequence[Candidate], params: Sequence[float]) -> t
         steps = [each.steps[at] for each in candidates]
         weight = np.exp(log_weight - log_weight.max())
         log_weight = log_weight + np.array([step.log_score for step in steps])
-        usable = [i for i, step in enumerate(steps) if np.isfinite(step.predicted).any()]
+        # Two sizes settle no bend: there the straight laws speak.
+        straight = [each.bend is None and not len(each.shrinkage.at) for each in candidates]
+        usable = [
+            i for i, step in enumerate(steps)
+            if np.isfinite(step.predicted).any() and (step.sizes >= _SETTLED or straight[i])
+        ]  # fmt: skip
         if not usable or not steps[0].upward:
             continue
         share = weight[usable] / weight[usable].sum()
