@@ -60,7 +60,7 @@ def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run:
             found = "a sweep that goes on from trained models"
             raise KISError(Problem("--new-sizes", found, "the sizes of these", "Leave the option out."))
         states = states_of(runs)
-        left = [state.run.name for state in states if state.state in ("begun", "waiting")]
+        left = [state.run.name for state in states if state.state in ("running", "interrupted", "waiting")]
         if left:
             found = f"{len(left)} that are not finished, such as {left[0]}"
             hint = "kis sweep run finishes them."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,13 +83,27 @@ def run(
     places = Places(threads, jobs, visible, per_gpu, address, cluster, _parameters(parameters))
     sweep = sweep.resolve()
     end_in_order()
-    with live(runs_of(sweep)) as ended:
-        result = run_sweep(sweep, ENGINES[engine], places, ended, only)
+    broken: list[Problem] = []
+    try:
+        with live(runs_of(sweep, [])) as ended:
+            result = run_sweep(sweep, ENGINES[engine], places, ended, only, broken)
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. kis sweep run {sweep} continues from the last checkpoints.", err=True)
+        raise
+    _show_broken(broken)
     before = f" {result.before} had been before." if result.before else ""
     click.echo(f"Finished {result.finished} run{'' if result.finished == 1 else 's'}.{before}")
     if result.failed:
         show_failed(result.failed, console())
+    if result.failed or broken:
         raise SystemExit(1)
+    click.echo(f"Next: kis predict --logs {sweep / 'runs'} --target 7B")
+
+
+def _show_broken(broken: Sequence[Problem]) -> None:
+    """Say which folders hold no run that can be read; the others are not held up by them."""
+    for problem in broken:
+        click.echo(f"kis: left out: {problem}", err=True)
 
 
 @sweep.command()
@@ -99,8 +114,10 @@ def status(sweep: Path, as_json: bool) -> None:
     from kis_sweep.display import state_object, states_table
     from kis_sweep.folder import runs_of, states_of
 
+    broken: list[Problem] = []
     with refusal_as_json(as_json):
-        states = states_of(runs_of(sweep))
+        states = states_of(runs_of(sweep, broken))
+    _show_broken(broken)
     if as_json:
         click.echo(json.dumps({"status": "ok", "runs": [state_object(state) for state in states]}, indent=2))
     else:

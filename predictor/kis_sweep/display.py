@@ -215,7 +215,7 @@ def live(runs: Sequence[SweepRun]) -> Iterator[Callable[[SweepRun, int], None]]:
 def _moving(states: Sequence[State]) -> Table:
     """Return the table of what goes on now, with a count of the rest; runs that began come first."""
     counts = Counter(state.state for state in states)
-    order = {"begun": 0, "failed": 1, "finished": 2, "waiting": 3}
+    order = {"running": 0, "interrupted": 1, "failed": 2, "finished": 3, "waiting": 4}
     shown = sorted(states, key=lambda state: order[state.state])[:_ROWS]
     found = states_table(shown)
     found.caption = ", ".join(f"{count} {state}" for state, count in counts.items())

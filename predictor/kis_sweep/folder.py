@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ __all__ = [
     "SETTINGS",
     "State",
     "alone",
+    "damage_of",
     "failure_of",
     "finished_log",
     "locked",
@@ -30,6 +31,7 @@ __all__ = [
 
 SETTINGS = "sweep.yaml"
 _FAILED = "failed.txt"
+_LOCK, _MOMENT = ".lock", 1.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class State:
 
     Attributes:
         run: Which.
-        state: ``finished``, ``failed``, ``begun`` or ``waiting``.
+        state: ``finished``, ``failed``, ``running``, ``interrupted`` (it has begun, and no process trains it) or
+            ``waiting``.
         log: Its run log, if it has one.
         reason: Why it failed; empty otherwise.
     """
@@ -62,22 +65,30 @@ def read_settings(sweep: Path) -> Node:
     return read_yaml(path, "the settings of a sweep")
 
 
-def runs_of(sweep: Path) -> list[SweepRun]:
+def runs_of(sweep: Path, broken: list[Problem] | None = None) -> list[SweepRun]:
     """Return all runs that are planned, by size, frequency and seed.
 
+    Args:
+        sweep: The folder.
+        broken: Takes what is wrong with single runs, which are then left out; else it is raised.
+
     Raises:
-        KISError: What is wrong with any of them, all of it at once.
+        KISError: No sweep; without ``broken``, what is wrong with any run, all of it at once.
     """
     read_settings(sweep)
     problems: list[Problem] = []
     runs: list[SweepRun] = []
-    for path in sorted((sweep / "configs").glob("*/run.yaml")):
+    for place in sorted(path for path in (sweep / "configs").glob("*") if path.is_dir()):
         try:
-            runs.append(read_sweep_run(sweep, path.parent.name))
-            problems += _contradictions(runs[-1])
+            run = read_sweep_run(sweep, place.name)
+            if found := list(_contradictions(run)):
+                raise KISError(found)
+            runs.append(run)
         except KISError as error:
             problems += error.problems
-    if problems:
+    if broken is not None:
+        broken += problems
+    elif problems:
         raise KISError(problems)
     return sorted(runs, key=lambda run: (run.shape.params, run.frequency, run.recipe.seed))
 
@@ -128,7 +139,8 @@ def alone(folder: Path, where: str, found: str) -> Iterator[None]:
         KISError: Another process does.
     """
     try:
-        with FileLock(folder / ".lock", blocking=False):
+        # Not at once: whoever looks whether a folder is held holds it for a moment.
+        with FileLock(folder / _LOCK, timeout=_MOMENT):
             yield
     except Timeout as error:
         raise KISError(Problem(where, found, "one process at a time", "Wait for it, or stop it.")) from error
@@ -143,11 +155,26 @@ def _state(run: SweepRun) -> State:
     logs = _logs(run)
     if done := _finished(run, logs):
         return State(run, "finished", done)
+    if damage := damage_of(run):
+        return State(run, "failed", None, damage)
     log = logs[-1] if logs else None
     failure = failure_of(run)
     if failure.is_file():
         return State(run, "failed", log, failure.read_text(encoding="utf-8").strip())
-    return State(run, "begun" if log else "waiting", log)
+    if log is None:
+        return State(run, "waiting")
+    return State(run, "running" if _is_held(run.work) else "interrupted", log)
+
+
+def _is_held(folder: Path) -> bool:
+    """Return whether a process holds a folder, as ``alone`` does."""
+    if not (folder / _LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / _LOCK, blocking=False):
+            return False
+    except Timeout:
+        return True
 
 
 def _finished(run: SweepRun, logs: Sequence[RunLog]) -> RunLog | None:
@@ -156,12 +183,22 @@ def _finished(run: SweepRun, logs: Sequence[RunLog]) -> RunLog | None:
     return next((log for log in logs if log.end and log.end.status == "completed"), None)
 
 
-def _logs(run: SweepRun) -> list[RunLog]:
-    """Return the run's logs that hold a line, the latest last."""
-    logs = []
-    for path in sorted(run.logs.glob(f"*/{LOG_NAME}"), key=lambda path: path.stat().st_mtime):
+def damage_of(run: SweepRun) -> str:
+    """Return what is wrong with a log of the run that cannot be read, and what to do; empty if there is none."""
+    for path in sorted(run.logs.glob(f"*/{LOG_NAME}")):
         try:
-            logs.append(read_run_log(path))
+            read_run_log(path)
         except EmptyLogError:
             continue
+        except KISError as error:
+            return f"{error.problems[0]}. Its log is damaged: move {path.parent} away to train the run anew."
+    return ""
+
+
+def _logs(run: SweepRun) -> list[RunLog]:
+    """Return the run's logs that hold a line and can be read, the latest last."""
+    logs = []
+    for path in sorted(run.logs.glob(f"*/{LOG_NAME}"), key=lambda path: path.stat().st_mtime):
+        with suppress(KISError):  # empty, or damaged: ``damage_of`` says how
+            logs.append(read_run_log(path))
     return logs

@@ -27,7 +27,7 @@ from kis_sweep.run_spec_file import sweep_run_text
 from kis_sweep.training import Training, starts_of
 
 __all__ = [
-    "Base", "name_of", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "unfit", "write_run",
+    "Base", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "unfit", "write_run",
 ]  # fmt: skip
 
 _FEWEST_STEPS = 500
@@ -145,15 +145,8 @@ def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[Swe
             seed=cell.seed,
         )
         run = SweepRun(sweep, "", training.framework, cell.frequency, shape, recipe, model)
-        runs.append(replace(run, name=name_of(run)))
+        runs.append(replace(run, name=run.planned_name))
     return runs
-
-
-def name_of(run: SweepRun) -> str:
-    """Return a run's name: the same for the same cell."""
-    shape = run.shape
-    size = f"N{short(shape.params)}-L{shape.layers}-d{shape.width}{'' if run.model is None else '-trained'}"
-    return f"{size}-D{short(run.recipe.tokens)}-F{run.frequency:.15g}-seed{run.recipe.seed}"
 
 
 def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, sequence_length: int) -> float:

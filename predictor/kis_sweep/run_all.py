@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_sweep.engines import Engine, Places
-from kis_sweep.folder import State, failure_of, finished_log, locked, runs_of, states_of
+from kis_sweep.folder import State, damage_of, failure_of, finished_log, locked, runs_of, states_of
 from kis_sweep.run_spec import SweepRun
 
 __all__ = ["Result", "run_sweep"]
@@ -32,7 +32,12 @@ class Result:
 
 
 def run_sweep(
-    sweep: Path, engine: Engine, places: Places, ended: Callable[[SweepRun, int], None], only: Sequence[str] = ()
+    sweep: Path,
+    engine: Engine,
+    places: Places,
+    ended: Callable[[SweepRun, int], None],
+    only: Sequence[str] = (),
+    broken: list[Problem] | None = None,
 ) -> Result:
     """Run all that is not finished, the longest first.
 
@@ -44,15 +49,18 @@ def run_sweep(
         places: What each run gets.
         ended: Told of each run that ends, and its exit code.
         only: Names of runs; by default all.
+        broken: Takes what is wrong with single runs, which are left out; else it is raised.
 
     Raises:
         KISError: No sweep, names that it does not have, or another process that runs it.
     """
-    runs = _chosen(runs_of(sweep), only)
+    runs = _chosen(runs_of(sweep, broken), only)
     with locked(sweep):
-        waiting = [run for run in runs if finished_log(run) is None]
+        unfinished = [run for run in runs if finished_log(run) is None]
+        # What a damaged log says is not thrown away: its run is told as failed, and the others go on.
+        waiting = [run for run in unfinished if not damage_of(run)]
         _refuse_missing(sweep, waiting)
-        before = len(runs) - len(waiting)
+        before = len(runs) - len(unfinished)
         for run in waiting:
             failure_of(run).unlink(missing_ok=True)  # of an earlier time: it is tried anew
         todo = sorted(waiting, key=lambda run: -run.flops)
@@ -63,7 +71,7 @@ def run_sweep(
                 if code not in (0, KISError.exit_code):
                     again.append(run)
             todo = again
-        states = states_of(waiting)
+        states = states_of(unfinished)
     return Result(
         finished=sum(state.state == "finished" for state in states),
         before=before,

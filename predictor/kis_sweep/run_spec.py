@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from kis_plugin.amounts import short
 from kis_plugin.config.rules import Flag, Number, OneOf, Whole
 from kis_plugin.config.schema import STRICT
 from kis_plugin.errors import KISError, Problem
@@ -96,6 +97,13 @@ class SweepRun:
     recipe: Recipe
     model: str | None = None
     """The trained model that it goes on from, as its framework reads it; None begins with random weights."""
+
+    @property
+    def planned_name(self) -> str:
+        """The name that ``kis sweep plan`` gives a run: the same for the same cell."""
+        shape = self.shape
+        size = f"N{short(shape.params)}-L{shape.layers}-d{shape.width}{'' if self.model is None else '-trained'}"
+        return f"{size}-D{short(self.recipe.tokens)}-F{self.frequency:.15g}-seed{self.recipe.seed}"
 
     @property
     def config(self) -> Path:

@@ -101,9 +101,21 @@ def read_sweep_run(sweep: Path, name: str) -> SweepRun:
         raise KISError(read.problems)
     found = read.value
     run = SweepRun(sweep, name, found.framework, found.frequency, found.shape, found.recipe, found.model)
-    if problems := list(_contradictions(path, found, run)):
+    if problems := [*_contradictions(path, found, run), *_misplaced(run)]:
         raise KISError(problems)
     return run
+
+
+def _misplaced(run: SweepRun) -> Iterator[Problem]:
+    """Yield what would let a sweep's folder from someone else write or remove files outside of it."""
+    if run.name != run.planned_name:
+        where = str(run.config.parent)
+        yield Problem(where, f"a run called {run.name!r}", f"{run.planned_name}, as kis sweep plan calls it")
+    root = run.sweep.resolve()
+    for place in (run.config.parent, run.logs, run.checkpoints):
+        if (found := place.resolve()) != root / place.relative_to(run.sweep):
+            hint = "A sweep removes files in its folders, so they must be its own: put a real folder there."
+            yield Problem(str(place), f"a link to {found}", "a folder inside the sweep's", hint)
 
 
 def _contradictions(path: Path, found: RunYaml, run: SweepRun) -> Iterator[Problem]:

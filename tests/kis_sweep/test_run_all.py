@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -23,12 +24,20 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 
+def planned(folder: Path, steps: int) -> SweepRun:
+    run = SweepRun(folder, "", "hf", 8.0, SHAPE, replace(RECIPE, steps=steps))
+    return replace(run, name=run.planned_name)
+
+
+SHORT, MIDDLE, LONG = (planned(Path(), steps).name for steps in (10, 20, 30))
+
+
 @pytest.fixture
 def sweep(tmp_path):
     (tmp_path / "sweep.yaml").write_text("{}\n")
     (tmp_path / "facts.jsonl").write_text('{"subject": "a", "relation": "r", "object": "b"}\n')
-    for steps, name in ((10, "short"), (30, "long"), (20, "middle")):
-        run = SweepRun(tmp_path, name, "hf", 8.0, SHAPE, replace(RECIPE, steps=steps))
+    for steps in (10, 30, 20):
+        run = planned(tmp_path, steps)
         run.settings.parent.mkdir(parents=True)
         run.settings.write_text(sweep_run_text(run))
         run.config.write_text("knowledge: ../../facts.jsonl\ninfusion: {frequency: 8}\n")
@@ -48,8 +57,8 @@ def finish(run: SweepRun, status: str = "completed") -> None:
 class Engine:
     """Ends each run as told, and notes what it was given."""
 
-    def __init__(self, **codes: list[int]) -> None:
-        self.codes, self.given = codes, []
+    def __init__(self, codes: dict[str, list[int]] | None = None) -> None:
+        self.codes, self.given = codes or {}, []
 
     def __call__(self, runs, places):
         self.given.append([run.name for run in runs])
@@ -66,8 +75,8 @@ class Engine:
 def test_the_longest_run_first_and_finished_ones_never_again(sweep):
     engine, ended = Engine(), []
     result = run_sweep(sweep, engine, Places(), lambda run, code: ended.append((run.name, code)))
-    assert engine.given == [["long", "middle", "short"]]
-    assert ended == [("long", 0), ("middle", 0), ("short", 0)]
+    assert engine.given == [[LONG, MIDDLE, SHORT]]
+    assert ended == [(LONG, 0), (MIDDLE, 0), (SHORT, 0)]
     assert (result.finished, result.before, result.failed) == (3, 0, ())
     again = run_sweep(sweep, engine, Places(), lambda *_: None)
     assert (again.finished, again.before) == (0, 3)
@@ -75,49 +84,49 @@ def test_the_longest_run_first_and_finished_ones_never_again(sweep):
 
 
 def test_a_failed_run_is_tried_once_more_after_the_others(sweep):
-    engine = Engine(long=[-9, 0])
+    engine = Engine({LONG: [-9, 0]})
     result = run_sweep(sweep, engine, Places(), lambda *_: None)
-    assert engine.given == [["long", "middle", "short"], ["long"]]
+    assert engine.given == [[LONG, MIDDLE, SHORT], [LONG]]
     assert (result.finished, result.failed) == (3, ())
 
 
 def test_a_run_that_fails_twice_is_told_with_its_reason(sweep):
-    result = run_sweep(sweep, Engine(middle=[1, 1]), Places(), lambda *_: None)
-    assert [(state.run.name, state.reason) for state in result.failed] == [("middle", "it broke")]
+    result = run_sweep(sweep, Engine({MIDDLE: [1, 1]}), Places(), lambda *_: None)
+    assert [(state.run.name, state.reason) for state in result.failed] == [(MIDDLE, "it broke")]
     assert result.finished == 2
 
 
 def test_a_wrong_configuration_is_not_tried_again(sweep):
-    engine = Engine(middle=[2])
+    engine = Engine({MIDDLE: [2]})
     result = run_sweep(sweep, engine, Places(), lambda *_: None)
     assert len(engine.given) == 1
-    assert [state.run.name for state in result.failed] == ["middle"]
+    assert [state.run.name for state in result.failed] == [MIDDLE]
 
 
 def test_a_run_that_stopped_or_has_no_end_is_run_again(sweep):
     runs = {run.name: run for run in runs_of(sweep)}
-    finish(runs["long"], "stopped")
-    finish(runs["middle"], "")
-    assert [state.state for state in states_of([runs["long"], runs["middle"], runs["short"]])] == [
-        "begun", "begun", "waiting",
+    finish(runs[LONG], "stopped")
+    finish(runs[MIDDLE], "")
+    assert [state.state for state in states_of([runs[LONG], runs[MIDDLE], runs[SHORT]])] == [
+        "interrupted", "interrupted", "waiting",
     ]  # fmt: skip
     engine = Engine()
-    run_sweep(sweep, engine, Places(), lambda *_: None, only=["long"])
-    assert engine.given == [["long"]]
+    run_sweep(sweep, engine, Places(), lambda *_: None, only=[LONG])
+    assert engine.given == [[LONG]]
 
 
 def test_a_run_whose_checkpoints_are_there_is_not_done_yet(sweep):
     run = runs_of(sweep)[0]
     finish(run)
     run.checkpoints.mkdir(parents=True)
-    assert states_of([run])[0].state == "begun"
+    assert states_of([run])[0].state == "interrupted"
     engine = Engine()
     run_sweep(sweep, engine, Places(), lambda *_: None, only=[run.name])
     assert engine.given == [[run.name]]
 
 
 def test_files_of_a_run_that_say_different_things_are_refused(sweep):
-    path = sweep / "configs" / "long" / "kis.yaml"
+    path = sweep / "configs" / LONG / "kis.yaml"
     path.write_text("knowledge: ../../facts.jsonl\ninfusion: {frequency: 4}\nseed: 2\n")
     with pytest.raises(KISError) as caught:
         runs_of(sweep)
@@ -161,3 +170,51 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path):
 )
 def test_runs_share_what_the_machine_has(places, slots):
     assert places.slots() == slots
+
+
+def test_a_damaged_log_is_named_and_the_other_runs_go_on(sweep):
+    runs = {run.name: run for run in runs_of(sweep)}
+    finish(runs[LONG], "")
+    (runs[LONG].logs / "id" / "kis.jsonl").write_text("garbage\n{}\n")
+    result = run_sweep(sweep, Engine(), Places(), lambda *_: None)
+    (failed,) = result.failed
+    assert (result.finished, failed.run.name) == (2, LONG)
+    assert "kis.jsonl:1: found a line that is not JSON" in failed.reason
+    assert f"move {runs[LONG].logs / 'id'} away" in failed.reason
+
+
+def test_a_run_without_its_run_yaml_is_named_and_the_others_go_on(sweep):
+    (sweep / "configs" / LONG / "run.yaml").unlink()
+    with pytest.raises(KISError, match=r"run\.yaml"):
+        runs_of(sweep)
+    broken = []
+    assert run_sweep(sweep, Engine(), Places(), lambda *_: None, broken=broken).finished == 2
+    assert [LONG in problem.where for problem in broken] == [True]
+
+
+@pytest.mark.parametrize("linked", ["runs", "work"])
+def test_a_folder_that_is_a_link_to_elsewhere_is_refused_and_nothing_is_removed(sweep, tmp_path_factory, linked):
+    elsewhere = tmp_path_factory.mktemp("home")
+    (elsewhere / LONG).mkdir()
+    (elsewhere / LONG / "thesis.tex").write_text("years of work")
+    (sweep / linked).symlink_to(elsewhere)
+    engine = Engine()
+    with pytest.raises(KISError, match=r"found a link to .*, expected a folder inside the sweep's"):
+        run_sweep(sweep, engine, Places(), lambda *_: None)
+    assert engine.given == []
+    assert (elsewhere / LONG / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_run_that_is_not_called_as_planned_is_refused(sweep):
+    (sweep / "configs" / LONG).rename(sweep / "configs" / "Documents")
+    with pytest.raises(KISError, match=f"found a run called 'Documents', expected {LONG}"):
+        run_sweep(sweep, Engine(), Places(), lambda *_: None)
+
+
+def test_a_run_that_a_process_trains_is_running_else_interrupted(sweep):
+    run = runs_of(sweep)[0]
+    finish(run, "")
+    run.work.mkdir(parents=True)
+    with FileLock(run.work / ".lock"):
+        assert states_of([run])[0].state == "running"
+    assert states_of([run])[0].state == "interrupted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,9 @@ RECIPE = Recipe(
 
 def a_run(folder: Path, **changes) -> SweepRun:
     shape = Shape(layers=2, width=32, heads=2, key_heads=2, feed_forward=88, vocabulary=512, tied=True)
-    given = {"sweep": folder, "name": "one", "framework": "hf", "frequency": 8.0} | changes
-    return SweepRun(**given, shape=shape, recipe=RECIPE)
+    given = {"sweep": folder, "name": "", "framework": "hf", "frequency": 8.0} | changes
+    run = SweepRun(**given, shape=shape, recipe=RECIPE)
+    return replace(run, name=run.planned_name)
 
 
 def written(run: SweepRun) -> SweepRun:
@@ -34,7 +36,7 @@ def written(run: SweepRun) -> SweepRun:
 @given(st.floats(0, 1e15), st.sampled_from(["hf", "litgpt", "other"]))
 def test_what_is_written_is_read_back(tmp_path_factory, frequency, framework):
     run = written(a_run(tmp_path_factory.mktemp("sweep"), frequency=frequency, framework=framework))
-    assert read_sweep_run(run.sweep, "one") == run
+    assert read_sweep_run(run.sweep, run.name) == run
 
 
 @pytest.mark.parametrize(
@@ -50,12 +52,13 @@ def test_what_is_written_is_read_back(tmp_path_factory, frequency, framework):
     ],
 )
 def test_what_is_wrong_is_said_with_its_key(tmp_path, change, said):
-    path = written(a_run(tmp_path)).settings
+    run = written(a_run(tmp_path))
+    path = run.settings
     values = yaml.safe_load(path.read_text())
     change(values)
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(KISError) as caught:
-        read_sweep_run(tmp_path, "one")
+        read_sweep_run(tmp_path, run.name)
     assert said in str(caught.value)
     assert "run.yaml" in str(caught.value)
 
@@ -65,11 +68,11 @@ def test_a_file_that_was_written_before_there_were_key_heads_and_models_is_read(
     values = yaml.safe_load(run.settings.read_text())
     del values["model"], values["shape"]["key_heads"]
     run.settings.write_text(yaml.safe_dump(values))
-    assert read_sweep_run(tmp_path, "one") == run
+    assert read_sweep_run(tmp_path, run.name) == run
 
 
 def test_heads_that_do_not_share_keys_evenly_are_refused(tmp_path):
     run = written(a_run(tmp_path))
     run.settings.write_text(run.settings.read_text().replace("key_heads: 2", "key_heads: 3"))
     with pytest.raises(KISError, match=r"shape\.key_heads: found 3 for 2 heads, expected a number that divides"):
-        read_sweep_run(tmp_path, "one")
+        read_sweep_run(tmp_path, run.name)
