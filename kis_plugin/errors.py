@@ -6,7 +6,12 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from kis_plugin.storage.escapes import escaped
+
 __all__ = ["KISError", "Problem", "nearest", "need_or_refuse"]
+
+
+_LAYOUT = "\n\t"  # what our own sentences may hold
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,9 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        """Return the problem as one line."""
-        line = f"{self.where}: found {self.found}, expected {self.expected}"
-        return f"{line}. {self.hint}" if self.hint else line
+        """Return the problem as text whose control characters are escaped: names of files and keys are in it."""
+        line = f"{escaped(self.where)}: found {escaped(self.found)}, expected {escaped(self.expected, keep=_LAYOUT)}"
+        return f"{line}. {escaped(self.hint, keep=_LAYOUT)}" if self.hint else line
 
 
 class KISError(Exception):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kis_plugin.amounts import parse_amount
+from kis_plugin.storage.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def inspect(
             config, load_tokenizer(tokenizer), rows or (tokens or 0) // sequence_length, sequence_length, examples
         )
     for warning in report.warnings:
-        click.echo(f"kis: note: {warning}", err=True)
+        click.echo(f"kis: note: {escaped(warning)}", err=True)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:

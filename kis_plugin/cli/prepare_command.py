@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kis_plugin.storage.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ def prepare(config: Path, tokenizer: str, sequence_length: int, verify: bool, as
     if as_json:
         click.echo(json.dumps({"status": "ok", **asdict(report)}, indent=2))
         return
-    click.echo(f"{loaded.knowledge}: {report.facts:,} facts, {report.passages:,} passages.")
+    click.echo(f"{escaped(str(loaded.knowledge))}: {report.facts:,} facts, {report.passages:,} passages.")
     click.echo(f"{report.told:,} are told, {report.control:,} facts are kept back as controls.")
     pieces = f"{report.items:,} pieces in up to {report.wordings:,} wordings"
     click.echo(f"{pieces} are {report.tokens:,} tokens for rows of {sequence_length:,}.")
-    click.echo(f"Prepared in {report.cache}")
+    click.echo(f"Prepared in {escaped(report.cache)}")
 
 
 def _verify(config: Config) -> None:
@@ -93,8 +94,8 @@ def _verify(config: Config) -> None:
     damaged = list(damaged_artifacts(folder))
     for place, reason in damaged:
         remove_artifact(place)
-        click.echo(f"kis: {place}: {reason}; removed, and prepared again where it is needed", err=True)
-    click.echo(f"kis: {folder}: every byte compared, {len(damaged)} damaged", err=True)
+        click.echo(f"kis: {escaped(str(place))}: {reason}; removed, and prepared again where it is needed", err=True)
+    click.echo(f"kis: {escaped(str(folder))}: every byte compared, {len(damaged)} damaged", err=True)
 
 
 def prepare_config(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from kis_plugin.storage.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def probe(
         if answers:
             _write(answers, answer_lines(outcomes))
     for warning in (*report.warnings, *prober.remarks):
-        click.echo(f"kis: note: {warning}", err=True)
+        click.echo(f"kis: note: {escaped(warning)}", err=True)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kis_plugin.storage.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def count(
     click.echo(f"{report.documents:,} documents, {report.bytes:,} bytes of text.")
     found = f"{report.found:,} of {report.facts:,} facts found"
     click.echo(f"{found}: subject and object occur together in at least one {report.window}.")
-    click.echo(f"Written to {report.output}")
+    click.echo(f"Written to {escaped(report.output)}")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from kis_plugin.run.infuser import Infuser, Shown
 from kis_plugin.run.log import Record
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.ranks import Ranks
+from kis_plugin.storage.escapes import escaped
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class RunSession(Protocol):
 
 
 def _to_stderr(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(escaped(line, keep="\n") + "\n")
 
 
 class _NotBegun:

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import flush, flush_folder
 from kis_plugin.storage.digests import sampled_digest, whole_digest
+from kis_plugin.storage.escapes import escaped
 from kis_plugin.storage.npy_files import Array, GrowingFile, open_mapped
 from kis_plugin.storage.trust import make_private_folder, refuse_shared_folder
 
@@ -132,7 +133,7 @@ class Writer:
 
 
 def _to_stderr(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(escaped(line) + "\n")
 
 
 def is_prepared(folder: Path, kind: str, key: Mapping[str, Any]) -> bool:

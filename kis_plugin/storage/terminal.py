@@ -6,29 +6,46 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kis_plugin.errors import KISError
+from kis_plugin.storage.escapes import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["AS_JSON", "console", "refusal_as_json", "table"]
+__all__ = ["AS_JSON", "console", "escaped", "refusal_as_json", "safe_console", "table"]
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout instead of tables.")
 
+_LAYOUT = "\n\t"
 WIDEST = 10_000  # columns in a pipe, so that each row of a table stays on one line
 
 
 def console() -> Console:
     """Return a console on stdout that interprets no markup."""
-    from rich.console import Console
-
     width = None if sys.stdout.isatty() else WIDEST
-    return Console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return safe_console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def safe_console(**options: Any) -> Console:
+    """Return a console that shows control characters in text as escapes; ``options`` are those of rich's console."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class SafeConsole(Console):
+        def render_str(self, text: str, **kwargs: Any) -> Text:
+            return super().render_str(escaped(text, keep=_LAYOUT), **kwargs)
+
+        def render(self, renderable: Any, options: Any = None) -> Any:
+            if isinstance(renderable, Text) and escaped(renderable.plain, keep=_LAYOUT) != renderable.plain:
+                renderable = Text(escaped(renderable.plain, keep=_LAYOUT), style=renderable.style)
+            return super().render(renderable, options)
+
+    return SafeConsole(**options)
 
 
 def table(*columns: str, numbers: Sequence[int] = ()) -> Table:

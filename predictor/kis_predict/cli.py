@@ -18,6 +18,8 @@ from kis_plugin.errors import KISError, Problem
 from kis_predict.options import Amount, Open, output_problems
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from kis_predict.prediction import Prediction
 
 __all__ = ["main", "subcommand"]
@@ -161,13 +163,12 @@ def _close_stdout() -> None:
 
 
 def _print_report(answer: Prediction, chart: bool | None) -> None:
-    from rich.console import Console
-
+    from kis_plugin.storage.terminal import safe_console
     from kis_predict.report import terminal_plot
     from kis_predict.report.terminal import print_report, print_warnings
 
     def console_of(stream: TextIO) -> Console:
-        console = Console(highlight=False, file=stream)
+        console = safe_console(highlight=False, file=stream)
         unbroken = not stream.isatty() and "COLUMNS" not in os.environ
         console.width = _UNBROKEN if unbroken else max(console.width, _NARROWEST)
         return console

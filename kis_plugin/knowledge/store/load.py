@@ -19,6 +19,7 @@ from kis_plugin.knowledge.sources.text_files import COMPRESSED
 from kis_plugin.knowledge.store.columns import fingerprint, write_knowledge
 from kis_plugin.knowledge.store.tables import FactTable, PassageTable
 from kis_plugin.storage.artifact_cache import Writer, can_write, is_prepared, prepared
+from kis_plugin.storage.escapes import escaped
 
 __all__ = ["LARGE", "Loaded", "Progress", "load_knowledge", "no_progress"]
 
@@ -89,7 +90,8 @@ def _through_cache(source: StreamingSource, path: Path, files: list[Path], folde
 
     def build(writer: Writer) -> None:
         if progress is no_progress:
-            sys.stderr.write(f"kis: reading {path} into {folder}, only this once (kis prepare does it ahead)\n")
+            line = f"kis: reading {path} into {folder}, only this once (kis prepare does it ahead)"
+            sys.stderr.write(escaped(line) + "\n")
         write_knowledge(writer, source.stream(path), lambda count: progress("entries", count))
         if _stamps(files) != before:
             raise KISError(Problem(str(path), "a file that changed while it was read", "one that stays as it is"))
