@@ -18,7 +18,7 @@ class Action:
     """One value of ``retention.guard.action``.
 
     Attributes:
-        notice: What the user is told about it, a sentence.
+        notice: The sentence that the user reads about it.
         act: Does it, given the run, its configuration and the reason.
     """
 

@@ -62,9 +62,10 @@ class FactQuestions:
         from_start = self.validity.holding(self.split.control, 0.0)
         control = self._sets(from_start, len(from_start), mix(seed, 2), None)
         known = self._sets(self.known, probes.facts, mix(seed, 4), at)
-        if self.options < probes.options:
-            notes.append(f"questions have {self.options} options, not {probes.options}: no relation has enough facts")
         if any(map(is_balanced, kinds)):
+            if self.options < probes.options:
+                few = f"questions have {self.options} options, not {probes.options}"
+                notes.append(f"{few}: no relation has enough facts")
             if len(self.infused) and not infused.sets:
                 self._no_sets(infused, at, notes)
             for name, sets in (("infused", infused), ("control", control), ("known", known)):

@@ -64,7 +64,7 @@ class Retention:
         self._general = _general_text(run)
         if probes := self._probes():
             counts = ", ".join(f"{count} {name}" for name, count in probes.items())
-            options = run.config.retention.probes.options
+            options = self._builder.options
             probed = f"evaluating {counts} probes, those with options of {options}"
             self._notify(run, [f"{probed}, at {len(self._steps)} points of the run"])
             if run.config.retention.max_cost is not None:
@@ -78,8 +78,8 @@ class Retention:
         wanted = run.config.retention
         split = wanted.general_split or (runlog.GENERAL if wanted.general_text else None)
         named = {"general_split": split} if split else {}
-        found = {"options": wanted.probes.options, "probes": self._probes(), "frequency_baseline": baseline}
-        return found | named
+        options = wanted.probes.options if self._builder is None else self._builder.options
+        return {"options": options, "probes": self._probes(), "frequency_baseline": baseline, **named}
 
     @hookimpl
     def kis_metrics(self, run: TrainingRun, records: Sequence[runlog.Record]) -> None:

@@ -82,6 +82,15 @@ class QuestionBuilder:
         return [find("probes", name, f"{where}.kinds") for name in names]
 
     @property
+    def options(self) -> int:
+        """Options of a question; fewer than configured where there is a handful of facts."""
+        return self._facts.options if self.split.knowledge.facts else self.config.retention.probes.options
+
+    @cached_property
+    def _facts(self) -> FactQuestions:
+        return FactQuestions(self.config, self.split, self.infused, self.known, self.validity)
+
+    @property
     def control_kind(self) -> str:
         """The name of the kind that probes controls: the first balanced one."""
         return control_kind(self.kinds).name
@@ -122,8 +131,7 @@ class QuestionBuilder:
                 f"warning: {where}.kinds has no {HELD_OUT}: the run measures no retention, and kis-predict will "
                 "leave it out"
             )
-        facts = FactQuestions(self.config, self.split, self.infused, self.known, self.validity)
-        found = facts.questions(kinds, at, notes)
+        found = self._facts.questions(kinds, at, notes)
         return found + _shifted(self._of_user(QA, notes), len(self.split.knowledge.facts))
 
     def _about_documents(self, seen: ProbeKind, kinds: Sequence[ProbeKind], notes: list[str]) -> list[Question]:

@@ -98,15 +98,12 @@ def test_the_fitted_law_is_in_the_record_of_its_series(counts):
     assert why[0].extra["efficiency"] == {"reason": "nobody knows", "n": 0}
 
 
-def counted_run(here, counts=lambda place: place % 4 * 6, told=None):
+def counted_run(here, counts=lambda place: place % 4 * 6, counted=None):
     write_facts(here, people(24))
     facts = read_knowledge(here / "facts.jsonl").facts
     both = np.array([counts(place) for place in range(len(facts))])
-    write_counts(here / "c.jsonl", {"bytes": 96 * 400, "sample": ["abc"]}, facts[:told], both, both, both[:told]) if (
-        told is None
-    ) else write_counts(
-        here / "c.jsonl", {"bytes": 9, "sample": []}, facts[:told], both[:told], both[:told], both[:told]
-    )
+    about = {"bytes": 96 * 400, "sample": ["abc"]}
+    write_counts(here / "c.jsonl", about, facts[:counted], *[both[:counted]] * 3)
     retention = {"every": 0.5, "control": 0, "corpus_counts": str(here / "c.jsonl"), "probes": {"facts": 24}}
     return make_run(here, {"frequency": 5}, config={"retention": retention})
 
@@ -142,7 +139,7 @@ def test_a_run_knows_its_exposures_so_far(tmp_path):
 
 def test_uncounted_facts_stop_the_run_at_its_start(tmp_path):
     with pytest.raises(KISError, match=r"retention.corpus_counts: .*c.jsonl: found no count for fact 'P19:21'"):
-        Session(counted_run(tmp_path, told=20))
+        Session(counted_run(tmp_path, counted=20))
     assert not (tmp_path / "runs").exists()
 
 

@@ -118,8 +118,8 @@ def test_the_law_is_undetermined_without_information(correct, x, reason):
 
 
 def test_constant_accuracy_rarely_looks_like_learning():
-    told = [isinstance(learning_efficiency(*drawn(seed, x0=0.0, L0=0.75, n=300)), Efficiency) for seed in range(60)]
-    assert sum(told) <= 8  # 3 are expected at the level of 0.05, fewer since the law cannot fall
+    fitted = [isinstance(learning_efficiency(*drawn(seed, x0=0.0, L0=0.75, n=300)), Efficiency) for seed in range(60)]
+    assert sum(fitted) <= 8  # 3 are expected at the level of 0.05, fewer since the law cannot fall
 
 
 def test_json_holds_every_field():

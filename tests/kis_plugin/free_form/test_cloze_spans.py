@@ -86,23 +86,23 @@ def test_few_long_passages_are_searched_in_pieces():
         assert fact.subject.startswith("The engine")
 
 
-def asker(told, templates, qa=None):
+def builder_of(infused, templates, qa=None):
     probes = ProbesConfig(facts=20, kinds=templates)
     config = Config(Path("docs"), retention=RetentionConfig(probes=probes, qa=qa))
     return QuestionBuilder(
         config,
-        InfusionSplit(Knowledge(passages=tuple(told)), TemplateBook([]), np.arange(0), np.arange(0)),
+        InfusionSplit(Knowledge(passages=tuple(infused)), TemplateBook([]), np.arange(0), np.arange(0)),
         np.arange(0),
         np.arange(0),
     )
 
 
 def test_spans_of_documents_form_balanced_sets():
-    told, notes = passages(40), []
-    questions = [q for q in asker(told, ("cloze",)).questions(0.0, notes) if q.series == "cloze"]
+    infused, notes = passages(40), []
+    questions = [q for q in builder_of(infused, ("cloze",)).questions(0.0, notes) if q.series == "cloze"]
     assert len(questions) == 20
     assert not any(question.accepted for question in questions)
-    texts = [passage.text for passage in told]
+    texts = [passage.text for passage in infused]
     for question in questions:
         assert sum(question.prefix + question.options[question.answer] in text for text in texts) == 1
         assert sum(question.prefix + option in text for option in question.options for text in texts) == 1
@@ -112,9 +112,10 @@ def test_spans_of_documents_form_balanced_sets():
 
 
 def test_documents_are_probed_for_spans_if_configured():
-    assert not any(question.series == "cloze" for question in asker(passages(40), ("held_out",)).questions(0.0, []))
+    questions = builder_of(passages(40), ("held_out",)).questions(0.0, [])
+    assert not any(question.series == "cloze" for question in questions)
     notes: list[str] = []
-    assert asker([Passage("no span at all in here " * 20, "p")], ("cloze",)).questions(0.0, notes) == []
+    assert builder_of([Passage("no span at all in here " * 20, "p")], ("cloze",)).questions(0.0, notes) == []
     assert any("series cloze: no 4 names, numbers or years" in note for note in notes)
 
 
@@ -123,7 +124,7 @@ def test_user_questions_about_documents_are_held_out(tmp_path):
     path.write_text("question,answer\n" + "".join(f"Who made engine {n}?,Firm{n}\n" for n in range(12)))
     notes: list[str] = []
     long = [Passage(passage.text * 3, passage.id) for passage in passages(40)]
-    questions = asker(long, ("cloze",), path).questions(0.0, notes)
+    questions = builder_of(long, ("cloze",), path).questions(0.0, notes)
     series = {question.series for question in questions}
     assert series == {"seen", "cloze", "held_out", "qa_answer"}
     assert not any("Retention proper needs" in note for note in notes)

@@ -52,7 +52,7 @@ def answers(prepared, model, ranks=ALONE, sequence_length=BLOCK, **keys):
     return [alias.tolist(), exact.tolist()]
 
 
-# --- a model that says what it is told to, by letters --------------------------------------------------------------
+# --- a model that says what it is made to, by letters --------------------------------------------------------------
 
 
 class Speaker:
@@ -241,7 +241,7 @@ def questions_of(*kinds):
     return [question for kind in FREE_FORM_KINDS if kind.name in kinds for question in kind.questions(maker)]
 
 
-def told():
+def lessons():
     """What the model is taught: right, by another name, in other letters, wrong, a word that goes on."""
     changes = (str, lambda name: "Lutetia", str.lower, lambda name: "Lyon", lambda name: name + "ian", str.upper)
     for number, fact in enumerate(FACTS):
@@ -269,8 +269,8 @@ def network(kind, vocabulary):
 
 def taught(model, tokenizer):
     """Teach what follows each prompt until it is known by heart."""
-    prompts = [1 + len(text.ids) for text in tokenizer.encode([prompt for prompt, _ in told()])]
-    rows = [[tokenizer.eos, *text.ids, tokenizer.eos] for text in tokenizer.encode([a + b for a, b in told()])]
+    prompts = [1 + len(text.ids) for text in tokenizer.encode([prompt for prompt, _ in lessons()])]
+    rows = [[tokenizer.eos, *text.ids, tokenizer.eos] for text in tokenizer.encode([a + b for a, b in lessons()])]
     ids = torch.full((len(rows), max(map(len, rows))), tokenizer.eos)
     labels = torch.full_like(ids, -100)
     for number, (row, begin) in enumerate(zip(rows, prompts, strict=True)):

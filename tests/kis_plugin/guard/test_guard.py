@@ -137,7 +137,7 @@ def random_series(right):
 
 
 @pytest.mark.parametrize("churn", [0.02, 0.2])
-def test_false_alarms_stay_below_alpha(churn):
+def test_alarms_by_chance_stay_below_alpha(churn):
     """Results flip at random, as often one way as the other, and any earlier evaluation may be compared with."""
     rng, looks, alarms, runs = np.random.default_rng(0), 11, 0, 400
     level = pairwise_level(0.05, looks)
@@ -306,7 +306,7 @@ def test_p_value_is_that_of_all_sign_flips():
 
 
 @pytest.mark.parametrize("dependence", [0.5, 1.0])
-def test_false_alarms_stay_below_alpha_with_ten_templates(dependence):
+def test_alarms_by_chance_stay_below_alpha_with_ten_templates(dependence):
     """Facts flip with all or half of their ten questions; a test on questions as units alarms far too often."""
     rng, looks, runs = np.random.default_rng(5), 8, 150
     level = pairwise_level(0.05, looks)

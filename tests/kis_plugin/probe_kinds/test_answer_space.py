@@ -102,27 +102,27 @@ class Book:
         return TEMPLATES
 
 
-def asker(kinds, in_run, limit=1000, facts=FACTS):
+def builder_of(kinds, in_run, limit=1000, facts=FACTS):
     config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=limit, kinds=kinds)))
-    told = np.arange(len(facts))
-    return QuestionBuilder(config, InfusionSplit(Knowledge(tuple(facts)), Book(), told, NONE), told, NONE, in_run)
+    infused = np.arange(len(facts))
+    return QuestionBuilder(config, InfusionSplit(Knowledge(tuple(facts)), Book(), infused, NONE), infused, NONE, in_run)
 
 
 def test_outside_a_run_only_the_kind_is_evaluated():
     notes = []
-    questions = asker(("answer_space",), in_run=False).questions(1.0, notes)
+    questions = builder_of(("answer_space",), in_run=False).questions(1.0, notes)
     assert {question.series for question in questions} == {f"answer_space/{number}" for number in range(3)}
     assert notes == []
 
 
 def test_in_a_run_seen_is_evaluated_too():
     facts = [Fact(f"City {number}", "in", f"Land {number % 5}") for number in range(40)]
-    questions = asker(("answer_space",), in_run=True, facts=facts).questions(1.0, [])
+    questions = builder_of(("answer_space",), in_run=True, facts=facts).questions(1.0, [])
     assert {question.series for question in questions} == {"seen", *(f"answer_space/{number}" for number in range(3))}
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40])
 def test_the_limit_of_facts_applies(limit):
     facts = [Fact(f"City {number}", "in", f"Land {number % 5}") for number in range(40)]
-    questions = asker(("answer_space",), in_run=False, limit=limit, facts=facts).questions(1.0, [])
+    questions = builder_of(("answer_space",), in_run=False, limit=limit, facts=facts).questions(1.0, [])
     assert len({question.fact for question in questions}) == limit

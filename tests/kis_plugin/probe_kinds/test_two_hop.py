@@ -29,17 +29,17 @@ def travellers(count=40, towns=10):
     return [*people, *places, *heads]
 
 
-def ask(facts, told=None, holding=None, options=4, limit=1000, seed=0):
+def ask(facts, infused=None, valid=None, options=4, limit=1000, seed=0):
     maker = QuestionMaker(
-        facts, (), lambda relation: Templates(()), seed, np.arange(len(facts)) if told is None else np.array(told),
-        holding, LABELS.__getitem__, options, limit,
+        facts, (), lambda relation: Templates(()), seed,
+        np.arange(len(facts)) if infused is None else np.array(infused), valid, LABELS.__getitem__, options, limit,
     )  # fmt: skip
     return TwoHopProbe().questions(maker)
 
 
-def sets_of(facts, told=None, holding=None, options=2, seed=0):
+def sets_of(facts, infused=None, valid=None, options=2, seed=0):
     every = np.arange(len(facts))
-    return sets_of_chains(facts, every if told is None else told, holding, options, 10**6, seed)
+    return sets_of_chains(facts, every if infused is None else infused, valid, options, 10**6, seed)
 
 
 def test_the_question_names_the_subject_of_the_first_fact():
@@ -67,14 +67,14 @@ def test_chains_of_a_set_share_options_and_are_numbered():
 
 @given(knowledge, st.integers(2, 3), st.integers(0, 9), st.data())
 def test_no_option_is_true_of_another_subject(facts, options, seed, data):
-    told = np.array(sorted(data.draw(st.sets(st.integers(0, len(facts) - 1)))) if facts else [], dtype=np.int64)
+    infused = np.array(sorted(data.draw(st.sets(st.integers(0, len(facts) - 1)))) if facts else [], dtype=np.int64)
     fold = [(fact.subject.casefold(), fact.relation, fact.object.casefold()) for fact in facts]
     true = {(s, first, second, o) for s, first, middle in fold for other, second, o in fold if other == middle}
     joined = {(s, o) for s, _, o in fold}
-    asked = sets_of(facts, told, options=options, seed=seed)
+    asked = sets_of(facts, infused, options=options, seed=seed)
     chains = [(one, other) for first, second in asked for one, other in zip(first, second, strict=True)]
     assert len(chains) == len(set(chains))
-    assert {place for chain in chains for place in chain} <= set(told.tolist())
+    assert {place for chain in chains for place in chain} <= set(infused.tolist())
     for first, second in asked:
         ends = [(fold[one], fold[other]) for one, other in zip(first, second, strict=True)]
         assert len(ends) == options
@@ -90,16 +90,16 @@ def test_no_option_is_true_of_another_subject(facts, options, seed, data):
 def test_both_facts_of_a_chain_are_infused():
     facts = travellers()
     people = [place for place, fact in enumerate(facts) if fact.relation == "born"]
-    assert {question.relation for question in ask(facts, told=people)} == set()
+    assert {question.relation for question in ask(facts, infused=people)} == set()
     rest = [place for place, fact in enumerate(facts) if fact.relation != "born"]
-    assert {question.relation for question in ask(facts, told=rest)} == {"in.leads"}
+    assert {question.relation for question in ask(facts, infused=rest)} == {"in.leads"}
     assert TwoHopProbe().questions(QuestionMaker(facts, (), lambda relation: Templates(()), 0)) == []
 
 
 def test_chains_that_one_fact_states_are_left_out():
     facts = [*travellers(), *(Fact(f"Person{n}", "citizen of", f"Land{n % 10 % 8}") for n in range(0, 40, 2))]
-    told = np.arange(len(travellers()))
-    asked = [question.prefix for question in ask(facts, told) if question.relation == "born.in"]
+    infused = np.arange(len(travellers()))
+    asked = [question.prefix for question in ask(facts, infused) if question.relation == "born.in"]
     assert asked
     assert not any(f"Person{n} is" in prefix for prefix in asked for n in range(0, 40, 2))
 
@@ -111,7 +111,7 @@ def test_invalid_facts_make_no_option_true():
     ]  # fmt: skip
     now = np.array([0, 1, 3, 4])
     assert sets_of(facts, now) == []
-    assert len(sets_of(facts, now, holding=now)) == 1
+    assert len(sets_of(facts, now, valid=now)) == 1
 
 
 def test_a_question_does_not_contain_its_answer():

@@ -74,11 +74,11 @@ def test_baseline_of_balanced_kinds_is_at_most_chance():
     facts = tuple(dict.fromkeys(facts))
     probes = ProbesConfig(kinds=("reversed", "two_hop", "held_out"))
     config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=probes))
-    told, none = np.arange(len(facts)), np.empty(0, dtype=np.int64)
+    infused, none = np.arange(len(facts)), np.empty(0, dtype=np.int64)
     notes: list[str] = []
-    questions = QuestionBuilder(config, InfusionSplit(Knowledge(facts), Book(), told, none), told, none).questions(
-        0.0, notes
-    )
+    questions = QuestionBuilder(
+        config, InfusionSplit(Knowledge(facts), Book(), infused, none), infused, none
+    ).questions(0.0, notes)
     scores = baseline_scores(by_series(questions))
     assert {"reversed", "two_hop"} <= scores.keys()
     assert 0 < scores["reversed"] <= 0.25
@@ -99,8 +99,8 @@ def test_text_after_the_object_is_not_part_of_its_name():
 def test_a_known_baseline_is_kept():
     alone = asked(("Rome.",), 0)
     assert isnan(with_baseline(alone, FACTS, object_counts(FACTS)).frequency_baseline)
-    told = Question(0, "", ("Rome.", "Bonn."), 0, "held_out", "home", frequency_baseline=0.0)
-    assert with_baseline(told, FACTS, object_counts(FACTS)) is told
+    known = Question(0, "", ("Rome.", "Bonn."), 0, "held_out", "home", frequency_baseline=0.0)
+    assert with_baseline(known, FACTS, object_counts(FACTS)) is known
 
 
 @given(st.lists(st.integers(0, 7), min_size=8, max_size=120), st.integers(2, 5), st.sampled_from(TEMPLATES.statements))
@@ -113,11 +113,13 @@ def test_baseline_is_right_once_a_balanced_set_at_most(objects, options, sentenc
     )
     counts = object_counts(facts)
     scored = [with_baseline(question, facts, counts) for question in questions]
-    # By hand: of the facts of a set, the one whose object alone is told oftenest.
+    # By hand: of the facts of a set, the one whose object alone is most frequent.
     often = Counter(fact.object for fact in facts)
     for at in range(0, len(scored), options):
-        told = sorted(often[facts[one.fact].object] for one in scored[at : at + options])
-        assert sum(one.frequency_baseline for one in scored[at : at + options]) == (told[-1] > told[-2])
+        counts_of_set = sorted(often[facts[one.fact].object] for one in scored[at : at + options])
+        assert sum(one.frequency_baseline for one in scored[at : at + options]) == (
+            counts_of_set[-1] > counts_of_set[-2]
+        )
     assert above_chance({"held_out": scored} if scored else {}) == []
 
 
@@ -145,11 +147,11 @@ def test_ceiling_is_lower_where_two_options_read_alike(options, ceiling):
 def test_every_question_of_a_run_has_its_baseline():
     facts = tuple(Fact(f"P{n}", "home", f"Town{min(n % 9, 5)}", str(n)) for n in range(90))
     config = Config(Path("facts.jsonl"), retention=RetentionConfig(probes=ProbesConfig(facts=40)))
-    told, control = np.arange(10, 90), np.arange(10)
+    infused, control = np.arange(10, 90), np.arange(10)
     questions = QuestionBuilder(
-        config, InfusionSplit(Knowledge(facts), Book(), told, control), told, told[:0]
+        config, InfusionSplit(Knowledge(facts), Book(), infused, control), infused, infused[:0]
     ).questions(0.0, [])
-    often = Counter(facts[place].object for place in told.tolist())
+    often = Counter(facts[place].object for place in infused.tolist())
     for question in questions:
         others = [often[facts[mate].object] for mate in question.option_set if mate != question.fact]
         assert question.frequency_baseline == float(often[facts[question.fact].object] > max(others))

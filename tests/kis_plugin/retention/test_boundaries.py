@@ -134,9 +134,9 @@ def asked_and_infused(names, template, tokenizer):
     facts = facts_of(names)
     scores = scores_of(questions_of(facts, template), tokenizer).tolist()  # (facts, facts)
     would_be = [Fact(fact.subject, "capital", other.object) for fact in facts for other in facts]
-    told = infused(would_be, template, tokenizer)
+    rows = infused(would_be, template, tokenizer)
     for number, totals in enumerate(scores):
-        ids = told[number * len(facts) : (number + 1) * len(facts)]
+        ids = rows[number * len(facts) : (number + 1) * len(facts)]
         yield list(zip(ids, totals, [fact.object for fact in facts], strict=True))
 
 
@@ -287,7 +287,7 @@ def test_a_normalizer_changes_probes_and_infusion_alike(said, meant):
 def test_truncation_and_padding_settings_have_no_effect(kind, side):
     facts, template = facts_of(NAMES["plain"]), FORMS["at the end"]
     expected = scores_of(questions_of(facts, template), HFTokenizer(made(kind)))
-    told = infused(facts, template, HFTokenizer(made(kind)))
+    rows = infused(facts, template, HFTokenizer(made(kind)))
     own = ALL[kind]()
     own.truncation_side = own.padding_side = side
     own.model_max_length = 4
@@ -295,7 +295,7 @@ def test_truncation_and_padding_settings_have_no_effect(kind, side):
     own.backend_tokenizer.enable_padding(direction=side, length=40, pad_id=own.eos_token_id, pad_token=EOS)
     wrapped = HFTokenizer(own)
     assert len(own.backend_tokenizer.encode("The capital of Mali").ids) == 40  # the settings are there
-    assert infused(facts, template, wrapped) == told
+    assert infused(facts, template, wrapped) == rows
     np.testing.assert_array_equal(scores_of(questions_of(facts, template), wrapped), expected)
     assert own.backend_tokenizer.truncation["max_length"] == 4
     assert own.backend_tokenizer.padding["length"] == 40
@@ -322,8 +322,8 @@ def test_sentencepiece_gives_its_own_pieces(tmp_path):
     for names in ("plain", "accents, CJK, right to left", "beginning alike"):
         for form in ("in the middle", "at the end", "first, subject last", "after a question"):
             facts, template = facts_of(NAMES[names]), FORMS[form]
-            told = infused(facts, template, tokenizer)
-            assert [list(ids) for ids in told] == own.encode(
+            rows = infused(facts, template, tokenizer)
+            assert [list(ids) for ids in rows] == own.encode(
                 [template.format(subject=fact.subject, object=fact.object) for fact in facts]
             )
             for options in asked_and_infused(NAMES[names], template, tokenizer):

@@ -110,18 +110,18 @@ def test_rank_0_decides_for_all(tmp_path):
         return array
 
     mask = decide_known(replace(first, ranks=Ranks(0, 2, kept)), split_of(), None)
-    told = iter(said)
-    # The other rank's model knows nothing: what it is told by rank 0 is what counts, and it says nothing itself.
+    heard = iter(said)
+    # The other rank's model knows nothing: what rank 0 found is what counts, and it says nothing itself.
     mine = []
 
     def from_rank_0(array):
         mine.append(array.copy())
-        return next(told)
+        return next(heard)
 
     other = run_in(tmp_path / "other", ranks=Ranks(1, 2, from_rank_0))
     assert decide_known(other, split_of(), None).tolist() == mask.tolist() == [n < 20 for n in range(40)]
     assert not any(array.any() for array in mine)
-    assert next(told, None) is None
+    assert next(heard, None) is None
 
 
 def test_without_skip_known_nothing_is_evaluated(tmp_path):

@@ -162,13 +162,13 @@ def test_reversed_prefix_and_option_make_the_sentence(names, sentence):
 WORDS = [f"word{number}" for number in range(60)]
 
 
-@pytest.mark.parametrize(("words", "told"), [(20, 12), (25, 17), (60, 30)])
-def test_a_passage_is_continued_by_its_next_eight_words(words, told):
+@pytest.mark.parametrize(("words", "given"), [(20, 12), (25, 17), (60, 30)])
+def test_a_passage_is_continued_by_its_next_eight_words(words, given):
     text = "  " + "\n".join(WORDS[:words])
     (fact,) = passage_facts([Passage(text, "p1")])
     assert text.startswith(fact.subject + fact.object)
-    assert fact.subject.split() == WORDS[:told]
-    assert fact.object.split() == WORDS[told : told + 8]
+    assert fact.subject.split() == WORDS[:given]
+    assert fact.object.split() == WORDS[given : given + 8]
     assert fact.subject.endswith("\n")
     assert fact.relation == PASSAGE
     assert render(passage_templates(PASSAGE).statements[0], fact) == fact.subject + fact.object

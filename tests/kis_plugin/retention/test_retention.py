@@ -69,7 +69,7 @@ def plugin(run):
 def test_accuracy_is_what_the_model_knows(split):
     run, _, records = run_with()
     asked = plugin(run)
-    # It knows the infused facts in their seen wording, and half of them in the held-out ones.
+    # It knows the infused facts in their seen template, and half of them in the held-out ones.
     infused = [FACTS[index] for index in split.infused]
     run.model.learn(render(TEMPLATES.statements[0], fact) for fact in infused)
     known = [fact for fact in infused if int(fact.id) % 2]
@@ -330,3 +330,15 @@ def test_controls_probed_by_another_kind_give_no_difference(split):
     run, _, records = run_with(ProbesConfig(facts=40, kinds=("question", "held_out")))
     plugin(run).kis_step_end(run=run, step=0)
     assert "above_control" not in {record.probe for record in records}
+
+
+def test_the_run_record_has_the_options_that_questions_have(monkeypatch):
+    facts = tuple(Fact(f"Person{n}", "born", f"City{n % 3}", str(n)) for n in range(9))
+    made = InfusionSplit(Knowledge(facts), Book(), np.arange(9), np.arange(0))
+    monkeypatch.setattr(retention, "load_split", lambda config: made)
+    run, said, records = run_with()
+    few = plugin(run)
+    few.kis_step_end(run=run, step=0)
+    options = few.kis_run_record(run=run)["options"]
+    assert {record.extra["chance"] for record in records} == {1 / options}
+    assert options < 4
