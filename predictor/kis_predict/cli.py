@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from kis_plugin.errors import KISError, Problem
-from kis_predict.options import Amount, Open, output_problems
+from kis_predict.options import Amount, Open, input_problems, output_problems
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,8 +65,12 @@ _PATH = click.Path(path_type=Path)
 
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
-    "--logs", multiple=True, required=True, metavar="PLACE", shell_complete=_PATH.shell_complete,
+    "--logs", multiple=True, metavar="PLACE", shell_complete=_PATH.shell_complete,
     help="Folder of runs, searched to the bottom, a log file, or a URL of either. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--points", type=_PATH, metavar="FILE",
+    help="Instead of logs: a CSV table of critical points, N, F_c and, if known, D and sd (relative error).",
 )  # fmt: skip
 @click.option(
     "--target", required=True, type=Amount(), help="Size of the large model, all parameters: 7B, 350M, 1.2e9."
@@ -123,7 +127,8 @@ _PATH = click.Path(path_type=Path)
     help="Print the JSON schema of what --json prints.",
 )  # fmt: skip
 def command(
-    logs: tuple[str, ...], target: int, mapped: tuple[str, ...], as_json: bool, chart: bool | None, plot: Path | None,
+    logs: tuple[str, ...], points: Path | None, target: int, mapped: tuple[str, ...], as_json: bool, chart: bool | None,
+    plot: Path | None,
     report: Path | None, write_config: Path | None, knowledge: str, follow_links: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Answer and return the exit code."""
@@ -132,15 +137,29 @@ def command(
     from kis_predict.readers.column_mapping import parse_map
     from kis_predict.readers.gather import gather
 
-    problems = output_problems(plot, report, write_config)
+    problems = [*input_problems(logs, points, plot), *output_problems(plot, report, write_config)]
     if problems:
         raise KISError(problems)
+    request = PredictionRequest(params=target, **options)
+    if points:
+        from kis_predict.from_points import predict_from_points, read_points
+
+        answer = predict_from_points(read_points(points), request, registered("laws"))
+        return _finish(answer, as_json, chart, plot, report, write_config, knowledge)
     found = gather(logs, registered("log_readers"), parse_map(mapped), _notify, follow_links)
     _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
-    request = PredictionRequest(params=target, **options)
     answer = predict(found.runs, request, registered("laws"))
     answer = replace(answer, warnings=(*found.notes, *answer.warnings), request=request)
-    _write_files(answer, plot, report, write_config, knowledge, options["seed"])
+    return _finish(answer, as_json, chart, plot, report, write_config, knowledge)
+
+
+def _finish(
+    answer: Prediction, as_json: bool, chart: bool | None, plot: Path | None, report: Path | None,
+    write_config: Path | None, knowledge: str,
+) -> int:  # fmt: skip
+    """Write the files and the report, and return the exit code."""
+    seed = answer.request.seed if answer.request else 0
+    _write_files(answer, plot, report, write_config, knowledge, seed)
     try:
         if as_json:
             from kis_predict.report.as_json import as_object

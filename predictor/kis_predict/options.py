@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import click
 from kis_plugin.amounts import parse_amount
 from kis_plugin.errors import Problem
 
-__all__ = ["Amount", "Open", "output_problems"]
+__all__ = ["Amount", "Open", "input_problems", "output_problems"]
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -48,6 +49,16 @@ class Open(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         if not self.low < number < self.high:
             self.fail(f"{value!r} is not a number between {self.low:g} and {self.high:g}.", param, ctx)
         return number
+
+
+def input_problems(logs: Sequence[str], points: Path | None, plot: Path | None) -> list[Problem]:
+    """Return what is wrong with the choice between logs and critical points."""
+    if points is None:
+        return [] if logs else [Problem("--logs", "nothing", "a folder of runs, or --points with critical points")]
+    problems = [Problem("--points", "--logs beside it", "one of the two")] if logs else []
+    if plot:
+        problems.append(Problem("--plot", "--points beside it", "logs of runs: there are no curves to draw"))
+    return problems
 
 
 def output_problems(plot: Path | None, report: Path | None, write_config: Path | None) -> list[Problem]:

@@ -30,7 +30,7 @@ from kis_predict.protocols import BentLaw, BudgetedLaw, Law
 from kis_predict.request import PredictionRequest
 from kis_predict.sweep import MOST_SHARE, Sweep, build_sweep
 
-__all__ = ["PredictionRequest", "predict"]
+__all__ = ["PredictionRequest", "amount_of", "law_report", "leading_law", "predict"]
 
 Array = npt.NDArray[np.float64]
 
@@ -107,12 +107,12 @@ def answer(
     draws, weights = mixture(candidates, request.seed)
     # A slow decline leaves two readings of every size, together: half of the draws are of the lower one.
     draws = draws - max(size.earlier for size in learnt) * (np.arange(len(draws)) % 2)
-    collapse = _amount(draws, weights, request.confidence, a_fact)
-    peak = _amount(
+    collapse = amount_of(draws, weights, request.confidence, a_fact)
+    peak = amount_of(
         draws - gap_draws(learnt, float(request.params), len(draws), request.seed), weights, request.confidence, a_fact
     )
     errors = prefix_errors(candidates, sorted({float(n) for n in where.params[points.side == 0]}))
-    chosen = _leading(candidates)
+    chosen = leading_law(candidates)
     extrapolation = request.params / float(where.params[points.side == 0].max())
     more = _next_runs(learnt, points, candidates, request)
     known = replace(
@@ -164,14 +164,14 @@ def answer(
             risk=float(weights[draws < np.log(frequency)].sum() / weights.sum()),
             binding=binding,
         ),
-        law=_law_report(chosen, candidates, request.confidence),
+        law=law_report(chosen, candidates, request.confidence),
         forgetting=forgetting,
         binding="forgetting" if binding == "rise of general loss" else "collapse",
         retained=kept,
     )
 
 
-def _leading(candidates: Sequence[Candidate]) -> Candidate:
+def leading_law(candidates: Sequence[Candidate]) -> Candidate:
     """Return the law that the report names: that of size and budget where two budgets settle it, else the likeliest."""
     return next((each for each in candidates if isinstance(each.law, BudgetedLaw)), candidates[0])
 
@@ -188,7 +188,8 @@ def _next_runs(
     return next_runs(sizes, shifted, chosen, request.next_runs, largest, chosen.axis == "share", request.per_flop)
 
 
-def _amount(draws: Array, weights: Array, confidence: float, a_fact: float | None) -> Amount:
+def amount_of(draws: Array, weights: Array, confidence: float, a_fact: float | None) -> Amount:
+    """Return the median of draws of a log amount with its central interval, and its share of D if known."""
     low, middle, high = (
         float(np.exp(quantile(draws, weights, at))) for at in ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
     )
@@ -207,7 +208,8 @@ def _scope(chosen: Candidate) -> list[str]:
     ]
 
 
-def _law_report(chosen: Candidate, candidates: Sequence[Candidate], confidence: float) -> LawReport:
+def law_report(chosen: Candidate, candidates: Sequence[Candidate], confidence: float) -> LawReport:
+    """Return the law that the report names, and the weights of all."""
     tail = ((1 - confidence) / 2, (1 + confidence) / 2)
     fit = chosen.fit
     parameters = {name: float(value) for name, value in zip(chosen.law.parameters, fit.beta, strict=True)}
@@ -245,7 +247,7 @@ def _law_warnings(
     extrapolation: float,
     request: PredictionRequest,
 ) -> list[str]:
-    chosen = _leading(candidates)
+    chosen = leading_law(candidates)
     lines = [
         f"{sizes[at].group.label()} does not fit the law through the other sizes: look at its runs"
         for at in surprising(chosen, points, request.seed)

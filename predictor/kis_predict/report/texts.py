@@ -60,6 +60,8 @@ def headline(answer: Prediction) -> list[str]:
 
 
 def _runs(answer: Prediction) -> str:
+    if not answer.sizes:
+        return "critical points as given"
     runs, sizes = sum(len(size.group.runs) for size in answer.sizes), len(answer.sizes)
     return f"{runs:,} run{'s' if runs != 1 else ''} of {sizes} size{'s' if sizes != 1 else ''} and budgets"
 

@@ -1,0 +1,82 @@
+"""``--points``: critical points that were measured or published, without runs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from kis_predict.cli import main
+
+ALPHAS = "N,F_c\n124M,.0815\n209M,.0899\n355M,.0965\n"
+"""Published learning efficiencies of three sizes (Christoph et al. 2025, arXiv 2506.16912)."""
+
+
+@pytest.fixture
+def points(tmp_path):
+    def write(text: str, name: str = "points.csv") -> str:
+        (path := tmp_path / name).write_text(text)
+        return str(path)
+
+    return write
+
+
+def answer(capsys, *words: str) -> dict:
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_published_values_give_their_exponent_and_the_third_within_four_percent(points, capsys):
+    found = answer(capsys, "--points", points(ALPHAS), "--target", "700M")
+    assert found["law"]["parameters"]["b"] == pytest.approx(0.161, abs=0.01)
+    assert found["law"]["holdout_error"] < 0.04
+    assert found["groups"] == []
+    assert found["method"]["version"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_power_law_is_found_again(points, capsys, delimiter):
+    sizes = np.geomspace(1e8, 3e9, 6)
+    rows = [f"{n:.0f},{20 * n:.0f},{300 * (n / 1e9) ** 0.4},0.03" for n in sizes]
+    text = "\n".join(["params,tokens,collapse,sd", *rows]).replace(",", delimiter)
+    found = answer(capsys, "--points", points(text), "--target", "9B", "--tokens", "180B")
+    truth = 300 * 9**0.4
+    assert found["collapse"]["low"] < truth < found["collapse"]["high"]
+    assert found["collapse"]["frequency"] == pytest.approx(truth, rel=0.25)
+    assert found["recommendation"]["frequency"] < truth
+
+
+def test_the_report_says_what_it_rests_on(points, capsys):
+    assert main(["--points", points(ALPHAS), "--target", "700M"]) == 0
+    out = capsys.readouterr().out
+    assert "from critical points as given" in out
+    assert "3 critical points of 3 sizes as given" in out
+
+
+def test_a_target_too_far_is_refused(points, capsys):
+    assert main(["--points", points(ALPHAS), "--target", "1000B"]) == 1
+    assert capsys.readouterr().out.startswith("No prediction for N=1T")
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("N,x\n1e8,1\n", [], "expected a CSV table with columns N and F_c"),
+        ("N,F_c\n1e8,1\n2e8,2\n", [], "found 2 sizes, expected three or more"),
+        ("N,F_c\n1e8,1\n2e8,-3\n,4\n", [], "points.csv:3 value: found '-3', expected a positive number"),
+        ("N,F_c\n1e8,1\n2e8,3\n,4\n", [], "points.csv:4: found no params"),
+        ("N,D,F_c\n1e8,1e9,1\n2e8,,2\n3e8,1e9,3\n", [], "found D at some points only"),
+        ("N,D,F_c\n1e8,1e9,1\n2e8,2e9,2\n3e8,3e9,3\n", [], "Give the target's budget by --tokens"),
+        (ALPHAS, ["--logs", "x"], "--points: found --logs beside it"),
+        (ALPHAS, ["--plot", "x.png"], "--plot: found --points beside it"),
+    ],
+)
+def test_what_is_wrong_is_named(points, capsys, text, words, said):
+    assert main(["--points", points(text), "--target", "1B", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_neither_logs_nor_points_is_an_error(capsys):
+    assert main(["--target", "1B"]) == 2
+    assert "or --points with critical points" in capsys.readouterr().err
