@@ -66,6 +66,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             found = "no config" if config is None else f"a config of type {type(config).__name__}"
             raise KISError(Problem("KnowledgeInfusion", found, "the path of a kis.yaml, or a mapping"))
         self._session: Session | None = None
+        self._trained: tuple[Session, Any] | None = None  # the last session, and the model that it trained
         self._undo: list[Callable[[], None]] = []
         self._drain: Callable[[], None]  # there is one while there is a session
         self._sampler: NumberedSampler | None = None
@@ -245,7 +246,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         )
         if self._block_diagonal:
             self._undo.append(use_block_diagonal(model))
-        session = self._session = Session(run, resumed, host=[log_of(trainer)])
+        # A Trainer that starts anew, as after out of memory with auto_find_batch_size, keeps the weights that it has.
+        same_weights = resumed is None and self._trained is not None and self._trained[1] is model
+        earlier = self._trained[0] if same_weights and self._trained else None
+        session = self._session = Session(run, resumed, host=[log_of(trainer)], earlier=earlier)
+        self._trained = session, model
         # A collator may join the rows of a batch to one, (1, B * T): they are counted row by row.
         self._drain, stop = watch_batches(
             model, lambda ids: session.batch(ids if ids.size % sequence_length else ids.reshape(-1, sequence_length))

@@ -93,6 +93,40 @@ def test_rows_that_do_not_reach_the_model_as_planned_stop_the_run(tmp_path):
     assert trainer.state.global_step < 20
 
 
+class OutOfMemoryOnce(WatchedTrainer):
+    """Runs out of memory in its third step unless batches are small."""
+
+    def training_step(self, model, inputs, *args, **keys):
+        if self.state.global_step == 2 and len(inputs["input_ids"]) > 4:
+            raise RuntimeError("CUDA out of memory.")
+        return super().training_step(model, inputs, *args, **keys)
+
+
+def test_a_retry_with_smaller_batches_counts_what_the_weights_have_seen(tmp_path, capsys):
+    config, tokenizer = kis(tmp_path, frequency=2), make_tokenizer()
+    keys = {"auto_find_batch_size": True, "per_device_train_batch_size": 8, "max_steps": 10}
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, **keys)
+    trainer.__class__ = OutOfMemoryOnce
+    trainer.train()
+    counts = shown(trainer.seen, config, tokenizer)
+    assert max(counts.values()) > 2
+    log = max((read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")), key=lambda log: bool(log.end))
+    assert log.end.extra["starts"] > 1
+    assert log.end.achieved_frequency["max"] == max(counts.values())
+    assert log.end.extra["miscounted"] == sum(count != 2 for count in counts.values())
+    assert "the weights were trained with infused rows before" in capsys.readouterr().err
+
+
+def test_a_second_training_of_the_same_weights_counts_both(tmp_path):
+    config, tokenizer = kis(tmp_path, frequency=2), make_tokenizer()
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, max_steps=10)
+    trainer.train()
+    trainer.train()
+    ends = sorted((read_run_log(path).end for path in (tmp_path / "runs").glob("*/kis.jsonl")), key=str)
+    assert sorted(end.achieved_frequency["max"] for end in ends) == [2, 4]
+    assert sorted(end.extra["miscounted"] > 0 for end in ends) == [False, True]
+
+
 def test_counts_are_whole_when_the_batches_on_their_way_are_drained():
     model, counted = make_model(), []
     drain, stop = watch_batches(model, lambda ids: counted.append(ids.tolist()))
