@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from kis_plugin.hook_markers import hookimpl
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.exposure_file import exposures_path
 from kis_plugin.run.log import read_run_log
@@ -208,3 +209,75 @@ def test_a_run_that_diverged_ends_so_after_a_resume_too(here):
     end = end_of(here)
     assert (end.status, end.extra["miscounted"]) == ("diverged", 0)
     assert end.extra["diverged"] == "loss on val is nan at step 12"
+
+
+class NothingAtAll:
+    """An infuser of a third party that infuses nothing and counts batches."""
+
+    infused_rows = 0
+    infused_facts = np.arange(16)
+    items_fingerprint = "batches"
+
+    def __init__(self):
+        self.batches = 0
+
+    @property
+    def row_source(self):
+        return self
+
+    def infused(self, row):
+        return False
+
+    def place(self, row, base):
+        return None
+
+    def drawing(self, stop):
+        pass
+
+    def rows_drawn(self, rows):
+        pass
+
+    def run_record(self):
+        return {"frequency": 0.0}
+
+    def batch(self, input_ids, labels=None):
+        self.batches += 1
+
+    def step_end(self, step):
+        pass
+
+    def exposures(self):
+        return np.array([self.batches])
+
+    def shown(self, exposures):
+        raise AssertionError("nothing asks for it")
+
+    def throttle(self, step, keep):
+        pass
+
+    def state(self):
+        return {"batches": self.batches}
+
+    def end_record(self, status, exposures, complete):
+        return {"batches": int(exposures[0]), "complete": complete}
+
+
+class Replaces:
+    def __init__(self, run):
+        pass
+
+    @hookimpl
+    def kis_infuser(self, run, resumed):
+        return NothingAtAll()
+
+
+def test_a_third_party_replaces_the_sampler_as_a_whole(here):
+    run = make_run(here, INFUSION)
+    session = Session(run, host=[Replaces(run)])
+    shown = train(session, stop=200)
+    assert not any("Person" in row for row in shown)
+    session.save(50)
+    assert session.state()["batches"] == 50
+    session.end(50)
+    end = end_of(here)
+    assert (end.extra["batches"], end.extra["complete"]) == (50, True)
