@@ -44,7 +44,14 @@ def test_report_has_the_sizes_the_law_and_the_recommendation(sweep, capsys):
     ):
         assert word in out
     assert "Read 44 runs." in err
-    assert "Warnings" in err
+    assert "Warnings" not in err
+
+
+def test_warnings_go_to_standard_error(sweep, capsys):
+    assert run("--logs", sweep, "--target", "7B", "--tokens", "280B") == 0
+    out, err = capsys.readouterr()
+    assert "cannot be known from this sweep" in " ".join(err.split())
+    assert "cannot be known from this sweep" not in " ".join(out.split())
     assert "Warnings" not in out
 
 
@@ -177,7 +184,7 @@ def test_bad_logs_are_exit_two_with_every_line(tmp_path, capsys):
 
 def test_logs_may_be_repeated(write_csv, sweep_runs, capsys):
     small = write_csv(sweep_runs(sizes=(1e7, 3e7)), "small.csv")
-    large = write_csv([replace(run, seed=7) for run in sweep_runs(sizes=(9e7,), level=300)], "large.csv")
+    large = write_csv([replace(run, seed=7) for run in sweep_runs(sizes=(9e7,))], "large.csv")
     assert run("--logs", str(small), "--logs", str(large), "--target", "800M", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["groups"]) == 3
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,7 +81,7 @@ def test_none_are_named_unless_asked_for(sweep_runs):
 def test_no_run_beyond_the_usable_share_is_named(sweep_runs, share):
     runs = sweep_runs(last={3: -1.5})
     top = max(run.frequency for run in runs if run.params == 27 * 10**7)
-    runs = [type(run)(**{**vars(run), "share": share * run.frequency / top}) for run in runs if run.frequency <= top]
+    runs = [replace(run, share=share * run.frequency / top) for run in runs if run.frequency <= top]
     assert all(run.frequency * share / top <= 0.9 for run in ask(runs, 4).next_runs)
 
 
