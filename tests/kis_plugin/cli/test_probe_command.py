@@ -187,15 +187,22 @@ def test_usage(arguments, said):
         (("--knowledge", "facts.jsonl", "--qa", "none.jsonl"), "kis probe retention.qa: found 'none.jsonl'"),
         (("--knowledge", "facts.jsonl", "--block", "65"), "--block: found 65, expected at most the 64 tokens"),
         (("--knowledge", "facts.jsonl", "--block", "4"), "found no sentence that fits the model"),
-        (("--knowledge", "facts.jsonl", "--options", "9"), "8 distinct objects among 40 facts, 9 needed"),
         (("--knowledge", "facts.jsonl", "--begin", "bos"), "--begin: found bos, with a tokenizer that has none"),
     ],
 )
-def test_what_cannot_be_asked_is_said(arguments, said):
+def test_what_cannot_be_probed_is_an_error(arguments, said):
     outcome = probe(*arguments, "--json")
     assert outcome.exit_code == 2
     assert said in outcome.stderr
     assert json.loads(outcome.stdout)["status"] == "error"
+
+
+def test_a_handful_of_facts_gets_fewer_options_and_says_so():
+    report = as_json("--knowledge", "facts.jsonl", "--options", "9")
+    (few,) = [line for line in report["warnings"] if "options, not 9" in line]
+    options = int(few.split()[2])
+    assert 2 <= options <= 8  # the facts have 8 objects
+    assert [series["chance"] for series in report["series"]] == pytest.approx([1 / options] * len(report["series"]))
 
 
 def test_a_model_that_nobody_loads():
