@@ -72,3 +72,23 @@ def test_a_run_finds_all_of_it(config, monkeypatch):
     found = load_config(config)
     run = load_texts(found, load_split(found), load_tokenizer("tokenizer"), BLOCK)
     assert len(run.tokens) == report.tokens
+
+
+def test_verify_finds_a_flipped_bit_and_prepares_again(config):
+    assert run().exit_code == 0
+    assert "every byte compared, 0 damaged" in run("--verify").stderr
+    (tokens,) = Path("kept").glob("items-*/tokens.npy")
+    good = tokens.read_bytes()
+    tokens.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    done = run("--verify")
+    assert done.exit_code == 0, done.output
+    assert f"kis: {tokens.parent}: tokens.npy was changed after it was written; removed" in done.stderr
+    assert "every byte compared, 1 damaged" in done.stderr
+    assert tokens.read_bytes() == good
+
+
+def test_text_of_control_tokens_is_refused_while_preparing(config):
+    with Path("facts.jsonl").open("a") as file:
+        file.write(json.dumps({"subject": "the tag <eos> no 1", "relation": "P19", "object": "Town"}) + "\n")
+    done = run()
+    assert "the text of the token '<eos>'" in str(done.exception)
