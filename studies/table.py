@@ -38,9 +38,10 @@ def pooled(logs: list[RunLog], series: str) -> str:
 
 
 def fall(logs: Sequence[RunLog], series: str) -> str:
-    """Return how a series goes on with each doubling of F once seen retention is 0.95, as one slope for all sizes.
+    """Return how a series changes with each doubling of F once seen retention is 0.95, as one slope for all sizes.
 
-    Least squares with a level for each size, so no peak is picked from the results; the interval is Student's.
+    Least squares with a level for each size, so no peak is picked from the results. Interval and p-value are clustered
+    by size where there are several.
     """
     runs: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for log in logs:
@@ -49,8 +50,18 @@ def fall(logs: Sequence[RunLog], series: str) -> str:
     sizes = {params: np.array(points) for params, points in runs.items() if len(points) > 1}  # (runs, 2)
     within = np.concatenate([points - points.mean(axis=0) for points in sizes.values()])
     x, y = within.T
-    slope, free = float(x @ y / (x @ x)), len(within) - len(sizes) - 1
-    error = math.sqrt(float(((y - slope * x) ** 2).sum()) / free / float(x @ x))
+    slope, groups = float(x @ y / (x @ x)), len(sizes)
+    residuals = y - slope * x
+    free = len(within) - groups - 1
+    variance = float(residuals @ residuals) / free / float(x @ x)
+    if groups > 1:
+        # Runs of one size share what is particular to it: the error is clustered by size (CR1), with the degrees of
+        # freedom of the sizes, not of the runs (Cameron and Miller 2015, sections II.C and VI.B).
+        owners = np.repeat(np.arange(groups), [len(points) for points in sizes.values()])
+        scores = np.bincount(owners, x * residuals)  # (sizes,)
+        correction = groups / (groups - 1) * (len(within) - 1) / free
+        variance, free = correction * float(scores @ scores) / float(x @ x) ** 2, groups - 1
+    error = math.sqrt(variance)
     half, p = student.ppf(0.975, free) * error, 2 * student.sf(abs(slope) / error, free)
     of = f"{len(within)} runs of {len(sizes)} sizes"
     return f"{slope:+.3f} ({slope - half:+.3f} to {slope + half:+.3f}) a doubling of F, p = {p:.2g}, {of}"

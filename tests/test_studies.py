@@ -87,3 +87,13 @@ class TestAStudy:
         assert f"python -m studies.results studies/{study.name}/logs.tar.xz" in " ".join(page.split())
         for prediction in study.glob("predictions/*.md"):
             assert f"predictions/{prediction.name}" in page
+
+
+def test_the_baseline_on_the_page_is_that_of_its_command():
+    shown = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
+    done = run("python -m studies.law.baseline studies/law/logs.tar.xz", ROOT)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
+    assert len(rows) == 5
+    for params, _, _, _, by_share, measured, ratio in rows:
+        assert re.search(rf"\| {params}[^|]*\| {by_share} \| {measured} \| {ratio} \|", shown), params

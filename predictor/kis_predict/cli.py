@@ -218,7 +218,7 @@ def _write_files(
     if report:
         from kis_predict.report.page import page
 
-        write_atomically(report.resolve(), page(answer), where=f"--report {report}")
+        write_atomically(report.resolve(), page(answer, _made()), where=f"--report {report}")
         _notify(f"Wrote {report}.")
     if write_config and answer.recommendation is None:
         _notify(f"Did not write {write_config}: there is no recommendation.")
@@ -229,6 +229,17 @@ def _write_files(
         write_atomically(write_config.resolve(), text, where=f"--write-config {write_config}")
         there = "" if (write_config.parent / knowledge).exists() else f"; {knowledge} still has to be put next to it"
         _notify(f"Wrote {write_config}{there}.")
+
+
+def _made() -> str:
+    """Return when, by which version and by which command the answer was computed."""
+    import shlex
+    from datetime import date
+
+    from kis_predict.report.versions import version
+
+    words = click.get_current_context().obj or sys.argv[1:]  # kis predict calls the command without main
+    return f"{date.today().isoformat()}, kis-predict {version()}: kis-predict {shlex.join(words)}"
 
 
 def _notify(line: str) -> None:
@@ -251,8 +262,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None and hasattr(signal, "SIGTERM"):
         # Python would end without cleaning up: copies of logs would stay in the temporary folder.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        code = command.main(args=None if argv is None else list(argv), prog_name="kis-predict", standalone_mode=False)
+        code = command.main(args=[*words], prog_name="kis-predict", standalone_mode=False, obj=words)
     except click.ClickException as error:
         error.show()
         return 2

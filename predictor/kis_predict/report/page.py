@@ -62,8 +62,14 @@ li { overflow-wrap: anywhere; }
 """
 
 
-def page(answer: Prediction) -> str:
-    """Return the page. The same answer gives the same text."""
+def page(answer: Prediction, made: str = "") -> str:
+    """Return the page. The same answer gives the same text.
+
+    Args:
+        answer: What to show.
+        made: When, by which version and by which command, for its last line.
+    """
+    end = f'<p class="soft">{escape(made)}</p>' if made else ""
     title = f"Knowledge infusion for {_target(answer)}"
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
@@ -71,7 +77,7 @@ def page(answer: Prediction) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{body(answer)}\n</main>\n</body>\n</html>\n"
+        f"{body(answer)}\n{end}</main>\n</body>\n</html>\n"
     )
 
 
