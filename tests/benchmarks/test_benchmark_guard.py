@@ -98,7 +98,7 @@ def test_a_run_is_judged_by_both_and_refused_if_the_guard_says_something_else_no
     found = judge(run)
     assert (found.fate, found.alarms["default"], found.fallen_then["default"]) == ("keeps", 40, False)
     assert found.heights == (130 / FACTS, pytest.approx(128.5 / FACTS))
-    with pytest.raises(RuntimeError, match="asked again"):
+    with pytest.raises(RuntimeError, match="when replayed"):
         judge(replace(run, verdicts=run.verdicts[1:]))
 
 
