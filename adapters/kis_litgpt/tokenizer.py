@@ -14,7 +14,7 @@ from litgpt.tokenizer import Tokenizer
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
-from kis_plugin.tokenized.tokenizer import BoolArray, Encoded, FastBackend, flat, judged
+from kis_plugin.tokenized.tokenizer import BoolArray, Encoded, FastBackend, flat, sentence_breaks
 
 __all__ = ["LitTokenizer"]
 
@@ -79,7 +79,7 @@ class LitTokenizer:
 
     @cached_property
     def _breaks(self) -> tuple[BoolArray, BoolArray]:
-        return judged(self._backend.texts())
+        return sentence_breaks(self._backend.texts())
 
 
 class _SentencePiece:

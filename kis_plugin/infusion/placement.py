@@ -20,7 +20,7 @@ class Placement(Protocol):
 
     name: str
     anywhere: bool
-    """Whether texts may stand anywhere in a row, each by itself; else they stand together at its start."""
+    """Whether texts may stand anywhere in a row, each by itself. Otherwise they stand together at its start."""
 
     def room(self, sequence_length: int) -> int:
         """Return the tokens that the texts of one row may have together."""
@@ -47,13 +47,13 @@ class InRows:
 
     def pieces(self, row: int, lengths: Sequence[int], base: npt.NDArray[np.integer]) -> tuple[Piece, ...]:
         """Return the texts, then base text up to the row's length."""
-        told = sum(lengths)
-        return (Piece(True, 0, told), Piece(False, 0, len(base) - told))
+        infused = sum(lengths)
+        return (Piece(True, 0, infused), Piece(False, 0, len(base) - infused))
 
 
 @dataclass(frozen=True)
 class Inline:
-    """Each text after a sentence or a document of the base text; what it takes is cut from the row's end.
+    """Each text after a sentence or a document of the base text; the row's end is cut by the same number of tokens.
 
     Attributes:
         ends: (V,) tokens that end a sentence.
@@ -76,21 +76,23 @@ class Inline:
     def pieces(self, row: int, lengths: Sequence[int], base: npt.NDArray[np.integer]) -> tuple[Piece, ...]:
         """Return base text and infused texts in turn.
 
-        A place is behind a token that ends a sentence and before one that starts with white space, or behind EOS. Each
-        text takes a place of its own while there are some; in a row without any, they stand at its start.
+        A place follows a token that ends a sentence and precedes one that starts with white space, or it follows EOS.
+        Each text takes a place of its own while there are some; in a row without any, they stand at its start.
         """
-        kept = len(base) - sum(lengths)
+        kept = len(base) - sum(lengths)  # base tokens that stay
         places = self._places(np.asarray(base), kept)
+        # Places in the order of their hashes, taken again from the first where there are more texts than places.
+        # Places in the order of their hashes, taken again from the first where there are more texts than places.
         order = np.argsort(hashes(len(places), self.seed, 7, row), kind="stable")
         chosen = np.sort(np.resize(places[order], len(lengths))).tolist()
         pieces: list[Piece] = []
-        done = told = 0
+        done = infused = 0  # tokens of the base row and of the texts that are placed
         for place, length in zip(chosen, lengths, strict=True):
             if place > done:
                 pieces.append(Piece(False, done, place))
                 done = place
-            pieces.append(Piece(True, told, told + length))
-            told += length
+            pieces.append(Piece(True, infused, infused + length))
+            infused += length
         return (*pieces, Piece(False, done, kept)) if kept > done else tuple(pieces)
 
     def _places(self, base: npt.NDArray[np.integer], kept: int) -> npt.NDArray[np.integer]:

@@ -41,6 +41,6 @@ def check_plan(run: TrainingRun, before: Mapping[str, Any], now: Mapping[str, An
         run.notify(
             "kis: warning: on_mismatch is warn, and this run goes on with another plan than it began with:\n"
             f"{lines}\nFacts are shown as this plan says from row {run.rows_at(run.start_step):,} on; what the whole "
-            "run shows is no longer the frequency asked for. Do not predict from it."
+            "run shows is no longer the requested frequency. Do not predict from it."
         )
     return differing

@@ -21,7 +21,7 @@ from kis_plugin.infusion.template_order import TemplateOrder
 
 __all__ = ["RoundSequence"]
 
-_ORDERS_KEPT = 4  # rounds whose order is remembered: rows are asked for nearly in order
+_ORDERS_KEPT = 4  # rounds whose order is remembered: rows are made nearly in order
 
 
 class RoundSequence:

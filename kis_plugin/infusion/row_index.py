@@ -1,8 +1,8 @@
-"""Global row numbers on their way through a host's loader, and the dataset that acts on them.
+"""Carries global row numbers through a host's loader, and infuses the dataset by them.
 
 A dataset index says which example of the base data is meant; it does not say when in the run it is trained on. The
 sampler knows, so ``NumberedSampler`` lets every index carry its global row number, through batching, sharding over
-ranks and worker processes, to ``InfusedDataset``, which asks the infuser about that row.
+ranks and worker processes, to ``InfusedDataset``, which makes that row.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class NumberedSampler:
 
     Args:
         sampler: The host's own; its order stays as it is.
-        rows_per_epoch: Rows that the host trains on in one pass, over all ranks.
+        rows_per_epoch: Rows that the host trains on in one epoch, over all ranks.
     """
 
     def __init__(self, sampler: Iterable[int], rows_per_epoch: int) -> None:
@@ -45,7 +45,7 @@ class NumberedSampler:
         self.epoch = 0
 
     def __iter__(self) -> Iterator[RowIndex]:
-        """Number one pass; ``epoch`` says which."""
+        """Number one epoch; ``epoch`` says which."""
         first = self.epoch * self.rows_per_epoch
         for place, index in enumerate(self.sampler):
             yield RowIndex(index, first + place if place < self.rows_per_epoch else None)
@@ -62,15 +62,15 @@ class NumberedSampler:
 
 
 class OncePerRow:
-    """Yields a host's batches; rows that it repeats to fill its last batches lose their number.
+    """Yields a host's batches; rows that the host repeats to fill its last batches lose their number.
 
     Hosts that want equal batches on every rank repeat the first rows of an epoch at its end. Within one rank row
-    numbers only rise, so a number that does not is such a repeat: it stays base text, and counts stay exact.
+    numbers only rise, so one that does not rise is such a repeat. It stays base text, and counts stay exact.
 
     Args:
         batches: The host's batch sampler, on this rank.
         drawn: Called with the row numbers of each batch.
-        skip: Batches at the very start that the host draws only to throw away, as it does on a resume.
+        skip: Batches at the start that the host draws and discards, as it does on a resume.
 
     Raises:
         KISError: While iterating, rows in another order than the sampler's: they would be taken for repeats.
@@ -84,7 +84,7 @@ class OncePerRow:
         self.skip = skip
 
     def __iter__(self) -> Iterator[list[RowIndex]]:
-        """Yield the batches of one pass."""
+        """Yield the batches of one epoch."""
         last, repeated = -1, False
         for batch in self.batches:
             kept: list[RowIndex] = []
@@ -123,7 +123,7 @@ class InfusedDataset:
         base: The host's dataset.
         example: Called with the global row and the base example, gives the example that takes its place.
 
-    An index without a row number is its own row: that is right for one pass in any order.
+    An index without a row number is its own row: that is right for one epoch in any order.
     """
 
     def __init__(self, base: Any, example: Callable[[int, Any], Any]) -> None:

@@ -59,10 +59,14 @@ class RowMap:
         slots = self._slots[part]
         if not slots:
             return None
+        first = self._borders[part]
+        rows = self._borders[part + 1] - first
         # The stretch that holds ``row`` is that of the last slot k with k * rows // slots <= row - first. Solved for k
         # in whole numbers: k = ((row - first + 1) * slots - 1) // rows.
-        slot = ((row - self._borders[part] + 1) * slots - 1) // self._rows(part)
-        if self._row_of(part, slot) != row:
+        slot = ((row - first + 1) * slots - 1) // rows
+        # As in ``_row_of``, written out: this decides about every row of the run.
+        start = slot * rows // slots
+        if first + start + mixed_in(self._states[part], slot) % ((slot + 1) * rows // slots - start) != row:
             return None
         span = self._alone[part]
         if span < 0:

@@ -1,4 +1,4 @@
-"""What retention and general loss are called in a host's own log, the same in every framework."""
+"""Names of retention and general loss in a host's own log: the same in every framework."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is called, and what it was run with."""
+"""The name of a run, and the versions it was run with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["new_run_id", "versions"]
 
 
 def new_run_id(framework: str, params: int, config: Config) -> str:
-    """Return a name that tells runs apart at a glance and is never given twice."""
+    """Return a name that is never given twice and shows model size, amount, seed and time."""
     amounts = {name: getattr(config.infusion, name) for name in ("frequency", "share", "tokens")}
     amount = next(f"{name}{value:g}" for name, value in amounts.items() if value is not None)
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())

@@ -13,7 +13,7 @@ from kis_plugin.tokenized.tokenizer import TextTokenizer
 __all__ = ["BLOCK", "LoadOptions", "LoadedModel", "sequence_length_of"]
 
 BLOCK = 1024
-"""Tokens that a model sees at once unless something else is asked for."""
+"""Tokens a row that a model gets by default."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class LoadOptions:
         tokenizer: A folder or a name; None for the model's own.
         device: ``cpu``, ``cuda``, ``cuda:1``; None for a GPU if there is one.
         dtype: Of the weights; ``auto`` as they were saved.
-        sequence_length: Tokens that it sees at once, at most; None for what it takes, up to ``BLOCK``.
+        sequence_length: Tokens a row, at most; None for what the model takes, up to ``BLOCK``.
     """
 
     tokenizer: str | None = None
@@ -35,16 +35,16 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A saved model that is ready to be asked.
+    """A saved model that is ready to be probed.
 
     Attributes:
         view: The model.
         tokenizer: Its tokenizer.
-        sequence_length: Tokens that it sees at once.
+        sequence_length: Tokens a row, at most.
         params: All parameters, tied ones once.
         params_non_embedding: Those that are neither embedding tables nor the output layer.
         bos: The token that the tokenizer itself begins a document with, None if it has none.
-        about: What else a report should say, such as device, dtype and versions.
+        about: What else a report should state, such as device, dtype and versions.
     """
 
     view: ModelView
@@ -76,17 +76,17 @@ class _Beginning:
         return getattr(self._tokenizer, name)
 
 
-def sequence_length_of(model: str, asked: int | None, most: int | None) -> int:
-    """Return how many tokens a model sees at once.
+def sequence_length_of(model: str, requested: int | None, most: int | None) -> int:
+    """Return how many tokens a row may have.
 
     Args:
         model: What errors call it.
-        asked: The option ``sequence_length``.
+        requested: The option ``--block``; None if it is not given.
         most: What the model takes; None if nothing says so.
 
     Raises:
-        KISError: More is asked for than it takes.
+        KISError: More is requested than the model takes.
     """
-    if asked is not None and most is not None and asked > most:
-        raise KISError(Problem("--block", f"{asked}", f"at most the {most} tokens that {model} takes"))
-    return asked or min(most or BLOCK, BLOCK)
+    if requested is not None and most is not None and requested > most:
+        raise KISError(Problem("--block", f"{requested}", f"at most the {most} tokens that {model} takes"))
+    return requested or min(most or BLOCK, BLOCK)

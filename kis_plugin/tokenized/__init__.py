@@ -1,1 +1,1 @@
-"""Tokenized texts: every template of every fact as token ids, built once and memory-mapped."""
+"""Tokenized texts: every fact in each of its templates as token ids, built once and memory-mapped."""

@@ -1,4 +1,4 @@
-"""Tokenized texts into the arrays of ``TokenizedTexts``, piece by piece, and a hash of all that is written."""
+"""Writes tokenized texts into the arrays of ``TokenizedTexts``, batch by batch, and hashes all that is written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 
-__all__ = ["ArrayWriter", "TextOutput", "Texts"]
+__all__ = ["ArrayWriter", "TextBatch", "TextWriter"]
 
 
 class ArrayWriter(Protocol):
@@ -26,16 +26,16 @@ class ArrayWriter(Protocol):
 
 
 @dataclass(frozen=True)
-class Texts:
-    """Tokenized texts.
+class TextBatch:
+    """Some tokenized texts.
 
     Attributes:
-        entries: Which fact or passage each tells, (texts,).
-        own: Wordings of each, (texts,).
+        entries: Which fact or passage each text is about, (texts,).
+        own: How many templates its fact has, (texts,).
         ids: Tokens end to end, without EOS, (total,).
         lengths: (texts,).
-        targets: (total,), or None if all are.
-        problems: Texts that do not fit.
+        targets: (total,) 1 for tokens that are training targets; None if all are.
+        problems: Texts that do not fit a row.
     """
 
     entries: npt.NDArray[np.int32]
@@ -46,8 +46,15 @@ class Texts:
     problems: Sequence[Problem] = ()
 
 
-class TextOutput:
-    """Writes texts as they come, and hashes what it writes."""
+class TextWriter:
+    """Writes batches of texts as they come, and hashes what it writes.
+
+    Args:
+        writer: Where the arrays go.
+        eos: The token that is put after each text; None for none.
+        vocabulary: One more than the greatest token id; decides the type that tokens are kept in.
+        objects_only: Whether there is an array of training targets.
+    """
 
     def __init__(self, writer: ArrayWriter, eos: int | None, vocabulary: int, objects_only: bool) -> None:
         self._writer, self._eos = writer, eos
@@ -63,8 +70,12 @@ class TextOutput:
         if objects_only:
             self._put("targets", nothing.astype(np.uint8))
 
-    def write(self, texts: Texts, first: bool) -> None:
-        """Write some texts; the first wording also says what they tell."""
+    def write(self, texts: TextBatch, first: bool) -> None:
+        """Write some texts; those in the first template also say what they are about.
+
+        Raises:
+            KISError: A token id outside the vocabulary.
+        """
         if len(texts.ids) and int(texts.ids.max()) >= self._vocabulary:
             found = f"token {texts.ids.max()}"
             raise KISError(Problem("tokenizer", found, f"ids below {self._vocabulary}, as many as breaks() judges"))
@@ -80,7 +91,7 @@ class TextOutput:
             self._put("own", texts.own)
 
     def fingerprint(self) -> str:
-        """Return a hash of all that was written, whatever pieces it came in."""
+        """Return a hash of all that was written, independent of the batches it came in."""
         digests = "".join(f"{name} {part.hexdigest()}\n" for name, part in sorted(self._hashes.items()))
         return hashlib.sha256(digests.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Facts and passages to tokens in a stream: while one batch is tokenized on all cores, the next is rendered."""
+"""Facts and passages to tokens, as a stream: while one batch is tokenized on all cores, the next is rendered."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact, Passage
 from kis_plugin.templates.protocols import Rendered, Renderer
-from kis_plugin.tokenized.array_writer import ArrayWriter, TextOutput, Texts
-from kis_plugin.tokenized.chunking import chunked, strips
+from kis_plugin.tokenized.array_writer import ArrayWriter, TextBatch, TextWriter
+from kis_plugin.tokenized.chunking import chunked, sections
 from kis_plugin.tokenized.tokenizer import Encoded, TextTokenizer, flat
 
 if TYPE_CHECKING:
     from kis_plugin.tokenized.infusion_split import InfusionSplit
 
-__all__ = ["Wording", "write_texts"]
+__all__ = ["RenderOptions", "write_texts"]
 
 _TEXTS = 1024  # tokenized at a time, at most: with more, memory for their encodings costs more than it saves
 _CHARACTERS = 1 << 19  # of a document tokenized at a time, at most
 _THREADS = 2  # one has the tokenizer's cores while the other takes the ids out
-_AHEAD = 3  # batches rendered before the first of them is asked for
+_AHEAD = 3  # batches that may be rendered or tokenized before the first of them is written
 _SHOWN = 20  # problems
 
 
 @dataclass(frozen=True)
-class Wording:
+class RenderOptions:
     """How texts are made.
 
     Attributes:
-        renderer: Words facts.
-        most: Wordings of a fact that are told at most, the first ones; None for all.
-        inline: Whether texts stand between base sentences: a space before them, no EOS after.
+        renderer: Turns facts into text.
+        most: Templates of a fact that are used, at most, the first ones; None for all.
+        inline: Whether texts stand between base sentences: with a space before them and no EOS after.
         objects_only: Whether only tokens that reach into the object are training targets.
         limit: Tokens a text, at most; EOS not counted.
-        chunk: Tokens a piece of a passage, at most; not above ``limit``.
+        chunk_tokens: Tokens a piece of a passage, at most; not above ``limit``.
     """
 
     renderer: Renderer
@@ -50,21 +50,21 @@ class Wording:
     inline: bool
     objects_only: bool
     limit: int
-    chunk: int
+    chunk_tokens: int
 
 
-def write_texts(writer: ArrayWriter, wording: Wording, material: InfusionSplit, tokenizer: TextTokenizer) -> None:
-    """Write the arrays of ``TokenizedTexts`` (tokens, offsets, entry, own, perhaps targets), wordings, fingerprint.
+def write_texts(writer: ArrayWriter, options: RenderOptions, split: InfusionSplit, tokenizer: TextTokenizer) -> None:
+    """Write the arrays of ``TokenizedTexts`` (tokens, offsets, entry, own, perhaps targets), its templates and hash.
 
     Raises:
         KISError: Sentences, or words of passages, that are too long: the first 20 of them.
     """
-    maker = _Maker(wording, material, tokenizer)
+    maker = _Maker(options, split, tokenizer)
     vocabulary = len(tokenizer.breaks()[0])
-    output = TextOutput(writer, None if wording.inline else tokenizer.eos, vocabulary, wording.objects_only)
+    output = TextWriter(writer, None if options.inline else tokenizer.eos, vocabulary, options.objects_only)
     problems: list[Problem] = []
     number = 0
-    while number < maker.wordings and not problems:
+    while number < maker.templates and not problems:
         for texts in _in_order(maker.jobs(number)):
             problems += texts.problems
             if len(problems) >= _SHOWN:
@@ -73,65 +73,73 @@ def write_texts(writer: ArrayWriter, wording: Wording, material: InfusionSplit, 
         number += 1
     if problems:
         raise KISError(problems[:_SHOWN])
-    writer.meta |= {"wordings": maker.wordings, "fingerprint": output.fingerprint()}
+    writer.meta |= {"wordings": maker.templates, "fingerprint": output.fingerprint()}
 
 
 class _Maker:
     """Renders in the caller's thread and hands out the tokenizing as jobs for others."""
 
-    def __init__(self, wording: Wording, material: InfusionSplit, tokenizer: TextTokenizer) -> None:
-        self._wording, self._material, self._tokenizer = wording, material, tokenizer
+    def __init__(self, options: RenderOptions, split: InfusionSplit, tokenizer: TextTokenizer) -> None:
+        self._options, self._split, self._tokenizer = options, split, tokenizer
         self._own: dict[str, int] = {}
         # Some tokenizers begin every text with a space of their own.
         (probe,) = tokenizer.encode(["a"])
         spaced = bool(probe.ids) and bool(tokenizer.breaks()[1][probe.ids[0]])
-        self._lead = " " if wording.inline and not spaced else ""
+        self._lead = " " if options.inline and not spaced else ""
 
     @property
-    def wordings(self) -> int:
-        """Wordings of the facts seen so far: known when the first wording of all of them is rendered."""
+    def templates(self) -> int:
+        """The most templates of the facts seen so far: right once all facts are rendered in their first."""
         return max(self._own.values(), default=1)
 
-    def jobs(self, number: int) -> Iterator[Callable[[], Texts]]:
-        """Yield what makes the texts of wording ``number``, batch after batch."""
-        wording, book, places = self._wording, self._material.book, self._material.infused
-        facts = iter(self._material.facts)
+    def jobs(self, number: int) -> Iterator[Callable[[], TextBatch]]:
+        """Yield what makes the texts in template ``number``, batch after batch.
+
+        A fact with n templates is rendered in template ``number % n``, so that every round shows every fact.
+        """
+        renderer, book, places = self._options.renderer, self._split.book, self._split.infused
+        facts = iter(self._split.facts)
         for start in range(0, len(places), _TEXTS):
             entries = places[start : start + _TEXTS]
             batch = list(islice(facts, _TEXTS))
             own = [self._own_of(fact.relation) for fact in batch]
-            told = [wording.renderer.render(fact, number % n, book) for fact, n in zip(batch, own, strict=True)]
-            yield self._fact_job(entries.astype(np.int32), batch, np.array(own, dtype=np.int32), told)
+            rendered = [renderer.render(fact, number % n, book) for fact, n in zip(batch, own, strict=True)]
+            yield self._fact_job(entries.astype(np.int32), batch, np.array(own, dtype=np.int32), rendered)
         for texts in self._passage_batches():
             yield self._passage_job(texts)
 
     def _own_of(self, relation: str) -> int:
         if relation not in self._own:
-            wording = self._wording
-            own = wording.renderer.template_count(relation, self._material.book)
-            self._own[relation] = own if wording.most is None else min(own, wording.most)
+            options = self._options
+            own = options.renderer.template_count(relation, self._split.book)
+            self._own[relation] = own if options.most is None else min(own, options.most)
         return self._own[relation]
 
     def _fact_job(
-        self, entries: npt.NDArray[np.int32], facts: Sequence[Fact], own: npt.NDArray[np.int32], told: list[Rendered]
-    ) -> Callable[[], Texts]:
+        self,
+        entries: npt.NDArray[np.int32],
+        facts: Sequence[Fact],
+        own: npt.NDArray[np.int32],
+        rendered: list[Rendered],
+    ) -> Callable[[], TextBatch]:
         lead, tokenizer = self._lead, self._tokenizer
-        sentences = [lead + one.text for one in told] if lead else [one.text for one in told]
+        sentences = [lead + one.text for one in rendered] if lead else [one.text for one in rendered]
 
-        def job() -> Texts:
-            if self._wording.objects_only:
+        def job() -> TextBatch:
+            if self._options.objects_only:
                 encoded = tokenizer.encode(sentences)
                 ids, lengths = flat([one.ids for one in encoded])
-                targets = reaching(encoded, [(one.object[0] + len(lead), one.object[1] + len(lead)) for one in told])
+                spans = [(one.object[0] + len(lead), one.object[1] + len(lead)) for one in rendered]
+                targets = reaching(encoded, spans)
             else:
                 ids, lengths = tokenizer.encode_ids(sentences)
                 targets = None
-            return Texts(entries, own, ids, lengths, targets, self._unfit(facts, sentences, lengths))
+            return TextBatch(entries, own, ids, lengths, targets, self._unfit(facts, sentences, lengths))
 
         return job
 
     def _unfit(self, facts: Sequence[Fact], sentences: Sequence[str], lengths: IntArray) -> list[Problem]:
-        limit = self._wording.limit
+        limit = self._options.limit
         problems = []
         for at in np.flatnonzero((lengths < 1) | (lengths > limit)).tolist():
             sentence = sentences[at].strip()
@@ -141,12 +149,12 @@ class _Maker:
         return problems
 
     def _passage_batches(self) -> Iterator[list[tuple[int, Passage, str]]]:
-        """Yield entries and passages with texts of bounded length: whole passages, or strips of long ones."""
-        knowledge, places = self._material.knowledge, self._material.passages_infused
+        """Yield entries and passages with texts of bounded length: whole passages, or sections of long ones."""
+        knowledge, places = self._split.knowledge, self._split.passages_infused
         batch: list[tuple[int, Passage, str]] = []
         room = _CHARACTERS
-        for index, passage in zip(_each(places), self._material.passages, strict=True):
-            for text in strips(passage.text, _CHARACTERS):
+        for index, passage in zip(_each(places), self._split.passages, strict=True):
+            for text in sections(passage.text, _CHARACTERS):
                 if batch and (len(text) > room or len(batch) == _TEXTS):
                     yield batch
                     batch, room = [], _CHARACTERS
@@ -155,16 +163,16 @@ class _Maker:
         if batch:
             yield batch
 
-    def _passage_job(self, batch: Sequence[tuple[int, Passage, str]]) -> Callable[[], Texts]:
+    def _passage_job(self, batch: Sequence[tuple[int, Passage, str]]) -> Callable[[], TextBatch]:
         texts = [text if text[:1].isspace() else self._lead + text for _, _, text in batch]
 
-        def job() -> Texts:
+        def job() -> TextBatch:
             entries: list[int] = []
             pieces: list[Sequence[int]] = []
             problems: list[Problem] = []
             for (entry, passage, _), text, encoded in zip(batch, texts, self._tokenizer.encode(texts), strict=True):
                 try:
-                    found = list(chunked(text, encoded, self._wording.chunk, f"passage {passage.id}"))
+                    found = list(chunked(text, encoded, self._options.chunk_tokens, f"passage {passage.id}"))
                 except KISError as error:
                     problems += error.problems
                     continue
@@ -172,7 +180,7 @@ class _Maker:
                 pieces += found
             ids, lengths = flat(pieces)
             own = np.ones(len(pieces), dtype=np.int32)
-            return Texts(np.array(entries, dtype=np.int32), own, ids, lengths, problems=problems)
+            return TextBatch(np.array(entries, dtype=np.int32), own, ids, lengths, problems=problems)
 
         return job
 
@@ -191,10 +199,10 @@ def _each(places: IntArray) -> Iterator[int]:
         yield from places[start : start + _TEXTS].tolist()
 
 
-def _in_order(jobs: Iterable[Callable[[], Texts]]) -> Iterator[Texts]:
+def _in_order(jobs: Iterable[Callable[[], TextBatch]]) -> Iterator[TextBatch]:
     """Yield what the jobs make, in their order; they run while the caller prepares the next and writes the last."""
     with ThreadPoolExecutor(_THREADS) as worker:
-        waiting: deque[Future[Texts]] = deque()
+        waiting: deque[Future[TextBatch]] = deque()
         for job in jobs:
             waiting.append(worker.submit(job))
             if len(waiting) > _AHEAD:

@@ -1,4 +1,4 @@
-"""Documents in pieces that fit: parted where a sentence ends, else where a word does, and nothing of them is lost."""
+"""Cuts documents into pieces that fit a row: where a sentence ends, else where a word does. No text is lost."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.tokenized.tokenizer import CLOSING, Encoded
 
-__all__ = ["chunked", "strips"]
+__all__ = ["chunked", "sections"]
 
 _SENTENCE_END = re.compile(rf"[.!?][{CLOSING}]*(?=\s)|\n+")
 _WORD_END = re.compile(r"(?=\s)")
 
 
 def chunked(text: str, encoded: Encoded, limit: int, where: str) -> Iterator[Sequence[int]]:
-    """Yield the ids of ``text`` in pieces of at most ``limit`` tokens, each as long as can be.
+    """Yield the ids of ``text`` in pieces of at most ``limit`` tokens, each as long as possible.
 
     Args:
         text: What ``encoded`` encodes.
@@ -33,12 +33,14 @@ def chunked(text: str, encoded: Encoded, limit: int, where: str) -> Iterator[Seq
         sentences = {match.end() for match in _SENTENCE_END.finditer(text)}
         words = {match.start() for match in _WORD_END.finditer(text)}
     while len(ids) - start > limit:
+        # The latest token that ends with a sentence; without one, the latest that ends with a word.
+        # The latest token that ends with a sentence; without one, the latest that ends with a word.
         cut = 0
         for places in (sentences, words):
             cut = cut or next((at for at in range(start + limit, start, -1) if ends[at - 1] in places), 0)
         if not cut:
             begin = ends[start - 1] if start else 0
-            found = f"no place to part it for {limit} tokens after {text[begin : begin + 40]!r}"
+            found = f"no place to cut it within {limit} tokens after {text[begin : begin + 40]!r}"
             raise KISError(Problem(where, found, "a space or a sentence end", "Train with longer rows."))
         yield ids[start:cut]
         start = cut
@@ -46,10 +48,10 @@ def chunked(text: str, encoded: Encoded, limit: int, where: str) -> Iterator[Seq
         yield ids[start:]
 
 
-def strips(text: str, most: int) -> Iterator[str]:
-    """Yield a text in strips of at most ``most`` characters, cut where a sentence ends if it can be.
+def sections(text: str, most: int) -> Iterator[str]:
+    """Yield a text in sections of at most ``most`` characters, cut where a sentence ends if possible.
 
-    A tokenizer needs a hundred bytes and more for each token of a text: a book is handed to it strip by strip.
+    A tokenizer needs a hundred bytes and more for each token of a text, so it gets a book section by section.
     """
     start = 0
     while len(text) - start > most:

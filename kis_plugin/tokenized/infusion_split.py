@@ -1,4 +1,4 @@
-"""What a run infuses and what it asks: knowledge, templates and controls, read once for all plugins of the run."""
+"""Which facts and passages a run infuses and which it holds back as controls, read once for all plugins of the run."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _ALL = np.array([-1])  # stands for all passages until it is known how many ther
 
 @dataclass(frozen=True)
 class InfusionSplit:
-    """Facts with their split.
+    """The knowledge of a run and its split.
 
     Attributes:
         knowledge: All that the source gave; memory-mapped where it is large.
         book: The templates of every relation.
-        infused: Indices of the facts that are infused, sorted: those selected that are no controls.
-        control: Indices of the facts that never are, sorted.
+        infused: Indices of the facts that are infused, sorted: those that are selected and no controls.
+        control: Indices of the facts that are never infused, sorted.
         passages_infused: Indices of the passages that are infused, sorted; by default all.
-        fingerprint: Hash of the knowledge's content; by default worked out.
-        cache: Where things made from this knowledge go; None while it is too small to be worth a file.
+        fingerprint: Hash of the knowledge's content; computed if not given.
+        cache: Where things made from this knowledge are kept; None while it is too small to be worth a file.
     """
 
     knowledge: Knowledge
@@ -82,7 +82,7 @@ class InfusionSplit:
 
     @cached_property
     def changing(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-        """From when until when each fact holds, (facts,) each; None if all do all the time."""
+        """From and until which fraction of the run each fact is valid, (facts,) each; None if all are throughout."""
         facts = self.knowledge.facts
         if isinstance(facts, FactTable):
             return facts.changing()
@@ -92,7 +92,7 @@ class InfusionSplit:
 
 
 def load_split(config: Config) -> InfusionSplit:
-    """Read knowledge and templates, select and split off the controls; the same files are not read twice in a row.
+    """Read knowledge and templates, select facts, split off the controls. The same files are not read twice in a row.
 
     Raises:
         KISError: Anything wrong with the files, or a cache folder that cannot be used.
@@ -105,28 +105,26 @@ def prepare_split(config: Config, watch: Progress = no_progress) -> InfusionSpli
 
     Args:
         config: What to read.
-        watch: Told of progress, as ``kis_plugin.knowledge.store.load.load_knowledge`` tells it.
+        watch: Hears of progress, as from ``kis_plugin.knowledge.store.load.load_knowledge`` tells it.
 
     Raises:
         KISError: Anything wrong with the files, or a cache folder that cannot be used.
     """
-    return _material(
+    return _made(
         config, load_knowledge(config.knowledge, cache_folder(config.cache), True, watch, config.columns.mapping)
     )
 
 
 @lru_cache(maxsize=1)
 def _load(config: Config, stamps: Stamps) -> InfusionSplit:
-    return _material(
-        config, load_knowledge(config.knowledge, cache_folder(config.cache), columns=config.columns.mapping)
-    )
+    return _made(config, load_knowledge(config.knowledge, cache_folder(config.cache), columns=config.columns.mapping))
 
 
-def _material(config: Config, loaded: Loaded) -> InfusionSplit:
+def _made(config: Config, loaded: Loaded) -> InfusionSplit:
     book = load_templates(config.templates, loaded.knowledge)
     split = _split(config, loaded).arrays
-    told = (split["infused"], split["control"], split["passages_infused"])
-    return InfusionSplit(loaded.knowledge, book, *told, loaded.fingerprint, loaded.cache)
+    parts = (split["infused"], split["control"], split["passages_infused"])
+    return InfusionSplit(loaded.knowledge, book, *parts, loaded.fingerprint, loaded.cache)
 
 
 def _split(config: Config, loaded: Loaded) -> Prepared:
@@ -174,12 +172,12 @@ def entries_at(entries: Sequence[Fact], places: IntArray) -> Sequence[Fact]: ...
 @overload
 def entries_at(entries: Sequence[Passage], places: IntArray) -> Sequence[Passage]: ...
 def entries_at(entries: Sequence[Any], places: IntArray) -> Sequence[Any]:
-    """Return the entries at ``places``, made when asked for if the entries are."""
+    """Return the entries at ``places``; of a table each is made when it is looked at."""
     return Part(entries, places) if isinstance(entries, Table) else [entries[place] for place in places.tolist()]
 
 
 def _files(config: Config) -> list[Path]:
-    """Return every file that a material is read from, so that an edited one is read again."""
+    """Return every file that a split is read from, so that an edited one is read again."""
     found = _named_files(config.infusion.selection.options.values())
     for root in (config.knowledge, Path(config.templates or "")):
         found += [root, *(sorted(root.rglob("*")) if root != Path() and root.is_dir() else [])]

@@ -1,4 +1,4 @@
-"""The tokenizer that a command is told to use, by the folder or the name it would be loaded from for training."""
+"""Loads the tokenizer that a command line names, as the host would load it for training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LITGPT = ("model_config.yaml", "lit_config.json")  # what makes a folder a chec
 
 
 def names_a_missing_folder(name: str) -> bool:
-    """Return whether nothing is there under a name that can only be a path, so that no hub need be asked for it."""
+    """Return whether a name can only be a path and nothing is there; the hub need not be asked then."""
     return not Path(name).exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1)
 
 

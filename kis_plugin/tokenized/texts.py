@@ -1,4 +1,4 @@
-"""What is infused, as tokens: every wording of every fact, and documents in pieces that fit."""
+"""What is infused, as tokens: every fact in each of its templates, and documents in pieces that fit a row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.storage.artifact_cache import Writer, prepared
 from kis_plugin.templates.protocols import Renderer
-from kis_plugin.tokenized.build import Wording, write_texts
+from kis_plugin.tokenized.build import RenderOptions, write_texts
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.name_checks import refuse_unreadable_names
 from kis_plugin.tokenized.tokenizer import TextTokenizer
@@ -28,14 +28,18 @@ _FORMAT = 2  # of the cache; goes up with every change to what is written
 
 @dataclass(frozen=True)
 class TokenizedTexts:
-    """Token sequences of all texts, end to end. Text ``wording * items + item`` tells item ``item``.
+    """Token sequences of all texts, end to end.
+
+    An *item* is what exposures are counted for: a fact, or a piece of a passage. A *text* is an item in one of its
+    templates. Text ``template * items + item`` is item ``item`` in template ``template``.
 
     Attributes:
         tokens: (total,) token ids, uint16 where the vocabulary allows, else int32.
         offsets: (texts + 1,); text t is ``tokens[offsets[t]:offsets[t + 1]]``.
-        entry: (items,) which fact of the knowledge an item tells; ``len(facts) + p`` for a piece of passage p.
-        own: (items,) wordings of the item's own; wording w of an item with fewer is its wording ``w % own`` again.
-        wordings: Wordings of the items that have most.
+        entry: (items,) which fact of the knowledge an item is; ``len(facts) + p`` for a piece of passage p.
+        own_templates: (items,) how many templates the item has; template t of an item with fewer is its template
+            ``t % own_templates`` again.
+        templates: Templates of the items that have most.
         targets: (total,) 1 where a token is a training target, or None if all are.
         fingerprint: Hash of all of this.
     """
@@ -54,18 +58,16 @@ class TokenizedTexts:
 
     @property
     def lengths(self) -> IntArray:
-        """Tokens of each text, its EOS included where it has one: (wordings, items)."""
+        """Tokens of each text, its EOS included where it has one: (templates, items)."""
         return np.diff(self.offsets).reshape(self.templates, len(self))
 
 
-def load_texts(
-    config: Config, material: InfusionSplit, tokenizer: TextTokenizer, sequence_length: int
-) -> TokenizedTexts:
+def load_texts(config: Config, split: InfusionSplit, tokenizer: TextTokenizer, sequence_length: int) -> TokenizedTexts:
     """Render and tokenize everything that is infused.
 
     Args:
-        config: Its ``infusion`` says how facts are worded, what is a target, and how documents are parted.
-        material: What is infused.
+        config: Its ``infusion`` says how facts are rendered, what is a target, and how documents are cut.
+        split: What is infused.
         tokenizer: The run's.
         sequence_length: Tokens a row. With placement ``rows`` a text with its EOS fits into one, ``inline`` half of
             one, without EOS.
@@ -75,24 +77,24 @@ def load_texts(
             object``.
     """
     infusion, where = config.infusion, f"{config.path or 'config'} infusion"
-    refuse_passages_without_object(config, material)
+    refuse_passages_without_object(config, split)
     renderer: Renderer = chosen("renderers", infusion.rendering, f"{where}.rendering")
     limit = sequence_length // 2 if infusion.placement == "inline" else sequence_length - 1
-    wording = Wording(
+    options = RenderOptions(
         renderer=renderer,
         most=infusion.templates_used,
         inline=infusion.placement == "inline",
         objects_only=infusion.loss == "object",
         limit=limit,
-        chunk=min(infusion.chunk_tokens or limit, limit),
+        chunk_tokens=min(infusion.chunk_tokens or limit, limit),
     )
-    key = texts_key(config, material, tokenizer, sequence_length)
+    key = texts_key(config, split, tokenizer, sequence_length)
 
     def build(writer: Writer) -> None:
-        refuse_unreadable_names(material.knowledge.facts, material.knowledge.passages, material.book, tokenizer)
-        write_texts(writer, wording, material, tokenizer)
+        refuse_unreadable_names(split.knowledge.facts, split.knowledge.passages, split.book, tokenizer)
+        write_texts(writer, options, split, tokenizer)
 
-    made = prepared(material.cache, "items", key, build)
+    made = prepared(split.cache, "items", key, build)
     arrays = made.arrays
     return TokenizedTexts(
         tokens=arrays["tokens"],
@@ -105,30 +107,30 @@ def load_texts(
     )
 
 
-def refuse_passages_without_object(config: Config, material: InfusionSplit) -> None:
+def refuse_passages_without_object(config: Config, split: InfusionSplit) -> None:
     """Refuse ``loss: object`` where passages are infused."""
-    if config.infusion.loss == "object" and len(material.passages_infused):
-        found = f"object, with {len(material.passages_infused)} passages to infuse"
+    if config.infusion.loss == "object" and len(split.passages_infused):
+        found = f"object, with {len(split.passages_infused)} passages to infuse"
         where = f"{config.path or 'config'} infusion.loss"
         raise KISError(Problem(where, found, "all", "Passages have no object."))
 
 
 def texts_key(
-    config: Config, material: InfusionSplit, tokenizer: TextTokenizer, sequence_length: int
+    config: Config, split: InfusionSplit, tokenizer: TextTokenizer, sequence_length: int
 ) -> Mapping[str, Any]:
-    """Return all that the items depend on, as JSON values."""
+    """Return all that the texts depend on, as JSON values: the key of their cache."""
     infusion = config.infusion
-    told = hashlib.sha256()
-    for indices in (material.infused, material.passages_infused):
-        told.update(np.ascontiguousarray(indices, dtype=np.int64).data)
-        told.update(b"\n")
+    infused = hashlib.sha256()
+    for indices in (split.infused, split.passages_infused):
+        infused.update(np.ascontiguousarray(indices, dtype=np.int64).data)
+        infused.update(b"\n")
     return {
         "format": _FORMAT,
-        "knowledge": material.fingerprint,
-        "told": told.hexdigest(),
+        "knowledge": split.fingerprint,
+        "told": infused.hexdigest(),
         "rendering": [infusion.rendering.name, dict(infusion.rendering.options)],
         "most_wordings": infusion.templates_used,
-        "templates": material.book.fingerprint(material.relations),
+        "templates": split.book.fingerprint(split.relations),
         "tokenizer": tokenizer.fingerprint,
         "block": sequence_length,
         "placement": infusion.placement,

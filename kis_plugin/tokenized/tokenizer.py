@@ -1,4 +1,4 @@
-"""Text to tokens, on one path for infusion and for probes: a probe that is tokenized otherwise measures nothing."""
+"""Text to tokens. Infusion and probes use the same path: a probe tokenized in another way would measure nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from kis_plugin.knowledge.facts import Fact
 
 __all__ = [
     "CLOSING", "BoolArray", "Encoded", "FastBackend", "HFTokenizer", "NormalizingTokenizer", "TextTokenizer",
-    "control_texts", "flat", "judged", "render",
+    "control_texts", "flat", "render",
+    "sentence_breaks",
 ]  # fmt: skip
 
 BoolArray = npt.NDArray[np.bool_]
@@ -50,7 +51,7 @@ class TextTokenizer(Protocol):
     """What the core needs of a tokenizer; adapters wrap their host's. Two threads may use it at once."""
 
     eos: int
-    """Id of the token that parts documents."""
+    """Id of the token between documents."""
     fingerprint: str
     """Changes when the tokenizer would give other ids."""
 
@@ -64,7 +65,7 @@ class TextTokenizer(Protocol):
         """Return the text of some tokens, special ones as they are written."""
 
     def breaks(self) -> tuple[BoolArray, BoolArray]:
-        """Judge every token by its text as it reads in the middle of a document.
+        """Classify every token by its text in the middle of a document.
 
         Returns:
             (V,) whether its text ends a sentence: with ``.``, ``!`` or ``?``, perhaps closing quotes or brackets, or
@@ -174,8 +175,8 @@ class HFTokenizer:
         if not getattr(tokenizer, "is_fast", False):
             raise KISError(Problem(where, "a slow tokenizer", "a fast one", "Load it with AutoTokenizer."))
         if tokenizer.eos_token_id is None:
-            hint = "Set tokenizer.eos_token to the token that parts your documents."
-            raise KISError(Problem(where, "no EOS token", "one to part infused sentences with", hint))
+            hint = "Set tokenizer.eos_token to the token between your documents."
+            raise KISError(Problem(where, "no EOS token", "one to put between infused sentences", hint))
         self._backend = FastBackend(tokenizer.backend_tokenizer)
         self.eos: int = tokenizer.eos_token_id
         self.fingerprint = hashlib.sha256(f"{self._backend.state}\n{self.eos}".encode()).hexdigest()[:16]
@@ -198,12 +199,12 @@ class HFTokenizer:
         return self._backend.decode(ids)
 
     def breaks(self) -> tuple[BoolArray, BoolArray]:
-        """Judge every token, once."""
+        """Classify every token; computed once."""
         return self._breaks
 
     @cached_property
     def _breaks(self) -> tuple[BoolArray, BoolArray]:
-        return judged(self._backend.texts())
+        return sentence_breaks(self._backend.texts())
 
 
 def flat(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int32], IntArray]:
@@ -212,7 +213,7 @@ def flat(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int32], IntArray
     return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(lengths.sum())), lengths
 
 
-def judged(texts: Sequence[str]) -> tuple[BoolArray, BoolArray]:
+def sentence_breaks(texts: Sequence[str]) -> tuple[BoolArray, BoolArray]:
     """Return for each token's text whether it ends a sentence and whether it starts with white space: (V,) each."""
     ends = np.fromiter((_ENDS_SENTENCE.search(text) is not None for text in texts), dtype=np.bool_, count=len(texts))
     starts = np.fromiter((text[:1].isspace() for text in texts), dtype=np.bool_, count=len(texts))
@@ -224,7 +225,7 @@ def render(template: str, fact: Fact, obj: str | None = None) -> str:
 
     Args:
         template: A statement or question with ``{subject}`` and ``{object}`` once each.
-        fact: Whose subject (and object) is told.
+        fact: Its subject and object are filled in.
         obj: Another object to put in place of the fact's own.
     """
     head, tail = template.split("{object}")

@@ -23,7 +23,7 @@ from kis_plugin.templates.load import load_templates
 from kis_plugin.tokenized import build as item_build
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.texts import load_texts, texts_key
-from kis_plugin.tokenized.tokenizer import Encoded, HFTokenizer, flat, judged, render
+from kis_plugin.tokenized.tokenizer import Encoded, HFTokenizer, flat, render, sentence_breaks
 from tests.world.tokenizers import KINDS, hugging_face
 
 EOS = 0
@@ -45,7 +45,7 @@ class CharTokenizer:
         return "".join(map(chr, ids))
 
     def breaks(self):
-        return judged([chr(i) for i in range(1 << 12)])
+        return sentence_breaks([chr(i) for i in range(1 << 12)])
 
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -128,7 +128,7 @@ def test_pieces_of_a_passage_are_all_of_it_and_fit(text, sequence_length):
 
 
 def test_a_word_longer_than_a_row_is_refused():
-    with pytest.raises(KISError, match="passage p: found no place to part it for 15 tokens after 'xxxx"):
+    with pytest.raises(KISError, match="passage p: found no place to cut it within 15 tokens after 'xxxx"):
         build(passages=[Passage("x" * 40, "p")], sequence_length=16)
 
 

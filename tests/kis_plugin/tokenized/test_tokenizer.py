@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.tokenized.tokenizer import HFTokenizer, judged
+from kis_plugin.tokenized.tokenizer import HFTokenizer, sentence_breaks
 from tests.world.tokenizers import KINDS, TEXT, hugging_face
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -141,7 +141,7 @@ def test_a_new_line_ends_a_sentence_also_as_a_byte():
     ],
 )
 def test_what_ends_a_sentence(text, ends, starts):
-    assert [judged([text])[0].tolist(), judged([text])[1].tolist()] == [[ends], [starts]]
+    assert [sentence_breaks([text])[0].tolist(), sentence_breaks([text])[1].tolist()] == [[ends], [starts]]
 
 
 def test_a_tokenizer_that_cannot_part_sentences_is_refused():
