@@ -23,7 +23,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
-from kis_plugin.run.identity import new_run_id, versions
+from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from kis_torch.block_diagonal import use_block_diagonal
 from kis_torch.model_view import TorchModelView
@@ -227,7 +227,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     ) -> Session:
         """Plan the run, and watch what the model is given."""
         total, non_embedding = parameter_counts(model)
-        run_id = resumed["run_id"] if resumed else same_on_all_ranks(new_run_id("hf", total, self.config))
+        run_id = (
+            resumed_run_id(resumed, self.config.run_log)
+            if resumed
+            else same_on_all_ranks(new_run_id("hf", total, self.config))
+        )
         run = TrainingRun(
             config=self.config,
             tokenizer=HFTokenizer(self._need_tokenizer(processing_class)),

@@ -17,7 +17,7 @@ from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
-from kis_plugin.run.identity import new_run_id, versions
+from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
 from kis_plugin.run.ranks import Ranks
 from kis_torch.host_log import HostLog
 from kis_torch.ranks import same_on_all_ranks, sum_over_ranks
@@ -61,7 +61,11 @@ class Training:
         _refuse(host, self._config, self._tokenizer, self._loader)
         total, non_embedding = parameter_counts(host.model.config, bool(host.train.tie_embeddings))
         resumed = self._loader.restored if step else None
-        run_id = resumed["run_id"] if resumed else same_on_all_ranks(new_run_id("litgpt", total, self._config))
+        run_id = (
+            resumed_run_id(resumed, self._config.run_log)
+            if resumed
+            else same_on_all_ranks(new_run_id("litgpt", total, self._config))
+        )
         # LitGPT has its own interval for evaluation; the retention curve gets the same steps as its losses.
         every = max(int(host.evaluation.interval), 1)
         config = replace(self._config, retention=replace(self._config.retention, every=every))

@@ -18,7 +18,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.infusion.row_index import InfusedDataset
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
-from kis_plugin.run.identity import new_run_id, versions
+from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer, TextTokenizer
 from kis_torch.block_diagonal import use_block_diagonal
@@ -246,7 +246,11 @@ class KnowledgeInfusion:
         resumed: Mapping[str, Any] | None,
     ) -> TrainingRun:
         total, non_embedding = parameter_counts(eager_module(model))
-        run_id = resumed["run_id"] if resumed else same_on_all_ranks(new_run_id("torch", total, self.config))
+        run_id = (
+            resumed_run_id(resumed, self.config.run_log)
+            if resumed
+            else same_on_all_ranks(new_run_id("torch", total, self.config))
+        )
         return TrainingRun(
             config=self.config,
             tokenizer=tokenizer,
