@@ -11,7 +11,19 @@ import click
 import doc_architecture
 import pytest
 import yaml
-from doc_pages import DOCS, PAGES, ROOT, as_shown, blocks, commands, facts_of_one_relation, name_of, prepare, run
+from doc_pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    as_shown,
+    blocks,
+    commands,
+    facts_of_one_relation,
+    files_of,
+    name_of,
+    prepare,
+    run,
+)
 from doc_reference import GENERATED, current
 
 TRAINER_PAGES = [ROOT / "README.md", DOCS / "how-to" / "huggingface.md"]
@@ -81,6 +93,8 @@ def test_configurations_load(page, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     facts_of_one_relation(tmp_path / "facts.jsonl")
+    for name, text in files_of(page).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
     for text in configurations(page):
         if "telegraph" in text:
             continue  # names of the example plugin: loaded by tests/kis_plugin/plugins/test_plugins.py
@@ -95,7 +109,7 @@ def test_configurations_load(page, tmp_path, monkeypatch):
 @with_blocks("console")
 def test_commands_run_and_print_what_is_shown(page, tmp_path):
     """Commands of a page run in order in one folder; output shown under a command is all of its output."""
-    if "--tokenizer tokenizer" in page.read_text(encoding="utf-8"):
+    if "--tokenizer tokenizer" in page.read_text(encoding="utf-8") or page.name == "first-infusion.md":
         pytest.importorskip("transformers")
     prepare(tmp_path, page)
     for command, shown in commands(page):
@@ -103,6 +117,19 @@ def test_commands_run_and_print_what_is_shown(page, tmp_path):
         assert done.returncode == ("No prediction" in shown), f"{command}\n{done.stderr}"
         if shown.strip():
             assert as_shown(done.stdout) == as_shown(shown), command
+    if page.name == "first-infusion.md":
+        the_tutorial_ends_as_it_says(tmp_path)
+
+
+def the_tutorial_ends_as_it_says(folder):
+    from kis_plugin import read_run_log
+
+    (log,) = [read_run_log(path) for path in (folder / "runs").glob("*/kis.jsonl")]
+    last = {record.probe: record.accuracy for record in log.retention}
+    assert log.end.achieved_frequency == {"min": 500, "max": 500, "mean": 500}
+    assert last["seen"] >= 0.9
+    assert last["held_out"] >= 0.7
+    assert last["control"] <= 0.5
 
 
 def command_of(words):
