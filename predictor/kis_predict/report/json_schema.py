@@ -43,7 +43,7 @@ def _of_dataclass(kind: type) -> dict[str, Any]:
     hints, meanings = get_type_hints(kind), _meanings(kind)
     properties = {}
     for field in fields(kind):
-        if field.name == "sizes":  # printed as groups
+        if issubclass(kind, Answer) and field.name == "sizes":  # printed as groups
             continue
         meaning = {"description": meanings[field.name]} if field.name in meanings else {}
         properties[field.name] = _schema(hints[field.name]) | meaning
