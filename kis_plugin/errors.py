@@ -69,7 +69,7 @@ def need_or_refuse(where: str, need: Callable[[], None], libraries: str) -> None
     """Import what an extra brings.
 
     Args:
-        where: What asks for it.
+        where: The key or option that needs it.
         need: Imports it; its ImportError says what is missing, and after a full stop how to install it.
         libraries: What is expected.
 

@@ -1,4 +1,4 @@
-"""What a configuration and its knowledge amount to, before any run: the report of ``kis check``."""
+"""Checks a configuration and its knowledge before any run, and says what they contain: the report of ``kis check``."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class RelationReport:
         relation: Its name in the file.
         label: Its name in words.
         facts: How many facts it has.
-        templates: Where its templates are from.
-        trained: Its first fact in the first wording that is trained on.
-        held_out: The same fact in the first held-out sentence.
+        templates: Where its templates come from.
+        trained: Its first fact by the first training template.
+        held_out: The same fact by the first held-out template.
         held_out_statements: How many held-out statements there are.
         questions: How many question templates there are.
     """
@@ -62,22 +62,23 @@ class RelationReport:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All that ``kis check`` says.
+    """The report of ``kis check``.
 
     Attributes:
-        config: The file.
+        config: The configuration file.
+        knowledge: The knowledge file or folder.
         source: The source that read the knowledge.
         facts: Triples.
         passages: Documents.
-        told: Facts that are infused: selected, and no controls.
+        infused: Infused facts: those selected, without the controls.
         passages_infused: Passages that are infused.
         relations: Those of the facts, most facts first.
         templates_fingerprint: SHA-256 over the templates in use.
         amount: The infusion amount, as ``{"frequency": 64.0}``.
-        control: Facts kept back from infusion.
-        probes: Questions asked at each evaluation, by series.
-        null: The share of them that is answered by knowing only how often each object is told.
-        warnings: What one should know, one line each.
+        control: Facts held back from infusion.
+        probes: Questions at each evaluation, by series.
+        frequency_baseline: Accuracy of answering with the most infused object, by series.
+        warnings: Remarks on the knowledge and the questions, one line each.
     """
 
     config: str
@@ -85,14 +86,14 @@ class CheckReport:
     source: str
     facts: int
     passages: int
-    told: int
+    infused: int
     passages_infused: int
     relations: tuple[RelationReport, ...]
     templates_fingerprint: str
     amount: Mapping[str, float]
     control: int
     probes: Mapping[str, int]
-    null: Mapping[str, float]
+    frequency_baseline: Mapping[str, float]
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def check_config(path: Path) -> CheckReport:
     """Read a configuration, its knowledge and its templates, and make the questions, as a run would.
 
     Raises:
-        KISError: Everything wrong with the first of these that is not right.
+        KISError: All problems of the first of these that has any.
     """
     config = load_config(path)
     if not os.access(nearest_existing(config.run_log), os.W_OK | os.X_OK):
@@ -112,15 +113,15 @@ def check_config(path: Path) -> CheckReport:
         raise KISError(Problem(f"{path} run_log", found, "a folder where the run log can be written"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        material = load_split(config)
-        refuse_passages_without_object(config, material)
+        split = load_split(config)
+        refuse_passages_without_object(config, split)
     notes = [str(warning.message) for warning in caught]
-    notes += knowledge_notes(material.knowledge, config)
-    questions = initial_questions(config, material, notes)
+    notes += knowledge_notes(split.knowledge, config)
+    questions = initial_questions(config, split, notes)
     if config.retention.general_text is not None:
         next(documents(config.retention.general_text))
-    read_run_counts(config, material)
-    knowledge, book = material.knowledge, material.book
+    read_run_counts(config, split)
+    knowledge, book = split.knowledge, split.book
     renderer: Renderer = chosen("renderers", config.infusion.rendering, f"{path} infusion.rendering")
     codes = coded(knowledge.facts)
     _, first, count = np.unique(codes.relation, return_index=True, return_counts=True)
@@ -131,20 +132,20 @@ def check_config(path: Path) -> CheckReport:
         source=source_for(config.knowledge, config.columns.mapping).name,
         facts=len(knowledge.facts),
         passages=len(knowledge.passages),
-        told=len(material.infused),
-        passages_infused=len(material.passages_infused),
+        infused=len(split.infused),
+        passages_infused=len(split.passages_infused),
         relations=tuple(_relation(book, renderer, knowledge.facts[first[place]], int(count[place])) for place in order),
         templates_fingerprint=book.fingerprint(codes.relations),
         amount=amount_of(config),
-        control=len(material.control),
+        control=len(split.control),
         probes=dict(Counter(question.series for question in questions)),
-        null=baseline_scores(by_series(questions)),
+        frequency_baseline=baseline_scores(by_series(questions)),
         warnings=tuple(note.removeprefix("warning: ") for note in notes),
     )
 
 
 def knowledge_notes(knowledge: Knowledge, config: Config) -> list[str]:
-    """Return what looks wrong in the knowledge though it can be read: suspicious names, files that are not read."""
+    """Return remarks on knowledge that can be read but looks wrong: suspicious names, files that are skipped."""
     notes = [*suspicious_facts(knowledge.facts), *suspicious_relations(knowledge.relations)]
     source = source_for(config.knowledge, config.columns.mapping)
     if isinstance(source, FolderSource):
@@ -167,7 +168,7 @@ def _relation(book: TemplateBook, renderer: Renderer, fact: Fact, count: int) ->
 
 
 def amount_of(config: Config) -> dict[str, float]:
-    """Return the amount that is asked for, by its key."""
+    """Return the infusion amount that the configuration sets, by its key."""
     infusion = config.infusion
     amounts = {"frequency": infusion.frequency, "share": infusion.share, "tokens": infusion.tokens}
     return {name: amount for name, amount in amounts.items() if amount is not None}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 SAMPLES = 8
+"""Relations whose sentences are shown."""
 
 
 @click.command()
@@ -45,20 +46,20 @@ def _show_check(report: CheckReport) -> None:
     out.print(f"{report.config} is right.")
     out.print(f"{report.knowledge}: {report.facts:,} facts, {report.passages:,} passages, read as {report.source}.")
     probes = ", ".join(f"{count:,} {series}" for series, count in report.probes.items()) or "none"
-    out.print(f"Infusion: {amount}. {report.control:,} facts are kept back as controls.")
-    if report.told + report.control < report.facts or report.passages_infused < report.passages:
-        out.print(f"Selected: {report.told:,} facts, {report.passages_infused:,} passages.")
+    out.print(f"Infusion: {amount}. {report.control:,} facts are held back as controls.")
+    if report.infused + report.control < report.facts or report.passages_infused < report.passages:
+        out.print(f"Selected: {report.infused:,} facts, {report.passages_infused:,} passages.")
     out.print(f"Probes at each evaluation: {probes}.")
-    if report.null:
-        null = ", ".join(f"{score:.3f} of {series}" for series, score in report.null.items())
-        out.print(f"Knowing only how often each object is told answers {null}.")
+    if report.frequency_baseline:
+        scores = ", ".join(f"{score:.3f} of {series}" for series, score in report.frequency_baseline.items())
+        out.print(f"Frequency baseline: knowing only how often each object is infused answers {scores}.")
     if not report.relations:
         return
     relations = table("relation", "in words", "facts", "held out", "questions", "templates from", numbers=(2, 3, 4))
-    for item in report.relations:
-        counts = (f"{item.facts:,}", str(item.held_out_statements), str(item.questions))
-        relations.add_row(item.relation, item.label, *counts, item.templates)
+    for found in report.relations:
+        counts = (f"{found.facts:,}", str(found.held_out_statements), str(found.questions))
+        relations.add_row(found.relation, found.label, *counts, found.templates)
     out.print(relations)
     out.print("Sentences trained on, and the first held-out ones:")
-    for item in report.relations[:SAMPLES]:
-        out.print(f"  {item.relation}  {item.trained}\n  {' ' * len(item.relation)}  {item.held_out}")
+    for found in report.relations[:SAMPLES]:
+        out.print(f"  {found.relation}  {found.trained}\n  {' ' * len(found.relation)}  {found.held_out}")

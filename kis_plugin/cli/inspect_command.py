@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from kis_plugin.cli.inspection import ExampleRow, InspectReport, Stretch
+    from kis_plugin.cli.inspect_report import ExampleRow, InspectReport, Stretch
 
 __all__ = ["inspect", "sparkline"]
 
 LEVELS, ASCII_LEVELS = "▁▂▃▄▅▆▇█", ".:-=+*%#"
-FACTS_SHOWN = 4  # of an example row, unless all are asked for
-LETTERS_SHOWN = 200  # of a fact or a passage
+FACTS_SHOWN = 4
+"""Facts shown of an example row, without ``--whole``."""
+LETTERS_SHOWN = 200
+"""Letters shown of a fact or a passage, without ``--whole``."""
 
 
 def _read_tokens(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -37,14 +39,21 @@ def _read_tokens(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--tokenizer", required=True, metavar="NAME", help="The run's: a folder, a tokenizer.json, or its name.")
-@click.option("--tokens", callback=_read_tokens, metavar="COUNT", help="Tokens of the whole run: 2B, 300M, 20000.")
-@click.option("--rows", type=click.IntRange(1), metavar="COUNT", help="Rows (sequences) instead, over all epochs.")
 @click.option(
-    "--block", "sequence_length", type=click.IntRange(2), required=True, metavar="COUNT", help="Tokens a row."
+    "--tokenizer", required=True, metavar="NAME", help="The run's tokenizer: a folder, a tokenizer.json, or its name."
 )
-@click.option("--examples", type=click.IntRange(0), default=10, show_default=True, help="Infused rows that are shown.")
-@click.option("--whole", is_flag=True, help="Show the example rows whole.")
+@click.option("--tokens", callback=_read_tokens, metavar="COUNT", help="Tokens of the whole run: 2B, 300M, 20000.")
+@click.option(
+    "--rows",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    help="Rows (sequences) of the whole run, over all epochs; in place of --tokens.",
+)
+@click.option(
+    "--block", "sequence_length", type=click.IntRange(2), required=True, metavar="COUNT", help="Tokens per row."
+)
+@click.option("--examples", type=click.IntRange(0), default=10, show_default=True, help="Infused rows to show.")
+@click.option("--whole", is_flag=True, help="Show the example rows in full.")
 @AS_JSON
 def inspect(
     config: Path,
@@ -69,7 +78,7 @@ def inspect(
     from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 
     with refusal_as_json(as_json):
-        load_config(config)  # what is wrong with it is said before a tokenizer is loaded, which takes seconds
+        load_config(config)  # reports a wrong configuration before a tokenizer is loaded, which takes seconds
         report = inspect_config(
             config, load_tokenizer(tokenizer), rows or (tokens or 0) // sequence_length, sequence_length, examples
         )
@@ -82,7 +91,7 @@ def inspect(
 
 
 def sparkline(density: Sequence[float], levels: str = LEVELS) -> str:
-    """Return one character a part, the highest for the densest; a blank where nothing is infused."""
+    """Return one character per part, the highest for the densest; a blank where nothing is infused."""
     top = max(density, default=0.0)
     steps = len(levels) - 1
     return "".join(levels[round(steps * part / top)] if part else " " for part in density)
@@ -93,28 +102,28 @@ def _show(report: InspectReport, whole: bool) -> None:
     plain = not _encodes(LEVELS)
     out.print(
         f"{report.config} in a run of {report.rows:,} rows of {report.sequence_length:,} tokens, "
-        f"{report.tokens:,} together\n"
+        f"{report.tokens:,} in all\n"
     )
     for key, value in _amounts(report):
         out.print(f"  {key:<22}{value}")
     out.print(f"\nInfused rows, from the run's start to its end ({_scale(report)}):")
     line = sparkline(report.density, ASCII_LEVELS if plain else LEVELS)
     out.print(f"|{line}|" if plain else f"▕{line}▏")
-    shares = table("relation", "in words", "told", "exposures", "tokens", "share", numbers=(2, 3, 4, 5))
-    for item in report.relations:
-        numbers = (f"{item.told:,}", f"{item.exposures:,}", f"{item.tokens:,}", f"{item.share:.1%}")
-        shares.add_row(item.relation, item.label, *numbers)
+    shares = table("relation", "in words", "infused", "exposures", "tokens", "share", numbers=(2, 3, 4, 5))
+    for part in report.relations:
+        numbers = (f"{part.infused:,}", f"{part.exposures:,}", f"{part.tokens:,}", f"{part.share:.1%}")
+        shares.add_row(part.relation, part.label, *numbers)
     out.print(shares)
     if report.examples:
         _show_examples(out, report, whole)
 
 
 def _amounts(report: InspectReport) -> Iterator[tuple[str, str]]:
-    asked = ", ".join(f"{name} {value:,}" for name, value in report.asked.items())
+    amount = ", ".join(f"{name} {value:,}" for name, value in report.amount.items())
     even = f"{report.fewest:,} each" if report.fewest == report.most else f"{report.fewest:,} to {report.most:,} each"
-    parts = "" if report.items == report.facts + report.passages else f" in {report.items:,} pieces"
-    yield "asked for", asked
-    yield "told", f"{report.facts:,} facts, {report.passages:,} passages{parts}; wordings: {report.wordings}"
+    chunks = "" if report.texts == report.facts + report.passages else f" in {report.texts:,} texts"
+    yield "amount", amount
+    yield "infused", f"{report.facts:,} facts, {report.passages:,} passages{chunks}; templates: {report.templates}"
     mean = f"{report.frequency:,.2f}".rstrip("0").rstrip(".")
     yield "exposures", f"{report.exposures:,}: {even}, {mean} on average"
     yield "infused tokens", f"{report.infused_tokens:,}"
@@ -135,10 +144,10 @@ def _show_examples(out: Console, report: InspectReport, whole: bool) -> None:
     coloured = out.is_terminal and not out.no_color
     marks = ("", "") if coloured else ("⟦", "⟧") if _encodes("⟦⟧") else ("[[", "]]")
     inline = report.settings["placement"] == "inline"
-    where = " (where in a row the facts stand depends on its base text, for which there is a stand-in here)"
+    where = " (the place of a fact in a row depends on the base text, for which there is a stand-in here)"
     out.print(f"{len(report.examples)} of the infused rows{where if inline else ''}:")
     for example in report.examples:
-        out.print(f"\nrow {example.row:,}: {example.infused:,} of {report.sequence_length:,} tokens are infused")
+        out.print(f"\nrow {example.row:,}: {example.infused_tokens:,} of {report.sequence_length:,} tokens are infused")
         line = Text("  ")
         for shown in _stretches(example, marks, whole):
             line.append_text(shown if coloured else Text(shown.plain)).append(" ")
@@ -146,18 +155,18 @@ def _show_examples(out: Console, report: InspectReport, whole: bool) -> None:
 
 
 def _stretches(example: ExampleRow, marks: tuple[str, str], whole: bool) -> Iterator[Text]:
-    """Yield what stands in a row, from its start; facts beyond the first few as a number."""
+    """Yield the parts of a row in order; facts beyond the first few are one part that says how many."""
     from rich.text import Text
 
-    shown, left = 0, sum(stretch.told for stretch in example.stretches)
+    shown, left = 0, sum(stretch.infused for stretch in example.stretches)
     for stretch in example.stretches:
-        if not stretch.told:
+        if not stretch.infused:
             yield Text(f"({stretch.tokens:,} of base text)", style="dim")
         elif whole or shown < FACTS_SHOWN or left == 1:
             yield Text(f"{marks[0]}{_short(stretch, whole)}{marks[1]}", style="bold green")
         elif shown == FACTS_SHOWN:
             yield Text(f"({left:,} more)", style="dim")
-        shown, left = shown + stretch.told, left - stretch.told
+        shown, left = shown + stretch.infused, left - stretch.infused
 
 
 def _short(stretch: Stretch, whole: bool) -> str:

@@ -1,4 +1,4 @@
-"""What is registered, and which distribution it came from: the report of ``kis plugins``."""
+"""Lists what is registered, and which distribution it comes from: the report of ``kis plugins``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def list_registered() -> list[Registered]:
     Raises:
         KISError: A plugin that does not load, or two things of one kind and name.
     """
-    return [item for kind in kinds() for item in _of_kind(kind)]
+    return [found for kind in kinds() for found in _of_kind(kind)]
 
 
 def _of_kind(kind: str) -> list[Registered]:
@@ -52,11 +52,11 @@ def _of_kind(kind: str) -> list[Registered]:
     for implementation in getattr(plugin_manager().hook, f"kis_register_{kind}").get_hookimpls():
         given: list[Any] = []
         implementation.function(register=given.append)
-        for item in given:
-            name = getattr(item, "__qualname__", type(item).__qualname__) if kind == "run_plugins" else item.name
+        for thing in given:
+            name = getattr(thing, "__qualname__", type(thing).__qualname__) if kind == "run_plugins" else thing.name
             plugin = implementation.plugin_name
             origin = origins.get(plugin, f"kis-plugin {_version()}")
-            module = getattr(item, "__module__", "") if kind == "run_plugins" else defined_in(item)[0]
+            module = getattr(thing, "__module__", "") if kind == "run_plugins" else defined_in(thing)[0]
             found.append(Registered(kind, name, module, plugin, origin))
     return found
 

@@ -16,7 +16,7 @@ __all__ = ["main"]
 
 
 class _Refusal(click.ClickException):
-    """Bad input, shown as KISError words it."""
+    """Bad input, shown with the text of its KISError."""
 
     exit_code = KISError.exit_code
 
@@ -67,7 +67,7 @@ class _Group(click.Group):
             click.echo("kis: interrupted", err=True)
             ctx.exit(130)
         except BrokenPipeError:
-            _close_stdout()  # whoever read the pipe has had enough
+            _close_stdout()  # the reader of the pipe has closed it
             return None
         except OSError as error:
             if error.filename is not None:
@@ -83,7 +83,7 @@ class _Group(click.Group):
 
 
 def _close_stdout() -> None:
-    """Let the interpreter's own last flush go nowhere."""
+    """Redirect stdout to the null device, so that the interpreter's last flush cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -112,7 +112,7 @@ what is missing; 2 wrong usage or input, each problem with its place;
 @click.group(cls=_Group, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kis")
 def main() -> None:
-    """Make stdout and stderr fit for names of any script, in any locale."""
+    """Let stdout and stderr write names of any script in any locale."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""``kis prepare``: knowledge, its split and its tokens into the cache, before any machine waits for them."""
+"""``kis prepare``: writes knowledge, its split and its tokens to the cache, before a run waits for them."""
 
 from __future__ import annotations
 
@@ -30,36 +30,38 @@ class PrepareReport:
     """What was prepared.
 
     Attributes:
-        cache: The folder it lies in.
+        cache: The cache folder.
         facts: Triples.
         passages: Documents.
-        told: Facts and passages that are infused.
-        control: Facts kept back from infusion.
-        items: What is infused as one piece: facts, and pieces of passages.
-        wordings: Of the facts that have most.
-        tokens: All of them, in every wording.
+        infused: Facts and passages that are infused.
+        control: Facts held back from infusion.
+        texts: Texts of one round: one per fact, and one per chunk of a passage.
+        templates: The greatest number of templates that any fact uses.
+        tokens: Tokens of all texts by all their templates.
     """
 
     cache: str
     facts: int
     passages: int
-    told: int
+    infused: int
     control: int
-    items: int
-    wordings: int
+    texts: int
+    templates: int
     tokens: int
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--tokenizer", required=True, metavar="NAME", help="The run's: a folder, a tokenizer.json, or its name.")
 @click.option(
-    "--block", "sequence_length", type=click.IntRange(2), required=True, metavar="COUNT", help="Tokens a row."
+    "--tokenizer", required=True, metavar="NAME", help="The run's tokenizer: a folder, a tokenizer.json, or its name."
+)
+@click.option(
+    "--block", "sequence_length", type=click.IntRange(2), required=True, metavar="COUNT", help="Tokens per row."
 )
 @click.option("--verify", is_flag=True, help="Compare every byte in the cache with its digest; remove what is damaged.")
 @AS_JSON
 def prepare(config: Path, tokenizer: str, sequence_length: int, verify: bool, as_json: bool) -> None:
-    """Prepare the knowledge of a run ahead.
+    """Prepare the knowledge of a run ahead of it.
 
     Reads, splits and tokenizes what the configuration CONFIG names, into the cache, where runs with the same tokenizer
     and rows of the same length find it.
@@ -80,14 +82,14 @@ def prepare(config: Path, tokenizer: str, sequence_length: int, verify: bool, as
         click.echo(json.dumps({"status": "ok", **asdict(report)}, indent=2))
         return
     click.echo(f"{escaped(str(loaded.knowledge))}: {report.facts:,} facts, {report.passages:,} passages.")
-    click.echo(f"{report.told:,} are told, {report.control:,} facts are kept back as controls.")
-    pieces = f"{report.items:,} pieces in up to {report.wordings:,} wordings"
-    click.echo(f"{pieces} are {report.tokens:,} tokens for rows of {sequence_length:,}.")
+    click.echo(f"{report.infused:,} are infused, {report.control:,} facts are held back as controls.")
+    texts = f"{report.texts:,} texts by up to {report.templates:,} templates"
+    click.echo(f"{texts} are {report.tokens:,} tokens for rows of {sequence_length:,}.")
     click.echo(f"Prepared in {escaped(report.cache)}")
 
 
 def _verify(config: Config) -> None:
-    """Remove what is damaged in the cache, so that it is prepared again."""
+    """Remove damaged artifacts from the cache, so that they are prepared again."""
     from kis_plugin.storage.artifact_cache import cache_folder, damaged_artifacts, remove_artifact
 
     folder = cache_folder(config.cache)
@@ -101,39 +103,39 @@ def _verify(config: Config) -> None:
 def prepare_config(
     config: Config, tokenizer: TextTokenizer, sequence_length: int, show: Callable[[str, int, int | None], None]
 ) -> PrepareReport:
-    """Prepare all that a run reads, through the cache even where it is small.
+    """Prepare all that a run reads, in the cache even if it is small.
 
     Args:
-        config: The run's.
-        tokenizer: The run's.
-        sequence_length: Tokens a row.
-        show: Told of progress: which step, how much of it is done, and of how much, where that is known.
+        config: The run's configuration.
+        tokenizer: The run's tokenizer.
+        sequence_length: Tokens per row.
+        show: Called with the progress: the step, how much of it is done, and the total or None if it is not known.
 
     Raises:
-        KISError: Whatever would end such a run before its first step.
+        KISError: Any error that would end such a run before its first step.
     """
     from kis_plugin.storage.artifact_cache import cache_folder
     from kis_plugin.tokenized.infusion_split import prepare_split
     from kis_plugin.tokenized.texts import load_texts
 
     size = _size(config.knowledge)
-    material = prepare_split(config, lambda step, done: show(step, done, size if step == "bytes" else None))
-    counting = _Counting(tokenizer, _texts(config, material), show)
-    items = load_texts(config, material, counting, sequence_length)
+    split = prepare_split(config, lambda step, done: show(step, done, size if step == "bytes" else None))
+    counting = _Counting(tokenizer, _texts(config, split), show)
+    texts = load_texts(config, split, counting, sequence_length)
     return PrepareReport(
-        cache=str(material.cache or cache_folder(config.cache)),
-        facts=len(material.knowledge.facts),
-        passages=len(material.knowledge.passages),
-        told=len(material.infused) + len(material.passages_infused),
-        control=len(material.control),
-        items=len(items),
-        wordings=items.templates,
-        tokens=len(items.tokens),
+        cache=str(split.cache or cache_folder(config.cache)),
+        facts=len(split.knowledge.facts),
+        passages=len(split.knowledge.passages),
+        infused=len(split.infused) + len(split.passages_infused),
+        control=len(split.control),
+        texts=len(texts),
+        templates=texts.templates,
+        tokens=len(texts.tokens),
     )
 
 
 class _Counting:
-    """A tokenizer that tells how many texts it was given."""
+    """A tokenizer that reports how many texts it has encoded."""
 
     def __init__(
         self, tokenizer: TextTokenizer, total: int | None, show: Callable[[str, int, int | None], None]
@@ -162,15 +164,15 @@ class _Counting:
         return encoded
 
 
-def _texts(config: Config, material: InfusionSplit) -> int | None:
-    """Return how many texts are to be tokenized; None for passages, which are parted on the way."""
+def _texts(config: Config, split: InfusionSplit) -> int | None:
+    """Return how many texts are to be tokenized; None for passages, whose chunks are not known yet."""
     from kis_plugin.config.options import chosen
 
-    if len(material.passages_infused):
+    if len(split.passages_infused):
         return None
     renderer = chosen("renderers", config.infusion.rendering, f"{config.path or 'config'} infusion.rendering")
-    own = max((renderer.template_count(relation, material.book) for relation in material.relations), default=1)
-    return len(material.infused) * min(own, config.infusion.templates_used or own)
+    own = max((renderer.template_count(relation, split.book) for relation in split.relations), default=1)
+    return len(split.infused) * min(own, config.infusion.templates_used or own)
 
 
 def _size(path: Path) -> int:
@@ -186,7 +188,7 @@ def _progress() -> Progress:
 
 
 def _shown_by(progress: Progress) -> Callable[[str, int, int | None], None]:
-    """Return what shows each step as a bar of its own."""
+    """Return a function that shows each step as its own progress bar."""
     bars = {}
 
     def show(step: str, done: int, total: int | None) -> None:

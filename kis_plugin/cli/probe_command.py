@@ -1,4 +1,4 @@
-"""``kis probe``: what a saved model knows, by the questions of a run."""
+"""``kis probe``: probes a saved model with the questions of a run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["probe"]
 
 FILE = click.Path(path_type=Path)
 
-HELP = """Ask a saved model about facts.
+HELP = """Probe what a saved model knows.
 
-With --knowledge every fact is asked, whether or not the model was ever told it. With --config the questions are those
-of that run's last evaluation, controls included, and the figures those that its log ends with.
+With --knowledge every fact is probed, whether or not it was ever infused. With --config the questions are those of that
+run's last evaluation, controls included, and the figures are those that its log ends with.
 """
 
 _MODEL = (
@@ -45,21 +45,23 @@ _MODEL = (
         help="The token before each sentence: eos as in runs of KIS, or the tokenizer's own bos.",
     ),
 )
-_ASKED = (
+_QUESTIONS = (
     click.option("--knowledge", type=FILE, metavar="PATH", help="Facts or documents: a file or folder."),
     click.option("--config", type=FILE, metavar="FILE", help="The kis.yaml of a run, in place of all that follows."),
     click.option("--run", type=FILE, metavar="FOLDER", help="That run's folder; needed if it has skip_known."),
     click.option("--probes", multiple=True, metavar="KIND", help="Repeatable. Default: held_out and seen."),
-    click.option("--facts", type=click.IntRange(1), metavar="COUNT", help="Ask so many facts at most. Default: all."),
-    click.option("--options", type=click.IntRange(2), metavar="COUNT", help="Options of a question. Default: 4."),
-    click.option("--templates", metavar="NAME", help="Sentences: a YAML file, or a set that a plugin brought."),
+    click.option("--facts", type=click.IntRange(1), metavar="COUNT", help="Probe at most so many facts. Default: all."),
+    click.option(
+        "--options", type=click.IntRange(2), metavar="COUNT", help="Answer options of a question. Default: 4."
+    ),
+    click.option("--templates", metavar="NAME", help="A YAML file of templates, or a set that a plugin registers."),
     click.option("--qa", type=FILE, metavar="FILE", help="Questions and answers of your own."),
     click.option("--background", type=FILE, metavar="FILE", help="Facts that the base data teaches."),
-    click.option("--seed", type=click.IntRange(0), help="Chooses among equals. Default: 0."),
+    click.option("--seed", type=click.IntRange(0), help="Seed of all random choices. Default: 0."),
 )
 _SHOWN = (
-    click.option("--by", multiple=True, type=click.Choice(["relation"]), help="Show the parts of each series too."),
-    click.option("--batch-tokens", type=click.IntRange(1), metavar="COUNT", help="Tokens of one pass."),
+    click.option("--by", multiple=True, type=click.Choice(["relation"]), help="Also show the parts of each series."),
+    click.option("--batch-tokens", type=click.IntRange(1), metavar="COUNT", help="Tokens of one forward pass."),
     click.option("--output", type=FILE, metavar="FILE", help="Write what --json prints to a file."),
     click.option("--answers", type=FILE, metavar="FILE", help="Write every question with its outcome, as JSONL."),
     AS_JSON,
@@ -77,8 +79,8 @@ def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     return decorate
 
 
-@click.command(help=HELP, short_help="Ask a saved model about facts.")
-@_with([*_MODEL, *_ASKED, *_SHOWN])
+@click.command(help=HELP, short_help="Probe what a saved model knows.")
+@_with([*_MODEL, *_QUESTIONS, *_SHOWN])
 def probe(
     model: str,
     tokenizer: str | None,
@@ -94,10 +96,10 @@ def probe(
     output: Path | None,
     answers: Path | None,
     as_json: bool,
-    **asked: Any,
+    **questions: Any,
 ) -> None:
-    """Ask a saved model about facts."""
-    _refuse_both(config, run, {"knowledge": knowledge, **asked})
+    """Probe what a saved model knows."""
+    _refuse_both(config, run, {"knowledge": knowledge, **questions})
     from dataclasses import replace
 
     from kis_plugin.config.load import load_config
@@ -108,7 +110,7 @@ def probe(
     with refusal_as_json(as_json):
         for file in filter(None, (output, answers)):
             _refuse_place(file)
-        # What is wrong with the knowledge is said before a model is loaded, which takes minutes.
+        # Wrong knowledge is reported before a model is loaded, which takes minutes.
         if config is not None:
             read = load_config(config)
             if batch_tokens is not None:
@@ -116,13 +118,13 @@ def probe(
             prober = prober_of_config(read, run)
         else:
             assert knowledge is not None
-            given = {**asked, "probes": asked["probes"] or ("held_out", "seen"), "batch_tokens": batch_tokens}
+            given = {**questions, "probes": questions["probes"] or ("held_out", "seen"), "batch_tokens": batch_tokens}
             prober = prober_of_knowledge(knowledge, **given)
         loaded = load_model(model, LoadOptions(tokenizer, device, dtype, sequence_length))
         if begin == "bos":
             loaded = replace(loaded, tokenizer=loaded.beginning_with_bos())
         with _progress() as progress:
-            task = progress.add_task("asking", total=1.0)
+            task = progress.add_task("probing", total=1.0)
             outcomes = prober.evaluate(loaded, lambda part: progress.update(task, completed=part))
         report = report_of(model, loaded, prober, outcomes)
         if output:
@@ -137,20 +139,20 @@ def probe(
         _show(report, by)
 
 
-def _refuse_both(config: Path | None, run: Path | None, asked: Mapping[str, Any]) -> None:
-    """Refuse options that say what the configuration says."""
-    given = [f"--{name}" for name, value in asked.items() if value not in (None, ())]
-    if config is None and asked["knowledge"] is None:
-        raise click.UsageError("Say what to ask: --knowledge, or the --config of a run.")
+def _refuse_both(config: Path | None, run: Path | None, questions: Mapping[str, Any]) -> None:
+    """Refuse options of questions that the configuration already sets."""
+    given = [f"--{name}" for name, value in questions.items() if value not in (None, ())]
+    if config is None and questions["knowledge"] is None:
+        raise click.UsageError("Say what to probe: --knowledge, or the --config of a run.")
     if config is not None and given:
-        raise click.UsageError(f"--config says what is asked: leave out {', '.join(given)}.")
+        raise click.UsageError(f"--config sets the questions: leave out {', '.join(given)}.")
     if run is not None and config is None:
         raise click.UsageError("--run needs the run's --config.")
 
 
 def _show(report: ProbeReport, by: Sequence[str]) -> None:
     out = console()
-    out.print(f"{report.model}: {report.params:,} parameters, asked about {report.knowledge}\n")
+    out.print(f"{report.model}: {report.params:,} parameters, probed on {report.knowledge}\n")
     shown = table("series", *_COLUMNS, numbers=range(1, 6))
     for figures in report.series:
         shown.add_row(figures["probe"], *_cells(figures))

@@ -33,7 +33,7 @@ class Wrong(ValueError):  # noqa: N818 (a message from a rule to ``validate``, n
 
 
 class Rule:
-    """Base of the rules: pydantic checks the value by ``_core``; what it refuses is told in the rule's words."""
+    """Base of the rules: pydantic checks the value by ``_core``; a refused value gets the rule's message."""
 
     @property
     def expected(self) -> str:

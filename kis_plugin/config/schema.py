@@ -44,7 +44,7 @@ RENAMED = {
 }
 """Keys that were renamed, with the sentence that says what to write now."""
 STRICT: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
-"""How pydantic takes the dataclasses of files: no other keys; the docstring of a field describes its key."""
+"""How pydantic reads these dataclasses: unknown keys are refused, and the docstring of a field describes its key."""
 
 _EXPOSURES = 1e15
 
@@ -93,7 +93,7 @@ class InfusionConfig:
     """Probe the model before the first step, and give facts that it knows already ``known_frequency``."""
     known_frequency: Annotated[float, Number(0, _EXPOSURES)] = 0.0
     """Exposures of a known fact; needs ``skip_known``, and is at most ``frequency``. With ``share`` or ``tokens``, the
-    other facts get what is left."""
+    other facts get the remaining tokens."""
 
     @property
     def templates_used(self) -> int | None:
@@ -103,7 +103,7 @@ class InfusionConfig:
 
 @dataclass(frozen=True)
 class ProbesConfig:
-    """What is asked."""
+    """Which facts are probed, and by which questions."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
@@ -120,15 +120,15 @@ class ProbesConfig:
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """What is done when retention collapses while the run goes on."""
+    """The reaction to a collapse of retention during the run."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     action: Annotated[
         str, OneOf(("none", "warn", "throttle", "stop_infusing", "stop_training"), {"lower": "throttle"})
     ] = "warn"
-    """What is done when retention collapses during the run: ``none``, ``warn``, ``throttle`` (infuse only part of what
-    is left), ``stop_infusing`` or ``stop_training``."""
+    """What is done when retention collapses during the run: ``none``, ``warn``, ``throttle`` (infuse only part of
+    the remaining exposures), ``stop_infusing`` or ``stop_training``."""
     min_drop: Annotated[float, Number(0, 1)] = 0.05
     """A fall below the best accuracy so far by less than this fraction of its height above chance is no collapse."""
     alpha: Annotated[float, Number(1e-9, 0.5)] = 0.05
@@ -225,22 +225,22 @@ class KisYaml:
     """The folder where prepared knowledge is kept; by default ``$KIS_CACHE``, else ``~/.cache/kis``. Only large
     knowledge is kept."""
     on_mismatch: Annotated[str, OneOf(("error", "warn"))] = "error"
-    """What a resume does that finds other facts, templates, tokenizer, seed or schedule than the run began with:
-    ``error`` names the difference and trains nothing, ``warn`` continues and says what is lost."""
+    """What happens if a resumed run finds other facts, templates, tokenizer, seed or schedule than the run began with:
+    ``error`` names the difference and trains nothing, ``warn`` continues and says what no longer holds."""
     seed: Annotated[int, Whole(0)] = 0
     """Seed of every random choice: which rows, which order, which control facts, which questions."""
 
 
 @dataclass(frozen=True)
 class Config(KisYaml):
-    """All of ``kis.yaml``, its paths resolved, and where it came from."""
+    """All of ``kis.yaml`` with its paths resolved, and the file itself."""
 
     path: Path | None = None
-    """The file this came from; None for one made in code."""
+    """The configuration file; None for a configuration made in code."""
 
 
 def nearest_existing(path: Path) -> Path:
-    """Return ``path``, or of the folders it is to be made in the nearest one that is there."""
+    """Return ``path`` if it exists, else the nearest of its parent folders that exists."""
     return next((place for place in (path, *path.parents) if os.path.lexists(place)), Path())
 
 

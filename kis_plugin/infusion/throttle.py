@@ -73,7 +73,7 @@ def removed_exposures(sequence: RoundSequence, kept: Sequence[Kept], items: int)
     Args:
         sequence: The rounds of some items.
         kept: What each throttle leaves of it, in order.
-        items: How many items there are in all; text t tells item ``t % items``.
+        items: Number of texts per template in the whole plan; text t belongs to ``t % items``.
     """
     removed = np.zeros(items, dtype=np.int64)
     if not kept:

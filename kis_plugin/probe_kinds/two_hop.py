@@ -47,7 +47,7 @@ class Chains:
 
 
 class TwoHopProbe:
-    """A probe kind that asks for the object of the second fact, given the subject of the first.
+    """A probe kind that gives the subject of the first fact; the answer is the object of the second.
 
     The sentence is made of the relations' nouns, regardless of their templates. There are at most
     ``retention.probes.facts`` questions.

@@ -32,7 +32,7 @@ class TemplateProbe:
 
 
 class ReversedProbe:
-    """A probe kind that gives the object and asks for the subject."""
+    """A probe kind that gives the object; the answer is the subject."""
 
     name = "reversed"
 

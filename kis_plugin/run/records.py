@@ -151,7 +151,7 @@ class Guard:
     best_step: Integer | None = None
     """The step of the best evaluation so far, with which this one was compared."""
     n: Count | None = None
-    """Held-out questions that were asked at both evaluations."""
+    """Held-out questions that both evaluations have."""
     lost: Integer | None = None
     """Facts answered right at the best evaluation and wrong now."""
     gained: Integer | None = None

@@ -117,7 +117,7 @@ def check_template_set(templates: TemplateSet) -> None:
 
 
 def check_probe_kind(kind: ProbeKind, book: TemplateBook | None = None, options: int = 4) -> None:
-    """Check that a probe kind asks about facts with one right answer among its options, the same for the same facts.
+    """Check that the questions of a probe kind have one right answer among their options, and are reproducible.
 
     Args:
         kind: The probe kind.
@@ -134,7 +134,7 @@ def check_probe_kind(kind: ProbeKind, book: TemplateBook | None = None, options:
 
     found = questions()
     assert found, f"probe kind {kind.name} has no questions on {len(facts)} facts"
-    assert repr(found) == repr(questions()), f"probe kind {kind.name} asks other questions the second time"
+    assert repr(found) == repr(questions()), f"probe kind {kind.name} makes other questions the second time"
     for question in found:
         where = f"probe kind {kind.name}: {question}"
         assert len(set(question.options)) == len(question.options), f"{where} has one option twice"

@@ -105,7 +105,7 @@ def prepare_split(config: Config, watch: Progress = no_progress) -> InfusionSpli
 
     Args:
         config: What to read.
-        watch: Hears of progress, as from ``kis_plugin.knowledge.store.load.load_knowledge`` tells it.
+        watch: Called with the progress, as by ``kis_plugin.knowledge.store.load.load_knowledge``.
 
     Raises:
         KISError: Anything wrong with the files, or a cache folder that cannot be used.

@@ -19,7 +19,7 @@ _LITGPT = ("model_config.yaml", "lit_config.json")  # what makes a folder a chec
 
 
 def names_a_missing_folder(name: str) -> bool:
-    """Return whether a name can only be a path and nothing is there; the hub need not be asked then."""
+    """Return whether a name can only be a path and nothing is there; a look-up on the hub is then needless."""
     return not Path(name).exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1)
 
 

@@ -1,8 +1,8 @@
 """Refuses facts that the tokenizer would not read as they are written.
 
 Some tokenizers fold case, accents or compatibility forms before they split text: two facts that differ in these alone
-are one text to the model, which would get it twice as often as asked. And the text of a special token (``<s>`` in a
-fact about HTML) becomes that token, an end of document inside a sentence.
+are one text to the model, which would see it twice as often as the configuration says. And the text of a special token
+(``<s>`` in a fact about HTML) becomes that token, an end of document inside a sentence.
 """
 
 from __future__ import annotations

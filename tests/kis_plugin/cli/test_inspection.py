@@ -1,4 +1,4 @@
-"""kis inspect: what it says of a run is what the run would do."""
+"""kis inspect: its report of a run is what the run would do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROWS = 600
 
 @pytest.fixture(autouse=True)
 def facts(here, monkeypatch):
-    """Two relations: 40 facts with two wordings and 20 with another number of them."""
+    """Two relations: 40 facts with two templates, and 20 with another number of templates."""
     countries = [{"subject": f"Land{n}", "relation": "P36", "object": f"Town{n % 8}"} for n in range(20)]
     write_facts(here, people(40) + countries)
     monkeypatch.setitem(
@@ -55,7 +55,7 @@ def kis(*arguments: str):
 def walked(rows: int = ROWS) -> tuple[Counter[str], Counter[str], int]:
     """Exposures and tokens by relation and infused rows, from every row of the plan."""
     config = load_config(Path("kis.yaml"))
-    plan, material = plan_infusion(load_inputs(config, Letters(), BLOCK), rows), load_split(config)
+    plan, split = plan_infusion(load_inputs(config, Letters(), BLOCK), rows), load_split(config)
     exposures: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     infused = 0
@@ -63,7 +63,7 @@ def walked(rows: int = ROWS) -> tuple[Counter[str], Counter[str], int]:
         texts = plan.texts_in(row)
         infused += texts is not None
         for text in [] if texts is None else texts.tolist():
-            relation = material.knowledge.facts[int(plan.texts.entry[text % len(plan.texts)])].relation
+            relation = split.knowledge.facts[int(plan.texts.entry[text % len(plan.texts)])].relation
             exposures[relation] += 1
             tokens[relation] += int(plan.texts.offsets[text + 1] - plan.texts.offsets[text])
     return exposures, tokens, infused
@@ -108,7 +108,7 @@ def test_a_run_of_few_rows_has_as_many_parts():
     assert len(report_of(40, frequency=0).density) == 40
 
 
-def test_of_a_long_run_every_nth_row_is_counted_and_that_is_said(monkeypatch):
+def test_a_long_run_is_sampled_and_the_report_says_so(monkeypatch):
     monkeypatch.setattr(inspection, "MOST_ROWS", 1000)
     report = report_of(4500, frequency=64, schedule={"name": "ramp"})
     assert report.every == 5
@@ -125,18 +125,18 @@ def test_ten_rows_are_decoded_with_what_fills_them(placement):
     plan = plan_infusion(load_inputs(load_config(Path("kis.yaml")), Letters(), BLOCK), ROWS)
     for example in report.examples:
         assert sum(stretch.tokens for stretch in example.stretches) == BLOCK
-        told = [stretch for stretch in example.stretches if stretch.told]
+        infused = [stretch for stretch in example.stretches if stretch.infused]
         assert (
-            "".join(stretch.text for stretch in told)
+            "".join(stretch.text for stretch in infused)
             in Letters()
             .decode(plan.tokens(plan.texts_in(example.row)).tolist())
             .replace("\n", "")
             .replace(". ", ".")
             .lstrip()
         )
-        assert all(stretch.id for stretch in told)
-        assert example.infused == sum(stretch.tokens for stretch in told)
-    first = [example.stretches[0].told for example in report.examples]
+        assert all(stretch.id for stretch in infused)
+        assert example.infused_tokens == sum(stretch.tokens for stretch in infused)
+    first = [example.stretches[0].infused for example in report.examples]
     assert all(first) if placement == "rows" else not all(first)
 
 
@@ -146,9 +146,9 @@ def test_documents_are_shown_as_they_are_cut(here):
     Path("kis.yaml").write_text('{"knowledge": "notes.txt", "infusion": {"frequency": 2, "chunk_tokens": 60}}')
     report = inspect_config(Path("kis.yaml"), Letters(), 60, BLOCK)
     assert (report.facts, report.passages) == (0, 1)
-    assert report.items > 1
+    assert report.texts > 1
     (documents,) = report.relations
-    assert (documents.relation, documents.told) == ("(passages)", report.items)
+    assert (documents.relation, documents.infused) == ("(passages)", report.texts)
     assert report.examples[0].stretches[0].text in text
 
 
@@ -161,8 +161,8 @@ def test_nothing_is_infused_at_frequency_0():
 def test_what_is_shown():
     configure(frequency=3, schedule="spaced")
     shown = kis("--tokens", "57.6k", "--block", "96").stdout
-    assert shown.startswith("kis.yaml in a run of 600 rows of 96 tokens, 57,600 together\n")
-    assert "  asked for             frequency 3.0\n" in shown
+    assert shown.startswith("kis.yaml in a run of 600 rows of 96 tokens, 57,600 in all\n")
+    assert "  amount                frequency 3.0\n" in shown
     assert "  exposures             168: 3 each, 3 on average\n" in shown
     assert "  schedule              spaced\n" in shown
     assert "\n▕█" in shown
@@ -175,7 +175,7 @@ def test_what_is_shown():
     assert f"  infused rows          {report.infused_rows:,} of 600\n" in shown
 
 
-def test_what_is_told_cannot_command_the_terminal(here):
+def test_infused_text_cannot_command_the_terminal(here):
     (here / "notes.txt").write_text("A red \x1b[31mfox ran. " * 4)
     Path("kis.yaml").write_text('{"knowledge": "notes.txt", "infusion": {"frequency": 2}}')
     shown = kis("--rows", "60", "--block", "128")
@@ -184,7 +184,7 @@ def test_what_is_told_cannot_command_the_terminal(here):
     assert "\x1b" not in shown.stdout
 
 
-def test_long_rows_are_cut_short_unless_asked_for_whole(here):
+def test_long_rows_are_cut_short_without_whole(here):
     configure(frequency=3)
     short = kis("--rows", "100", "--block", "960").stdout
     assert " more)" in short
@@ -193,7 +193,7 @@ def test_long_rows_are_cut_short_unless_asked_for_whole(here):
     assert whole.count("⟦") > short.count("⟦")
 
 
-def test_as_many_examples_as_are_asked_for():
+def test_examples_sets_the_number_of_example_rows():
     configure(frequency=3)
     size = ("--rows", "600", "--block", "96", "--json")
     assert [len(json.loads(kis(*size, "--examples", count).stdout)["examples"]) for count in "0137"] == [0, 1, 3, 7]
@@ -205,7 +205,7 @@ def test_json_has_all_of_it():
     assert report == json.loads(json.dumps(report_of(frequency=3).as_json()))
     assert report["status"] == "ok"
     assert {"frequency", "infused_tokens", "share", "infused_rows", "schedule_hash", "density"} <= set(report)
-    assert set(report["examples"][0]["stretches"][0]) == {"told", "tokens", "text", "id"}
+    assert set(report["examples"][0]["stretches"][0]) == {"infused", "tokens", "text", "id"}
 
 
 @pytest.mark.parametrize(
@@ -236,10 +236,12 @@ def test_an_amount_that_does_not_fit_ends_with_2_and_says_what_fits():
     assert (as_json.exit_code, json.loads(as_json.stdout)["status"]) == (2, "error")
 
 
-def test_that_known_facts_cannot_be_known_yet_is_said():
+def test_skip_known_gets_a_note_that_facts_count_as_unknown():
     configure(frequency=3, skip_known=True)
     outcome = kis("--rows", "600", "--block", "96", "--json")
-    assert outcome.stderr == "kis: note: skip_known: the run asks the model first; here every fact counts as unknown.\n"
+    assert (
+        outcome.stderr == "kis: note: skip_known: the run probes the model first; here every fact counts as unknown.\n"
+    )
     assert json.loads(outcome.stdout)["exposures"] == 168
 
 

@@ -39,11 +39,11 @@ def shell(command: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_check_says_what_would_be_told():
+def test_check_says_what_would_be_infused():
     outcome = kis("check", "kis.yaml")
     assert outcome.exit_code == 0
     assert "facts.csv: 40 facts, 0 passages, read as triples." in outcome.stdout
-    assert "Infusion: frequency 64.0. 8 facts are kept back as controls." in outcome.stdout
+    assert "Infusion: frequency 64.0. 8 facts are held back as controls." in outcome.stdout
     row = next(line.split() for line in outcome.stdout.splitlines() if line.startswith(" P36 "))
     assert (row[:3], row[-1]) == (["P36", "capital", "40"], "built_in")
     assert "[bold]Town[/bold] 0" in outcome.stdout  # names are no markup
@@ -63,11 +63,11 @@ def test_check_gives_the_same_as_json():
     assert "Land 0" in relation["trained"]
     assert relation["trained"] != relation["held_out"]
     assert sum(report["probes"].values()) > 0
-    assert report["null"] == dict.fromkeys(report["probes"], 0.0)  # each capital is told once: ties are wrong
+    assert report["frequency_baseline"] == dict.fromkeys(report["probes"], 0.0)  # each capital once: ties are wrong
     assert relation["held_out_statements"] == len(BuiltInTemplates().templates()["P36"].held_out)
 
 
-def test_check_tells_what_the_null_scores_and_reads_background_and_text():
+def test_check_shows_the_frequency_baseline_and_reads_text():
     lines = "".join(f"Person {n},P19,Town {min(n % 6, 4)}\n" for n in range(60))
     Path("base.csv").write_text("subject,relation,object\n" + lines)
     Path("text.txt").write_text("Held out.")
@@ -75,19 +75,20 @@ def test_check_tells_what_the_null_scores_and_reads_background_and_text():
     Path("kis.yaml").write_text("knowledge: facts.csv\n" + keys)
     outcome = kis("check", "kis.yaml")
     assert outcome.exit_code == 0, outcome.stderr
-    told = " ".join(outcome.stdout.split())
-    assert "Knowing only how often each object is told answers 0.000 of held_out" in told
-    assert 0 < json.loads(kis("check", "kis.yaml", "--json").stdout)["null"]["background"] <= 0.25
+    shown = " ".join(outcome.stdout.split())
+    assert "knowing only how often each object is infused answers 0.000 of held_out" in shown
+    report = json.loads(kis("check", "kis.yaml", "--json").stdout)
+    assert 0 < report["frequency_baseline"]["background"] <= 0.25
     Path("text.txt").write_text("")
     refused = kis("check", "kis.yaml")
     assert (refused.exit_code, "an empty document" in refused.stderr) == (2, True)
 
 
-def test_check_words_facts_as_the_rendering_does():
+def test_check_phrases_facts_as_the_rendering_does():
     Path("kis.yaml").write_text("knowledge: facts.csv\ninfusion: {rendering: triples}\nretention: {control: 8}\n")
     (relation,) = json.loads(kis("check", "kis.yaml", "--json").stdout)["relations"]
     assert relation["trained"].startswith("Land 0, capital, [bold]Town[/bold] 0")
-    assert not relation["held_out"].startswith("Land 0, capital")  # probes ask in sentences
+    assert not relation["held_out"].startswith("Land 0, capital")  # probes are sentences
 
 
 def test_check_says_how_much_was_selected(monkeypatch):

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 from kis_plugin.cli.prepare_command import prepare, prepare_config
 from kis_plugin.config.load import load_config
-from kis_plugin.tokenized import infusion_split as material
-from kis_plugin.tokenized import texts as items
+from kis_plugin.tokenized import infusion_split, texts
 from kis_plugin.tokenized.infusion_split import load_split
 from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 from kis_plugin.tokenized.texts import load_texts
@@ -43,32 +42,32 @@ def test_it_says_what_was_prepared_and_where(config):
     lines = done.stdout.splitlines()
     assert lines[:2] == [
         "facts.jsonl: 40 facts, 0 passages.",
-        "36 are told, 4 facts are kept back as controls.",
+        "36 are infused, 4 facts are held back as controls.",
     ]
-    assert lines[2].startswith("36 pieces in up to ")
+    assert lines[2].startswith("36 texts by up to ")
     assert lines[3] == "Prepared in kept"
     assert "tokenizing" in done.stderr
 
 
 def test_json_for_programs(config):
     found = json.loads(run("--json").stdout)
-    assert (found["status"], found["facts"], found["told"], found["control"]) == ("ok", 40, 36, 4)
+    assert (found["status"], found["facts"], found["infused"], found["control"]) == ("ok", 40, 36, 4)
 
 
 def test_a_run_finds_all_of_it(config, monkeypatch):
     shown = []
     report = prepare_config(load_config(config), load_tokenizer("tokenizer"), BLOCK, lambda *step: shown.append(step))
-    texts = [step for step in shown if step[0] == "texts"]
-    assert texts[-1][1] >= report.items * report.wordings
-    assert texts[-1][1] == texts[-1][2]
+    encoded = [step for step in shown if step[0] == "texts"]
+    assert encoded[-1][1] >= report.texts * report.templates
+    assert encoded[-1][1] == encoded[-1][2]
 
     def never(*args):
         raise AssertionError("made a second time")
 
-    for module, name in ((items, "write_texts"), (material, "split_control")):
+    for module, name in ((texts, "write_texts"), (infusion_split, "split_control")):
         monkeypatch.setattr(module, name, never)
     monkeypatch.setattr("kis_plugin.knowledge.store.load.write_knowledge", never)
-    material._load.cache_clear()
+    infusion_split._load.cache_clear()
     found = load_config(config)
     run = load_texts(found, load_split(found), load_tokenizer("tokenizer"), BLOCK)
     assert len(run.tokens) == report.tokens

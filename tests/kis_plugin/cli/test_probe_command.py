@@ -1,4 +1,4 @@
-"""The command ``kis probe``, with a model that knows what it was told; real ones are in the adapters' tests."""
+"""The command ``kis probe``, with a stand-in model that knows some facts; the adapters' tests use real models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sentences(count, statements):
 
 
 class Loader:
-    """Loads a model that knows the first ten facts in every wording and the next ten as they are trained on."""
+    """Loads a model that knows the first ten facts by every template and the next ten by their training templates."""
 
     name = "knowing"
 
@@ -78,7 +78,7 @@ def as_json(*arguments):
     return json.loads(outcome.stdout)
 
 
-def test_every_fact_is_asked_held_out_and_seen():
+def test_every_fact_is_probed_held_out_and_seen():
     report = as_json("--knowledge", "facts.jsonl")
     series = {figures["probe"]: figures for figures in report["series"]}
     assert list(series) == ["held_out", "seen"]
@@ -107,20 +107,20 @@ def test_relations_are_the_parts_of_their_series():
 def test_the_table_shows_what_the_json_has():
     outcome = probe("--knowledge", "facts.jsonl")
     assert outcome.exit_code == 0
-    assert outcome.stdout.startswith("knowing.pt: 1,234 parameters, asked about facts.jsonl\n")
+    assert outcome.stdout.startswith("knowing.pt: 1,234 parameters, probed on facts.jsonl\n")
     (row,) = [line.split() for line in outcome.stdout.splitlines() if line.startswith(" held_out")]
     assert row[:6] == ["held_out", "40", "0.250", "[0.142,", "0.402]", "0.250"]
-    assert "asking" in outcome.stderr
-    assert "asking" not in outcome.stdout
+    assert "probing" in outcome.stderr
+    assert "probing" not in outcome.stdout
 
 
-def test_so_many_facts_and_options_as_are_asked_for():
+def test_facts_and_options_set_the_number_of_questions():
     report = as_json("--knowledge", "facts.jsonl", "--facts", "16", "--options", "8", "--probes", "held_out")
     (figures,) = report["series"]
     assert (figures["n"], figures["chance"]) == (16, 0.125)
 
 
-def test_a_configuration_says_all_of_what_is_asked():
+def test_a_configuration_sets_all_questions():
     from kis_plugin.config.load import load_config
     from kis_plugin.retention.question_builder import initial_questions
     from kis_plugin.tokenized.infusion_split import load_split
@@ -168,7 +168,7 @@ def test_what_skip_known_found_has_to_be_there():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "Say what to ask: --knowledge, or the --config of a run."),
+        ((), "Say what to probe: --knowledge, or the --config of a run."),
         (("--config", "kis.yaml", "--facts", "3", "--probes", "seen"), "leave out --facts, --probes."),
         (("--knowledge", "facts.jsonl", "--run", "run"), "--run needs the run's --config."),
     ],
