@@ -7,19 +7,42 @@ which they are trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from transformers import Trainer
 
 from kis_hf.epochs import Epochs, Position
+from kis_hf.host import ranks_of
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.plugins.session import Session
-from kis_torch.batch import batch_shape, infused_batch
+from kis_torch.batch import BatchRows, infused_batch
+from kis_torch.labels import LabelRule, label_rule
+from kis_torch.room import RoomQueue
 from kis_torch.row_infusion import RowInfusion
 
-__all__ = ["BatchNumbering"]
+__all__ = ["BatchNumbering", "BatchSurvey"]
+
+_ANY_LENGTH = 1024  # tokens of a row, for the run's record, where batches hold no token ids and nothing is infused
+
+
+@dataclass(frozen=True)
+class BatchSurvey:
+    """What the rows of the first step are like.
+
+    Attributes:
+        sequence_length: Tokens of the longest row.
+        lengths: Tokens of each row, where they differ; else None.
+        rule: What their labels are.
+    """
+
+    sequence_length: int
+    lengths: list[int] | None
+    rule: LabelRule
 
 
 class BatchNumbering:
@@ -28,14 +51,21 @@ class BatchNumbering:
     Args:
         trainer: The host.
         epochs: What its loader gives in an epoch.
-        begin: Called with T once the first batch is read; returns the session, and what puts tokens into rows.
+        begin: Called once the first step's batches are read; returns the session, and what puts tokens into rows.
         position: Where the data stands; after a resume, where the Trainer continues to read.
+        infuses: Whether anything is to be infused; else no batch is refused.
     """
 
     def __init__(
-        self, trainer: Trainer, epochs: Epochs, begin: Callable[[int], tuple[Session, RowInfusion]], position: Position
+        self,
+        trainer: Trainer,
+        epochs: Epochs,
+        begin: Callable[[BatchSurvey], tuple[Session, RowInfusion]],
+        position: Position,
+        infuses: bool = True,
     ) -> None:
-        self.position = position
+        self.position, self._infuses = position, infuses
+        self._queue = RoomQueue(self._planned, position.waiting)
         self._trainer, self._epochs, self._begin = trainer, epochs, begin
         self._begun: tuple[Session, RowInfusion] | None = None
         self._fresh = True  # no epoch has begun since this was installed
@@ -62,45 +92,127 @@ class BatchNumbering:
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> Any:
         """Return what the Trainer's own method does, of infused batches: those of one optimizer step."""
-        batches = list(islice(self._planned(epoch_iterator), num_batches))
-        if len(batches) < num_batches:
-            self._epoch_ended(len(batches), num_batches)
         assert self._host is not None
-        return self._host(iter([self._infused(batch) for batch in batches]), num_batches, device)
+        batches = list(islice(epoch_iterator, num_batches))
+        if len(batches) < num_batches and not self.position.rows and not batches:
+            self._epoch_ended(0, num_batches)
+        if self._begun is None and batches:
+            self._begun = self._begin(self._first_look(batches))
+        if self._begun is None or not self._begun[0].row_source.infused_rows:
+            return self._host(iter(self._passed_on(batches)), num_batches, device)
+        kept = self._kept(batches, epoch_iterator, num_batches)
+        if len(kept) < num_batches:
+            self._epoch_ended(len(kept), num_batches)
+        return self._host(iter(self._infused(kept)), num_batches, device)
 
-    def _planned(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """Yield batches of the planned shape; leave short ones out where the data has no length."""
-        for batch in batches:
-            rows, sequence_length = batch_shape(batch)
-            if self._begun is None:
-                self._begun = self._begin(sequence_length)
-            session, row_infusion = self._begun
+    def _first_look(self, batches: Sequence[Any]) -> BatchSurvey:
+        """Look at the batches of the first step, on all ranks."""
+        before = self.position.lengths
+        try:
+            rows = [BatchRows.of(batch, self._epochs.size) for batch in batches]
+        except KISError:
+            if self._infuses:
+                raise
+            return BatchSurvey(_ANY_LENGTH, None, LabelRule.EQUAL)  # nothing is put into them
+        rule = label_rule([pair for one in rows for pair in one.label_pairs()], "train_dataloader")
+        width = max(int(one.columns["input_ids"].shape[1]) for one in rows)
+        if before is not None:
+            return BatchSurvey(max(before) if before else width, before or None, rule)
+        found = self._of_all_ranks(np.concatenate([_padded_to(one.lengths, self._epochs.size) for one in rows]))
+        lengths = found[found > 0].tolist()
+        if len(set(lengths)) == 1:
+            self.position.lengths = []
+            return BatchSurvey(lengths[0], None, rule)
+        self.position.lengths = lengths
+        return BatchSurvey(max(lengths), lengths, rule)
+
+    def _passed_on(self, batches: list[Any]) -> list[Any]:
+        """Count batches that nothing is infused into."""
+        if batches and self._begun is not None:
+            self.position.batches += len(batches)
+            self.position.rows += self._epochs.size * self._epochs.ranks * len(batches)
+        return batches
+
+    def _kept(self, batches: list[Any], more: Iterator[Any], wanted: int) -> list[BatchRows]:
+        """Return the batches of a step; short ones are left out where the data has no length, and others come for them.
+
+        Where rows differ in length, a short batch is one in which some rows have no room.
+        """
+        assert self._begun is not None
+        session, row_infusion = self._begun
+        kept: list[BatchRows] = []
+        source = chain(batches, more)
+        while len(kept) < wanted:
+            batch = next(source, None)
+            if batch is None:
+                break
+            rows = BatchRows.of(batch, self._epochs.size)
             due = self._epochs.due(self.position.batches)
             self.position.batches += 1
-            if (rows, sequence_length) == (due, row_infusion.sequence_length) or not session.row_source.infused_rows:
-                yield batch
-            elif sequence_length != row_infusion.sequence_length or rows > due or self._epochs.length is not None:
-                found = f"a batch of {rows} rows of {sequence_length} tokens"
+            count, width = len(rows.bounds), int(rows.columns["input_ids"].shape[1])
+            differs = rows.padded or width != row_infusion.sequence_length
+            if count > due or (differs and not self.position.lengths and self._epochs.ranks > 1):
+                found = f"a batch of {count} rows of {width} tokens"
+                raise self._stopped(session, found, f"{due} rows of {row_infusion.sequence_length} tokens")
+            if count == due or self.position.lengths:
+                kept.append(rows)
+            elif self._epochs.length is not None:
+                found = f"a batch of {count} rows of {width} tokens"
                 raise self._stopped(session, found, f"{due} rows of {row_infusion.sequence_length} tokens")
             else:
                 self._warn(
                     session,
-                    f"the data gave a batch of {rows} rows in place of {due}. It is left out, and so are others like "
+                    f"the data gave a batch of {count} rows in place of {due}. It is left out, and so are others like "
                     "it: a run of so many steps is counted in whole batches.",
                 )
+        return kept
 
-    def _infused(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Give the rows of a batch the next numbers, and infuse them."""
+    def _infused(self, batches: Sequence[BatchRows]) -> list[Any]:
+        """Give the rows of some batches the next numbers, and infuse them."""
         assert self._begun is not None
         session, row_infusion = self._begun
-        rows, _ = batch_shape(batch)
-        first = self.position.rows + rows * session.run.ranks.data_rank
-        self.position.rows += rows * self._epochs.ranks
-        if first >= session.run.rows:  # more than the run's: see _epoch_ended
-            return batch
-        numbers = range(first, first + rows)
-        session.rows_drawn(numbers)
-        return infused_batch(row_infusion, numbers, batch)
+        source, ranks = session.row_source, self._epochs.ranks
+        dues = [self._epochs.due(self.position.batches - len(batches) + at) for at in range(len(batches))]
+        room = [
+            _padded_to(rows.lengths >= source.sequence_length, due) for rows, due in zip(batches, dues, strict=True)
+        ]
+        everyone = self._of_all_ranks(np.concatenate(room)) if self.position.lengths and ranks > 1 else None
+        infused, done = [], 0
+        for rows, due, own in zip(batches, dues, room, strict=True):
+            first, rank = self.position.rows, session.run.ranks.data_rank
+            self.position.rows += due * ranks
+            if first >= session.run.rows:  # more than the run's: see _epoch_ended
+                infused.append(rows.batch)
+                continue
+            carried: list[int | None] = []
+            for row in range(first, first + due * ranks):
+                of_rank, place = divmod(row - first, due)
+                # Ranks whose rows cannot be seen from here have whole rows: all of them have room.
+                has_room = own[place] if of_rank == rank else everyone is None or everyone[of_rank, done + place]
+                planned = self._queue.next(row, bool(has_room))
+                if of_rank == rank:
+                    carried.append(planned)
+            done += due
+            numbers = range(first + due * rank, first + due * (rank + 1))
+            session.rows_drawn(numbers, [row for row in carried if row is not None])
+            infused.append(infused_batch(row_infusion, carried[: len(rows.bounds)], rows))
+        self.position.waiting = list(self._queue.waiting)
+        return infused
+
+    def _planned(self, row: int) -> bool:
+        """Return whether anything is planned for a row of the run."""
+        assert self._begun is not None
+        return self._begun[0].row_source.infused(row)
+
+    def _of_all_ranks(self, own: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return an array of each rank, (ranks, n); for one rank (n,) alone."""
+        ranks = self._epochs.ranks
+        if ranks == 1:
+            return own.astype(np.int64)
+        found = ranks_of(self._trainer)
+        every = np.zeros((ranks, len(own)), dtype=np.int64)
+        every[found.data_rank] = own
+        return found.sum(every)
 
     def _epoch_ended(self, got: int, wanted: int) -> None:
         """Check the end of an epoch inside an optimizer step."""
@@ -134,3 +246,10 @@ class BatchNumbering:
         if session.run.rank == 0 and line not in self._warned:
             self._warned.add(line)
             session.run.notify(f"kis: warning: {line}")
+
+
+def _padded_to(values: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
+    """Return ``count`` values, (count,): rows that a short batch lacks have no tokens, and no room."""
+    padded = np.zeros(max(count, len(values)), dtype=np.int64)
+    padded[: len(values)] = values
+    return padded

@@ -9,27 +9,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from kis_hf.batch_numbering import BatchNumbering
+from kis_hf.batch_numbering import BatchNumbering, BatchSurvey
 from kis_hf.epochs import Epochs, Position
 from kis_hf.host import log_of, ranks_of, refuse_parallel, trainer_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
-from kis_hf.row_numbering import RowNumbering
+from kis_hf.row_numbering import RowNumbering, masks_eos
 from kis_plugin.config.load import config_from, load_config
-from kis_plugin.config.schema import Config
+from kis_plugin.config.schema import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
+from kis_plugin.run.row_lengths import RowLengths
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from kis_torch.block_diagonal import use_block_diagonal
 from kis_torch.model_view import TorchModelView
 from kis_torch.parameters import parameter_counts
 from kis_torch.ranks import same_on_all_ranks
+from kis_torch.room import RoomQueue, RoomSampler
 from kis_torch.row_infusion import RowInfusion, common_length
+from kis_torch.row_survey import RowSurvey, survey_rows
 from kis_torch.watch import watch_batches
 
 __all__ = ["KnowledgeInfusion"]
@@ -98,11 +102,15 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         trainer, loader = trainer_of(self), kwargs["train_dataloader"]
         refuse_parallel(trainer)
         begin = partial(self._start, trainer, kwargs["model"], kwargs.get("processing_class"))
-        # Collators make labels from ids: where some tokens are no targets, rows are infused after the collator.
-        if RowNumbering.fits(loader) and not self._explicit_labels:
-            self._number_in_sampler(loader, begin, args, state)
-        else:
+        # Collators make labels from ids: where some tokens are no targets, or EOS would be none, rows are infused after
+        # the collator.
+        survey = None
+        if RowNumbering.fits(loader) and not self._explicit_labels and not masks_eos(loader):
+            survey = survey_rows(loader.base_dataloader.dataset, self._infuses)
+        if survey is None:
             self._number_in_batches(trainer, loader, begin, args, state)
+        else:
+            self._number_in_sampler(loader, begin, args, state, survey)
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -159,14 +167,22 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         kis = {**self._session.state(), "host": self._host} if self._session else None
         if kis and self._stream:
             kis["position"] = asdict(self._stream.position)
+        if kis and isinstance(self._sampler, RoomSampler):
+            kis["room"] = self._sampler.state()
         return {"args": {"restored": True}, "attributes": {"restored_state": kis}}
 
     def _number_in_sampler(
-        self, loader: Any, begin: Callable[..., Session], args: TrainingArguments, state: TrainerState
+        self,
+        loader: Any,
+        begin: Callable[..., Session],
+        args: TrainingArguments,
+        state: TrainerState,
+        survey: RowSurvey,
     ) -> None:
         """Number the rows in the sampler: map-style data."""
         numbering = RowNumbering.find(loader)
-        sequence_length = common_length(numbering.loader.dataset)
+        sequence_length = int(survey.lengths.max())
+        lengths = None if survey.uniform or not self._infuses else RowLengths(survey.lengths)
         accumulation = args.gradient_accumulation_steps
         steps_per_epoch = max(math.ceil(len(loader) / accumulation), 1)
         whole, rest = divmod(state.max_steps, steps_per_epoch)
@@ -177,9 +193,14 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         resumed = kept_by_kis(self, state)
         if resumed:
             refuse_other_numbers(state.global_step, self._host, resumed, bool(args.ignore_data_skip and done))
-        session = begin(args, state, rows, sequence_length, resumed)
-        row_infusion = RowInfusion(session.row_source, sequence_length, self._block_diagonal)
-        self._sampler = numbering.install(row_infusion, session.rows_drawn, done * accumulation)
+        session = begin(args, state, rows, sequence_length, resumed, lengths)
+        source = session.row_source
+        row_infusion = RowInfusion(source, sequence_length, self._block_diagonal, rule=survey.rule)
+        room = None
+        if lengths is not None:
+            waiting = RoomSampler.waiting_at(self._epoch, (resumed or {}).get("room"))
+            room = RoomQueue(source.infused, waiting), survey.lengths >= source.sequence_length
+        self._sampler = numbering.install(row_infusion, session.rows_drawn, done * accumulation, room)
         self._undo.append(numbering.undo)
 
     def _number_in_batches(
@@ -200,18 +221,21 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             before = Position(**resumed["position"])
             if not epochs.same(before, position):
                 refuse_other_place(state.global_step, before, position, self.config, args.process_index)
-            position.rows = before.rows
+            position.rows, position.lengths, position.waiting = before.rows, before.lengths, before.waiting
 
-        def start(sequence_length: int) -> tuple[Session, RowInfusion]:
-            session = begin(args, state, rows, sequence_length, resumed)
+        def start(survey: BatchSurvey) -> tuple[Session, RowInfusion]:
+            lengths = (
+                None if survey.lengths is None else RowLengths(np.array(survey.lengths, dtype=np.int64), sample=True)
+            )
+            session = begin(args, state, rows, survey.sequence_length, resumed, lengths)
             self._publish_losses()
             if state.global_step == 0:
                 session.step_end(0)
             return session, RowInfusion(
-                session.row_source, sequence_length, self._block_diagonal, self._explicit_labels
+                session.row_source, survey.sequence_length, self._block_diagonal, self._explicit_labels, survey.rule
             )
 
-        self._stream = BatchNumbering(trainer, epochs, start, position)
+        self._stream = BatchNumbering(trainer, epochs, start, position, self._infuses)
         self._undo.append(self._stream.undo)
 
     def _start(
@@ -224,6 +248,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         rows: int,
         sequence_length: int,
         resumed: Mapping[str, Any] | None,
+        row_lengths: RowLengths | None = None,
     ) -> Session:
         """Plan the run, and watch what the model is given."""
         total, non_embedding = parameter_counts(model)
@@ -244,6 +269,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             rows=rows,
             sequence_length=sequence_length,
             steps=state.max_steps,
+            row_lengths=row_lengths,
             start_step=state.global_step,
             ranks=ranks_of(trainer),
             versions=versions("torch", "transformers", "accelerate"),
@@ -255,12 +281,13 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         earlier = self._trained[0] if same_weights and self._trained else None
         session = self._session = Session(run, resumed, host=[log_of(trainer)], earlier=earlier)
         self._trained = session, model
-        # A collator may join the rows of a batch to one, (1, B * T): they are counted row by row.
-        self._drain, stop = watch_batches(
-            model, lambda ids: session.batch(ids if ids.size % sequence_length else ids.reshape(-1, sequence_length))
-        )
+        self._drain, stop = watch_batches(model, session.batch, sequence_length, row_lengths is None)
         self._undo.append(stop)
         return session
+
+    @property
+    def _infuses(self) -> bool:
+        return any(getattr(self.config.infusion, amount) for amount in AMOUNTS)
 
     @property
     def _explicit_labels(self) -> bool:

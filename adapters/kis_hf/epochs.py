@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch.utils.data import IterableDataset
@@ -24,11 +24,15 @@ class Position:
         epoch: Whole epochs before this one.
         batches: Batches that a rank read in this epoch.
         rows: Rows of the run that were read, over all ranks and epochs.
+        lengths: Tokens of each row of the first step, where they differ; empty where they do not; None before it.
+        waiting: Planned rows whose texts wait for a row with room.
     """
 
     epoch: int = 0
     batches: int = 0
     rows: int = 0
+    lengths: list[int] | None = None
+    waiting: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,10 @@ class Epochs:
         """
         inner = getattr(loader, "base_dataloader", loader)
         ranks = int(trainer.accelerator.num_processes) // sharing(trainer)
+        if not hasattr(inner, "dataset"):  # a loader of the user's own: only its batches can be seen
+            size = int(getattr(inner, "batch_size", None) or trainer._train_batch_size)
+            return cls(size, ranks, None, size)
         _refuse_sharded_twice(inner.dataset, ranks)
-        _refuse_joined(inner.collate_fn)
         dispatched = type(loader).__name__ == "DataLoaderDispatcher"
         batches = inner.batch_sampler
         size = int(inner.batch_size or getattr(batches, "batch_size", None) or trainer._train_batch_size)
@@ -128,11 +134,3 @@ def _refuse_sharded_twice(dataset: Any, ranks: int) -> None:
         found = f"part {split.rank} of {split.world_size} of a dataset (split_dataset_by_node)"
         hint = "The Trainer splits it once more, and most of its rows would never be trained on."
         raise KISError(Problem("train_dataset", found, "the whole dataset", hint))
-
-
-def _refuse_joined(collate: Any) -> None:
-    """Refuse a collator that joins the rows of a batch to one: they are infused row by row here."""
-    name = type(getattr(collate, "data_collator", collate)).__name__
-    if name == "DataCollatorWithFlattening":
-        hint = "Rows of one length need no flattening; map-style data may have it."
-        raise KISError(Problem("data_collator", name, "one that gives batches (rows, tokens)", hint))

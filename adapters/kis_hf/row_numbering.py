@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch.utils.data import BatchSampler, IterableDataset
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler, OncePerRow
+from kis_torch.room import RoomQueue, RoomSampler
 
-__all__ = ["RowNumbering"]
+__all__ = ["RowNumbering", "masks_eos"]
 
 
 @dataclass
@@ -41,10 +44,10 @@ class RowNumbering:
             KISError: A dataset that is infused already.
         """
         inner = getattr(loader, "base_dataloader", loader)
-        if isinstance(inner.dataset, InfusedDataset):
+        if isinstance(getattr(inner, "dataset", None), InfusedDataset):
             found = "a dataset that is infused already"
             raise KISError(Problem("train_dataset", found, "the base data", "Use the callback or infuse(), not both."))
-        if isinstance(inner.dataset, IterableDataset) or inner is loader:
+        if inner is loader or isinstance(inner.dataset, IterableDataset):
             return False
         inmost = _inmost(inner.batch_sampler)
         return type(inmost).__iter__ is BatchSampler.__iter__ and hasattr(loader, "total_batch_size")
@@ -67,12 +70,24 @@ class RowNumbering:
 
     def install(
         self,
-        example: Callable[[int, Mapping[str, Any]], Mapping[str, Any]],
-        drawn: Callable[[Sequence[int]], None],
+        example: Callable[[int | None, Mapping[str, Any]], Mapping[str, Any]],
+        drawn: Callable[[Sequence[int], Sequence[int]], None],
         skip: int,
+        room: tuple[RoomQueue, npt.NDArray[np.bool_]] | None = None,
     ) -> NumberedSampler:
-        """Replace dataset, sampler and batch sampler; return the sampler, whose ``epoch`` must be kept right."""
-        self.numbered = NumberedSampler(self.inmost.sampler, self.rows_per_epoch)
+        """Replace dataset, sampler and batch sampler; return the sampler, whose ``epoch`` must be kept right.
+
+        Args:
+            example: Puts into an example what is planned for a row.
+            drawn: Hears of the rows of each batch, and of the planned rows that they carry.
+            skip: Batches that the Trainer draws only to drop, on a resume.
+            room: Where rows differ in length: what waits for room, and which rows of the dataset have it.
+        """
+        sampler = self.inmost.sampler
+        if room is None:
+            self.numbered = NumberedSampler(sampler, self.rows_per_epoch)
+        else:
+            self.numbered = RoomSampler(sampler, self.rows_per_epoch, *room)
         self.inmost.sampler = self.numbered
         # DataLoader.__setattr__ forbids both once it is built; nothing in it depends on them but the next iter().
         object.__setattr__(self.loader, "dataset", InfusedDataset(self.loader.dataset, example))
@@ -87,6 +102,20 @@ class RowNumbering:
         object.__setattr__(self.loader, "dataset", self.loader.dataset.base)
         object.__setattr__(self.loader, "batch_sampler", self.batches)
         self.numbered = None
+
+
+def masks_eos(loader: Any) -> bool:
+    """Return whether the collator makes labels in which EOS is masked, since it is the padding token too.
+
+    The language-modelling collator of ``transformers`` masks every padding token: no text's end would be learnt.
+    """
+    collate: Any = getattr(getattr(loader, "base_dataloader", loader), "collate_fn", None)
+    collate = getattr(collate, "data_collator", collate)  # inside the one that removes columns
+    tokenizer = getattr(collate, "tokenizer", None)
+    if getattr(collate, "mlm", None) is not False or tokenizer is None:
+        return False
+    pad = getattr(tokenizer, "pad_token_id", None)
+    return pad is not None and pad == getattr(tokenizer, "eos_token_id", None)
 
 
 def _inmost(batches: Any) -> Any:

@@ -36,8 +36,8 @@ class Example:
     block_diagonal: bool = False
     explicit_labels: bool = False
 
-    def __call__(self, row: int, base: Any) -> Any:
-        """Return the example for ``row`` of the run, of the base one's type.
+    def __call__(self, row: int | None, base: Any) -> Any:
+        """Return the example for ``row`` of the run, of the base one's type; None is base text.
 
         Raises:
             KISError: A row of another length.
@@ -49,7 +49,7 @@ class Example:
             raise KISError(
                 Problem("dataset", found, "mappings with input_ids, which have room for positions and labels")
             )
-        if not self.source.infused(row):
+        if row is None or not self.source.infused(row):
             return base
         ids = np.asarray(base)
         if ids.shape not in ((self.sequence_length,), (self.sequence_length + 1,)):

@@ -14,27 +14,21 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import permutation
 from kis_plugin.run.infuser import RowSource
 from kis_plugin.run.placed_row import Placed
+from kis_torch.labels import LabelRule, infused_labels
 
 __all__ = ["RowInfusion", "common_length"]
 
 Tokens = npt.NDArray[np.int32]
 
-_NONE = np.int32(-100)  # a label that transformers takes no loss of
-
-
-def _labels(placed: Placed) -> Tokens:
-    return placed.tokens if placed.targets is None else np.where(placed.targets, placed.tokens, _NONE)
-
-
 # The values of each per-token column over infused tokens.
 COLUMNS: dict[str, Callable[[Placed], Tokens]] = {
     "input_ids": lambda placed: placed.tokens,
-    "labels": _labels,
     "attention_mask": lambda placed: np.ones_like(placed.tokens),
     "token_type_ids": lambda placed: np.zeros_like(placed.tokens),
     "special_tokens_mask": lambda placed: np.zeros_like(placed.tokens),
 }
 _POSITIONS = "position_ids"
+_DOCUMENTS = "seq_lengths"
 _EXAMINED = 64  # rows whose length is looked at where the dataset does not know all lengths
 
 
@@ -42,48 +36,82 @@ _EXAMINED = 64  # rows whose length is looked at where the dataset does not know
 class RowInfusion:
     """Puts a row's infused tokens into its example; the row keeps its length.
 
+    Columns with a value for each token change with the tokens: base tokens keep their values, infused ones get what the
+    column holds for text that is trained on. ``seq_lengths``, the documents of a packed row in TRL, is made anew.
+
     Attributes:
         source: Says what goes where.
-        sequence_length: Tokens a row, T.
+        sequence_length: Tokens a row, T; of the longest one where they differ.
         block_diagonal: Each infused text attends to itself only: examples get ``position_ids`` that start over at each.
         explicit_labels: Every example gets ``labels``, since some infused tokens are no targets.
+        rule: What the labels of the data are.
     """
 
     source: RowSource
     sequence_length: int
     block_diagonal: bool = False
     explicit_labels: bool = False
+    rule: LabelRule = LabelRule.EQUAL
 
-    def __call__(self, row: int, base: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the example for ``row``; the base one if nothing is infused there."""
+    def __call__(self, row: int | None, base: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the example that carries what is planned for ``row``; the base one if that is nothing, or None.
+
+        Raises:
+            KISError: A row with too few tokens, or with labels that are made otherwise than those of other rows.
+        """
         if self.explicit_labels and "labels" not in base:
             base = {**base, "labels": base["input_ids"]}
-        placed = self.source.place(row, base["input_ids"])
+        padding = 0 if self.block_diagonal else _left_padding(base)  # without a mask there is no padding
+        if padding:
+            return _rolled(self._right_padded(row, _rolled(base, padding)), None)
+        return self._right_padded(row, base)
+
+    def _right_padded(self, row: int | None, base: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the example for a row that begins with a token of its text."""
+        placed = None if row is None else self.source.place(row, base["input_ids"])
         if placed is None:
             return self._with_positions(base, base, ()) if self.block_diagonal else base
-        if len(base["input_ids"]) != self.sequence_length:
-            found = f"a row of {len(base['input_ids'])} tokens at row {row} of the run"
+        length = len(base["input_ids"])
+        if sum(placed.lengths) > length:
+            found = f"a row of {length} tokens at row {row} of the run"
             raise KISError(Problem("train_dataset", found, f"{self.sequence_length} tokens in every row", _PACK_HINT))
-        example = dict(base)
-        for name, infused_column in COLUMNS.items():
-            if name in example:
-                example[name] = _joined(placed, infused_column(placed), example[name])
-        if _POSITIONS in example and not _one_document(example[_POSITIONS]):
-            example[_POSITIONS] = _like(base[_POSITIONS], _running(placed, np.asarray(base[_POSITIONS])))
+        example = {name: self._column(name, column, placed, base, row) for name, column in base.items()}
         return self._with_positions(example, base, placed.lengths) if self.block_diagonal else example
+
+    def _column(self, name: str, column: Any, placed: Placed, base: Mapping[str, Any], row: int | None) -> Any:
+        """Return one column of an infused row."""
+        if name == "labels":
+            ids, labels = np.asarray(base["input_ids"]), np.asarray(column)
+            where = f"train_dataset, row {row} of the run"
+            return _like(column, infused_labels(self.rule, placed, ids, labels, where))
+        if name in COLUMNS:
+            return _joined(placed, COLUMNS[name](placed), column)
+        if name == _DOCUMENTS and sum(column) == len(base["input_ids"]):
+            return _like(column, _document_lengths(placed, np.asarray(column), self.block_diagonal))
+        if not _per_token(column, len(base["input_ids"])):
+            return column
+        if name == _POSITIONS:
+            keeps = _one_document(column)
+            return column if keeps else _like(column, _running(placed, np.asarray(column)))
+        if name == "seq_idx":
+            number = np.asarray(column)
+            starts = _document_starts(placed, np.diff(number, prepend=number[0]) != 0, self.block_diagonal)
+            return _like(column, (number[0] + starts.cumsum() - 1).astype(number.dtype))
+        return _joined(placed, _infused_values(placed, np.asarray(column)), column)
 
     def _with_positions(
         self, example: Mapping[str, Any], base: Mapping[str, Any], lengths: Sequence[int]
     ) -> Mapping[str, Any]:
         """Return an example with positions that start over at each text, and no mask, which would override them."""
-        if not lengths and _POSITIONS in example:
-            return {name: column for name, column in example.items() if name != "attention_mask"}
-        rest = np.arange(self.sequence_length, dtype=np.int64)
+        kept = {name: column for name, column in example.items() if name != "attention_mask"}
+        if _DOCUMENTS in example or (not lengths and _POSITIONS in example):
+            return kept  # the collator makes positions of documents, or they are there
+        length = len(example["input_ids"])
+        rest = np.arange(length, dtype=np.int64)
         if _POSITIONS in base:
             rest = np.asarray(base[_POSITIONS], dtype=np.int64)
         texts = [np.arange(length, dtype=np.int64) for length in lengths]
-        positions = np.concatenate([*texts, rest[: self.sequence_length - sum(lengths)]])
-        kept = {name: column for name, column in example.items() if name != "attention_mask"}
+        positions = np.concatenate([*texts, rest[: length - sum(lengths)]])
         return kept | {_POSITIONS: _like(example["input_ids"], positions)}
 
 
@@ -108,13 +136,7 @@ def common_length(dataset: Any) -> int:
             keys = list(example) if isinstance(example, Mapping) else type(example).__name__
             hint = "Tokenize the texts before training."
             raise KISError(Problem(f"{where}[{index}]", f"{keys}", "a mapping with input_ids", hint))
-        length = len(example["input_ids"])
-        lengths.add(length)
-        for name, value in example.items():
-            per_token = isinstance(value, (Sequence, np.ndarray, torch.Tensor)) and not isinstance(value, str)
-            if name not in (*COLUMNS, _POSITIONS) and per_token and np.shape(value)[:1] == (length,):
-                expected = f"only columns that KIS knows: {', '.join((*COLUMNS, _POSITIONS))}"
-                raise KISError(Problem(f"{where}[{index}]", f"column {name!r} with a value for each token", expected))
+        lengths.add(len(example["input_ids"]))
     if len(lengths) > 1:
         found = f"rows of {min(lengths)} to {max(lengths)} tokens"
         raise KISError(Problem(where, found, "rows of one length", _PACK_HINT))
@@ -141,6 +163,63 @@ def _refuse_odd_row(dataset: Any, length: int) -> None:
         raise KISError(Problem(f"train_dataset[{odd[0]}]", found, f"{length} tokens in every row", _PACK_HINT))
 
 
+def _per_token(column: Any, length: int) -> bool:
+    """Return whether a column holds one value for each of ``length`` tokens."""
+    sequence = isinstance(column, (Sequence, np.ndarray, torch.Tensor)) and not isinstance(column, str)
+    return sequence and np.shape(column) == (length,)
+
+
+def _infused_values(placed: Placed, base: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the values over infused tokens, (n,), of a column that KIS knows nothing of, from those of its base row.
+
+    It is the value that most tokens have, zeros left out: a weight or a mask of 0 would take the text out of the loss.
+    """
+    values, counts = np.unique(base[base != 0], return_counts=True)
+    return np.full(len(placed.tokens), values[counts.argmax()] if len(values) else 0, dtype=base.dtype)
+
+
+def _document_lengths(placed: Placed, base: npt.NDArray[Any], each_text: bool) -> npt.NDArray[Any]:
+    """Return the lengths of the documents of an infused row, from those of its base row."""
+    begins = np.zeros(int(base.sum()), dtype=bool)  # (T,) base tokens that begin a document
+    begins[np.concatenate([[0], base[:-1].cumsum()])] = True
+    starts = _document_starts(placed, begins, each_text)
+    return np.diff(np.append(np.flatnonzero(starts), len(starts)))
+
+
+def _document_starts(placed: Placed, begins: npt.NDArray[np.bool_], each_text: bool = False) -> npt.NDArray[np.bool_]:
+    """Return which tokens of an infused row begin a document, (T,), from which of the base row's do.
+
+    At the row's start infused texts are a document together, or ``each_text`` is one, and the base text after them
+    begins another. Further on they belong to the document they stand in.
+    """
+    of_texts = np.zeros(len(placed.tokens), dtype=bool)
+    if each_text:
+        of_texts[np.concatenate([[0], np.cumsum(placed.lengths[:-1], dtype=np.int64)])] = True
+    begins = begins.copy()
+    begins[0] = True
+    starts = placed.joined(of_texts, begins)
+    starts[0] = True
+    return starts
+
+
+def _left_padding(example: Mapping[str, Any]) -> int:
+    """Return how many tokens of padding stand before the text of a row."""
+    mask = example.get("attention_mask")
+    if mask is None or np.ndim(mask) != 1 or not len(mask) or mask[0]:
+        return 0
+    return int(np.argmax(np.asarray(mask) != 0))
+
+
+def _rolled(example: Mapping[str, Any], by: int | None) -> Mapping[str, Any]:
+    """Return a row with ``by`` tokens of padding on the left as one padded on the right; None rolls it back."""
+    mask = np.asarray(example["attention_mask"])
+    by = -int(np.argmax(mask[::-1] != 0)) if by is None else by
+    return {
+        name: _like(column, np.roll(np.asarray(column), -by)) if _per_token(column, len(mask)) else column
+        for name, column in example.items()
+    }
+
+
 def _one_document(positions: Any) -> bool:
     """Whether positions nowhere start over, so that an infused row may keep them.
 
@@ -154,9 +233,7 @@ def _running(placed: Placed, base: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
     At a row's start infused texts are a document of their own; further on they belong to the one they stand in.
     """
-    begins = np.diff(base, prepend=base[0] - 2) != 1
-    started = placed.joined(np.arange(len(placed.tokens)) == -1, begins)
-    started[0] = True
+    started = _document_starts(placed, np.diff(base, prepend=base[0] - 2) != 1)
     first = placed.joined(np.zeros(len(placed.tokens), dtype=base.dtype), base)
     place = np.arange(len(base))
     start = np.maximum.accumulate(np.where(started, place, 0))

@@ -34,31 +34,45 @@ class HostCopy:
 
 
 def watch_batches(
-    model: nn.Module, seen: Callable[[npt.NDArray[np.int64]], None]
+    model: nn.Module, seen: Callable[[npt.NDArray[np.int64]], None], sequence_length: int = 0, uniform: bool = True
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """Call ``seen`` with every batch, (rows, T), that the model is given in training mode.
 
     The copy to the host is started before the forward pass and read at the next one, so that no step waits for a GPU.
 
+    Args:
+        model: Not wrapped.
+        seen: Called with token ids, each row from its first token of text on.
+        sequence_length: Tokens of a row; of the longest one where they differ. A collator may have joined the rows of a
+            batch to one, (1, N): these are given row by row. 0 leaves all batches as they are.
+        uniform: Whether all rows have that length; else joined rows begin where ``position_ids`` start over.
+
     Returns:
         A function that reads what is still on its way: call it before counts are used. Another that does so and
         stops watching.
     """
-    waiting: list[HostCopy] = []
+    waiting: list[list[HostCopy | None]] = []
     one_at_a_time = Lock()  # DataParallel calls the hook from a thread for each GPU
 
     def drain() -> None:
         with one_at_a_time:
             while waiting:
-                seen(waiting.pop(0).numpy())
+                ids, positions, mask = (None if one is None else one.numpy() for one in waiting.pop(0))
+                assert ids is not None
+                seen(_rows_of(ids, positions, mask, sequence_length, uniform))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def before_forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
+        if ids is None:
+            ids = next((value for value in kwargs.values() if _is_ids(value)), None)
         if not module.training or not torch.is_tensor(ids):
             return
         drain()
-        waiting.append(HostCopy(ids))
+        joined = len(ids) == 1 and not uniform
+        beside = [kwargs.get("position_ids") if joined else None, kwargs.get("attention_mask")]
+        same = [one if torch.is_tensor(one) and one.shape == ids.shape else None for one in beside]
+        waiting.append([HostCopy(ids), *(None if one is None else HostCopy(one) for one in same)])
 
     handle = model.register_forward_pre_hook(before_forward, with_kwargs=True)
 
@@ -67,3 +81,32 @@ def watch_batches(
         handle.remove()
 
     return drain, stop
+
+
+def _is_ids(value: Any) -> bool:
+    return torch.is_tensor(value) and value.ndim == 2 and value.dtype in (torch.int64, torch.int32)
+
+
+def _rows_of(
+    ids: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.int64] | None,
+    mask: npt.NDArray[np.int64] | None,
+    sequence_length: int,
+    uniform: bool,
+) -> npt.NDArray[np.int64]:  # (rows, T)
+    """Return the rows of a batch, each from its first token of text on; what is behind a row's end is -1."""
+    starts = None
+    if positions is not None and ids.shape[0] == 1:
+        starts = [(0, place) for place in np.flatnonzero(positions[0] == 0).tolist()]
+    elif mask is not None and not mask[:, :1].all():  # padding on the left
+        starts = list(enumerate((mask != 0).argmax(axis=1).tolist()))
+    if starts is not None:
+        width = min(sequence_length or ids.shape[1], ids.shape[1])
+        rows = np.full((len(starts), width), -1, dtype=np.int64)
+        for number, (row, place) in enumerate(starts):
+            part = ids[row, place : place + width]
+            rows[number, : len(part)] = part
+        return rows
+    if uniform and sequence_length and ids.size % sequence_length == 0:
+        return ids.reshape(-1, sequence_length)
+    return ids

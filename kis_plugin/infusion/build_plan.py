@@ -14,12 +14,18 @@ from kis_plugin.infusion.plan import InfusionPlan
 __all__ = ["plan_infusion"]
 
 
-def plan_infusion(inputs: InfusionInputs, rows: int, known_facts: npt.NDArray[np.bool_] | None = None) -> InfusionPlan:
+def plan_infusion(
+    inputs: InfusionInputs,
+    rows: int,
+    known_facts: npt.NDArray[np.bool_] | None = None,
+    tokens: int | None = None,
+) -> InfusionPlan:
     """Plan the infusion into a run of ``rows`` rows.
 
     Args:
         inputs: What is infused, loaded.
         rows: Over all ranks and epochs.
+        tokens: Token budget D; by default that of so many whole rows.
         known_facts: (infused facts,) which facts get the amount for known ones; None if none does.
 
     Raises:
@@ -39,6 +45,7 @@ def plan_infusion(inputs: InfusionInputs, rows: int, known_facts: npt.NDArray[np
         known=None if known_facts is None else inputs.known_texts(known_facts),
         cache=inputs.split.cache,
         identity=inputs.identity(known_facts),
+        tokens=tokens,
     )
     if len(plan) and not plan.infused_rows and not (known_facts is not None and known_facts.all()):
         for key in AMOUNTS:

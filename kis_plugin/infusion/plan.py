@@ -51,6 +51,7 @@ class InfusionPlan:
         known: (items,) whether an item gets the amount for known facts; None: none does.
         cache: Where packings are kept; None for in memory.
         identity: What else a resume must find again, by name.
+        tokens: Token budget D, of which a share is a part; rows times T by default.
 
     Attributes:
         frequency: Mean exposures per item, known ones left out.
@@ -75,6 +76,7 @@ class InfusionPlan:
         known: npt.NDArray[np.bool_] | None = None,
         cache: Path | None = None,
         identity: Mapping[str, Any] | None = None,
+        tokens: int | None = None,
     ) -> None:
         self.texts, self.rows, self.sequence_length, self.seed = texts, rows, sequence_length, seed
         self.placement = placement or InRows()
@@ -82,7 +84,7 @@ class InfusionPlan:
         first = row_at(amount.window[0], rows)
         self._window = Window(first, max(row_at(amount.window[1], rows) - first, 0), schedule)
         templates = TemplateOrder(texts, amount.template_order == "random", seed)
-        groups = grouped(templates, amount, known, rows * sequence_length, seed)
+        groups = grouped(templates, amount, known, tokens or rows * sequence_length, seed)
         self.frequency = groups[0].exposures.mean(len(groups[0].members))
         self.tokens_per_round = groups[0].tokens_per_round(templates)
         self.infused_tokens = sum(group.tokens(templates) for group in groups)

@@ -16,19 +16,26 @@ __all__ = ["InfusedDataset", "NumberedSampler", "OncePerRow", "RowIndex"]
 
 
 class RowIndex(int):
-    """A dataset index that knows which row of the run it fills; ``row`` is None for padding that a loader repeats."""
+    """A dataset index that knows which row of the run it fills.
+
+    Attributes:
+        row: The row of the run; None for padding that a loader repeats.
+        carries: The planned row whose texts go there; by default ``row``. None for base text.
+    """
 
     row: int | None
+    carries: int | None
 
-    def __new__(cls, index: int, row: int | None) -> RowIndex:
+    def __new__(cls, index: int, row: int | None, carries: int | None = -1) -> RowIndex:
         """Make an index that counts as the plain ``index`` everywhere."""
         self = super().__new__(cls, index)
         self.row = row
+        self.carries = row if carries == -1 else carries
         return self
 
-    def __reduce__(self) -> tuple[type[RowIndex], tuple[int, int | None]]:
-        """Keep the row number when the index goes to a worker process."""
-        return (RowIndex, (int(self), self.row))
+    def __reduce__(self) -> tuple[type[RowIndex], tuple[int, int | None, int | None]]:
+        """Keep the row numbers when the index goes to a worker process."""
+        return (RowIndex, (int(self), self.row, self.carries))
 
 
 class NumberedSampler:
@@ -69,7 +76,7 @@ class OncePerRow:
 
     Args:
         batches: The host's batch sampler, on this rank.
-        drawn: Called with the row numbers of each batch.
+        drawn: Called with the row numbers of each batch, and the planned rows whose texts they carry.
         skip: Batches at the start that the host draws and discards, as it does on a resume.
 
     Raises:
@@ -77,7 +84,7 @@ class OncePerRow:
     """
 
     def __init__(
-        self, batches: Iterable[list[RowIndex]], drawn: Callable[[Sequence[int]], None], skip: int = 0
+        self, batches: Iterable[list[RowIndex]], drawn: Callable[[Sequence[int], Sequence[int]], None], skip: int = 0
     ) -> None:
         self.batches = batches
         self.drawn = drawn
@@ -102,7 +109,10 @@ class OncePerRow:
             if self.skip:
                 self.skip -= 1
             else:
-                self.drawn([index.row for index in kept if index.row is not None])
+                self.drawn(
+                    [index.row for index in kept if index.row is not None],
+                    [index.carries for index in kept if index.carries is not None],
+                )
             yield kept
 
     def __len__(self) -> int:
@@ -121,12 +131,12 @@ class InfusedDataset:
 
     Args:
         base: The host's dataset.
-        example: Called with the global row and the base example, gives the example that takes its place.
+        example: Called with the planned row, or None for base text, and the base example; returns the infused example.
 
     An index without a row number is its own row: that is right for one epoch in any order.
     """
 
-    def __init__(self, base: Any, example: Callable[[int, Any], Any]) -> None:
+    def __init__(self, base: Any, example: Callable[[int | None, Any], Any]) -> None:
         self.base = base
         self.example = example
 
@@ -136,16 +146,16 @@ class InfusedDataset:
 
     def __getitem__(self, index: int) -> Any:
         """Return the example for one index."""
-        row = index.row if isinstance(index, RowIndex) else int(index)
+        row = index.carries if isinstance(index, RowIndex) else int(index)
         base = self.base[int(index)]
-        return base if row is None else self.example(row, base)
+        return self.example(row, base)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Return the examples of one batch; the base dataset may fetch them together."""
         plain = [int(index) for index in indices]
         bases = self.base.__getitems__(plain) if hasattr(self.base, "__getitems__") else [self.base[i] for i in plain]
-        rows = [index.row if isinstance(index, RowIndex) else int(index) for index in indices]
-        return [base if row is None else self.example(row, base) for row, base in zip(rows, bases, strict=True)]
+        rows = [index.carries if isinstance(index, RowIndex) else int(index) for index in indices]
+        return [self.example(row, base) for row, base in zip(rows, bases, strict=True)]
 
     def __getattr__(self, name: str) -> Any:
         """Answer as the base dataset would (``column_names`` and the like)."""

@@ -93,9 +93,12 @@ class Session:
         """What makes the infused rows; it pickles."""
         return self.infuser.row_source
 
-    def rows_drawn(self, rows: Sequence[int]) -> None:
-        """Announce the global rows that this rank's loader is about to fetch."""
-        self.infuser.rows_drawn(rows)
+    def rows_drawn(self, rows: Sequence[int], carried: Sequence[int] | None = None) -> None:
+        """Announce the global rows that this rank's loader is about to fetch (``Infuser.rows_drawn``)."""
+        if carried is None:
+            self.infuser.rows_drawn(rows)
+        else:
+            self.infuser.rows_drawn(rows, carried)
 
     def batch(self, input_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64] | None = None) -> None:
         """Report what the model is trained on.

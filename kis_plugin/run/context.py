@@ -14,6 +14,7 @@ from kis_plugin.run.infuser import Infuser, Shown
 from kis_plugin.run.log import Record
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.ranks import Ranks
+from kis_plugin.run.row_lengths import RowLengths
 from kis_plugin.storage.escapes import escaped
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
@@ -95,11 +96,12 @@ class TrainingRun:
         params: Parameters of the whole model, N.
         params_non_embedding: Those that are neither embedding tables nor the output layer.
         rows: Rows (sequences) that the model trains on in the whole run, over all data ranks and epochs.
-        sequence_length: Tokens a row, T.
+        sequence_length: Tokens a row, T; of the longest one where they differ.
         steps: Optimizer steps of the whole run.
         start_step: Steps done before, when resumed.
         ranks: The processes that train the model.
         versions: Of what the run was made with, by distribution.
+        row_lengths: The lengths of the base rows, where they differ; None: each has T tokens.
         notify: Shows the user a line that is no result; on stderr unless the host has better.
         session: The running session; a run that the host describes has none yet.
     """
@@ -118,6 +120,7 @@ class TrainingRun:
     start_step: int = 0
     ranks: Ranks = field(default_factory=Ranks)
     versions: Mapping[str, str] = field(default_factory=dict)
+    row_lengths: RowLengths | None = None
     notify: Callable[[str], None] = _to_stderr
     session: RunSession = field(default=cast("RunSession", _NotBegun()), repr=False, compare=False)
 
@@ -128,7 +131,9 @@ class TrainingRun:
 
     @property
     def tokens(self) -> int:
-        """Token budget D."""
+        """Token budget D; from the mean length of rows where they differ."""
+        if self.row_lengths is not None:
+            return round(self.rows * self.row_lengths.mean)
         return self.rows * self.sequence_length
 
     def tokens_at(self, step: int) -> int:

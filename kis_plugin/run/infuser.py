@@ -39,6 +39,10 @@ class RowSource(Protocol):
     def infused_rows(self) -> int:
         """How many rows of the run are infused as planned. With 0 a host leaves all batches as they are."""
 
+    @property
+    def sequence_length(self) -> int:
+        """Tokens that a base row must have to take what is planned for any row."""
+
     def infused(self, row: int) -> bool:
         """Return whether anything is infused into global row ``row`` of the run."""
 
@@ -80,8 +84,14 @@ class Infuser(Protocol):
     def run_record(self) -> Mapping[str, Any]:
         """Return fields for the run record (``kis_plugin.run.log.Run``); unknown ones go to its extras."""
 
-    def rows_drawn(self, rows: Sequence[int]) -> None:
-        """Note global row numbers that this rank's loader is about to fetch."""
+    def rows_drawn(self, rows: Sequence[int], carried: Sequence[int] | None = None) -> None:
+        """Note global row numbers that this rank's loader is about to fetch.
+
+        Args:
+            rows: The rows.
+            carried: The planned rows whose texts they carry, where rows that are too short pass theirs on; None: each
+                its own.
+        """
 
     def batch(self, input_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64] | None = None) -> None:
         """Count what a batch of this rank shows the model, in training mode.

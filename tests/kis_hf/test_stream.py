@@ -8,7 +8,7 @@ import torch
 from kis_hf.epochs import Epochs, Position
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
-from kis_torch.batch import batch_shape
+from kis_torch.batch import BatchRows
 from tests.world.data import BaseRows, SizedStream, Stream
 from tests.world.facts import kis
 from tests.world.runs import StopAt, controls_shown, shown, trainer_for
@@ -248,8 +248,8 @@ def test_rows_of_a_run_are_those_of_its_whole_passes_and_the_rest():
 
 @pytest.mark.parametrize("batch", [[1, 2], {"ids": 1}, {"input_ids": torch.ones(4)}])
 def test_batches_of_another_kind_are_refused(batch):
-    with pytest.raises(KISError, match=r"expected mappings with a tensor input_ids"):
-        batch_shape(batch)
+    with pytest.raises(KISError, match=r"expected token ids \(rows, tokens\) among them"):
+        BatchRows.of(batch, 4)
 
 
 def test_base_rows_are_never_changed(tmp_path):
