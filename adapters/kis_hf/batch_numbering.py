@@ -120,7 +120,8 @@ class BatchNumbering:
             return BatchSurvey(max(before) if before else width, before or None, rule)
         found = self._of_all_ranks(np.concatenate([_padded_to(one.lengths, self._epochs.size) for one in rows]))
         lengths = found[found > 0].tolist()
-        if len(set(lengths)) == 1:
+        joined = any(len(one.bounds) != len(one.columns["input_ids"]) for one in rows)
+        if len(set(lengths)) == 1 and not joined:  # where rows are joined, later ones may differ without being seen to
             self.position.lengths = []
             return BatchSurvey(lengths[0], None, rule)
         self.position.lengths = lengths

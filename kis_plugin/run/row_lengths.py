@@ -13,7 +13,8 @@ from kis_plugin.hashing import IntArray
 __all__ = ["RowLengths"]
 
 _RISK = 1e-9  # probability, about, that texts are left over when the run ends
-_QUANTILES = (0.02, 0.2, 0.35, 0.5)
+_QUANTILES = (0.02, 0.2, 0.35, 0.5, 0.7, 0.85)
+_OF_SAMPLE = 0.8
 _BUSIEST = 0.95  # part of the rows with room that may be infused
 
 
@@ -27,7 +28,7 @@ class RowLengths:
     Attributes:
         lengths: (rows,) tokens of each base row of an epoch, in any order, or of a sample of them.
         sample: Whether they are a sample, perhaps a small one. The part of rows with room is then assumed to be smaller
-            than in the sample: k / (n + 2) for k of n rows.
+            than in the sample: 0.8 k / (n + 2) for k of n rows.
     """
 
     lengths: IntArray
@@ -57,7 +58,8 @@ class RowLengths:
 
     def part(self, room: int) -> float:
         """Return the part of the rows that have ``room``."""
-        return float((self.lengths >= room).sum() / (len(self.lengths) + 2 * self.sample))
+        part = (self.lengths >= room).sum() / (len(self.lengths) + 2 * self.sample)
+        return float(part) * (_OF_SAMPLE if self.sample else 1.0)
 
     def most(self, rows: int, room: int) -> int:
         """Return how many of ``rows`` rows may be infused."""
