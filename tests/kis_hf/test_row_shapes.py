@@ -44,12 +44,13 @@ def pad_longest(side="right"):
 
 
 def anywhere(batches, config, tokenizer):
-    """How often each infused fact's sentences, ended by EOS, stand anywhere in rows."""
+    """How often each infused fact's sentences stand anywhere in rows: ended by EOS, but for those inside base text."""
     split = load_split(config_from(config))
     text = "\n".join(text_of(batches, tokenizer))
+    end = "" if config["infusion"].get("placement") == "inline" else "<eos>"
     return {
         fact.subject: sum(
-            text.count(template.format(subject=fact.subject, object=fact.object) + "<eos>")
+            text.count(template.format(subject=fact.subject, object=fact.object) + end)
             for template in split.book.of(fact.relation).trained
         )
         for fact in split.facts
@@ -81,7 +82,7 @@ def test_rows_of_different_lengths_are_infused_exactly(tmp_path, side, placement
     trainer.data_collator = pad_longest(side)
     trainer.train()
     log = assert_exact(trainer, tmp_path, config, tokenizer, frequency)
-    assert 0 < log.run.extra["rows_with_room"] < 1
+    assert (0 < log.run.extra["rows_with_room"] < 1) == (placement == "rows")
     assert all((batch[:, 0] != batch[:, -1]).any() for batch in trainer.seen)
 
 
