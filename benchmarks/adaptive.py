@@ -24,7 +24,7 @@ from benchmarks.predict import CHANCE, LAWS, PROBES, SHAPES, TARGET, Case, rmse,
 from kis_predict.observed import ObservedRun
 from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import NextRun, Prediction
-from kis_sweep.grid import first_wave
+from kis_sweep.grid import first_runs
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _compared(case: Case, args: argparse.Namespace) -> list[Stage]:
         run
         for mine in by_size.values()
         for run in mine
-        if run.frequency in first_wave(sorted(other.frequency for other in mine), args.first)
+        if run.frequency in first_runs(sorted(other.frequency for other in mine), args.first)
     ]
     stages = [_stage(-1, case.runs, whole, case, args)[0]]
     for wave in range(args.waves + 1):

@@ -1,6 +1,6 @@
 """Sweeps: which small models to train at which infusion frequencies, training them, and choosing the next ones.
 
-``kis sweep`` is how sweeps are planned and run. What stands here is for plugins that bring a framework of their own.
+``kis sweep`` is how sweeps are planned and run. The names exported here are for plugins that add a training framework.
 """
 
 from __future__ import annotations

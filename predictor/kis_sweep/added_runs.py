@@ -1,4 +1,4 @@
-"""More runs for a sweep: the next wave that the predictor asks for, or what its user wants."""
+"""Adds runs to a sweep: those that the predictor recommends, or those that its user names."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from kis_sweep.plan import runs_for
 from kis_sweep.planning import Settings, add_runs, settings_of
 from kis_sweep.run_spec import SweepRun
 
-__all__ = ["Wave", "next_runs_of", "wanted_runs"]
+__all__ = ["AddedRuns", "next_runs_of", "requested_runs"]
 
 
 @dataclass(frozen=True)
-class Wave:
-    """What was asked for, and what the sweep then costs.
+class AddedRuns:
+    """Runs added to a sweep, and the cost of the sweep with them.
 
     Attributes:
-        answer: The predictor's, from the runs that are finished; None where it was not asked.
-        added: New runs.
-        left_out: Runs that were wanted and leave less than a tenth to general text.
-        unfit: Names of runs that were wanted and whose rows do not fit, with what does.
-        flops: Of all runs of the sweep, the new ones too.
-        grid_flops: Of the full grid that was planned.
+        prediction: Prediction from the finished runs; None if the user named the runs.
+        added: The new runs.
+        left_out: Requested runs whose share is too large for the predictor to use.
+        unfit: Names of requested runs whose facts do not fit into their rows, each with the amount that does.
+        flops: FLOPs of all runs of the sweep, including the new ones.
+        grid_flops: FLOPs of the full grid as planned.
     """
 
-    answer: Prediction | None
+    prediction: Prediction | None
     added: tuple[SweepRun, ...]
     left_out: tuple[SweepRun, ...]
     unfit: Mapping[str, str]
@@ -41,91 +41,92 @@ class Wave:
     grid_flops: float
 
 
-def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool) -> Wave:
-    """Add the runs that would help most to predict a size.
+def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool) -> AddedRuns:
+    """Add the runs that would narrow the prediction for a model size most.
 
     Args:
-        sweep: The folder.
-        target: N of the large model.
-        count: How many runs at most.
-        new_sizes: Whether they may be of sizes that the sweep does not have.
-        dry_run: Only say which.
+        sweep: Folder of the sweep.
+        target: Size N of the large model, in parameters.
+        count: Maximum number of runs to add.
+        new_sizes: Whether sizes that the sweep does not have are allowed.
+        dry_run: Return the runs without adding them.
 
     Raises:
-        KISError: Anything wrong with the sweep or its logs.
+        KISError: The sweep or one of its logs is invalid, or some of its runs are not finished.
     """
     with locked(sweep):
         settings, runs = settings_of(sweep), runs_of(sweep)
         if new_sizes and settings.training.models:
-            found = "a sweep that goes on from trained models"
-            raise KISError(Problem("--new-sizes", found, "the sizes of these", "Leave the option out."))
+            found = "a sweep that continues from trained models"
+            raise KISError(Problem("--new-sizes", found, "the sizes of these models", "Remove the option."))
         states = states_of(runs)
-        left = [state.run.name for state in states if state.state in ("running", "interrupted", "waiting")]
-        if left:
-            found = f"{len(left)} that are not finished, such as {left[0]}"
-            hint = "kis sweep run finishes them."
-            raise KISError(Problem(str(sweep), found, "runs that the predictor can learn from", hint))
-        places = [str(state.log.path) for state in states if state.log and state.state == "finished"]
-        found_runs = gather(places, registered("log_readers")).runs if places else ()
+        unfinished = [state.run.name for state in states if state.state in ("running", "interrupted", "waiting")]
+        if unfinished:
+            found = f"{len(unfinished)} unfinished run{'' if len(unfinished) == 1 else 's'}, such as {unfinished[0]}"
+            hint = "Finish them first, with kis sweep run."
+            raise KISError(Problem(str(sweep), found, "finished runs, from which the predictor can learn", hint))
+        logs = [str(state.log.path) for state in states if state.log and state.state == "finished"]
+        found_runs = gather(logs, registered("log_readers")).runs if logs else ()
         request = PredictionRequest(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True)
-        answer = predict(found_runs, request, registered("laws"))
-        return _wave(answer, _cells(answer.next_runs, runs, settings), runs, settings, sweep, dry_run)
+        prediction = predict(found_runs, request, registered("laws"))
+        return _add(prediction, _cells(prediction.next_runs, runs, settings), runs, settings, sweep, dry_run)
 
 
-def wanted_runs(
+def requested_runs(
     sweep: Path, sizes: Sequence[int] | None, frequencies: Sequence[float], seeds: int, dry_run: bool
-) -> Wave:
-    """Add runs of some sizes and frequencies, those left out that the sweep has, or whose share is too great.
+) -> AddedRuns:
+    """Add runs of given sizes and frequencies, except those that the sweep has or whose share is too large.
 
     Args:
-        sweep: The folder.
-        sizes: Of models, all of them the sweep's by default.
+        sweep: Folder of the sweep.
+        sizes: Model sizes in parameters; None for all sizes of the sweep.
         frequencies: Exposures per fact.
-        seeds: How many, from 0 on, each frequency is to have.
-        dry_run: Only say which.
+        seeds: Number of seeds per frequency, counted from 0.
+        dry_run: Return the runs without adding them.
 
     Raises:
-        KISError: Anything wrong with the sweep, or a size that it cannot have.
+        KISError: The sweep is invalid, or it cannot have one of the sizes.
     """
     with locked(sweep):
         settings, runs = settings_of(sweep), runs_of(sweep)
-        of = sorted(_asked(settings, runs).values()) if sizes is None else sizes
-        cells = [Cell(size, frequency, seed) for size in of for frequency in frequencies for seed in range(seeds)]
-        return _wave(None, cells, runs, settings, sweep, dry_run)
+        chosen = sorted(_requested_sizes(settings, runs).values()) if sizes is None else sizes
+        cells = [Cell(size, frequency, seed) for size in chosen for frequency in frequencies for seed in range(seeds)]
+        return _add(None, cells, runs, settings, sweep, dry_run)
 
 
-def _wave(
-    answer: Prediction | None,
+def _add(
+    prediction: Prediction | None,
     cells: Sequence[Cell],
     runs: Sequence[SweepRun],
     settings: Settings,
     sweep: Path,
     dry_run: bool,
-) -> Wave:
-    # What the predictor asks for is no mistake of its user's.
-    added = add_runs(sweep, cells, dry_run, refuse=answer is None)
+) -> AddedRuns:
+    """Add the runs of some cells and sum up what the sweep then costs."""
+    # A run that the predictor recommends and that does not fit is left out: the user made no mistake.
+    added = add_runs(sweep, cells, dry_run, refuse=prediction is None)
     grid = runs_for(sweep, settings.grid, settings.training)
     flops = sum(run.flops for run in (*runs, *added.runs))
-    return Wave(answer, added.runs, added.left_out, added.unfit, flops, sum(run.flops for run in grid))
+    return AddedRuns(prediction, added.runs, added.left_out, added.unfit, flops, sum(run.flops for run in grid))
 
 
-def _cells(wanted: Sequence[NextRun], runs: Sequence[SweepRun], settings: Settings) -> list[Cell]:
-    """Return wanted runs as cells: whole exposures; a cell that is there already gets the next seed."""
-    asked = _asked(settings, runs)
+def _cells(recommended: Sequence[NextRun], runs: Sequence[SweepRun], settings: Settings) -> list[Cell]:
+    """Return recommended runs as cells with whole exposures; a cell that exists already gets the next free seed."""
+    requested = _requested_sizes(settings, runs)
     taken = {(run.shape.params, run.frequency, run.recipe.seed) for run in runs}
     cells = []
-    for one in wanted:
-        frequency, seed = float(max(round(one.frequency), 1)), 0
-        while (one.params, frequency, seed) in taken:
+    for run in recommended:
+        frequency, seed = float(max(round(run.frequency), 1)), 0
+        while (run.params, frequency, seed) in taken:
             seed += 1
-        taken.add((one.params, frequency, seed))
-        cells.append(Cell(asked.get(one.params, one.params), frequency, seed))
+        taken.add((run.params, frequency, seed))
+        cells.append(Cell(requested.get(run.params, run.params), frequency, seed))
     return cells
 
 
-def _asked(settings: Settings, runs: Sequence[SweepRun]) -> dict[int, int]:
-    """Return the sizes of the sweep, each shape's own N with what was asked for, where that is known."""
+def _requested_sizes(settings: Settings, runs: Sequence[SweepRun]) -> dict[int, int]:
+    """Return the sizes of the sweep: N of each shape, with the size that was requested for it where that is known."""
     cells = [Cell(size, 1.0, 0) for size in sorted({cell.size for cell in settings.grid})]
     planned = zip(cells, runs_for(Path(), cells, settings.training), strict=True)
-    own = {run.shape.params: run.shape.params for run in runs}
-    return own | {run.shape.params: cell.size for cell, run in planned}
+    actual = {run.shape.params: run.shape.params for run in runs}
+    return actual | {run.shape.params: cell.size for cell, run in planned}

@@ -1,4 +1,4 @@
-"""What all runs of a sweep read: a tokenizer, and the base text as tokens in one file, made once."""
+"""Data that all runs of a sweep share: a tokenizer, and the base text as tokens in one file, written once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from kis_plugin.tokenized.tokenizer import TextTokenizer
 __all__ = ["END", "Watch", "byte_level", "encode_text", "held_out_of", "train_tokenizer"]
 
 END = "<|endoftext|>"
-_BATCH = 64  # documents, or parts of long ones, that are tokenized together
-_PIECE = 1 << 22  # tokens that are copied at a time
+_BATCH = 64  # documents, or parts of long ones, per call of the tokenizer
+_PIECE = 1 << 22  # tokens copied at a time
 
 Watch = Callable[[str, int, int], None]
-"""Told of progress: what is being done, how many bytes of it are done, and of how many."""
+"""Called with progress: the current task, the bytes processed, and the total bytes."""
 
 
 def byte_level(texts: Iterable[str], vocabulary: int, eos: str, lead: bool = False) -> Any:
-    """Return a byte-level BPE of ``tokenizers``, as GPT-2's, trained on texts; ``eos`` is its one special token.
+    """Train a byte-level BPE of the package ``tokenizers``, like that of GPT-2; ``eos`` is its only special token.
 
-    With ``lead`` every text begins with a space of its own.
+    With ``lead``, a space is put before every text.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -46,19 +46,28 @@ def byte_level(texts: Iterable[str], vocabulary: int, eos: str, lead: bool = Fal
 
 
 def train_tokenizer(texts: Sequence[Path], vocabulary: int, folder: Path, watch: Watch) -> None:
-    """Train a byte-level BPE on the text and write it as transformers and LitGPT read it.
+    """Train a byte-level BPE on the text and write it in the format that transformers and LitGPT read.
 
     Raises:
-        KISError: Text that cannot be read, or too little of it for so many tokens.
+        KISError: The text cannot be read, or is too short for the vocabulary.
     """
     try:
         tokenizer = byte_level((text for text, _ in _documents(texts, "training a tokenizer", watch)), vocabulary, END)
     except ImportError as error:
         hint = "Install it with pip install 'kis-plugin[hf]'."
-        raise KISError(Problem("kis sweep", "no package tokenizers", "one to make a tokenizer with", hint)) from error
+        raise KISError(
+            Problem("kis sweep", "no package tokenizers", "the package, to train a tokenizer", hint)
+        ) from error
     if tokenizer.get_vocab_size() != vocabulary:
-        found = f"{vocabulary:,}, and text that makes {tokenizer.get_vocab_size():,} tokens"
-        raise KISError(Problem("--vocabulary", found, "at most that many", "Name a tokenizer, or give more text."))
+        found = f"{vocabulary:,}, and text that yields {tokenizer.get_vocab_size():,} tokens"
+        raise KISError(
+            Problem(
+                "--vocabulary",
+                found,
+                "at most as many tokens as the text yields",
+                "Name a tokenizer, or give more text.",
+            )
+        )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     about = {"bos_token": END, "eos_token": END, "tokenizer_class": "PreTrainedTokenizerFast"}
@@ -66,10 +75,10 @@ def train_tokenizer(texts: Sequence[Path], vocabulary: int, folder: Path, watch:
 
 
 def encode_text(texts: Sequence[Path], tokenizer: TextTokenizer, path: Path, watch: Watch) -> int:
-    """Write all documents as tokens, end to end, EOS after each; return how many tokens there are.
+    """Write all documents as tokens, concatenated, with EOS after each; return the number of tokens.
 
     Raises:
-        KISError: Text that cannot be read.
+        KISError: The text cannot be read.
     """
     file = GrowingFile(path, np.dtype(np.int32))
     count, batch = 0, list[tuple[str, bool]]()
@@ -77,10 +86,10 @@ def encode_text(texts: Sequence[Path], tokenizer: TextTokenizer, path: Path, wat
     def write() -> int:
         ids, lengths = tokenizer.encode_ids([text for text, _ in batch])
         ends = np.cumsum(lengths)[np.array([ended for _, ended in batch], dtype=np.bool_)]
-        whole = np.insert(ids, ends, tokenizer.eos).astype(np.int32)
-        file.write(whole)
+        tokens = np.insert(ids, ends, tokenizer.eos).astype(np.int32)
+        file.write(tokens)
         batch.clear()
-        return len(whole)
+        return len(tokens)
 
     for text, ended in _documents(texts, f"tokenizing into {path.name}", watch):
         batch.append((text, ended))
@@ -91,44 +100,44 @@ def encode_text(texts: Sequence[Path], tokenizer: TextTokenizer, path: Path, wat
     return count
 
 
-def held_out_of(path: Path, held_out: Path, part: float, least: int) -> tuple[int, int]:
-    """Take the last tokens of a text away into a file of their own.
+def held_out_of(path: Path, held_out: Path, fraction: float, least: int) -> tuple[int, int]:
+    """Move the last tokens of a text into a separate file of held-out text.
 
     Args:
-        path: All tokens; what is left of them stays there.
-        held_out: Where the others go.
-        part: How much of the text.
-        least: Tokens that are taken at least.
+        path: File of all tokens; it keeps those that are trained on.
+        held_out: File for the held-out tokens.
+        fraction: Fraction of the text to hold out.
+        least: Minimum number of tokens to hold out.
 
     Returns:
-        Tokens that are left, and taken.
+        The number of tokens kept, and of those held out.
 
     Raises:
-        KISError: So little text that as much would be taken as left.
+        KISError: The text is so short that fewer tokens would be kept than held out.
     """
     tokens = open_mapped(str(path))
-    count = max(round(len(tokens) * part), least)
-    left = len(tokens) - count
-    if left < count:
-        raise KISError(Problem("--text", f"{len(tokens):,} tokens", f"{2 * least:,} at least", "Give more text."))
-    for place, (first, stop) in {held_out: (left, len(tokens)), path.with_suffix(".part"): (0, left)}.items():
-        file = GrowingFile(place, tokens.dtype)
+    count = max(round(len(tokens) * fraction), least)
+    kept = len(tokens) - count
+    if kept < count:
+        raise KISError(Problem("--text", f"{len(tokens):,} tokens", f"at least {2 * least:,}", "Give more text."))
+    for file_path, (first, stop) in {held_out: (kept, len(tokens)), path.with_suffix(".part"): (0, kept)}.items():
+        file = GrowingFile(file_path, tokens.dtype)
         for start in range(first, stop, _PIECE):
             file.write(tokens[start : min(start + _PIECE, stop)])
         file.close()
     path.with_suffix(".part").replace(path)
-    return left, count
+    return kept, count
 
 
-def _documents(texts: Sequence[Path], doing: str, watch: Watch) -> Iterator[tuple[str, bool]]:
-    """Yield the text of documents, long ones in parts, and whether a document ends with it."""
+def _documents(texts: Sequence[Path], task: str, watch: Watch) -> Iterator[tuple[str, bool]]:
+    """Yield the text of documents, long ones in parts, each with whether it ends its document."""
     pieces = pieces_of(text_files(texts))
     total, done = sum(piece.stop - piece.start for piece in pieces), 0
 
     def read(count: int) -> Any:
         nonlocal done
         done += count
-        watch(doing, done, total)
+        watch(task, done, total)
 
     for piece in pieces:
         for text, ended in parts(piece, read, LONGEST):

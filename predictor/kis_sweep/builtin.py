@@ -1,4 +1,4 @@
-"""What sweeps register, through the same hooks as any plugin. Imports wait until a hook is called."""
+"""Registers the hooks and the command of sweeps, as any plugin does. Modules are imported when a hook is called."""
 
 from __future__ import annotations
 

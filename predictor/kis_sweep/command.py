@@ -1,4 +1,4 @@
-"""``kis sweep``: plan a sweep, run it, see how far it is, and let the predictor choose what to run next."""
+"""The command ``kis sweep``: plan a sweep, run it, show its state, and let the predictor choose the next runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import click
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json
 from kis_predict.options import Amount
-from kis_sweep.plan_command import PATH, end_in_order, plan
+from kis_sweep.plan_command import PATH, exit_on_sigterm, plan
 
 if TYPE_CHECKING:
-    from kis_sweep.added_runs import Wave
+    from kis_sweep.added_runs import AddedRuns
 
 __all__ = ["sweep"]
 
@@ -31,7 +31,7 @@ def sweep() -> None:
     kis sweep run sweep/
     kis sweep next sweep/ --target 7B
     kis-predict --logs sweep/runs --target 7B
-    """  # noqa: D301 (click's mark for lines that stay as they are)
+    """  # noqa: D301 (click's marker for lines that are not rewrapped)
 
 
 sweep.add_command(plan)
@@ -40,23 +40,30 @@ sweep.add_command(plan)
 @sweep.command()
 @_FOLDER
 @click.option(
-    "--engine", type=click.Choice(["local", "ray", "slurm"]), default="local", show_default=True, help="Who runs them."
+    "--engine",
+    type=click.Choice(["local", "ray", "slurm"]),
+    default="local",
+    show_default=True,
+    help="What executes the runs.",
 )
-@click.option("--only", multiple=True, metavar="NAME", help="A run by its name; repeatable.  [default: all]")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a run.")
-@click.option("--jobs", type=click.IntRange(1), help="local: runs at a time.  [default: what cores or GPUs take]")
-@click.option("--gpus", metavar="LIST", help="local: GPUs to use, 0,1.  [default: those that torch sees]")
-@click.option("--per-gpu", type=click.IntRange(1), default=1, show_default=True, help="Runs that share a GPU.")
-@click.option("--address", metavar="ADDRESS", help="ray: the cluster's.  [default: one is begun on this machine]")
+@click.option("--only", multiple=True, metavar="NAME", help="Name of a run to execute; repeatable.  [default: all]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads per run.")
+@click.option("--jobs", type=click.IntRange(1), help="local: concurrent runs.  [default: one per core or GPU]")
+@click.option("--gpus", metavar="LIST", help="local: GPUs to use, 0,1.  [default: all that torch sees]")
+@click.option("--per-gpu", type=click.IntRange(1), default=1, show_default=True, help="Concurrent runs per GPU.")
+@click.option("--address", metavar="ADDRESS", help="ray: address of the cluster.  [default: start one on this machine]")
 @click.option(
     "--slurm",
     "parameters",
     multiple=True,
     metavar="KEY=VALUE",
-    help="slurm: for submitit, timeout_min=120; repeatable.",
+    help="slurm: parameter of submitit, such as timeout_min=120; repeatable.",
 )
 @click.option(
-    "--cluster", type=click.Choice(["slurm", "local"]), default="slurm", help="slurm: local is submitit without SLURM."
+    "--cluster",
+    type=click.Choice(["slurm", "local"]),
+    default="slurm",
+    help="slurm: executor of submitit; local needs no SLURM.",
 )
 def run(
     sweep: Path,
@@ -70,28 +77,28 @@ def run(
     parameters: tuple[str, ...],
     cluster: str,
 ) -> None:
-    """Run what is not finished yet. Stopped runs go on from their last checkpoint, finished ones stay as they are.
+    """Train the runs that are not finished. Stopped runs continue from their last checkpoint.
 
-    A run that fails is tried once more; the others are not held up by it. Exit code 1 if any failed in the end.
+    A run that fails is retried once, after all others. Exit code 1 if any run failed both times.
     """
     from kis_sweep.display import live, show_failed
-    from kis_sweep.engines import ENGINES, Places
+    from kis_sweep.engines import ENGINES, Resources
     from kis_sweep.folder import runs_of
     from kis_sweep.run_all import run_sweep
 
     visible = tuple(gpus.split(",")) if gpus else _gpus() if engine == "local" else ()
-    places = Places(threads, jobs, visible, per_gpu, address, cluster, _parameters(parameters))
+    resources = Resources(threads, jobs, visible, per_gpu, address, cluster, _parameters(parameters))
     sweep = sweep.resolve()
-    end_in_order()
+    exit_on_sigterm()
     broken: list[Problem] = []
     try:
         with live(runs_of(sweep, [])) as ended:
-            result = run_sweep(sweep, ENGINES[engine], places, ended, only, broken)
+            result = run_sweep(sweep, ENGINES[engine], resources, ended, only, broken)
     except KeyboardInterrupt:
         click.echo(f"Interrupted. kis sweep run {sweep} continues from the last checkpoints.", err=True)
         raise
     _show_broken(broken)
-    before = f" {result.before} had been before." if result.before else ""
+    before = f" {result.before} had finished before." if result.before else ""
     click.echo(f"Finished {result.finished} run{'' if result.finished == 1 else 's'}.{before}")
     if result.failed:
         show_failed(result.failed, console())
@@ -101,7 +108,7 @@ def run(
 
 
 def _show_broken(broken: Sequence[Problem]) -> None:
-    """Say which folders hold no run that can be read; the others are not held up by them."""
+    """Warn about folders whose run cannot be read; the other runs are not affected."""
     for problem in broken:
         click.echo(f"kis: left out: {problem}", err=True)
 
@@ -110,7 +117,7 @@ def _show_broken(broken: Sequence[Problem]) -> None:
 @_FOLDER
 @AS_JSON
 def status(sweep: Path, as_json: bool) -> None:
-    """Show how far each run has come, and what it says so far."""
+    """Show the progress and the latest results of each run."""
     from kis_sweep.display import state_object, states_table
     from kis_sweep.folder import runs_of, states_of
 
@@ -127,58 +134,60 @@ def status(sweep: Path, as_json: bool) -> None:
 @sweep.command(name="next")
 @_FOLDER
 @click.option("--target", type=Amount(), required=True, help="Size of the large model, all parameters.")
-@click.option("--count", "-k", type=click.IntRange(1, 100), default=8, show_default=True, help="Runs to add.")
-@click.option("--new-sizes", is_flag=True, help="Sizes that the sweep does not have may be added too.")
-@click.option("--dry-run", is_flag=True, help="Say which, add none.")
+@click.option(
+    "--count", "-k", type=click.IntRange(1, 100), default=8, show_default=True, help="Maximum number of runs to add."
+)
+@click.option("--new-sizes", is_flag=True, help="Allow sizes that the sweep does not have.")
+@click.option("--dry-run", is_flag=True, help="Show the runs without adding them.")
 @AS_JSON
-def next_wave(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool, as_json: bool) -> None:
-    """Ask the predictor which runs would help most, and add them to the sweep.
+def next_runs(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool, as_json: bool) -> None:
+    """Add the runs that would narrow the prediction most.
 
-    Exits with 0 when runs were added, with 1 when it knows of none that would help.
+    Exits with 0 if runs were added, with 1 if no further run would help.
     """
     from kis_sweep.added_runs import next_runs_of
 
     with refusal_as_json(as_json):
-        wave = next_runs_of(sweep.resolve(), target, count, new_sizes, dry_run)
-    _tell(wave, dry_run, as_json)
+        added = next_runs_of(sweep.resolve(), target, count, new_sizes, dry_run)
+    _report(added, dry_run, as_json)
 
 
 @sweep.command()
 @_FOLDER
 @click.option("--sizes", metavar="LIST", help="Model sizes.  [default: those of the sweep]")
-@click.option("--frequency", required=True, metavar="LIST", help="Exposures per fact, as plan takes them.")
-@click.option("--points", type=click.IntRange(2), default=10, show_default=True, help="Frequencies of a range.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="That each of them is to have.")
-@click.option("--dry-run", is_flag=True, help="Say which, add none.")
+@click.option("--frequency", required=True, metavar="LIST", help="Exposures per fact, as for plan.")
+@click.option("--points", type=click.IntRange(2), default=10, show_default=True, help="Frequencies per range.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Seeds per size and frequency.")
+@click.option("--dry-run", is_flag=True, help="Show the runs without adding them.")
 @AS_JSON
 def add(sweep: Path, sizes: str | None, frequency: str, points: int, seeds: int, dry_run: bool, as_json: bool) -> None:
-    """Add runs of your own choice: frequencies, seeds, sizes. Those that the sweep has already stay as they are.
+    """Add runs of given frequencies, seeds and sizes. Runs that the sweep already has are not changed.
 
-    Exits with 0 when runs were added, with 1 when there was none to add.
+    Exits with 0 if runs were added, with 1 if there was none to add.
     """
-    from kis_sweep.added_runs import wanted_runs
+    from kis_sweep.added_runs import requested_runs
     from kis_sweep.grid import parse_frequencies, parse_sizes
 
     with refusal_as_json(as_json):
-        frequencies, wanted = parse_frequencies(frequency, points), parse_sizes(sizes) if sizes is not None else None
-        wave = wanted_runs(sweep.resolve(), wanted, frequencies, seeds, dry_run)
-    _tell(wave, dry_run, as_json)
+        frequencies, params = parse_frequencies(frequency, points), parse_sizes(sizes) if sizes is not None else None
+        added = requested_runs(sweep.resolve(), params, frequencies, seeds, dry_run)
+    _report(added, dry_run, as_json)
 
 
-def _tell(wave: Wave, dry_run: bool, as_json: bool) -> None:
-    """Show what was added; exit with 1 if nothing was."""
-    from kis_sweep.display import show_wave, wave_object
+def _report(added: AddedRuns, dry_run: bool, as_json: bool) -> None:
+    """Print the added runs; exit with 1 if there are none."""
+    from kis_sweep.display import added_object, show_added
 
     if as_json:
-        click.echo(json.dumps(wave_object(wave), indent=2))
+        click.echo(json.dumps(added_object(added), indent=2))
     else:
-        show_wave(wave, console(), dry_run)
-    if not wave.added:
+        show_added(added, console(), dry_run)
+    if not added.added:
         raise SystemExit(1)
 
 
 def _gpus() -> tuple[str, ...]:
-    """Return the GPUs that torch sees, if torch is there."""
+    """Return the GPUs that torch sees; none if torch is not installed."""
     try:
         import torch
     except ImportError:
@@ -187,7 +196,7 @@ def _gpus() -> tuple[str, ...]:
 
 
 def _parameters(given: tuple[str, ...]) -> dict[str, Any]:
-    """Read KEY=VALUE; whole numbers as such."""
+    """Parse KEY=VALUE options; whole numbers become integers."""
     found: dict[str, Any] = {}
     for text in given:
         key, equals, value = text.partition("=")

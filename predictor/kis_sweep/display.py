@@ -1,4 +1,4 @@
-"""What ``kis sweep`` shows: costs before anything starts, progress while runs go on, results so far."""
+"""Output of ``kis sweep``: costs of a plan, live progress, results so far, added runs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from rich.table import Table
 from kis_plugin.amounts import short
 from kis_plugin.retention.series import HELD_OUT, SEEN
 from kis_plugin.storage.terminal import table
-from kis_sweep.added_runs import Wave
+from kis_sweep.added_runs import AddedRuns
 from kis_sweep.base_data import Watch
 from kis_sweep.folder import State, states_of
 from kis_sweep.planning import Planned
 from kis_sweep.run_spec import SweepRun
 
 __all__ = [
-    "costs", "live", "show_failed", "show_plan", "show_wave", "state_object", "states_table", "watching", "wave_object",
+    "added_object", "costs", "live", "show_added", "show_failed", "show_plan", "state_object", "states_table",
+    "watching",
 ]  # fmt: skip
 
-_REFRESH = 0.5  # times a second: logs are read anew each time
-_ROWS = 20  # of runs in the live table
+_REFRESH = 0.5  # per second; logs are read again each time
+_ROWS = 20  # maximum number of runs in the live table
 
 
 def costs(planned: Planned) -> dict[str, Any]:
-    """Return what a plan costs, as plain values; seconds are of one run after the other."""
+    """Return the costs of a plan as plain values; seconds are those of all runs in sequence."""
     runs, seconds = planned.runs, [_seconds(run, planned) for run in planned.runs]
     known = [value for value in seconds if value is not None]
     return {
@@ -59,7 +60,7 @@ def costs(planned: Planned) -> dict[str, Any]:
 def show_plan(planned: Planned, out: Console) -> None:
     """Print sizes, frequencies and costs."""
     shown = table(
-        "N", "non-embedding", "shape", "D", "steps", "runs", "F", "share", "FLOPs", "a run", numbers=range(10)
+        "N", "non-embedding", "shape", "D", "steps", "runs", "F", "share", "FLOPs", "per run", numbers=range(10)
     )
     for params in sorted({run.shape.params for run in planned.runs}):
         runs = [run for run in planned.runs if run.shape.params == params]
@@ -80,25 +81,25 @@ def show_plan(planned: Planned, out: Console) -> None:
             _time(_seconds(runs[0], planned)),
         )
     out.print(shown)
-    told = costs(planned)
-    time = f", about {_time(told['seconds'])} one after the other on this machine" if told["seconds"] else ""
-    out.print(f"{_runs(len(planned.runs))}, {told['flops']:.2g} FLOPs{time}.")
+    cost = costs(planned)
+    time = f", about {_time(cost['seconds'])} in sequence on this machine" if cost["seconds"] else ""
+    out.print(f"{_runs(len(planned.runs))}, {cost['flops']:.2g} FLOPs{time}.")
     if len(planned.grid) > len(planned.runs):
-        out.print(f"The full grid has {len(planned.grid)} runs and takes {told['grid_flops']:.2g} FLOPs.")
+        out.print(f"The full grid has {len(planned.grid)} runs and takes {cost['grid_flops']:.2g} FLOPs.")
     if planned.left_out:
         by_size = Counter(short(run.shape.params) for run in planned.left_out)
         named = ", ".join(f"{count} of N={size}" for size, count in by_size.items())
-        out.print(f"Left out, since their share would be above 0.9: {named}.")
+        out.print(f"Left out because their share would exceed 0.9: {named}.")
     longest = max(run.recipe.tokens for run in planned.runs)
     if longest > planned.settings.text_tokens:
-        passes = longest / planned.settings.text_tokens
+        repeats = longest / planned.settings.text_tokens
         out.print(
-            f"The text has {short(planned.settings.text_tokens)} tokens: the longest run reads it {passes:.1f} times."
+            f"The text has {short(planned.settings.text_tokens)} tokens: the longest run reads it {repeats:.1f} times."
         )
 
 
 def states_table(states: Sequence[State]) -> Table:
-    """Return a table of runs: how far each is, and what it says."""
+    """Return a table of runs with their state and latest results."""
     shown = table("run", "state", "done", "held out", "seen", "loss", numbers=(2, 3, 4, 5))
     for state in states:
         found = state_object(state)
@@ -128,67 +129,67 @@ def state_object(state: State) -> dict[str, Any]:
 
 
 def show_failed(failed: Sequence[State], out: Console) -> None:
-    """Print why runs failed, and where to look."""
+    """Print why runs failed, and where their output is."""
     out.print(f"{len(failed)} failed:")
     for state in failed:
-        out.print(f"  {state.run.name}: {state.reason or 'did not end'}. See {state.run.work / 'output.txt'}")
+        out.print(f"  {state.run.name}: {state.reason or 'did not finish'}. See {state.run.work / 'output.txt'}")
 
 
-def show_wave(wave: Wave, out: Console, dry_run: bool) -> None:
-    """Print what is added, and what the sweep costs then."""
-    if wave.answer and wave.answer.missing:
-        out.print("Too little for a prediction yet:")
-        for line in wave.answer.missing:
+def show_added(added: AddedRuns, out: Console, dry_run: bool) -> None:
+    """Print the added runs, and the cost of the sweep with them."""
+    if added.prediction and added.prediction.missing:
+        out.print("The runs so far are too few for a prediction:")
+        for line in added.prediction.missing:
             out.print(f"  {line}")
-    if wave.left_out:
-        out.print(f"Left out, since their share would be above 0.9: {', '.join(run.name for run in wave.left_out)}.")
-    for name, reason in wave.unfit.items():
+    if added.left_out:
+        out.print(f"Left out because their share would exceed 0.9: {', '.join(run.name for run in added.left_out)}.")
+    for name, reason in added.unfit.items():
         out.print(f"Left out: {name}. {reason}")
-    if not wave.added:
-        none = "Nothing to add." if wave.left_out else "Nothing to add: the sweep has these runs."
-        out.print("No run that fits this sweep would help more." if wave.answer else none)
+    if not added.added:
+        none = "Nothing to add." if added.left_out else "Nothing to add: the sweep already has these runs."
+        out.print("No further run that fits this sweep would improve the prediction." if added.prediction else none)
         return
     shown = table("run", "F", "D", "FLOPs", numbers=(1, 2, 3))
-    for run in wave.added:
+    for run in added.added:
         shown.add_row(run.name, f"{run.frequency:g}", short(run.recipe.tokens), f"{run.flops:.2g}")
     out.print(shown)
-    part = wave.flops / wave.grid_flops
-    doing = "Would add" if dry_run else "Added"
-    cost = f"The sweep then takes {wave.flops:.2g} FLOPs, {part:.0%} of the full grid."
-    out.print(f"{doing} {_runs(len(wave.added))}. {cost}")
+    fraction = added.flops / added.grid_flops
+    action = "Would add" if dry_run else "Added"
+    total = f"The sweep then takes {added.flops:.2g} FLOPs, {fraction:.0%} of the full grid."
+    out.print(f"{action} {_runs(len(added.added))}. {total}")
 
 
-def wave_object(wave: Wave) -> dict[str, Any]:
-    """Return a wave as plain values."""
+def added_object(added: AddedRuns) -> dict[str, Any]:
+    """Return added runs as plain values."""
     return {
-        "status": "ok" if wave.added else "nothing",
-        "added": [run.name for run in wave.added],
-        "left_out": [run.name for run in wave.left_out],
-        "unfit": dict(wave.unfit),
-        "flops": wave.flops,
-        "grid_flops": wave.grid_flops,
-        "missing": list(wave.answer.missing) if wave.answer else [],
+        "status": "ok" if added.added else "nothing",
+        "added": [run.name for run in added.added],
+        "left_out": [run.name for run in added.left_out],
+        "unfit": dict(added.unfit),
+        "flops": added.flops,
+        "grid_flops": added.grid_flops,
+        "missing": list(added.prediction.missing) if added.prediction else [],
     }
 
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Show what planning does, as bars on stderr."""
+    """Show progress of planning as bars on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bars: dict[str, TaskID] = {}
 
-        def watch(doing: str, done: int, total: int) -> None:
-            if doing not in bars:
-                bars[doing] = progress.add_task(doing, total=total)
-            progress.update(bars[doing], completed=done, total=total)
+        def watch(task: str, done: int, total: int) -> None:
+            if task not in bars:
+                bars[task] = progress.add_task(task, total=total)
+            progress.update(bars[task], completed=done, total=total)
 
         yield watch
 
 
 @contextmanager
 def live(runs: Sequence[SweepRun]) -> Iterator[Callable[[SweepRun, int], None]]:
-    """Show a table of the runs that goes along with them, on stderr; where that is no terminal, a line for each end."""
+    """Show a live table of the runs on stderr, or, where that is no terminal, a line for each run that ends."""
     out = Console(stderr=True)
 
     def ended(run: SweepRun, code: int) -> None:
@@ -198,22 +199,22 @@ def live(runs: Sequence[SweepRun]) -> Iterator[Callable[[SweepRun, int], None]]:
     if not out.is_terminal:
         yield ended
         return
-    done: dict[str, State] = {}  # their logs change no more, and are not read again
+    done: dict[str, State] = {}  # finished runs, whose logs no longer change and are not read again
 
-    def moving() -> Table:
+    def current_table() -> Table:
         done.update((state.run.name, state) for state in states_of([run for run in runs if run.name not in done]))
         states = [done[run.name] for run in runs]
         for state in states:
             if state.state != "finished":
                 del done[state.run.name]
-        return _moving(states)
+        return _live_table(states)
 
-    with Live(console=out, get_renderable=moving, refresh_per_second=_REFRESH):
+    with Live(console=out, get_renderable=current_table, refresh_per_second=_REFRESH):
         yield ended
 
 
-def _moving(states: Sequence[State]) -> Table:
-    """Return the table of what goes on now, with a count of the rest; runs that began come first."""
+def _live_table(states: Sequence[State]) -> Table:
+    """Return the live table: running runs first, and the count of all states below."""
     counts = Counter(state.state for state in states)
     order = {"running": 0, "interrupted": 1, "failed": 2, "finished": 3, "waiting": 4}
     shown = sorted(states, key=lambda state: order[state.state])[:_ROWS]

@@ -1,4 +1,4 @@
-"""A sweep's folder: its settings, its runs, and how far each has come."""
+"""A sweep's folder: its settings, its runs, and the state of each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from kis_sweep.run_spec_file import read_sweep_run
 __all__ = [
     "SETTINGS",
     "State",
-    "alone",
     "damage_of",
+    "exclusive",
     "failure_of",
     "finished_log",
     "locked",
@@ -36,14 +36,14 @@ _LOCK, _MOMENT = ".lock", 1.0
 
 @dataclass(frozen=True)
 class State:
-    """How far a run has come.
+    """State of a run.
 
     Attributes:
-        run: Which.
-        state: ``finished``, ``failed``, ``running``, ``interrupted`` (it has begun, and no process trains it) or
+        run: The run.
+        state: ``finished``, ``failed``, ``running``, ``interrupted`` (it was started, and no process trains it) or
             ``waiting``.
-        log: Its run log, if it has one.
-        reason: Why it failed; empty otherwise.
+        log: Its run log, if there is one.
+        reason: Why it failed; empty in other states.
     """
 
     run: SweepRun
@@ -53,34 +53,34 @@ class State:
 
 
 def read_settings(sweep: Path) -> Node:
-    """Return what the sweep was planned with, as it stands in its file.
+    """Return the content of the sweep's ``sweep.yaml``.
 
     Raises:
-        KISError: No sweep was planned there.
+        KISError: The folder holds no sweep.
     """
     path = sweep / SETTINGS
     if not path.is_file():
-        hint = "kis sweep plan makes one."
+        hint = "kis sweep plan creates one."
         raise KISError(Problem(str(sweep), f"no {SETTINGS}", "the folder of a sweep", hint))
     return read_yaml(path, "the settings of a sweep")
 
 
 def runs_of(sweep: Path, broken: list[Problem] | None = None) -> list[SweepRun]:
-    """Return all runs that are planned, by size, frequency and seed.
+    """Return all planned runs, sorted by size, frequency and seed.
 
     Args:
-        sweep: The folder.
-        broken: Takes what is wrong with single runs, which are then left out; else it is raised.
+        sweep: Folder of the sweep.
+        broken: Collects the problems of unreadable runs, which are then left out; if None, they are raised.
 
     Raises:
-        KISError: No sweep; without ``broken``, what is wrong with any run, all of it at once.
+        KISError: The folder holds no sweep; or, without ``broken``, the problems of all runs together.
     """
     read_settings(sweep)
     problems: list[Problem] = []
     runs: list[SweepRun] = []
-    for place in sorted(path for path in (sweep / "configs").glob("*") if path.is_dir()):
+    for folder in sorted(path for path in (sweep / "configs").glob("*") if path.is_dir()):
         try:
-            run = read_sweep_run(sweep, place.name)
+            run = read_sweep_run(sweep, folder.name)
             if found := list(_contradictions(run)):
                 raise KISError(found)
             runs.append(run)
@@ -94,60 +94,62 @@ def runs_of(sweep: Path, broken: list[Problem] | None = None) -> list[SweepRun]:
 
 
 def _contradictions(run: SweepRun) -> Iterator[Problem]:
-    """Yield where a run's two files say different things."""
+    """Yield contradictions between the two files of a run."""
     config = load_config(run.config)
-    for key, told, planned in (
+    for key, configured, planned in (
         ("infusion.frequency", config.infusion.frequency, run.frequency),
         ("seed", config.seed, run.recipe.seed),
     ):
-        if told != planned:
-            hint = "Change both, or neither."
-            yield Problem(f"{run.config} {key}", f"{told}", f"{planned:g}, as {run.settings.name} says", hint)
+        if configured != planned:
+            hint = "Change both files, or neither."
+            yield Problem(f"{run.config} {key}", f"{configured}", f"{planned:g}, as in {run.settings.name}", hint)
 
 
 def states_of(runs: list[SweepRun]) -> list[State]:
-    """Return how far each run has come, from what lies in the folder."""
+    """Return the state of each run, as its files show it."""
     return [_state(run) for run in runs]
 
 
 def finished_log(run: SweepRun) -> RunLog | None:
-    """Return the log of a run that is done, None if it is not: its checkpoints go last."""
+    """Return the log of a finished run, else None. A run with checkpoints is not finished: they are removed last."""
     return _finished(run, _logs(run))
 
 
 @contextmanager
 def locked(sweep: Path) -> Iterator[None]:
-    """Hold a sweep, so that no other process runs it or adds to it.
+    """Lock a sweep, so that no other process runs it or adds to it.
 
     Raises:
-        KISError: Another one does.
+        KISError: Another process has locked it.
     """
-    with alone(sweep, str(sweep), "a sweep that another process runs"):
+    with exclusive(sweep, str(sweep), "a sweep that another process runs"):
         yield
 
 
 @contextmanager
-def alone(folder: Path, where: str, found: str) -> Iterator[None]:
-    """Hold a folder.
+def exclusive(folder: Path, where: str, found: str) -> Iterator[None]:
+    """Lock a folder for this process.
 
     Args:
-        folder: It is there.
-        where: What errors call it.
-        found: What it is while another process holds it.
+        folder: An existing folder.
+        where: Its name in error messages.
+        found: What error messages say about it if another process has locked it.
 
     Raises:
-        KISError: Another process does.
+        KISError: Another process has locked it.
     """
     try:
-        # Not at once: whoever looks whether a folder is held holds it for a moment.
+        # Wait a moment: a process that only checks the lock (``_is_locked``) also takes it briefly.
         with FileLock(folder / _LOCK, timeout=_MOMENT):
             yield
     except Timeout as error:
-        raise KISError(Problem(where, found, "one process at a time", "Wait for it, or stop it.")) from error
+        raise KISError(
+            Problem(where, found, "one process at a time", "Wait for the other process, or stop it.")
+        ) from error
 
 
 def failure_of(run: SweepRun) -> Path:
-    """Return the file that says why a run failed; it is there only if it did."""
+    """Return the file with the reason why a run failed; it exists only if the run did."""
     return run.work / _FAILED
 
 
@@ -163,11 +165,11 @@ def _state(run: SweepRun) -> State:
         return State(run, "failed", log, failure.read_text(encoding="utf-8").strip())
     if log is None:
         return State(run, "waiting")
-    return State(run, "running" if _is_held(run.work) else "interrupted", log)
+    return State(run, "running" if _is_locked(run.work) else "interrupted", log)
 
 
-def _is_held(folder: Path) -> bool:
-    """Return whether a process holds a folder, as ``alone`` does."""
+def _is_locked(folder: Path) -> bool:
+    """Return whether a process has locked a folder by ``exclusive``."""
     if not (folder / _LOCK).exists():
         return False
     try:
@@ -184,21 +186,21 @@ def _finished(run: SweepRun, logs: Sequence[RunLog]) -> RunLog | None:
 
 
 def damage_of(run: SweepRun) -> str:
-    """Return what is wrong with a log of the run that cannot be read, and what to do; empty if there is none."""
+    """Return which log of the run is damaged, how, and what to do about it; empty if none is."""
     for path in sorted(run.logs.glob(f"*/{LOG_NAME}")):
         try:
             read_run_log(path)
         except EmptyLogError:
             continue
         except KISError as error:
-            return f"{error.problems[0]}. Its log is damaged: move {path.parent} away to train the run anew."
+            return f"{error.problems[0]}. Its log is damaged: move {path.parent} away to train the run again."
     return ""
 
 
 def _logs(run: SweepRun) -> list[RunLog]:
-    """Return the run's logs that hold a line and can be read, the latest last."""
+    """Return the readable, non-empty logs of the run, the latest last."""
     logs = []
     for path in sorted(run.logs.glob(f"*/{LOG_NAME}"), key=lambda path: path.stat().st_mtime):
-        with suppress(KISError):  # empty, or damaged: ``damage_of`` says how
+        with suppress(KISError):  # empty, or damaged: ``damage_of`` reports it
             logs.append(read_run_log(path))
     return logs

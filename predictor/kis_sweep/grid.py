@@ -11,7 +11,7 @@ import numpy as np
 from kis_plugin.amounts import parse_amount
 from kis_plugin.errors import KISError, Problem
 
-__all__ = ["Cell", "cells_of", "first_wave", "parse_frequencies", "parse_sizes"]
+__all__ = ["Cell", "cells_of", "first_runs", "parse_frequencies", "parse_sizes"]
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _RANGE = re.compile(rf"{_NUMBER}\s*\.\.\s*{_NUMBER}")
@@ -22,9 +22,9 @@ class Cell:
     """One run of the grid.
 
     Attributes:
-        size: N that was asked for; the shape's own is near it.
+        size: Requested model size N; N of the shape is close to it.
         frequency: Infusion frequency F.
-        seed: Of everything in the run.
+        seed: Seed of all random choices in the run.
     """
 
     size: int
@@ -33,10 +33,10 @@ class Cell:
 
 
 def parse_sizes(text: str) -> list[int]:
-    """Read ``1M,3M,10M``.
+    """Parse ``1M,3M,10M``.
 
     Raises:
-        KISError: What is no amount, or comes twice.
+        KISError: An entry is no amount, or a size is repeated.
     """
     problems, sizes = [], []
     for part in text.split(","):
@@ -52,18 +52,18 @@ def parse_sizes(text: str) -> list[int]:
 
 
 def parse_frequencies(text: str, points: int, where: str = "--frequency") -> list[float]:
-    """Read ``4..4096``, evenly spaced on the log scale and rounded to whole exposures, or ``0,16,64``, or both.
+    """Parse ``4..4096``, evenly spaced on a log scale and rounded to whole exposures, or ``0,16,64``, or both.
 
     Args:
-        text: Ranges and numbers, parted by commas.
-        points: How many of a range, its ends included.
-        where: What errors call it.
+        text: Ranges and numbers, separated by commas.
+        points: Number of frequencies per range, including its ends.
+        where: Name of the option in error messages.
 
     Returns:
-        Sorted, each once.
+        The frequencies in ascending order, without duplicates.
 
     Raises:
-        KISError: What is neither, or a range that is none.
+        KISError: An entry is neither a number nor a valid range.
     """
     problems: list[Problem] = []
     found: set[float] = set()
@@ -72,7 +72,9 @@ def parse_frequencies(text: str, points: int, where: str = "--frequency") -> lis
         if span:
             low, high = float(span[1]), float(span[2])
             if not 1 <= low < high <= 1e15:
-                problems.append(Problem(where, repr(part.strip()), "a range such as 4..4096 that begins at 1 or above"))
+                problems.append(
+                    Problem(where, repr(part.strip()), "an ascending range such as 4..4096 that starts at 1 or above")
+                )
                 continue
             found |= set(np.geomspace(low, high, points).round().tolist())
         elif re.fullmatch(_NUMBER, part.strip()) and float(part) <= 1e15:
@@ -87,8 +89,8 @@ def parse_frequencies(text: str, points: int, where: str = "--frequency") -> lis
 def cells_of(sizes: Sequence[int], frequencies: Sequence[float], seeds: int) -> list[Cell]:
     """Return the full grid.
 
-    Every cell has seed 0. The others repeat the upper half of the frequencies, where retention peaks and falls: the
-    rise below is told by its neighbours.
+    Every size and frequency has seed 0. The other seeds repeat only the upper half of the frequencies, where retention
+    peaks and falls: on the smooth rise below, neighbouring frequencies already average out the noise.
     """
     infused = [frequency for frequency in frequencies if frequency > 0]
     upper = set(infused[len(infused) // 2 :])
@@ -100,10 +102,11 @@ def cells_of(sizes: Sequence[int], frequencies: Sequence[float], seeds: int) -> 
     ]
 
 
-def first_wave(frequencies: Sequence[float], count: int) -> list[float]:
-    """Return the uninfused frequency, if it is there, and ``count`` others, evenly spread from the least to the
-    greatest: what an adaptive sweep begins with.
-    """  # noqa: D205
+def first_runs(frequencies: Sequence[float], count: int) -> list[float]:
+    """Return the frequencies that an adaptive sweep starts with.
+
+    These are 0, if it is among them, and ``count`` others, evenly spread from the lowest to the highest.
+    """
     infused = [frequency for frequency in frequencies if frequency > 0]
-    places = np.unique(np.linspace(0, len(infused) - 1, min(count, len(infused))).round().astype(int)).tolist()
-    return [*(frequency for frequency in frequencies if frequency == 0), *(infused[place] for place in places)]
+    indices = np.unique(np.linspace(0, len(infused) - 1, min(count, len(infused))).round().astype(int)).tolist()
+    return [*(frequency for frequency in frequencies if frequency == 0), *(infused[index] for index in indices)]

@@ -1,4 +1,4 @@
-"""From a grid to runs: shapes, token budgets, what fits beside general text, and one configuration for each run."""
+"""Turns a grid into runs: shapes, token budgets, checks that the facts fit, and one configuration per run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from kis_predict.sweep import MOST_SHARE
 from kis_sweep.grid import Cell
 from kis_sweep.run_spec import Recipe, SweepRun
 from kis_sweep.run_spec_file import sweep_run_text
-from kis_sweep.training import Training, starts_of
+from kis_sweep.training import Training, initial_models
 
 __all__ = [
-    "Base", "rows_of_a_step", "runs_for", "tokens_of_an_exposure", "too_much", "unfit", "write_run",
+    "Base", "above_max_share", "rows_per_step", "runs_for", "tokens_per_exposure", "unfit", "write_run",
 ]  # fmt: skip
 
 _FEWEST_STEPS = 500
@@ -36,11 +36,11 @@ _MOST_BATCH = 1 << 19  # tokens
 
 @dataclass(frozen=True)
 class Base:
-    """The configuration of KIS that all runs share but for amount, seed and place of the log.
+    """The configuration of KIS that all runs share, except for amount, seed and path of the log.
 
     Attributes:
-        values: As written, paths within as absolute ones.
-        config: The same, read.
+        values: Values as written, with absolute paths.
+        config: The same configuration, parsed.
     """
 
     values: Mapping[str, Any]
@@ -51,13 +51,13 @@ class Base:
         """Read ``kis.yaml``.
 
         Raises:
-            KISError: Anything wrong with it.
+            KISError: The configuration is invalid, or its guard would change or stop runs.
         """
         path = path.resolve()
         config = load_config(path)
         action = config.retention.guard.action
         if action not in ("none", "warn"):
-            expected = "warn or none: kis-predict learns nothing from a run whose amount is changed, or that is stopped"
+            expected = "warn or none: kis-predict cannot use a run whose amount is changed, or that is stopped"
             raise KISError(Problem(f"{path} retention.guard.action", action, expected))
         values = read_yaml(path, "a configuration of KIS").plain()
         values["knowledge"] = config.knowledge
@@ -73,11 +73,11 @@ class Base:
         return cls(values, config)
 
     def shared(self, place: Path) -> str:
-        """Return the ``kis.yaml`` that all runs share, as it will lie in ``place``."""
+        """Return the shared ``kis.yaml``, with paths relative to its folder ``place``."""
         return yaml.safe_dump(_relative(self.values, place), sort_keys=False, allow_unicode=True)
 
     def text(self, run: SweepRun, place: Path) -> str:
-        """Return the ``kis.yaml`` of a run that will lie in ``place``; paths are relative to it."""
+        """Return the ``kis.yaml`` of a run, with paths relative to its folder ``place``."""
         infusion = {key: value for key, value in self.values["infusion"].items() if key not in ("share", "tokens")}
         values = dict(self.values) | {
             "infusion": infusion | {"frequency": run.frequency},
@@ -95,16 +95,16 @@ def _relative(value: Any, place: Path) -> Any:
     return os.path.relpath(value, place) if isinstance(value, Path) else value
 
 
-def rows_of_a_step(least_budget: float, sequence_length: int, batch_tokens: int | None) -> int:
-    """Return the rows of a step: by default a power of 2, so that every model takes 500 steps or more.
+def rows_per_step(least_budget: float, sequence_length: int, batch_tokens: int | None) -> int:
+    """Return the rows per step: by default a power of 2 with which every model takes at least 500 steps.
 
     Args:
-        least_budget: The smallest D.
-        sequence_length: Tokens of a row.
-        batch_tokens: Tokens of a step, if they are set.
+        least_budget: Smallest token budget D of the sweep.
+        sequence_length: Tokens per row.
+        batch_tokens: Tokens per step, if given.
 
     Raises:
-        KISError: ``batch_tokens`` is no whole number of rows.
+        KISError: ``batch_tokens`` is not a whole number of rows.
     """
     if batch_tokens is None:
         most = min(least_budget / _FEWEST_STEPS, _MOST_BATCH) / sequence_length
@@ -118,13 +118,13 @@ def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[Swe
     """Return a run for each cell.
 
     Raises:
-        KISError: A size for which there is no shape, or no model among those that runs go on from; a budget of less
-            than a step; two sizes with one shape.
+        KISError: A size has no shape or no trained model, two sizes have the same shape, or a token budget is too small
+            for the checkpoints.
     """
-    starts = starts_of(sorted({cell.size for cell in cells}), training)
+    initial = initial_models(sorted({cell.size for cell in cells}), training)
     runs = []
     for cell in cells:
-        shape, model = starts[cell.size]
+        shape, model = initial[cell.size]
         steps = round(training.budget(shape.params) / (training.batch * training.sequence_length))
         if steps < training.saves:
             found = f"{short(training.budget(shape.params))} tokens for N={short(shape.params)}, {steps} steps"
@@ -149,45 +149,46 @@ def runs_for(sweep: Path, cells: Sequence[Cell], training: Training) -> list[Swe
     return runs
 
 
-def tokens_of_an_exposure(base: Base, tokenizer: TextTokenizer, rows: int, sequence_length: int) -> float:
-    """Return the tokens that one exposure of every fact takes, meaned over their wordings.
+def tokens_per_exposure(base: Base, tokenizer: TextTokenizer, rows: int, sequence_length: int) -> float:
+    """Return the tokens of one exposure of every fact, averaged over the templates.
 
     Args:
-        base: The configuration.
-        tokenizer: The sweep's.
-        rows: Of a run; it must have room for one exposure.
-        sequence_length: Tokens of a row.
+        base: The shared configuration.
+        tokenizer: Tokenizer of the sweep.
+        rows: Rows of a run, which must have room for one exposure of every fact.
+        sequence_length: Tokens per row.
 
     Raises:
-        KISError: Whatever would end a run before its first step.
+        KISError: A run would fail before its first step.
     """
 
     def tokens(frequency: int) -> tuple[int, float]:
-        config = _at(base, frequency, base.config.seed)
+        config = _with_amount(base, frequency, base.config.seed)
         plan = plan_infusion(load_inputs(config, tokenizer, sequence_length), rows)
         return plan.texts.templates, plan.infused_tokens / frequency
 
-    wordings, one = tokens(1)
+    templates, single = tokens(1)
     try:
-        return tokens(wordings)[1]
-    except KISError:  # no room for one of each wording: then the first will do
-        return one
+        return tokens(templates)[1]
+    except KISError:  # no room for every template once: take the first template alone
+        return single
 
 
-def too_much(runs: Sequence[SweepRun], exposure: float) -> list[SweepRun]:
-    """Return the runs whose share would be above what the predictor uses: hardly any general text would be left.
+def above_max_share(runs: Sequence[SweepRun], exposure: float) -> list[SweepRun]:
+    """Return the runs whose share exceeds the maximum that the predictor uses: they have hardly any general text.
 
     Args:
-        runs: All of them.
-        exposure: Tokens of one exposure of every fact.
+        runs: Runs to check.
+        exposure: Tokens per exposure of every fact.
     """
     return [run for run in runs if run.frequency * exposure / run.recipe.tokens > MOST_SHARE]
 
 
 def unfit(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) -> Iterator[tuple[SweepRun, KISError]]:
-    """Yield the runs whose facts need more rows than there are, the greatest amount of a budget first, with what fits.
+    """Yield the runs whose facts need more rows than they have, each with an error that names the amount that fits.
 
-    Each is planned as its run will; below the first that fits, all do.
+    Frequencies are tried in descending order, each planned as its run will be. Once a frequency fits a budget, all
+    lower ones do too and are not planned.
     """
     fits = set[int]()
     for run in sorted(runs, key=lambda run: -run.frequency):
@@ -195,7 +196,7 @@ def unfit(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) -> Ite
             continue
         try:
             rows = run.recipe.steps * run.recipe.batch
-            config = _at(base, run.frequency, run.recipe.seed)
+            config = _with_amount(base, run.frequency, run.recipe.seed)
             plan_infusion(load_inputs(config, tokenizer, run.recipe.sequence_length), rows)
         except KISError as error:
             yield run, error
@@ -203,19 +204,19 @@ def unfit(runs: Sequence[SweepRun], base: Base, tokenizer: TextTokenizer) -> Ite
             fits.add(run.recipe.steps)
 
 
-def _at(base: Base, frequency: float, seed: int) -> Config:
-    """Return the shared configuration at an amount and a seed."""
+def _with_amount(base: Base, frequency: float, seed: int) -> Config:
+    """Return the shared configuration with a run's frequency and seed."""
     infusion = replace(base.config.infusion, frequency=float(frequency), share=None, tokens=None)
     return replace(base.config, infusion=infusion, seed=seed)
 
 
 def write_run(run: SweepRun, base: Base, place: Path) -> None:
-    """Write the two files of a run; it is one of the sweep's when the second is there.
+    """Write the two files of a run. ``run.yaml`` is written last: it makes the run part of the sweep.
 
     Args:
-        run: The run; its ``sweep`` is where the files are written.
-        base: The configuration it shares.
-        place: The folder of the sweep as it will be called.
+        run: The run; its ``sweep`` is the folder to write to.
+        base: The shared configuration.
+        place: Final path of the sweep's folder.
     """
     run.config.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(run.config, base.text(run, place / "configs" / run.name))

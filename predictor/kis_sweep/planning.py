@@ -1,4 +1,4 @@
-"""``kis sweep plan`` and ``next``: makes the folder of a sweep whole or not at all, and adds runs to it."""
+"""Creates the folder of a sweep, completely or not at all, and adds runs to it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_sweep.base_data import Watch, encode_text, held_out_of, train_tokenizer
 from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
-from kis_sweep.plan import Base, runs_for, tokens_of_an_exposure, too_much, unfit, write_run
+from kis_sweep.plan import Base, above_max_share, runs_for, tokens_per_exposure, unfit, write_run
 from kis_sweep.run_spec import SweepRun
 from kis_sweep.training import Training, trained_shapes
 
 __all__ = ["Added", "Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
 
 _HELD_OUT = 0.01
-_LEAST_HELD_OUT = 64  # rows
+_LEAST_HELD_OUT = 64  # number of rows
 
 
 class Cells(Rule):
-    """The grid: a list of size, frequency and seed."""
+    """Rule of the key ``grid``: a list of size, frequency and seed."""
 
     expected = "a list of cells [size, frequency, seed]"
 
@@ -52,9 +52,9 @@ class Cells(Rule):
 
 
 class Seconds(Rule):
-    """Seconds of a step, by size."""
+    """Rule of the key ``seconds``: seconds per step, by model size."""
 
-    expected = "the seconds of a step by size"
+    expected = "seconds per step by model size"
 
     def _core(self, schema: Any) -> Any:
         seconds = schema.float_schema(strict=True, ge=0, allow_inf_nan=False)
@@ -63,15 +63,15 @@ class Seconds(Rule):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a sweep was planned with; kept in ``sweep.yaml``.
+    """Settings of a sweep, stored in ``sweep.yaml``.
 
     Attributes:
-        training: What all runs have in common.
-        grid: All cells of the full grid that leave room for general text, as size, frequency and seed.
-        exposure: Tokens of one exposure of every fact.
-        text_tokens: Tokens of the base text; a run that takes more reads it again.
-        held_out_tokens: Tokens of general text that no run trains on.
-        seconds: Of a step on the machine that planned, by size; empty where none was timed.
+        training: Training settings that all runs share.
+        grid: Cells of the full grid whose share the predictor can use, as size, frequency and seed.
+        exposure: Tokens per exposure of every fact.
+        text_tokens: Tokens of the base text; a longer run repeats it.
+        held_out_tokens: Tokens of held-out general text.
+        seconds: Seconds per step on the planning machine, by model size; empty if steps were not timed.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -85,13 +85,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Planned:
-    """What was planned: the runs to start with, the full grid's, and what was left out."""
+    """A planned sweep: its first runs, the runs of the full grid, and the runs left out."""
 
     settings: Settings
     runs: tuple[SweepRun, ...]
     grid: tuple[SweepRun, ...]
     left_out: tuple[SweepRun, ...]
-    """Of the grid as it was asked for: their share is above what the predictor uses."""
+    """Requested runs whose share exceeds the maximum that the predictor uses."""
 
 
 def plan_sweep(
@@ -106,68 +106,83 @@ def plan_sweep(
     timed: bool,
     watch: Watch,
 ) -> Planned:
-    """Plan a sweep into a folder that is not there yet.
+    """Plan a sweep and write it to a new folder.
 
     Args:
-        output: The folder.
-        config: The ``kis.yaml`` that all runs share, or its values.
-        texts: Base text, files and folders.
-        held_out: General text that is not trained on; else the last hundredth of the base text is kept for it.
-        tokenizer: A folder or a name; else one is trained on the text.
+        output: Folder of the sweep, new or empty.
+        config: Shared ``kis.yaml``, or its values.
+        texts: Files and folders of base text.
+        held_out: Files and folders of held-out text; if empty, the last 1 % of the base text is held out.
+        tokenizer: Folder or name; if None, a tokenizer is trained on the text.
         cells: The full grid.
-        first: Whether a cell is among the runs to begin with.
-        training: What all runs have in common; its vocabulary counts where a tokenizer is trained.
-        timed: Whether a few steps of each size are timed.
-        watch: Told of progress.
+        first: Returns whether a cell is among the first runs.
+        training: Training settings that all runs share; the vocabulary applies to a trained tokenizer.
+        timed: Whether to time a few steps of each size.
+        watch: Called with progress.
 
     Raises:
-        KISError: Anything wrong with the options; then nothing is left behind.
+        KISError: An option is invalid; then no files are left behind.
     """
     output = output.resolve()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         hint = "kis sweep next adds runs to a sweep."
-        raise KISError(Problem(f"--output {output}", "something there already", "a folder that is new or empty", hint))
+        raise KISError(
+            Problem(
+                f"--output {output}", "an existing file or a folder that is not empty", "a new or empty folder", hint
+            )
+        )
     if not output.parent.is_dir():
-        raise KISError(Problem(f"--output {output}", f"no folder {output.parent}", "a folder that is there"))
+        raise KISError(Problem(f"--output {output}", f"no folder {output.parent}", "a path in an existing folder"))
     framework = find("frameworks", training.framework, "--framework")
     text_files([*texts, *held_out])
-    part = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    draft = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
-        part.chmod(0o755)
-        base = _base(config, part, output)
+        draft.chmod(0o755)
+        base = _base(config, draft, output)
         trained = trained_shapes(training)
-        training = _tokenizer(part, tokenizer, texts, training, watch)
-        encoder = load_tokenizer(str(part / "data" / "tokenizer"))
+        training = _tokenizer(draft, tokenizer, texts, training, watch)
+        encoder = load_tokenizer(str(draft / "data" / "tokenizer"))
         for shape, model in trained.values():
             if shape.vocabulary < training.vocabulary:
-                found = f"{training.vocabulary:,} tokens, and {model} with {shape.vocabulary:,}"
+                found = f"{training.vocabulary:,} tokens, but {model} has {shape.vocabulary:,}"
                 raise KISError(Problem("--tokenizer", found, "the tokenizer of the models"))
-        tokens, others = _encoded(part / "data", texts, held_out, encoder, training.sequence_length, watch)
-        runs = runs_for(part, cells, training)
+        tokens, held_out_tokens = _write_tokens(
+            draft / "data", texts, held_out, encoder, training.sequence_length, watch
+        )
+        runs = runs_for(draft, cells, training)
         largest = max(runs, key=lambda run: run.recipe.tokens)
-        exposure = tokens_of_an_exposure(base, encoder, largest.recipe.steps * training.batch, training.sequence_length)
-        out = {run.name for run in too_much(runs, exposure)}
-        of = {run.name: cell for run, cell in zip(runs, cells, strict=True)}
-        grid = [run for run in runs if run.name not in out]
-        chosen = [run for run in grid if first(of[run.name])]
+        exposure = tokens_per_exposure(base, encoder, largest.recipe.steps * training.batch, training.sequence_length)
+        excluded = {run.name for run in above_max_share(runs, exposure)}
+        cell_of = {run.name: cell for run, cell in zip(runs, cells, strict=True)}
+        grid = [run for run in runs if run.name not in excluded]
+        chosen = [run for run in grid if first(cell_of[run.name])]
         if not any(run.frequency for run in chosen):
-            expected = "frequencies that leave a tenth for general text, in the largest size at least"
-            raise KISError(Problem("--frequency", "none that does", expected, "Take fewer facts or more tokens."))
+            expected = "some that leave at least a tenth of the largest size's tokens for general text"
+            raise KISError(
+                Problem(
+                    "--frequency",
+                    "only frequencies above the maximum share",
+                    expected,
+                    "Take fewer facts or more tokens.",
+                )
+            )
         for _, error in unfit(grid, base, encoder):
             raise error
         seconds = _timed(framework, chosen, watch) if timed else {}
-        settings = Settings(training, tuple(of[run.name] for run in grid), exposure, tokens, others, seconds)
+        settings = Settings(
+            training, tuple(cell_of[run.name] for run in grid), exposure, tokens, held_out_tokens, seconds
+        )
         for run in chosen:
             write_run(run, base, output)
-        _write_settings(part, settings)
+        _write_settings(draft, settings)
         os.sync()
         if output.exists():
             output.rmdir()
-        part.rename(output)
+        draft.rename(output)
     except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         raise
-    left_out = [run for run in runs if run.name in out]
+    left_out = [run for run in runs if run.name in excluded]
     return Planned(settings, _moved(chosen, output), _moved(grid, output), _moved(left_out, output))
 
 
@@ -176,10 +191,10 @@ def _moved(runs: Sequence[SweepRun], sweep: Path) -> tuple[SweepRun, ...]:
 
 
 def settings_of(sweep: Path) -> Settings:
-    """Return what a sweep was planned with.
+    """Return the settings of a sweep.
 
     Raises:
-        KISError: No sweep, or settings that were changed to what is none.
+        KISError: The folder holds no sweep, or its settings are invalid.
     """
     read = validate(Settings, read_settings(sweep), SETTINGS)
     if read.value is None:
@@ -189,12 +204,12 @@ def settings_of(sweep: Path) -> Settings:
 
 @dataclass(frozen=True)
 class Added:
-    """What became of runs that were wanted.
+    """Outcome of adding requested runs.
 
     Attributes:
-        runs: Those that the sweep did not have.
-        left_out: Those that leave less than a tenth to general text.
-        unfit: Names of those whose rows do not fit, with what does.
+        runs: Runs that the sweep did not have.
+        left_out: Runs whose share is too large for the predictor to use.
+        unfit: Names of runs whose facts do not fit into their rows, each with the amount that does.
     """
 
     runs: tuple[SweepRun, ...]
@@ -203,67 +218,69 @@ class Added:
 
 
 def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool, refuse: bool) -> Added:
-    """Add runs to a sweep that does not have them.
+    """Add those runs of some cells that a sweep does not have.
 
     Args:
-        sweep: The folder.
-        cells: What they are.
-        dry_run: Only return them.
-        refuse: An amount that does not fit, rather than leaving it out.
+        sweep: Folder of the sweep.
+        cells: Cells of the requested runs.
+        dry_run: Return the runs without adding them.
+        refuse: Whether an amount that does not fit raises an error, rather than being left out.
 
     Raises:
-        KISError: Anything wrong with the sweep, or an amount that is refused.
+        KISError: The sweep is invalid, or ``refuse`` is set and an amount does not fit.
     """
     settings, base = settings_of(sweep), Base.read(sweep / "kis.yaml")
-    have = {run.name for run in runs_of(sweep)}
+    existing = {run.name for run in runs_of(sweep)}
     runs = runs_for(sweep, cells, settings.training)
-    out = {run.name: run for run in too_much(runs, settings.exposure)}
-    new = tuple({run.name: run for run in runs if run.name not in have | out.keys()}.values())
-    without = dict[str, str]()
+    left_out = {run.name: run for run in above_max_share(runs, settings.exposure)}
+    new = tuple({run.name: run for run in runs if run.name not in existing | left_out.keys()}.values())
+    misfits = dict[str, str]()
     for run, error in unfit(new, base, load_tokenizer(str(sweep / "data" / "tokenizer"))) if new else ():
         if refuse:
             raise error
-        without[run.name] = str(error)
-    new = tuple(run for run in new if run.name not in without)
+        misfits[run.name] = str(error)
+    new = tuple(run for run in new if run.name not in misfits)
     for run in () if dry_run else new:
         write_run(run, base, sweep)
-    return Added(new, tuple(out.values()), without)
+    return Added(new, tuple(left_out.values()), misfits)
 
 
-def _base(config: Path | Mapping[str, Any], part: Path, output: Path) -> Base:
-    """Write the shared ``kis.yaml`` into the folder and read it."""
+def _base(config: Path | Mapping[str, Any], draft: Path, output: Path) -> Base:
+    """Write the shared ``kis.yaml`` to the draft folder and return it parsed."""
     if isinstance(config, Path):
         base = Base.read(config)
     else:
-        draft = part / "draft.yaml"
-        draft.write_text(yaml.safe_dump({key: str(value) for key, value in config.items()}), encoding="utf-8")
-        base = Base.read(draft)
-        draft.unlink()
-    write_atomically(part / "kis.yaml", base.shared(output))
+        path = draft / "draft.yaml"
+        path.write_text(yaml.safe_dump({key: str(value) for key, value in config.items()}), encoding="utf-8")
+        base = Base.read(path)
+        path.unlink()
+    write_atomically(draft / "kis.yaml", base.shared(output))
     return base
 
 
-def _tokenizer(part: Path, name: str | None, texts: Sequence[Path], training: Training, watch: Watch) -> Training:
-    """Put the tokenizer into the folder; return the training with its vocabulary."""
-    folder = part / "data" / "tokenizer"
+def _tokenizer(draft: Path, name: str | None, texts: Sequence[Path], training: Training, watch: Watch) -> Training:
+    """Write the tokenizer to the draft folder; return the training settings with its vocabulary."""
+    folder = draft / "data" / "tokenizer"
     folder.mkdir(parents=True)
     if training.models:
         name = name or training.models[0]
         for model in training.models:
             if load_tokenizer(model).fingerprint != load_tokenizer(name).fingerprint:
-                hint = "A model reads the ids of its own tokenizer, and only one sweep's retention compares."
-                raise KISError(Problem(f"--from {model}", f"another tokenizer than {name}'s", "the same one", hint))
+                hint = "A model needs its own tokenizer, and retention is comparable only within one tokenizer."
+                raise KISError(
+                    Problem(f"--from {model}", f"a tokenizer other than {name}'s", "the same tokenizer", hint)
+                )
     if name is None:
         train_tokenizer(texts, training.vocabulary, folder, watch)
         return training
-    load_tokenizer(name)  # says what is wrong with it
+    load_tokenizer(name)  # raises a KISError that names the problem
     tokenizers: Any = import_module("transformers").AutoTokenizer
     tokenizer = tokenizers.from_pretrained(name)
     tokenizer.save_pretrained(str(folder))
     return replace(training, vocabulary=len(tokenizer))
 
 
-def _encoded(
+def _write_tokens(
     data: Path,
     texts: Sequence[Path],
     held_out: Sequence[Path],
@@ -271,22 +288,22 @@ def _encoded(
     sequence_length: int,
     watch: Watch,
 ) -> tuple[int, int]:
-    """Write base text and held-out text as tokens; return how many each has."""
-    rows, general = data / "text.npy", data / "held_out.npy"
-    tokens = encode_text(texts, tokenizer, rows, watch)
+    """Write base text and held-out text as tokens; return the number of tokens of each."""
+    base, general = data / "text.npy", data / "held_out.npy"
+    tokens = encode_text(texts, tokenizer, base, watch)
     if held_out:
-        others = encode_text(held_out, tokenizer, general, watch)
+        held_out_tokens = encode_text(held_out, tokenizer, general, watch)
     else:
-        tokens, others = held_out_of(rows, general, _HELD_OUT, _LEAST_HELD_OUT * sequence_length)
-    for option, places, count in (("--text", texts, tokens), ("--held-out-text", held_out or texts, others)):
+        tokens, held_out_tokens = held_out_of(base, general, _HELD_OUT, _LEAST_HELD_OUT * sequence_length)
+    for option, paths, count in (("--text", texts, tokens), ("--held-out-text", held_out or texts, held_out_tokens)):
         if count <= sequence_length:
-            found = f"{count:,} tokens in {', '.join(map(str, places))}"
+            found = f"{count:,} tokens in {', '.join(map(str, paths))}"
             raise KISError(Problem(option, found, f"more than a row of {sequence_length:,}"))
-    return tokens, others
+    return tokens, held_out_tokens
 
 
 def _timed(framework: Any, runs: Sequence[SweepRun], watch: Watch) -> dict[int, float]:
-    """Return the seconds of a step for each size among the runs."""
+    """Return the seconds per step for each size among the runs."""
     by_size = {run.shape.params: run for run in runs}
     seconds = {}
     for done, (params, run) in enumerate(by_size.items()):

@@ -12,7 +12,7 @@ __all__ = ["Framework"]
 
 @runtime_checkable
 class Framework(Protocol):
-    """Trains the runs of ``kis sweep``, each in a process of its own; selected by ``--framework <name>``."""
+    """Trains the runs of ``kis sweep``, each in a separate process; selected by ``--framework <name>``."""
 
     name: str
 
@@ -20,19 +20,19 @@ class Framework(Protocol):
         """Train a run to its end, from its last checkpoint where ``run.work`` holds one.
 
         Raises:
-            KISError: What is wrong with the run's configuration; or the extra that is not installed.
+            KISError: The run's configuration is wrong, or a required extra is not installed.
         """
 
     def seconds_per_step(self, run: SweepRun) -> float:
-        """Time a few steps of a run on this machine, and leave nothing behind."""
+        """Return the seconds per step of a run, timed over a few steps on this machine; leaves no files behind."""
 
     def shape_of(self, model: str, sequence_length: int) -> Shape:
-        """Return the shape of a trained model that runs with rows of ``sequence_length`` tokens go on from.
+        """Return the shape of a trained model from which runs with rows of ``sequence_length`` tokens continue.
 
         Args:
-            model: A folder or a name.
+            model: Folder or name of the model.
             sequence_length: Tokens of a row.
 
         Raises:
-            KISError: There is no such model, or it is none that this framework's runs can be.
+            KISError: The model does not exist, or this framework cannot train its architecture.
         """

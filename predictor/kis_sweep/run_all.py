@@ -1,4 +1,4 @@
-"""Runs what is still to be run: finished ones never again, killed ones from where they were, failed ones twice."""
+"""Executes the runs of a sweep: skips finished ones, continues interrupted ones, and retries failed ones once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_sweep.engines import Engine, Places
+from kis_sweep.engines import Engine, Resources
 from kis_sweep.folder import State, damage_of, failure_of, finished_log, locked, runs_of, states_of
 from kis_sweep.run_spec import SweepRun
 
@@ -18,12 +18,12 @@ _TRIES = 2
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it.
+    """Outcome of running a sweep.
 
     Attributes:
-        finished: Runs that were finished now.
-        before: Runs that had been already.
-        failed: Those that failed twice, or whose configuration is wrong, with the reason.
+        finished: Number of runs that finished now.
+        before: Number of runs that had finished before.
+        failed: Runs that did not finish, each with the reason.
     """
 
     finished: int
@@ -34,43 +34,43 @@ class Result:
 def run_sweep(
     sweep: Path,
     engine: Engine,
-    places: Places,
+    resources: Resources,
     ended: Callable[[SweepRun, int], None],
     only: Sequence[str] = (),
     broken: list[Problem] | None = None,
 ) -> Result:
-    """Run all that is not finished, the longest first.
+    """Execute all runs that are not finished, the most expensive first.
 
-    A run that fails is tried a second time when all others have ended, unless its configuration is wrong.
+    A run that fails is retried once after all others have ended, unless its configuration is wrong.
 
     Args:
-        sweep: The folder.
-        engine: Who runs them.
-        places: What each run gets.
-        ended: Told of each run that ends, and its exit code.
-        only: Names of runs; by default all.
-        broken: Takes what is wrong with single runs, which are left out; else it is raised.
+        sweep: Folder of the sweep.
+        engine: Executes the runs.
+        resources: Resources of each run.
+        ended: Called with each run that ends, and its exit code.
+        only: Names of runs; all by default.
+        broken: Collects the problems of unreadable runs, which are then left out; if None, they are raised.
 
     Raises:
-        KISError: No sweep, names that it does not have, or another process that runs it.
+        KISError: The folder holds no sweep, a name is unknown, or another process runs the sweep.
     """
     runs = _chosen(runs_of(sweep, broken), only)
     with locked(sweep):
         unfinished = [run for run in runs if finished_log(run) is None]
-        # What a damaged log says is not thrown away: its run is told as failed, and the others go on.
+        # A damaged log is kept: its run is reported as failed, and the others are trained.
         waiting = [run for run in unfinished if not damage_of(run)]
         _refuse_missing(sweep, waiting)
         before = len(runs) - len(unfinished)
         for run in waiting:
-            failure_of(run).unlink(missing_ok=True)  # of an earlier time: it is tried anew
+            failure_of(run).unlink(missing_ok=True)  # the reason of an earlier failure; the run is tried again
         todo = sorted(waiting, key=lambda run: -run.flops)
         for _ in range(_TRIES):
-            again = []
-            for run, code in engine(todo, places) if todo else ():
+            failed = []
+            for run, code in engine(todo, resources) if todo else ():
                 ended(run, code)
                 if code not in (0, KISError.exit_code):
-                    again.append(run)
-            todo = again
+                    failed.append(run)
+            todo = failed
         states = states_of(unfinished)
     return Result(
         finished=sum(state.state == "finished" for state in states),
@@ -80,22 +80,22 @@ def run_sweep(
 
 
 def _refuse_missing(sweep: Path, runs: Sequence[SweepRun]) -> None:
-    """Refuse to begin where what all runs read is not there."""
-    places = {place for run in runs for place in (run.rows, run.held_out_rows, run.tokenizer)}
-    hint = "Plan it anew: the same options give the same files."
+    """Refuse to start if data that all runs share is missing."""
+    paths = {path for run in runs for path in (run.rows, run.held_out_rows, run.tokenizer)}
+    hint = "Plan the sweep again: the same options write the same files."
     missing = [
-        Problem(str(place), "nothing there", f"what the runs of {sweep.name} read", hint)
-        for place in sorted(places)
-        if not place.exists()
+        Problem(str(path), "no such file", f"data that the runs of {sweep.name} read", hint)
+        for path in sorted(paths)
+        if not path.exists()
     ]
     if missing:
         raise KISError(missing)
 
 
 def _chosen(runs: Sequence[SweepRun], only: Sequence[str]) -> list[SweepRun]:
-    have = {run.name for run in runs}
+    known = {run.name for run in runs}
     problems = [
-        Problem("--only", name, "the name of a run, as kis sweep status shows") for name in only if name not in have
+        Problem("--only", name, "the name of a run, as kis sweep status shows it") for name in only if name not in known
     ]
     if problems:
         raise KISError(problems)

@@ -1,4 +1,4 @@
-"""One try at a run, in a process of its own, whoever asks for it: this machine, Ray or SLURM."""
+"""One attempt to train a run, in a separate process; used by every engine."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from kis_plugin.storage.atomic_write import write_atomically
 from kis_sweep.folder import failure_of, finished_log
 from kis_sweep.run_spec import SweepRun
 
-__all__ = ["LOST", "OUTPUT", "attempt", "note_lost", "try_run"]
+__all__ = ["LOST", "OUTPUT", "attempt", "record_lost", "run_once"]
 
 LOST = 1
 OUTPUT = "output.txt"
-_LAST = 2000  # characters of the output that may tell why a run failed
+_LAST = 2000  # characters at the end of the output in which the reason of a failure is sought
 
 
-def try_run(
+def run_once(
     run: SweepRun, environment: Mapping[str, str], started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
 ) -> int:
-    """Train a run in a process of its own and return its exit code; 0 only if its log says that it is complete.
+    """Train a run in a separate process and return its exit code: 0 only if its log shows that it is complete.
 
-    What the process prints goes to ``output.txt`` in the run's folder. If it fails, the folder says why.
+    The output of the process is appended to ``output.txt`` in the run's working folder. If the run fails, the reason is
+    written to the file ``failure_of(run)``.
 
     Args:
-        run: Which.
-        environment: Variables beside those of this process.
-        started: Told of the process, so that it can be ended.
+        run: The run.
+        environment: Environment variables, added to those of this process.
+        started: Called with the process, so that the caller can end it.
     """
     run.work.mkdir(parents=True, exist_ok=True)
     failure_of(run).unlink(missing_ok=True)
@@ -43,12 +44,12 @@ def try_run(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | dict(environment),
-            start_new_session=True,  # Ctrl-C is for the sweep, which ends its runs itself
+            start_new_session=True,  # Ctrl-C reaches only the sweep, which ends its runs itself
         )
         started(process)
         try:
             code = process.wait()
-        except BaseException:  # SLURM ends a job by one; whoever trains the run next must not find it trained still
+        except BaseException:  # SLURM ends a job so; the next attempt must not meet this process
             _kill(process)
             process.wait()
             raise
@@ -60,22 +61,22 @@ def try_run(
 
 
 def attempt(sweep: str, name: str, environment: Mapping[str, str]) -> int:
-    """Do ``try_run`` where only names can be sent, as to another machine; a run that is finished is not run again."""
+    """Call ``run_once`` for a run given by folder and name, as on another machine; a finished run is not repeated."""
     from kis_sweep.run_spec_file import read_sweep_run
 
     run = read_sweep_run(Path(sweep), name)
-    return 0 if finished_log(run) else try_run(run, environment)
+    return 0 if finished_log(run) else run_once(run, environment)
 
 
-def note_lost(run: SweepRun, error: BaseException) -> int:
-    """Note that a run was lost with the machine that it was on; return its exit code."""
+def record_lost(run: SweepRun, error: BaseException) -> int:
+    """Record that a run was lost together with its machine; return its exit code."""
     run.work.mkdir(parents=True, exist_ok=True)
     write_atomically(failure_of(run), f"{type(error).__name__}: {error}".splitlines()[0] + "\n")
     return LOST
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with all that it started; Windows has no groups of processes, there it alone."""
+    """Kill a process and its children; on Windows, which has no process groups, the process alone."""
     if hasattr(os, "killpg"):
         os.killpg(process.pid, signal.SIGKILL)
     else:
@@ -83,7 +84,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _reason(output: Path, start: int, code: int) -> str:
-    """Return the last line that a failed process printed, from ``start`` on, or the signal that ended it."""
+    """Return why a process failed: the signal that ended it, or the last line of its output from byte ``start`` on."""
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     with output.open("rb") as file:

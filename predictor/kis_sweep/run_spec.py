@@ -1,4 +1,4 @@
-"""One run of a sweep: the shape of its model, its recipe, its place on disk."""
+"""One run of a sweep: the shape of its model, its recipe, its paths."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Shape:
     width: Annotated[int, Whole(2)]
     heads: Annotated[int, Whole(1)]
     key_heads: Annotated[int, Whole(1)]
-    """Heads of keys and values, each shared by as many queries (Ainslie et al. 2023, arXiv 2305.13245)."""
+    """Heads of keys and values, each shared by heads / key_heads queries (Ainslie et al. 2023, arXiv 2305.13245)."""
     feed_forward: Annotated[int, Whole(1)]
     """Width of the feed-forward layer."""
     vocabulary: Annotated[int, Whole(2)]
@@ -54,27 +54,27 @@ class Recipe:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     steps: Annotated[int, Whole(1)]
     batch: Annotated[int, Whole(1)]
-    """Rows of a step."""
+    """Rows per step."""
     sequence_length: Annotated[int, Whole(2)]
-    """Tokens of a row, T."""
+    """Tokens per row, T."""
     learning_rate: Annotated[float, Number(0, 1e3)]
     least_rate: Annotated[float, Number(0, 1)]
-    """Where the cosine ends, as a part of ``learning_rate``."""
+    """Final learning rate of the cosine, as a fraction of ``learning_rate``."""
     warmup: Annotated[float, Number(0, 1)]
-    """Part of the steps."""
+    """Fraction of the steps."""
     weight_decay: Annotated[float, Number(0, 1e3)]
     clip: Annotated[float, Number(0, 1e6)]
-    """Norm that gradients are clipped to; 0 leaves them."""
+    """Maximum norm of gradients; 0 disables clipping."""
     precision: Annotated[str, OneOf(PRECISIONS)]
     """One of ``PRECISIONS``."""
     compile: Annotated[bool, Flag()]
     """Whether the model is compiled."""
     saves: Annotated[int, Whole(1)]
-    """Checkpoints of a run, so that a killed one continues."""
+    """Checkpoints per run, from which a killed run continues."""
     keep_model: Annotated[bool, Flag()]
     """Whether the trained model stays in ``work/NAME/model``."""
     seed: Annotated[int, Whole(0)]
-    """Of the weights, and of the order of the rows."""
+    """Seed of the initial weights and of the order of the rows."""
 
     @property
     def tokens(self) -> int:
@@ -84,23 +84,23 @@ class Recipe:
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One run: what it is, and where all of it lies."""
+    """One run of a sweep: its settings and its paths."""
 
     sweep: Path
     """The sweep's folder."""
     name: str
     framework: str
-    """What trains it, as registered by ``kis_register_frameworks``."""
+    """Name of its training framework, as registered by ``kis_register_frameworks``."""
     frequency: float
     """Infusion frequency F, as in its ``kis.yaml``."""
     shape: Shape
     recipe: Recipe
     model: str | None = None
-    """The trained model that it goes on from, as its framework reads it; None begins with random weights."""
+    """Trained model from which it continues, as its framework names it; None for random weights."""
 
     @property
     def planned_name(self) -> str:
-        """The name that ``kis sweep plan`` gives a run: the same for the same cell."""
+        """The name that ``kis sweep plan`` gives to the run; the same cell always has the same name."""
         shape = self.shape
         size = f"N{short(shape.params)}-L{shape.layers}-d{shape.width}{'' if self.model is None else '-trained'}"
         return f"{size}-D{short(self.recipe.tokens)}-F{self.frequency:.15g}-seed{self.recipe.seed}"
@@ -112,7 +112,7 @@ class SweepRun:
 
     @property
     def settings(self) -> Path:
-        """The file that holds all of this."""
+        """The file ``run.yaml``, which holds this specification."""
         return self.config.with_name(_RUN)
 
     @property
@@ -122,12 +122,12 @@ class SweepRun:
 
     @property
     def work(self) -> Path:
-        """The run's own folder: checkpoints, output, what went wrong."""
+        """The run's working folder: checkpoints, output, and the reason of a failure."""
         return self.sweep / "work" / self.name
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of its checkpoints: it is gone when all of the run is done."""
+        """The folder of its checkpoints; it is removed last, when the run is complete."""
         return self.work / "checkpoints"
 
     @property
@@ -137,24 +137,24 @@ class SweepRun:
 
     @property
     def rows(self) -> Path:
-        """Base text: a ``.npy`` of tokens, (tokens,), packed end to end, each document ended by EOS."""
+        """Base text: a ``.npy`` of token ids of shape (tokens,), documents concatenated, each followed by EOS."""
         return self.sweep / "data" / "text.npy"
 
     @property
     def held_out_rows(self) -> Path:
-        """General text that is not trained on, likewise."""
+        """Held-out general text, in the same format."""
         return self.sweep / "data" / "held_out.npy"
 
     @property
     def flops(self) -> float:
-        """Cost of training, 6ND (Kaplan et al. 2020, arXiv 2001.08361, section 2.1)."""
+        """Training FLOPs, 6ND (Kaplan et al. 2020, arXiv 2001.08361, section 2.1)."""
         return 6.0 * self.shape.params * self.recipe.tokens
 
     def refuse_other(self, found: Shape) -> None:
-        """Refuse a trained model that is no longer what was planned.
+        """Refuse a trained model that is not the one planned.
 
         Raises:
             KISError: ``found`` is not this run's shape.
         """
         if found != self.shape:
-            raise KISError(Problem(f"model {self.model}", f"{found}", f"{self.shape}, as {self.settings} says"))
+            raise KISError(Problem(f"model {self.model}", f"{found}", f"{self.shape}, as in {self.settings}"))

@@ -1,4 +1,4 @@
-"""What all runs of a sweep have in common, and what the runs of each size begin with."""
+"""Training settings that all runs of a sweep share, and the initial model of each size."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from kis_plugin.registry import find
 from kis_sweep.run_spec import PRECISIONS, Shape
 from kis_sweep.shapes import shape_of
 
-__all__ = ["Training", "starts_of", "trained_shapes"]
+__all__ = ["Training", "initial_models", "trained_shapes"]
 
-_SHOWN = 0.01
+_SIZE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Training:
-    """What all runs of a sweep have in common.
+    """Training settings that all runs of a sweep share.
 
     Attributes:
-        framework: What trains them.
-        tokens: Token budget D of every run; None where it grows with the model.
-        tokens_per_param: D / N, where ``tokens`` is None.
-        sequence_length: Tokens of a row.
-        batch: Rows of a step.
-        vocabulary: Tokens of the tokenizer.
-        rate: Learning rate times the model's width.
+        framework: Name of the training framework.
+        tokens: Token budget D of every run; None if it grows with the model.
+        tokens_per_param: D / N, used if ``tokens`` is None.
+        sequence_length: Tokens per row.
+        batch: Rows per step.
+        vocabulary: Number of tokens of the tokenizer.
+        rate: Learning rate times model width.
         precision: One of ``kis_sweep.run_spec.PRECISIONS``.
         compile: Whether models are compiled.
-        saves: Checkpoints of a run.
+        saves: Checkpoints per run.
         keep_models: Whether trained models are kept.
-        models: Trained models that runs go on from, one for each size; none where runs begin with random weights.
+        models: Trained models from which runs continue, one per size; empty if runs start from random weights.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -55,19 +55,21 @@ class Training:
     models: Annotated[tuple[str, ...], NameOrNames(least=0)] = ()
 
     def budget(self, params: int) -> float:
-        """Return the token budget D that a model of N parameters gets, before it is whole steps."""
+        """Return the token budget D of a model of N parameters, before rounding to whole steps."""
         return params * self.tokens_per_param if self.tokens is None else float(self.tokens)
 
 
 def trained_shapes(training: Training) -> dict[int, tuple[Shape, str]]:
-    """Return shape and name of each trained model that runs go on from, by its size.
+    """Return shape and name of each trained model from which runs continue, by model size.
 
     Raises:
-        KISError: One that is not there, or that the framework cannot train; two of one size.
+        KISError: A model does not exist or cannot be trained by the framework, or two models have the same size.
     """
     framework = find("frameworks", training.framework, "--framework")
     if training.models and not hasattr(framework, "shape_of"):
-        raise KISError(Problem("--from", f"framework {training.framework}", "one that goes on from trained models"))
+        raise KISError(
+            Problem("--from", f"framework {training.framework}", "one that can continue from trained models")
+        )
     found: dict[int, tuple[Shape, str]] = {}
     for model in training.models:
         shape = framework.shape_of(model, training.sequence_length)
@@ -78,20 +80,20 @@ def trained_shapes(training: Training) -> dict[int, tuple[Shape, str]]:
     return found
 
 
-def starts_of(sizes: Sequence[int], training: Training) -> Mapping[int, tuple[Shape, str | None]]:
-    """Return the shape for each size, and the trained model that its runs go on from, if any.
+def initial_models(sizes: Sequence[int], training: Training) -> Mapping[int, tuple[Shape, str | None]]:
+    """Return the shape for each size, and the trained model from which its runs continue, if any.
 
     Raises:
-        KISError: A size for which there is no shape, or no model among those that runs go on from; two with one shape.
+        KISError: A size has no shape or no trained model, or two sizes have the same shape.
     """
     if training.models:
         trained = trained_shapes(training)
         return {size: trained[_nearest(size, trained)] for size in sizes}
     shapes = {size: shape_of(size, training.vocabulary) for size in sizes}
     problems = [
-        Problem("--sizes", f"{short(one)} and {short(other)}", "sizes that are different shapes")
-        for one, other in pairwise(sizes)
-        if shapes[one] == shapes[other]
+        Problem("--sizes", f"{short(size)} and {short(other)}", "sizes with different shapes")
+        for size, other in pairwise(sizes)
+        if shapes[size] == shapes[other]
     ]
     if problems:
         raise KISError(problems)
@@ -99,9 +101,9 @@ def starts_of(sizes: Sequence[int], training: Training) -> Mapping[int, tuple[Sh
 
 
 def _nearest(size: int, trained: Iterable[int]) -> int:
-    """Return the size of the trained model that is meant: within 1 %, as sizes are shown by three digits."""
+    """Return the trained size closest to ``size``, within 1 %: users copy sizes that are shown with three digits."""
     nearest = min(trained, key=lambda other: abs(other - size))
-    if abs(nearest / size - 1) > _SHOWN:
-        expected = f"one of {', '.join(map(short, trained))}: this sweep goes on from trained models"
+    if abs(nearest / size - 1) > _SIZE_TOLERANCE:
+        expected = f"one of {', '.join(map(short, trained))}: this sweep continues from trained models"
         raise KISError(Problem(f"a run of N={short(size)}", "no model of this size", expected))
     return nearest

@@ -1,7 +1,7 @@
-"""Trains one run of a sweep in this process: ``python -m kis_sweep.worker SWEEP NAME``; engines start it.
+"""Trains one run of a sweep in this process: ``python -m kis_sweep.worker SWEEP NAME``; started by the engines.
 
-Exit code 0: trained to its end. 2: the run's configuration is wrong, as stderr says. Anything else: it broke, and may
-be tried again.
+Exit code 0: the run is complete. 2: the run's configuration is wrong; stderr says how. Any other code: the run failed
+and may be retried.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError
 from kis_plugin.registry import find
-from kis_sweep.folder import alone
+from kis_sweep.folder import exclusive
 from kis_sweep.run_spec_file import read_sweep_run
 
 __all__ = ["main"]
@@ -22,8 +22,8 @@ def main(sweep: str, name: str) -> int:
     try:
         run = read_sweep_run(Path(sweep), name)
         run.work.mkdir(parents=True, exist_ok=True)
-        # A process that outlived the sweep which began it may be training it still.
-        with alone(run.work, run.name, "a run that another process trains"):
+        # A process that outlived the sweep that started it may still be training this run.
+        with exclusive(run.work, run.name, "a run that another process trains"):
             find("frameworks", run.framework, f"{run.settings} framework").train(run)
     except KISError as error:
         sys.stderr.write(f"kis: {error}\n")

@@ -24,7 +24,7 @@ from kis_predict.prediction import NextRun, Prediction
 from kis_predict.readers.gather import gather
 from kis_predict.request import PredictionRequest
 from kis_predict.sweep import build_sweep
-from kis_sweep.grid import first_wave
+from kis_sweep.grid import first_runs
 
 
 def infused(places: Sequence[str]) -> list[ObservedRun]:
@@ -38,7 +38,7 @@ def begun(grid: Sequence[ObservedRun], frequencies: int) -> list[ObservedRun]:
     found = []
     for params in sorted({run.params for run in grid}):
         mine = {run.frequency: run for run in sorted(grid, key=lambda run: -(run.seed or 0)) if run.params == params}
-        found += [mine[frequency] for frequency in first_wave(sorted(mine), frequencies)]
+        found += [mine[frequency] for frequency in first_runs(sorted(mine), frequencies)]
     return found
 
 

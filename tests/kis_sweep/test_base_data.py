@@ -1,4 +1,4 @@
-"""The tokens that all runs share: every document whole, EOS after each, and the held-out end in no run."""
+"""The tokens that all runs share: complete documents with EOS after each, and a held-out end that no run reads."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def tokenizer(text):
     return load_tokenizer(str(folder))
 
 
-def test_documents_are_end_to_end_with_eos_after_each(text, tokenizer, tmp_path):
+def test_documents_are_concatenated_with_eos_after_each(text, tokenizer, tmp_path):
     seen = []
-    count = encode_text([text], tokenizer, tmp_path / "text.npy", lambda *told: seen.append(told))
+    count = encode_text([text], tokenizer, tmp_path / "text.npy", lambda *progress: seen.append(progress))
     tokens = np.load(tmp_path / "text.npy")
     assert count == len(tokens)
     ends = np.flatnonzero(tokens == tokenizer.eos)
@@ -44,7 +44,7 @@ def test_documents_are_end_to_end_with_eos_after_each(text, tokenizer, tmp_path)
     assert seen[-1][1] == seen[-1][2] == text.stat().st_size
 
 
-def test_long_documents_come_in_parts_and_end_once(text, tokenizer, tmp_path, monkeypatch):
+def test_long_document_is_read_in_parts_and_ends_once(text, tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr("kis_sweep.base_data.LONGEST", 100)
     encode_text([text], tokenizer, tmp_path / "text.npy", lambda *_: None)
     tokens = np.load(tmp_path / "text.npy")
@@ -52,17 +52,17 @@ def test_long_documents_come_in_parts_and_end_once(text, tokenizer, tmp_path, mo
     assert tokenizer.decode(tokens[tokens != tokenizer.eos].tolist()) == "".join(DOCUMENTS)
 
 
-def test_the_end_of_the_text_is_kept_apart(text, tokenizer, tmp_path):
+def test_end_of_the_text_is_held_out(text, tokenizer, tmp_path):
     path, held_out = tmp_path / "text.npy", tmp_path / "held_out.npy"
     encode_text([text], tokenizer, path, lambda *_: None)
     whole = np.load(path)
-    left, taken = held_out_of(path, held_out, 0.01, 64)
-    assert (left, taken) == (len(whole) - 64, 64)
+    kept, taken = held_out_of(path, held_out, 0.01, 64)
+    assert (kept, taken) == (len(whole) - 64, 64)
     assert np.concatenate([np.load(path), np.load(held_out)]).tolist() == whole.tolist()
     with pytest.raises(KISError, match="Give more text"):
         held_out_of(path, tmp_path / "again.npy", 0.01, len(whole))
 
 
-def test_too_little_text_for_a_vocabulary_is_refused(text, tmp_path):
+def test_text_too_short_for_the_vocabulary_is_refused(text, tmp_path):
     with pytest.raises(KISError, match="--vocabulary"):
         train_tokenizer([text], 8192, tmp_path / "tokenizer", lambda *_: None)

@@ -1,4 +1,4 @@
-"""A sweep on SLURM itself, where one answers: ``.ci/slurm`` begins one of a single node."""
+"""A sweep on a real SLURM cluster, if there is one: ``.ci/slurm`` starts a cluster of a single node."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.world.sweeps import begin_and_await_a_checkpoint, ends_of, kis, logs_
 pytest.importorskip("submitit")
 
 
-def there_is_a_node() -> bool:
-    """Return whether SLURM has a node here that takes jobs."""
+def slurm_is_available() -> bool:
+    """Return whether SLURM has a node that accepts jobs."""
     if not shutil.which("sinfo"):
         return False
-    asked = subprocess.run(["timeout", "10", "sinfo", "--noheader", "--format=%t"], capture_output=True, text=True)
-    return asked.returncode == 0 and bool({"idle", "mix", "alloc"} & set(asked.stdout.split()))
+    listed = subprocess.run(["timeout", "10", "sinfo", "--noheader", "--format=%t"], capture_output=True, text=True)
+    return listed.returncode == 0 and bool({"idle", "mix", "alloc"} & set(listed.stdout.split()))
 
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not there_is_a_node(), reason="no SLURM answers here; .ci/slurm begins one"),
+    pytest.mark.skipif(not slurm_is_available(), reason="no SLURM is available here; .ci/slurm starts one"),
 ]
 
-LONGER = ("--tokens-per-param", "8", "--no-uninfused")  # some seconds a run: it can be stopped long before its end
+LONGER = ("--tokens-per-param", "8", "--no-uninfused")  # some seconds per run, so that it can be interrupted
 
 
 @pytest.fixture
@@ -38,22 +38,22 @@ def world(tmp_path):
 
 
 def jobs_of(world) -> list[str]:
-    """Return the numbers of the jobs that were submitted."""
+    """Return the ids of the submitted jobs."""
     return [path.name.partition("_")[0] for path in world.glob("sweep/slurm/*_submitted.pkl")]
 
 
-def asked(*command: str) -> str:
+def output_of(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def wait_for(it: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 60
-    while not it():
+    while not condition():
         assert time.monotonic() < until
         time.sleep(0.2)
 
 
-def test_jobs_log_what_the_local_engine_does(world, tmp_path_factory):
+def test_jobs_log_the_same_as_the_local_engine(world, tmp_path_factory):
     plan(world)
     done = kis(world, "sweep", "run", "sweep", "--engine", "slurm")
     assert done.returncode == 0, done.stderr
@@ -62,14 +62,14 @@ def test_jobs_log_what_the_local_engine_does(world, tmp_path_factory):
     assert logs_of(world / "sweep") == logs_of(here / "sweep")
 
 
-def test_a_job_whose_time_is_up_is_queued_again_and_goes_on_where_it_was(world, tmp_path_factory):
+def test_job_that_reaches_its_time_limit_continues(world, tmp_path_factory):
     plan(world, *LONGER)
     process = begin_and_await_a_checkpoint(world, "--engine", "slurm", "--slurm", "slurm_max_num_timeout=1")
     (job,) = jobs_of(world)
-    subprocess.run(["scancel", "--signal=USR2", job], check=True)  # as SLURM does some time before the end of a job
-    # It is begun again after two minutes; hastened by scontrol, it can meet the end of the first try and be lost.
-    _, said = process.communicate(timeout=600)
-    assert process.returncode == 0, said
+    subprocess.run(["scancel", "--signal=USR2", job], check=True)  # as SLURM does shortly before the time limit
+    # SLURM restarts the job after two minutes. A release by scontrol could overlap the end of the first attempt.
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
     assert "this job is timed-out" in (world / "sweep" / "slurm" / f"{job}_0_log.err").read_text()
     assert jobs_of(world) == [job]
     unbroken = tmp_path_factory.mktemp("unbroken")
@@ -77,12 +77,12 @@ def test_a_job_whose_time_is_up_is_queued_again_and_goes_on_where_it_was(world, 
     assert ends_of(world / "sweep") == ends_of(unbroken / "sweep")
 
 
-def test_the_jobs_of_an_interrupted_sweep_are_cancelled(world):
+def test_interrupt_cancels_the_jobs_of_a_sweep(world):
     plan(world, *LONGER)
     process = begin_and_await_a_checkpoint(world, "--engine", "slurm")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     (job,) = jobs_of(world)
-    wait_for(lambda: job not in asked("squeue", "--noheader", "--format=%i").split())
-    done = kis(world, "sweep", "run", "sweep")  # nobody trains it still
+    wait_for(lambda: job not in output_of("squeue", "--noheader", "--format=%i").split())
+    done = kis(world, "sweep", "run", "sweep")  # no job still holds the run
     assert done.returncode == 0, done.stderr

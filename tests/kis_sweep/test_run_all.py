@@ -1,4 +1,4 @@
-"""Running a sweep: finished runs stay, failed ones are tried twice and hold nothing up, one process at a time."""
+"""Running a sweep: finished runs are skipped, failed runs are retried once, one process runs a sweep at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from filelock import FileLock
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import End, RunLogWriter
 from kis_plugin.run.log import Run as RunRecord
-from kis_sweep.engines import Places
+from kis_sweep.engines import Resources
 from kis_sweep.folder import failure_of, runs_of, states_of
 from kis_sweep.run_all import run_sweep
 from kis_sweep.run_spec import Recipe, Shape, SweepRun
@@ -55,12 +55,12 @@ def finish(run: SweepRun, status: str = "completed") -> None:
 
 
 class Engine:
-    """Ends each run as told, and notes what it was given."""
+    """Ends each run with a given exit code, and records the runs of each call."""
 
     def __init__(self, codes: dict[str, list[int]] | None = None) -> None:
         self.codes, self.given = codes or {}, []
 
-    def __call__(self, runs, places):
+    def __call__(self, runs, resources):
         self.given.append([run.name for run in runs])
         for run in runs:
             code = self.codes.get(run.name, [0]).pop(0)
@@ -72,38 +72,38 @@ class Engine:
             yield run, code
 
 
-def test_the_longest_run_first_and_finished_ones_never_again(sweep):
+def test_longest_run_is_first_and_finished_runs_are_skipped(sweep):
     engine, ended = Engine(), []
-    result = run_sweep(sweep, engine, Places(), lambda run, code: ended.append((run.name, code)))
+    result = run_sweep(sweep, engine, Resources(), lambda run, code: ended.append((run.name, code)))
     assert engine.given == [[LONG, MIDDLE, SHORT]]
     assert ended == [(LONG, 0), (MIDDLE, 0), (SHORT, 0)]
     assert (result.finished, result.before, result.failed) == (3, 0, ())
-    again = run_sweep(sweep, engine, Places(), lambda *_: None)
+    again = run_sweep(sweep, engine, Resources(), lambda *_: None)
     assert (again.finished, again.before) == (0, 3)
     assert len(engine.given) == 1
 
 
-def test_a_failed_run_is_tried_once_more_after_the_others(sweep):
+def test_failed_run_is_retried_once_after_the_others(sweep):
     engine = Engine({LONG: [-9, 0]})
-    result = run_sweep(sweep, engine, Places(), lambda *_: None)
+    result = run_sweep(sweep, engine, Resources(), lambda *_: None)
     assert engine.given == [[LONG, MIDDLE, SHORT], [LONG]]
     assert (result.finished, result.failed) == (3, ())
 
 
-def test_a_run_that_fails_twice_is_told_with_its_reason(sweep):
-    result = run_sweep(sweep, Engine({MIDDLE: [1, 1]}), Places(), lambda *_: None)
+def test_run_that_fails_twice_is_reported_with_its_reason(sweep):
+    result = run_sweep(sweep, Engine({MIDDLE: [1, 1]}), Resources(), lambda *_: None)
     assert [(state.run.name, state.reason) for state in result.failed] == [(MIDDLE, "it broke")]
     assert result.finished == 2
 
 
-def test_a_wrong_configuration_is_not_tried_again(sweep):
+def test_run_with_a_wrong_configuration_is_not_retried(sweep):
     engine = Engine({MIDDLE: [2]})
-    result = run_sweep(sweep, engine, Places(), lambda *_: None)
+    result = run_sweep(sweep, engine, Resources(), lambda *_: None)
     assert len(engine.given) == 1
     assert [state.run.name for state in result.failed] == [MIDDLE]
 
 
-def test_a_run_that_stopped_or_has_no_end_is_run_again(sweep):
+def test_run_without_a_completed_log_is_run_again(sweep):
     runs = {run.name: run for run in runs_of(sweep)}
     finish(runs[LONG], "stopped")
     finish(runs[MIDDLE], "")
@@ -111,107 +111,107 @@ def test_a_run_that_stopped_or_has_no_end_is_run_again(sweep):
         "interrupted", "interrupted", "waiting",
     ]  # fmt: skip
     engine = Engine()
-    run_sweep(sweep, engine, Places(), lambda *_: None, only=[LONG])
+    run_sweep(sweep, engine, Resources(), lambda *_: None, only=[LONG])
     assert engine.given == [[LONG]]
 
 
-def test_a_run_whose_checkpoints_are_there_is_not_done_yet(sweep):
+def test_run_with_checkpoints_is_not_finished(sweep):
     run = runs_of(sweep)[0]
     finish(run)
     run.checkpoints.mkdir(parents=True)
     assert states_of([run])[0].state == "interrupted"
     engine = Engine()
-    run_sweep(sweep, engine, Places(), lambda *_: None, only=[run.name])
+    run_sweep(sweep, engine, Resources(), lambda *_: None, only=[run.name])
     assert engine.given == [[run.name]]
 
 
-def test_files_of_a_run_that_say_different_things_are_refused(sweep):
+def test_contradicting_files_of_a_run_are_refused(sweep):
     path = sweep / "configs" / LONG / "kis.yaml"
     path.write_text("knowledge: ../../facts.jsonl\ninfusion: {frequency: 4}\nseed: 2\n")
     with pytest.raises(KISError) as caught:
         runs_of(sweep)
-    assert "infusion.frequency: found 4.0, expected 8, as run.yaml says" in str(caught.value)
+    assert "infusion.frequency: found 4.0, expected 8, as in run.yaml" in str(caught.value)
     assert "seed: found 2, expected 0" in str(caught.value)
     path.unlink()
     with pytest.raises(KISError, match=r"kis\.yaml"):
         runs_of(sweep)
 
 
-def test_a_sweep_without_its_data_is_refused_before_anything_starts(sweep):
+def test_sweep_without_its_data_is_refused_before_it_starts(sweep):
     runs_of(sweep)[0].rows.rmdir()
     engine = Engine()
-    with pytest.raises(KISError, match=r"text\.npy: found nothing there"):
-        run_sweep(sweep, engine, Places(), lambda *_: None)
+    with pytest.raises(KISError, match=r"text\.npy: found no such file"):
+        run_sweep(sweep, engine, Resources(), lambda *_: None)
     assert engine.given == []
 
 
-def test_one_process_at_a_time(sweep):
+def test_sweep_that_another_process_runs_is_refused(sweep):
     with FileLock(sweep / ".lock"), pytest.raises(KISError, match="another process"):
-        run_sweep(sweep, Engine(), Places(), lambda *_: None)
+        run_sweep(sweep, Engine(), Resources(), lambda *_: None)
 
 
-def test_names_that_are_none_are_refused(sweep):
+def test_unknown_run_names_are_refused(sweep):
     with pytest.raises(KISError, match="--only: found lnog"):
-        run_sweep(sweep, Engine(), Places(), lambda *_: None, only=["lnog"])
+        run_sweep(sweep, Engine(), Resources(), lambda *_: None, only=["lnog"])
 
 
-def test_a_folder_without_a_sweep_is_refused(tmp_path):
-    with pytest.raises(KISError, match="kis sweep plan makes one"):
+def test_folder_without_a_sweep_is_refused(tmp_path):
+    with pytest.raises(KISError, match="kis sweep plan creates one"):
         runs_of(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("places", "slots"),
+    ("resources", "slots"),
     [
-        (Places(jobs=3), [{}, {}, {}]),
-        (Places(gpus=("0", "1"), per_gpu=2), [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "0101"]),
-        (Places(gpus=("0", "1"), jobs=1), [{"CUDA_VISIBLE_DEVICES": "0"}]),
+        (Resources(jobs=3), [{}, {}, {}]),
+        (Resources(gpus=("0", "1"), per_gpu=2), [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "0101"]),
+        (Resources(gpus=("0", "1"), jobs=1), [{"CUDA_VISIBLE_DEVICES": "0"}]),
     ],
 )
-def test_runs_share_what_the_machine_has(places, slots):
-    assert places.slots() == slots
+def test_slots_follow_jobs_and_gpus(resources, slots):
+    assert resources.slots() == slots
 
 
-def test_a_damaged_log_is_named_and_the_other_runs_go_on(sweep):
+def test_damaged_log_is_reported_and_the_other_runs_finish(sweep):
     runs = {run.name: run for run in runs_of(sweep)}
     finish(runs[LONG], "")
     (runs[LONG].logs / "id" / "kis.jsonl").write_text("garbage\n{}\n")
-    result = run_sweep(sweep, Engine(), Places(), lambda *_: None)
+    result = run_sweep(sweep, Engine(), Resources(), lambda *_: None)
     (failed,) = result.failed
     assert (result.finished, failed.run.name) == (2, LONG)
     assert "kis.jsonl:1: found a line that is not JSON" in failed.reason
     assert f"move {runs[LONG].logs / 'id'} away" in failed.reason
 
 
-def test_a_run_without_its_run_yaml_is_named_and_the_others_go_on(sweep):
+def test_run_without_run_yaml_is_named_and_the_others_finish(sweep):
     (sweep / "configs" / LONG / "run.yaml").unlink()
     with pytest.raises(KISError, match=r"run\.yaml"):
         runs_of(sweep)
     broken = []
-    assert run_sweep(sweep, Engine(), Places(), lambda *_: None, broken=broken).finished == 2
+    assert run_sweep(sweep, Engine(), Resources(), lambda *_: None, broken=broken).finished == 2
     assert [LONG in problem.where for problem in broken] == [True]
 
 
 @pytest.mark.parametrize("linked", ["runs", "work"])
-def test_a_folder_that_is_a_link_to_elsewhere_is_refused_and_nothing_is_removed(sweep, tmp_path_factory, linked):
+def test_link_out_of_the_sweep_is_refused_and_removes_nothing(sweep, tmp_path_factory, linked):
     elsewhere = tmp_path_factory.mktemp("home")
     (elsewhere / LONG).mkdir()
     (elsewhere / LONG / "thesis.tex").write_text("years of work")
     (sweep / linked).symlink_to(elsewhere)
     engine = Engine()
     with pytest.raises(KISError, match=r"found a link to .*, expected a folder inside the sweep's"):
-        run_sweep(sweep, engine, Places(), lambda *_: None)
+        run_sweep(sweep, engine, Resources(), lambda *_: None)
     assert engine.given == []
     assert (elsewhere / LONG / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_run_that_is_not_called_as_planned_is_refused(sweep):
+def test_run_with_another_name_than_planned_is_refused(sweep):
     (sweep / "configs" / LONG).rename(sweep / "configs" / "Documents")
-    with pytest.raises(KISError, match=f"found a run called 'Documents', expected {LONG}"):
-        run_sweep(sweep, Engine(), Places(), lambda *_: None)
+    with pytest.raises(KISError, match=f"found a run named 'Documents', expected {LONG}"):
+        run_sweep(sweep, Engine(), Resources(), lambda *_: None)
 
 
-def test_a_run_that_a_process_trains_is_running_else_interrupted(sweep):
+def test_unfinished_run_is_running_while_a_process_holds_it(sweep):
     run = runs_of(sweep)[0]
     finish(run, "")
     run.work.mkdir(parents=True)

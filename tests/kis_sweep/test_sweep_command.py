@@ -1,4 +1,4 @@
-"""``kis sweep`` as a user runs it: plan, run, stop and go on, status, next; by every engine the same logs."""
+"""``kis sweep`` on the command line: plan, run, interrupt and continue, status, next, add; all engines log the same."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def world(tmp_path):
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """A sweep that the local engine ran."""
+    """A sweep run by the local engine."""
     folder = tmp_path_factory.mktemp("world")
     return folder, sweep_whole(folder)
 
 
-def test_a_plan_is_a_configuration_a_run_and_shows_what_it_costs(world):
+def test_plan_writes_a_configuration_per_run_and_shows_costs(world):
     done = plan(world)
     assert done.returncode == 0, done.stderr
     runs = runs_of(world / "sweep")
@@ -51,7 +51,7 @@ def test_a_plan_is_a_configuration_a_run_and_shows_what_it_costs(world):
     assert sorted(path.name for path in world.iterdir()) == ["facts.jsonl", "kis.yaml", "sweep", "text.txt"]
 
 
-def test_a_plan_is_the_same_bytes_each_time(world):
+def test_plan_is_deterministic(world):
     plan(world, "--no-time")
     first = {path.relative_to(world): path.read_bytes() for path in world.rglob("*") if path.is_file()}
     (world / "sweep").rename(world / "before")
@@ -61,7 +61,7 @@ def test_a_plan_is_the_same_bytes_each_time(world):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["--sizes", "10k"], "smaller vocabulary"),
         (["--frequency", "5000"], "Take fewer facts or more tokens"),
@@ -73,22 +73,22 @@ def test_a_plan_is_the_same_bytes_each_time(world):
         (["--held-out-text", "facts.jsonl"], "no key 'text'"),
     ],
 )
-def test_a_plan_that_cannot_be_leaves_nothing_behind(world, words, said):
+def test_invalid_plan_leaves_no_files(world, arguments, message):
     (world / "short.txt").write_text("a few words")
-    done = plan(world, "--no-time", "--no-uninfused", *words)
+    done = plan(world, "--no-time", "--no-uninfused", *arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in world.iterdir()) == ["facts.jsonl", "kis.yaml", "short.txt", "text.txt"]
 
 
-def test_a_guard_that_would_change_the_amount_is_refused(world):
+def test_guard_that_would_stop_training_is_refused(world):
     done = plan(world, "--no-time", guard="stop_training")
     assert done.returncode == 2
     assert "retention.guard.action: found stop_training" in done.stderr
 
 
-def test_an_amount_whose_rows_do_not_fit_is_refused_before_anything_is_planned_or_added(world):
+def test_amount_that_does_not_fit_is_refused_by_plan_and_add(world):
     (world / "early.yaml").write_text(
         "knowledge: facts.jsonl\ninfusion: {window: [0, 0.05]}\nretention: {control: 8}\n"
     )
@@ -101,14 +101,14 @@ def test_an_amount_whose_rows_do_not_fit_is_refused_before_anything_is_planned_o
     assert kis(world, "sweep", "add", "sweep", "--frequency", "16").returncode == 2
     assert runs_of(world / "sweep") == planned
     cells = [Cell(settings_of(world / "sweep").grid[0].size, frequency, 0) for frequency in (24, 1, 16)]
-    added = add_runs(world / "sweep", cells, dry_run=False, refuse=False)  # as what the predictor asks for is
+    added = add_runs(world / "sweep", cells, dry_run=False, refuse=False)  # as for recommended runs
     assert [run.frequency for run in added.runs] == [1]
     assert runs_of(world / "sweep") == sorted([*planned, *added.runs], key=lambda run: run.name)
     assert [name.split("-F")[1] for name in added.unfit] == ["24-seed0", "16-seed0"]
     assert all("What fits is about" in reason for reason in added.unfit.values())
 
 
-def test_a_folder_with_something_in_it_is_left_alone(world):
+def test_plan_refuses_a_folder_that_is_not_empty(world):
     (world / "sweep").mkdir()
     (world / "sweep" / "mine.txt").write_text("mine")
     done = plan(world, "--no-time")
@@ -116,7 +116,7 @@ def test_a_folder_with_something_in_it_is_left_alone(world):
     assert [path.name for path in (world / "sweep").iterdir()] == ["mine.txt"]
 
 
-def test_all_runs_are_trained_and_tell_each_fact_as_often_as_planned(swept):
+def test_all_runs_infuse_each_fact_exactly_as_planned(swept):
     folder, done = swept
     assert "Finished 2 runs." in done.stdout
     logs = logs_of(folder / "sweep")
@@ -131,45 +131,45 @@ def test_all_runs_are_trained_and_tell_each_fact_as_often_as_planned(swept):
         assert not (run.work / "checkpoints").exists()
 
 
-def test_finished_runs_are_not_run_again(swept):
+def test_finished_runs_are_not_trained_again(swept):
     folder, _ = swept
     before = {path: path.stat().st_mtime_ns for path in folder.glob("sweep/runs/*/*/kis.jsonl")}
     done = kis(folder, "sweep", "run", "sweep")
-    assert done.stdout.startswith("Finished 0 runs. 2 had been before.\nNext: kis predict --logs ")
+    assert done.stdout.startswith("Finished 0 runs. 2 had finished before.\nNext: kis predict --logs ")
     assert {path: path.stat().st_mtime_ns for path in folder.glob("sweep/runs/*/*/kis.jsonl")} == before
 
 
-def test_status_tells_each_run(swept):
+def test_status_reports_each_run(swept):
     folder, _ = swept
     runs = json.loads(kis(folder, "sweep", "status", "sweep", "--json").stdout)["runs"]
     assert [run["state"] for run in runs] == ["finished"] * 2
     assert all(0 <= run["held_out"] <= 1 and run["done"] == 1 for run in runs)
 
 
-def test_next_adds_what_the_predictor_lacks(swept, tmp_path):
+def test_next_adds_the_recommended_runs(swept, tmp_path):
     folder, _ = swept
-    told = json.loads(kis(folder, "sweep", "next", "sweep", "--target", "1M", "--dry-run", "--json").stdout)
-    assert told["status"] == "ok"
-    assert told["missing"]
-    assert 0 < len(told["added"]) <= 8
+    report = json.loads(kis(folder, "sweep", "next", "sweep", "--target", "1M", "--dry-run", "--json").stdout)
+    assert report["status"] == "ok"
+    assert report["missing"]
+    assert 0 < len(report["added"]) <= 8
     assert len(runs_of(folder / "sweep")) == 2
-    assert told["flops"] > told["grid_flops"]
+    assert report["flops"] > report["grid_flops"]
 
 
-def test_runs_of_ones_own_choice_are_added_once(world, swept):
+def test_add_skips_existing_runs_and_too_large_shares(world, swept):
     shutil.copytree(swept[0] / "sweep", world / "sweep")
     shutil.copy(swept[0] / "kis.yaml", world)
     before = [run.name for run in runs_of(world / "sweep")]
-    words = ["sweep", "add", "sweep", "--frequency", "8,12,5000", "--seeds", "2", "--json"]
-    dry = json.loads(kis(world, *words, "--dry-run").stdout)
+    arguments = ["sweep", "add", "sweep", "--frequency", "8,12,5000", "--seeds", "2", "--json"]
+    dry = json.loads(kis(world, *arguments, "--dry-run").stdout)
     assert [run.name for run in runs_of(world / "sweep")] == before
-    told = json.loads(kis(world, *words).stdout)
-    assert told == dry
+    report = json.loads(kis(world, *arguments).stdout)
+    assert report == dry
     added = [run for run in runs_of(world / "sweep") if run.name not in before]
     assert sorted((run.frequency, run.recipe.seed) for run in added) == [(8, 1), (12, 0), (12, 1)]
-    assert sorted(run.name for run in added) == sorted(told["added"])
-    assert [name.partition("-F")[2] for name in told["left_out"]] == ["5000-seed0", "5000-seed1"]
-    again = kis(world, *words[:-1])
+    assert sorted(run.name for run in added) == sorted(report["added"])
+    assert [name.partition("-F")[2] for name in report["left_out"]] == ["5000-seed0", "5000-seed1"]
+    again = kis(world, *arguments[:-1])
     assert again.returncode == 1
     assert "Nothing to add" in again.stdout
     refused = kis(world, "sweep", "add", "sweep", "--sizes", "1k", "--frequency", "8")
@@ -177,7 +177,7 @@ def test_runs_of_ones_own_choice_are_added_once(world, swept):
     assert "smaller vocabulary" in refused.stderr
 
 
-def test_next_waits_for_what_was_added_before(world, swept):
+def test_next_refuses_a_sweep_with_unfinished_runs(world, swept):
     shutil.copytree(swept[0] / "sweep", world / "sweep")
     shutil.copy(swept[0] / "kis.yaml", world)
     assert kis(world, "sweep", "next", "sweep", "--target", "1M", "-k", "2").returncode == 0
@@ -185,12 +185,12 @@ def test_next_waits_for_what_was_added_before(world, swept):
     assert len(runs) > 2
     again = kis(world, "sweep", "next", "sweep", "--target", "1M")
     assert again.returncode == 2
-    assert "kis sweep run finishes them" in again.stderr
+    assert "Finish them first, with kis sweep run" in again.stderr
     assert runs_of(world / "sweep") == runs
 
 
-def test_a_torn_checkpoint_is_passed_over(world):
-    """What a kill leaves that falls into the writing of a checkpoint: it lacks what is written last."""
+def test_incomplete_checkpoint_is_skipped(world):
+    """A kill while a checkpoint is written leaves a folder without the files that are written last."""
     from kis_hf.sweep_training import train
 
     plan(world, "--no-time", "--no-uninfused")
@@ -203,8 +203,8 @@ def test_a_torn_checkpoint_is_passed_over(world):
     assert logs_of(world / "sweep")[run.name][-1]["status"] == "completed"
 
 
-def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, tmp_path_factory):
-    longer = ("--tokens-per-param", "8")  # some seconds a run, so that one can be stopped long before its end
+def test_interrupted_sweep_ends_as_an_uninterrupted_one(world, tmp_path_factory):
+    longer = ("--tokens-per-param", "8")  # some seconds per run, so that it can be interrupted
     plan(world, *longer)
     settings = yaml.safe_load((world / "sweep" / "sweep.yaml").read_text())
     assert settings["training"]["saves"] == 4
@@ -220,7 +220,7 @@ def test_a_stopped_sweep_goes_on_and_logs_what_an_unbroken_one_does(world, tmp_p
     assert ends_of(world / "sweep") == ends_of(whole / "sweep")
 
 
-def test_a_run_that_fails_is_named_and_the_others_are_done(world):
+def test_failed_run_is_named_and_the_others_finish(world):
     plan(world, "--no-time")
     name = runs_of(world / "sweep")[0].name
     path = world / "sweep" / "configs" / name / "run.yaml"
@@ -235,7 +235,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(world):
 @pytest.mark.parametrize(
     ("engine", "needed"), [(["ray"], "ray"), (["slurm", "--cluster", "local"], "submitit")], ids=["ray", "slurm"]
 )
-def test_other_engines_log_what_the_local_one_does(world, swept, engine, needed):
+def test_other_engines_log_the_same_as_the_local_one(world, swept, engine, needed):
     pytest.importorskip(needed)
     plan(world)
     done = kis(world, "sweep", "run", "sweep", "--engine", *engine)

@@ -1,4 +1,4 @@
-"""A run's file: what is written is read back, and what does not agree with itself is refused with its place."""
+"""``run.yaml``: a written run is read back, and contradicting or invalid keys are refused by name."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def written(run: SweepRun) -> SweepRun:
 
 
 @given(st.floats(0, 1e15), st.sampled_from(["hf", "litgpt", "other"]))
-def test_what_is_written_is_read_back(tmp_path_factory, frequency, framework):
+def test_written_run_is_read_back(tmp_path_factory, frequency, framework):
     run = written(a_run(tmp_path_factory.mktemp("sweep"), frequency=frequency, framework=framework))
     assert read_sweep_run(run.sweep, run.name) == run
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda values: values.update(speed=3), "speed: found an unknown key"),
         (lambda values: values.pop("shape"), "shape: found no such key"),
@@ -51,7 +51,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, frequency, framework):
         (lambda values: values["shape"].update(heads=3), "shape.heads: found 3 for a width of 32"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_key(tmp_path, change, said):
+def test_invalid_key_is_named(tmp_path, change, message):
     run = written(a_run(tmp_path))
     path = run.settings
     values = yaml.safe_load(path.read_text())
@@ -59,11 +59,11 @@ def test_what_is_wrong_is_said_with_its_key(tmp_path, change, said):
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(KISError) as caught:
         read_sweep_run(tmp_path, run.name)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "run.yaml" in str(caught.value)
 
 
-def test_a_file_that_was_written_before_there_were_key_heads_and_models_is_read(tmp_path):
+def test_file_without_key_heads_and_model_is_read(tmp_path):
     run = written(a_run(tmp_path))
     values = yaml.safe_load(run.settings.read_text())
     del values["model"], values["shape"]["key_heads"]
@@ -71,7 +71,7 @@ def test_a_file_that_was_written_before_there_were_key_heads_and_models_is_read(
     assert read_sweep_run(tmp_path, run.name) == run
 
 
-def test_heads_that_do_not_share_keys_evenly_are_refused(tmp_path):
+def test_key_heads_must_divide_the_heads(tmp_path):
     run = written(a_run(tmp_path))
     run.settings.write_text(run.settings.read_text().replace("key_heads: 2", "key_heads: 3"))
     with pytest.raises(KISError, match=r"shape\.key_heads: found 3 for 2 heads, expected a number that divides"):

@@ -1,4 +1,4 @@
-"""Who runs the runs: this machine, a Ray cluster, or SLURM. Each hands back a run's exit code as it ends."""
+"""Engines that execute runs: this machine, a Ray cluster, or SLURM. Each yields a run's exit code when the run ends."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from kis_sweep.engines.local import on_this_machine
 from kis_sweep.engines.on_ray import on_ray
 from kis_sweep.engines.on_slurm import on_slurm
-from kis_sweep.engines.places import Places
+from kis_sweep.engines.resources import Resources
 from kis_sweep.run_spec import SweepRun
 
-__all__ = ["ENGINES", "Engine", "Places"]
+__all__ = ["ENGINES", "Engine", "Resources"]
 
-Engine = Callable[[Sequence[SweepRun], Places], Iterator[tuple[SweepRun, int]]]
+Engine = Callable[[Sequence[SweepRun], Resources], Iterator[tuple[SweepRun, int]]]
 
 ENGINES: Mapping[str, Engine] = {"local": on_this_machine, "ray": on_ray, "slurm": on_slurm}
