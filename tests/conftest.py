@@ -9,6 +9,17 @@ settings.register_profile("kis", deadline=None)  # a machine that others use too
 settings.load_profile("kis")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--nightly", action="store_true", help="the nightly tests too, which take very long")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--nightly"):
+        for item in items:
+            if item.get_closest_marker("nightly"):
+                item.add_marker(pytest.mark.skip(reason="nightly: pytest --nightly"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_cache_of_the_users_own(tmp_path_factory):
     """Keep prepared knowledge of tests, and of the processes they start, out of the home folder."""
