@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.facts import Templates
+from kis_plugin.knowledge.template_rules import RELATION, normal
 from kis_plugin.templates.file import GENERIC
-from kis_plugin.templates.template_rules import RELATION, normal
 
 __all__ = ["Layer", "TemplateBook", "in_words"]
 

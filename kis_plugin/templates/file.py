@@ -18,9 +18,9 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem, nearest
 from kis_plugin.knowledge.facts import Templates
+from kis_plugin.knowledge.template_rules import RELATION, problems_of
 from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
 from kis_plugin.storage.yaml_nodes import Node, read_yaml
-from kis_plugin.templates.template_rules import RELATION, problems_of
 
 __all__ = ["GENERIC", "TemplateFile", "read_template_file"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.facts import Knowledge, Templates
+from kis_plugin.knowledge.template_rules import problems_of
 from kis_plugin.registry import find
 from kis_plugin.templates.book import Layer, TemplateBook
 from kis_plugin.templates.file import GENERIC, TemplateFile, read_template_file
 from kis_plugin.templates.protocols import TemplateSet
-from kis_plugin.templates.template_rules import problems_of
 
 __all__ = ["BuiltInTemplates", "load_templates"]
 

@@ -12,8 +12,8 @@ from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.knowledge.sources.fact_records import FACT_RULES, FactRecords
 from kis_plugin.knowledge.sources.text_files import Problems, json_value, lines, quoted, records
 from kis_plugin.knowledge.sources.unique_entries import yield_unique
+from kis_plugin.knowledge.template_rules import distinct, problems_of
 from kis_plugin.storage.text_rules import is_one_line
-from kis_plugin.templates.template_rules import distinct, problems_of
 
 __all__ = ["BearSource"]
 

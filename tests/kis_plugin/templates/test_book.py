@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
+from kis_plugin.knowledge.template_rules import distinct, normal, problems_of
 from kis_plugin.templates.book import TemplateBook, in_words
 from kis_plugin.templates.file import read_template_file
 from kis_plugin.templates.load import BuiltInTemplates, load_templates
-from kis_plugin.templates.template_rules import distinct, normal, problems_of
 from kis_plugin.tokenized.tokenizer import render
 
 pytestmark = pytest.mark.usefixtures("here")
