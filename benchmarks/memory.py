@@ -168,7 +168,7 @@ def _start(folder: Path, material: bool) -> None:
     import torch  # noqa: F401
 
     from kis_plugin.config.load import load_config
-    from kis_plugin.retention.distractors import option_sets
+    from kis_plugin.retention.questions.distractors import option_sets
     from kis_plugin.tokenized.infusion_split import load_split
 
     _step("material")

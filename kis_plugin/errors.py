@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from kis_plugin.storage.escapes import escaped
+from kis_plugin.escapes import escaped
 
 __all__ = ["KISError", "Problem", "nearest", "need_or_refuse"]
 

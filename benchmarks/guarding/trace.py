@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.guarding.witness import Recorder
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.results import Outcomes
 
 __all__ = ["CHANCE", "Probe", "Trace"]

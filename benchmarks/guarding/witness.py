@@ -10,10 +10,10 @@ import numpy as np
 
 from kis_plugin.hashing import mix
 from kis_plugin.hook_markers import hookimpl
-from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.general_loss import GeneralText
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.distractors import option_sets
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.log import Loss, Record

@@ -20,7 +20,7 @@ def kis_scores(model: Any, tokenizer: Any, questions: Sequence[Any]) -> tuple[np
     Args:
         model: A causal LM of ``transformers``.
         tokenizer: A fast tokenizer of ``transformers``.
-        questions: Of ``kis_plugin.retention.probes``.
+        questions: Of ``kis_plugin.retention.questions.probes``.
     """
     from kis_plugin.retention.scoring.prepare import prepare
     from kis_plugin.retention.scoring.scorer import Scorer
@@ -45,7 +45,7 @@ class _Kis:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def score(self, items: Sequence[Item], batch: int | None) -> Scored:
-        from kis_plugin.retention.questions import Question
+        from kis_plugin.retention.questions.question import Question
 
         questions = [
             Question(number, item.prefix, item.options, item.answer, "held_out") for number, item in enumerate(items)

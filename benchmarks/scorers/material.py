@@ -121,8 +121,8 @@ def _distinct(case: Case, words: list[str]) -> list[Item]:
 
 def _from_templates(case: Case, words: list[str], relations: int = 8, objects: int = 16) -> list[Item]:
     from kis_plugin.knowledge.facts import Fact
-    from kis_plugin.retention.distractors import option_sets
-    from kis_plugin.retention.question_maker import QuestionMaker
+    from kis_plugin.retention.questions.distractors import option_sets
+    from kis_plugin.retention.questions.question_maker import QuestionMaker
 
     draw = np.random.default_rng([2, case.prefix])
 

@@ -68,7 +68,7 @@ def kis_register_selections(register: Callable[[Selection], None]) -> None:
 @hookimpl
 def kis_register_probes(register: Callable[[ProbeKind], None]) -> None:
     """Add the multiple-choice probes of single facts."""
-    from kis_plugin.retention.probes import BUILT_IN
+    from kis_plugin.retention.questions.probes import BUILT_IN
 
     for kind in BUILT_IN:
         register(kind)

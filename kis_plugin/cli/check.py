@@ -22,10 +22,10 @@ from kis_plugin.knowledge.facts import Fact, Knowledge
 from kis_plugin.knowledge.sources.folders import FolderSource
 from kis_plugin.knowledge.sources.read import source_for
 from kis_plugin.knowledge.suspicious import suspicious_facts, suspicious_relations
-from kis_plugin.retention.baselines import baseline_scores
 from kis_plugin.retention.general_text import documents
-from kis_plugin.retention.question_builder import initial_questions
-from kis_plugin.retention.questions import by_series
+from kis_plugin.retention.questions.baselines import baseline_scores
+from kis_plugin.retention.questions.question import by_series
+from kis_plugin.retention.questions.question_builder import initial_questions
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.protocols import Renderer
 from kis_plugin.tokenized.infusion_split import load_split

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kis_plugin.storage.escapes import escaped
+from kis_plugin.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kis_plugin.amounts import parse_amount
-from kis_plugin.storage.escapes import escaped
+from kis_plugin.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.infusion.build_plan import plan_infusion
 from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.infusion.plan import InfusionPlan
-from kis_plugin.infusion.template_order import TemplateOrder
+from kis_plugin.infusion.rounds.template_order import TemplateOrder
 from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import TextTokenizer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kis_plugin.storage.escapes import escaped
+from kis_plugin.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
 
 if TYPE_CHECKING:

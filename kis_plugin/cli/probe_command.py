@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from kis_plugin.storage.escapes import escaped
+from kis_plugin.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:

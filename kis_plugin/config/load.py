@@ -10,15 +10,7 @@ from typing import Any
 
 from kis_plugin.config.cross_checks import problems_together
 from kis_plugin.config.options import below
-from kis_plugin.config.schema import (
-    AMOUNTS,
-    CHOICES,
-    DEFAULT_FREQUENCY,
-    RENAMED,
-    Config,
-    KisYaml,
-    is_file_name,
-)
+from kis_plugin.config.schema import AMOUNTS, CHOICES, DEFAULT_FREQUENCY, RENAMED, Config, KisYaml, is_file_name
 from kis_plugin.config.validate import validate
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.yaml_nodes import Node, read_yaml

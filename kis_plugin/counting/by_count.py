@@ -19,7 +19,7 @@ from kis_plugin.counting.counts_file import FactCounts, read_counts
 from kis_plugin.counting.learning_efficiency import Undetermined, learning_efficiency
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.results import Outcomes, record_of
 from kis_plugin.retention.series import BACKGROUND, HELD_OUT, SEEN
 from kis_plugin.run import log as runlog

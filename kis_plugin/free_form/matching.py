@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.storage.unicode_forms import canonical, visible
 
 __all__ = ["Matcher", "Verdict", "ends_plainly", "frequency_baseline", "letters_of", "words_of"]

@@ -9,9 +9,9 @@ from kis_plugin.free_form.cloze_spans import span_facts, span_templates
 from kis_plugin.free_form.matching import ends_plainly
 from kis_plugin.hashing import mix
 from kis_plugin.knowledge.facts import Templates
-from kis_plugin.retention.passages import PassageMaker
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question, free_form_question
+from kis_plugin.retention.questions.passages import PassageMaker
+from kis_plugin.retention.questions.question import Question, free_form_question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 
 __all__ = ["CLOZE", "FREE_FORM_KINDS", "AnswerProbe", "ClozeProbe"]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kis_plugin.free_form.matching import Matcher, Verdict, letters_of
 from kis_plugin.hashing import IntArray
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.scoring.prefix_trees import Row
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 

@@ -12,7 +12,7 @@ from kis_plugin.free_form.matching import frequency_baseline
 from kis_plugin.free_form.prompts import PreparedPrompts, prepare_prompts
 from kis_plugin.hashing import IntArray
 from kis_plugin.retention.protocols import Answers, PreparedScorer
-from kis_plugin.retention.questions import FREE_FORM, Question
+from kis_plugin.retention.questions.question import FREE_FORM, Question
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import TextTokenizer

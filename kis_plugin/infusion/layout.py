@@ -8,13 +8,13 @@ from pathlib import Path
 
 from kis_plugin.hashing import IntArray
 from kis_plugin.infusion.apportion import Span, TooDense
-from kis_plugin.infusion.groups import Cohort
-from kis_plugin.infusion.packing import Whole
 from kis_plugin.infusion.protocols import OrderedSchedule, Schedule
-from kis_plugin.infusion.round_packings import RowLimits
-from kis_plugin.infusion.rounds import RoundSequence
+from kis_plugin.infusion.rounds.groups import Cohort
+from kis_plugin.infusion.rounds.packing import Whole
+from kis_plugin.infusion.rounds.round_packings import RowLimits
+from kis_plugin.infusion.rounds.round_sequence import RoundSequence
+from kis_plugin.infusion.rounds.template_order import TemplateOrder
 from kis_plugin.infusion.row_map import RowMap
-from kis_plugin.infusion.template_order import TemplateOrder
 from kis_plugin.infusion.throttle import Kept, remaining, removed_exposures
 from kis_plugin.infusion.throttle_file import ThrottleFile
 

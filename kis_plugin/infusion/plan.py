@@ -21,11 +21,11 @@ import numpy.typing as npt
 from kis_plugin.config.schema import AMOUNTS, InfusionConfig
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
-from kis_plugin.infusion.groups import grouped, row_at, split_by_validity
 from kis_plugin.infusion.layout import NoRoom, Window, laid_out
 from kis_plugin.infusion.placement import InRows, Placement
 from kis_plugin.infusion.protocols import Schedule
-from kis_plugin.infusion.template_order import TemplateOrder
+from kis_plugin.infusion.rounds.groups import grouped, row_at, split_by_validity
+from kis_plugin.infusion.rounds.template_order import TemplateOrder
 from kis_plugin.infusion.throttle_file import ThrottleFile
 from kis_plugin.run.placed_row import Placed
 from kis_plugin.storage.npy_files import release

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray, mix
-from kis_plugin.infusion.rounds import RoundSequence
+from kis_plugin.infusion.rounds.round_sequence import RoundSequence
 
 __all__ = ["Kept", "remaining", "removed_exposures"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.storage.unicode_forms import folded
 from kis_plugin.tokenized.tokenizer import render
 

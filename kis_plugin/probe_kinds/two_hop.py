@@ -13,9 +13,9 @@ from kis_plugin.hashing import IntArray, mix
 from kis_plugin.knowledge.balanced_groups import balanced_groups, evenly
 from kis_plugin.knowledge.fact_codes import MANY, FactCodes, coded, sample
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.aliases import Entities, entities_of
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.aliases import Entities, entities_of
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.tokenized.infusion_split import entries_at
 
 __all__ = ["TWO_HOP", "Chains", "TwoHopProbe", "chains_of", "sets_of_chains"]

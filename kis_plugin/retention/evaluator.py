@@ -12,7 +12,7 @@ import numpy as np
 from kis_plugin.hashing import IntArray
 from kis_plugin.registry import find, registered
 from kis_plugin.retention.protocols import AnswerScorer, PreparedScorer
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.retention.scoring.batch_plan import BATCH_TOKENS
 from kis_plugin.run.model_view import ModelView
@@ -84,7 +84,7 @@ class Evaluator:
             KISError: The model cannot be called with token ids alone, has fewer tokens than the tokenizer, or fewer
                 positions than the longest probe.
         """
-        from kis_plugin.retention.model_diagnosis import FAILURES, diagnosed  # it imports torch
+        from kis_plugin.retention.scoring.model_diagnosis import FAILURES, diagnosed  # it imports torch
 
         start = perf_counter()
         count = len(self.questions)

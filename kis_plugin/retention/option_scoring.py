@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kis_plugin.retention.baselines import mean_baseline
 from kis_plugin.retention.protocols import PreparedScorer
-from kis_plugin.retention.questions import OPTIONS, Question
+from kis_plugin.retention.questions.baselines import mean_baseline
+from kis_plugin.retention.questions.question import OPTIONS, Question
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["OptionScoring"]

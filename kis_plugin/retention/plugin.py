@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hook_markers import hookimpl
-from kis_plugin.retention.baselines import baseline_scores
 from kis_plugin.retention.control_leaks import leak_warnings
 from kis_plugin.retention.evaluation_steps import evaluation_steps
 from kis_plugin.retention.prior_knowledge_file import keep_known
-from kis_plugin.retention.question_builder import QuestionBuilder
-from kis_plugin.retention.questions import Question, by_series
+from kis_plugin.retention.questions.baselines import baseline_scores
+from kis_plugin.retention.questions.question import Question, by_series
+from kis_plugin.retention.questions.question_builder import QuestionBuilder
 from kis_plugin.retention.results import above_control, rows_of_series, series_records
 from kis_plugin.retention.series import HELD_OUT
 from kis_plugin.retention.time_budget import MIN_QUESTIONS, TimeBudget, cut_order

@@ -18,10 +18,10 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray, mix
 from kis_plugin.knowledge.fact_codes import MANY
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.distractors import OptionSet, option_sets
 from kis_plugin.retention.prior_knowledge_file import FILE_NAME, BoolArray, known_state, saved_known
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.distractors import OptionSet, option_sets
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 

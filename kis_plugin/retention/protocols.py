@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from kis_plugin.hashing import IntArray
-    from kis_plugin.retention.passages import PassageMaker
-    from kis_plugin.retention.question_maker import QuestionMaker
-    from kis_plugin.retention.questions import Question
+    from kis_plugin.retention.questions.passages import PassageMaker
+    from kis_plugin.retention.questions.question import Question
+    from kis_plugin.retention.questions.question_maker import QuestionMaker
     from kis_plugin.run.model_view import ModelView
     from kis_plugin.run.ranks import Ranks
     from kis_plugin.tokenized.tokenizer import TextTokenizer

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray
 from kis_plugin.registry import find
-from kis_plugin.retention.baselines import ceiling_of
 from kis_plugin.retention.intervals import effective_questions, wilson
 from kis_plugin.retention.protocols import AnswerScorer
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.baselines import ceiling_of
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.series import ABOVE_CONTROL, CONTROL, HELD_OUT
 from kis_plugin.run import log as runlog
 

@@ -14,8 +14,8 @@ from kis_plugin.config.load import config_from
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.retention.prior_knowledge_file import known_in
-from kis_plugin.retention.question_builder import QuestionBuilder
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_builder import QuestionBuilder
 from kis_plugin.retention.results import Outcomes, record_of, series_records
 from kis_plugin.retention.series import HELD_OUT, SEEN
 from kis_plugin.run.log import Retention

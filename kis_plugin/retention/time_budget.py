@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.hashing import permutation
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.run.ranks import Ranks
 
 __all__ = ["MIN_QUESTIONS", "TimeBudget", "cut_order"]

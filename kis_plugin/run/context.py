@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import escaped
 from kis_plugin.run.infuser import Infuser, Shown
 from kis_plugin.run.log import Record
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.run.row_lengths import RowLengths
-from kis_plugin.storage.escapes import escaped
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:

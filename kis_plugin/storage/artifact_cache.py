@@ -24,9 +24,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import escaped
 from kis_plugin.storage.atomic_write import flush, flush_folder
 from kis_plugin.storage.digests import sampled_digest, whole_digest
-from kis_plugin.storage.escapes import escaped
 from kis_plugin.storage.npy_files import Array, GrowingFile, open_mapped
 from kis_plugin.storage.trust import make_private_folder, refuse_shared_folder
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kis_plugin.errors import KISError
-from kis_plugin.storage.escapes import escaped
+from kis_plugin.escapes import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,10 +11,10 @@ import numpy as np
 from kis_plugin.infusion.protocols import Schedule
 from kis_plugin.knowledge.facts import Fact, Knowledge, Passage
 from kis_plugin.knowledge.protocols import Selection, Source
-from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.protocols import ProbeKind
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.distractors import option_sets
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.load import load_templates
 from kis_plugin.templates.protocols import Renderer, TemplateSet

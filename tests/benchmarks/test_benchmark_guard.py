@@ -17,8 +17,8 @@ from benchmarks.guarding.replay import RISE, SETTINGS, alarm_of, loss_alarm_of, 
 from benchmarks.guarding.trace import Probe, Trace
 from benchmarks.guarding.witness import WitnessProbe
 from kis_plugin.knowledge.facts import Fact, Templates
-from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions.distractors import option_sets
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 
 FACTS = 200
 SERIES = ("held_out", "seen", "witness/held_out", "witness/seen")

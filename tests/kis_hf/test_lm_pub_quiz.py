@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from kis_plugin.cli.main import main
 from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
-from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.scoring.prepare import prepare
 from kis_plugin.retention.scoring.scorer import Scorer
 from kis_plugin.tokenized.tokenizer import HFTokenizer

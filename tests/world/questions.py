@@ -9,10 +9,10 @@ import torch
 
 from kis_plugin.free_form.probes import FREE_FORM_KINDS
 from kis_plugin.knowledge.facts import Fact, Templates
-from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.evaluator import Evaluator
-from kis_plugin.retention.probes import BUILT_IN
-from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions.distractors import option_sets
+from kis_plugin.retention.questions.probes import BUILT_IN
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from tests.world.models import make_view_model
 from tests.world.tokenizers import make_tokenizer

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import escaped
 from kis_plugin.knowledge.facts import Knowledge
 from kis_plugin.knowledge.protocols import StreamingSource
 from kis_plugin.knowledge.sources.read import source_for
@@ -19,7 +20,6 @@ from kis_plugin.knowledge.sources.text_files import COMPRESSED
 from kis_plugin.knowledge.store.columns import fingerprint, write_knowledge
 from kis_plugin.knowledge.store.tables import FactTable, PassageTable
 from kis_plugin.storage.artifact_cache import Writer, can_write, is_prepared, prepared
-from kis_plugin.storage.escapes import escaped
 
 __all__ = ["LARGE", "Loaded", "Progress", "load_knowledge", "no_progress"]
 

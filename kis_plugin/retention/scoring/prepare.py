@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.scoring.batch_rows import PlainRows, TreeRows
 from kis_plugin.retention.scoring.prefix_trees import Row, fold
 from kis_plugin.tokenized.tokenizer import Encoded, TextTokenizer

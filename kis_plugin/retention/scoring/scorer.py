@@ -9,7 +9,7 @@ import numpy as np
 
 from kis_plugin.hashing import IntArray
 from kis_plugin.retention.protocols import Answers
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.scoring.batch_plan import BATCH_TOKENS
 from kis_plugin.retention.scoring.batch_rows import why_no_trees
 from kis_plugin.retention.scoring.forward_passes import ForwardPasses

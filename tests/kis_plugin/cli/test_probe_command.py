@@ -122,7 +122,7 @@ def test_facts_and_options_set_the_number_of_questions():
 
 def test_a_configuration_sets_all_questions():
     from kis_plugin.config.load import load_config
-    from kis_plugin.retention.question_builder import initial_questions
+    from kis_plugin.retention.questions.question_builder import initial_questions
     from kis_plugin.tokenized.infusion_split import load_split
 
     Path("kis.yaml").write_text("knowledge: facts.jsonl\nretention: {control: 8, probes: {facts: 20}}\nseed: 3\n")

@@ -15,7 +15,7 @@ from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.plugins.session import Session
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.results import Outcomes, series_records
 from kis_plugin.run.context import Shown
 from kis_plugin.run.log import read_run_log

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kis_plugin.config.schema import Config, ProbesConfig, RetentionConfig
 from kis_plugin.free_form.cloze_spans import KINDS, span_facts, span_templates, spans_of
 from kis_plugin.knowledge.facts import Knowledge, Passage
-from kis_plugin.retention.question_builder import QuestionBuilder
+from kis_plugin.retention.questions.question_builder import QuestionBuilder
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.tokenizer import render

@@ -17,11 +17,11 @@ from kis_plugin.free_form.matching import Verdict
 from kis_plugin.free_form.probes import FREE_FORM_KINDS
 from kis_plugin.free_form.prompts import prepare_prompts
 from kis_plugin.knowledge.facts import Fact, Templates
-from kis_plugin.retention.baselines import ceiling_of
-from kis_plugin.retention.distractors import OptionSet
 from kis_plugin.retention.evaluator import Evaluator
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import FREE_FORM, Question
+from kis_plugin.retention.questions.baselines import ceiling_of
+from kis_plugin.retention.questions.distractors import OptionSet
+from kis_plugin.retention.questions.question import FREE_FORM, Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from tests.world.greedy import both, plain

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.free_form.matching import Matcher, Verdict, ends_plainly, frequency_baseline, words_of
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 
 ALIAS, EXACT, OPEN, WRONG = Verdict.ALIAS, Verdict.EXACT, Verdict.OPEN, Verdict.WRONG
 

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from kis_plugin.errors import KISError
 from kis_plugin.guard.paired_test import Change, Results, SeriesResults, compare, pairwise_level
 from kis_plugin.guard.plugin import Guard
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.run.log import Loss
 from tests.world.facts import people, write_facts

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.config.schema import InfusionConfig
-from kis_plugin.infusion.exposures import whole_exposures
+from kis_plugin.infusion.rounds.exposures import whole_exposures
 
 
 def test_amounts_agree_in_their_three_units():

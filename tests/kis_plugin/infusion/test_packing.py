@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.hashing import hashes, permutation
-from kis_plugin.infusion.packing import best_fit, next_fit, reshuffled
+from kis_plugin.infusion.rounds.packing import best_fit, next_fit, reshuffled
 
 lengths_of = st.lists(st.integers(1, 32), min_size=1, max_size=200)
 

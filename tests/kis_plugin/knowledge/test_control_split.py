@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.control_split import split_control
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.distractors import option_sets
+from kis_plugin.retention.questions.distractors import option_sets
 
 names = st.sampled_from([f"name {number}" for number in range(30)])
 facts_with_cross_references = st.lists(

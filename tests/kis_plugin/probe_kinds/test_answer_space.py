@@ -11,8 +11,8 @@ from kis_plugin.config.schema import Config, ProbesConfig, RetentionConfig
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.probe_kinds import answer_space
 from kis_plugin.probe_kinds.answer_space import AnswerSpaceProbe
-from kis_plugin.retention.question_builder import QuestionBuilder
-from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions.question_builder import QuestionBuilder
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 TEMPLATES = Templates(("{subject} lies in {object}.", "the home of {subject} is {object}.", "{object} has {subject}."))

@@ -12,7 +12,7 @@ from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.probe_kinds import two_hop
 from kis_plugin.probe_kinds.two_hop import TwoHopProbe, chains_of, sets_of_chains
-from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.saved_model import prober_of_knowledge
 
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "ann"]

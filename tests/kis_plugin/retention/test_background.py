@@ -9,10 +9,10 @@ import pytest
 
 from kis_plugin.config.load import config_from
 from kis_plugin.errors import KISError
-from kis_plugin.retention import background
-from kis_plugin.retention.background import load_background
 from kis_plugin.retention.evaluator import Evaluator
-from kis_plugin.retention.question_builder import initial_questions
+from kis_plugin.retention.questions import background
+from kis_plugin.retention.questions.background import load_background
+from kis_plugin.retention.questions.question_builder import initial_questions
 from kis_plugin.tokenized.infusion_split import load_split
 from tests.world.words import Knowing, Words
 

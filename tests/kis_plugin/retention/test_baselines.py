@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kis_plugin.config.schema import Config, ProbesConfig, RetentionConfig
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
-from kis_plugin.retention.baselines import (
+from kis_plugin.retention.questions.baselines import (
     above_chance,
     baseline_scores,
     ceiling_of,
@@ -19,10 +19,10 @@ from kis_plugin.retention.baselines import (
     subject_counts,
     with_baseline,
 )
-from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.question_builder import QuestionBuilder
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question, by_series
+from kis_plugin.retention.questions.distractors import option_sets
+from kis_plugin.retention.questions.question import Question, by_series
+from kis_plugin.retention.questions.question_builder import QuestionBuilder
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 TEMPLATES = Templates(

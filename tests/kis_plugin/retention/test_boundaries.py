@@ -19,9 +19,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from kis_plugin.config.schema import Config, InfusionConfig
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
-from kis_plugin.retention.distractors import OptionSet
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.distractors import OptionSet
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.scoring.prepare import prepare
 from kis_plugin.retention.scoring.scorer import Scorer
 from kis_plugin.templates.load import load_templates

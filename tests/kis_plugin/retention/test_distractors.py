@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.distractors import option_sets
+from kis_plugin.retention.questions.distractors import option_sets
 
 few = st.sampled_from
 facts_of_any_kind = st.lists(
@@ -128,7 +128,7 @@ def test_sets_from_a_sample_of_many_facts_are_balanced(monkeypatch):
         for relation, k in ((1, 0), (2, 0), (2, 1))
     ]
     whole = sets_of(facts, options=4, limit=80)
-    monkeypatch.setattr("kis_plugin.retention.distractors.MANY", 1000)
+    monkeypatch.setattr("kis_plugin.retention.questions.distractors.MANY", 1000)
     sampled = sets_of(facts, options=4, limit=80)
     assert len(sampled) == 20
     assert sampled != whole

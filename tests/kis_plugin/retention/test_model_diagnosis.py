@@ -10,7 +10,7 @@ import torch
 
 from kis_plugin.errors import KISError
 from kis_plugin.retention.evaluator import Evaluator
-from kis_plugin.retention.questions import FREE_FORM, Question
+from kis_plugin.retention.questions.question import FREE_FORM, Question
 from tests.world.plain import Letters
 
 OPTIONS = [

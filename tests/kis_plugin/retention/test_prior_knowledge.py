@@ -7,9 +7,9 @@ import pytest
 from kis_plugin.config.schema import Config, InfusionConfig, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
-from kis_plugin.retention.distractors import option_sets
 from kis_plugin.retention.prior_knowledge import decide_known, known_facts
 from kis_plugin.retention.prior_knowledge_file import keep_known, known_state, saved_known
+from kis_plugin.retention.questions.distractors import option_sets
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.infusion_split import InfusionSplit

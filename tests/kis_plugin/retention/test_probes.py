@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_plugin.knowledge.facts import Fact, Passage, Templates
-from kis_plugin.retention.distractors import OptionSet, option_sets
-from kis_plugin.retention.passages import PASSAGE, passage_facts, passage_templates
-from kis_plugin.retention.probes import BUILT_IN
-from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions.distractors import OptionSet, option_sets
+from kis_plugin.retention.questions.passages import PASSAGE, passage_facts, passage_templates
+from kis_plugin.retention.questions.probes import BUILT_IN
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.tokenized.tokenizer import render
 
 few = st.sampled_from

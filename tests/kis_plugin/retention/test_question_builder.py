@@ -12,8 +12,8 @@ from kis_plugin.config.schema import Config, ProbesConfig, RetentionConfig
 from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.knowledge.validity import Validity
-from kis_plugin.retention.question_builder import QuestionBuilder
-from kis_plugin.retention.superseded import superseded
+from kis_plugin.retention.questions.question_builder import QuestionBuilder
+from kis_plugin.retention.questions.superseded import superseded
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 TEMPLATES = Templates(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kis_plugin.retention.intervals import effective_questions
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.results import MIN_QUESTIONS, Outcomes, above_control, series_records
 from kis_plugin.run.host_metrics import host_metrics
 from kis_plugin.run.log import GENERAL, Loss

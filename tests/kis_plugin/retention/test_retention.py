@@ -13,7 +13,7 @@ from kis_plugin.knowledge.facts import Fact, Knowledge, Passage, Templates
 from kis_plugin.retention import plugin as retention
 from kis_plugin.retention.evaluation_steps import evaluation_steps
 from kis_plugin.retention.plugin import Retention
-from kis_plugin.retention.question_builder import initial_questions
+from kis_plugin.retention.questions.question_builder import initial_questions
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.tokenized.infusion_split import InfusionSplit

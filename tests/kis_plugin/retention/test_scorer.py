@@ -10,10 +10,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from kis_plugin.knowledge.facts import Fact, Templates
-from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.probes import BUILT_IN
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.distractors import option_sets
+from kis_plugin.retention.questions.probes import BUILT_IN
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.scoring.prepare import prepare
 from kis_plugin.retention.scoring.scorer import Scorer, score
 from kis_plugin.tokenized.tokenizer import Encoded, HFTokenizer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.time_budget import TimeBudget, cut_order
 from kis_plugin.run.ranks import Ranks
 

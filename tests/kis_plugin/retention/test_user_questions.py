@@ -3,8 +3,8 @@
 import pytest
 
 from kis_plugin.knowledge.sources.qa import UserQuestion
+from kis_plugin.retention.questions.user_questions import user_questions
 from kis_plugin.retention.series import QA, QA_ANSWER
-from kis_plugin.retention.user_questions import user_questions
 
 
 def asked(found, options=4, limit=1000, series=QA):

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kis_plugin.cli.main import main
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.storage.escapes import escaped
+from kis_plugin.escapes import escaped
 from kis_plugin.storage.terminal import safe_console, table
 
 ATTACKS = {

@@ -1,6 +1,6 @@
 """Asks by the held-out sentences that tell the object before the subject."""
 
-from kis_plugin.retention.probes import TemplateProbe
+from kis_plugin.retention.questions.probes import TemplateProbe
 
 
 def _object_first(templates):

@@ -14,12 +14,12 @@ from kis_plugin.hashing import IntArray, mix
 from kis_plugin.knowledge.balanced_groups import HANDFUL, fitting_options
 from kis_plugin.knowledge.fact_codes import MANY, coded, sample
 from kis_plugin.knowledge.validity import Validity
-from kis_plugin.retention.distractors import OptionSet, OptionSets, option_sets
 from kis_plugin.retention.protocols import ProbeKind, is_balanced
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.distractors import OptionSet, OptionSets, option_sets
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
+from kis_plugin.retention.questions.superseded import superseded
 from kis_plugin.retention.series import CONTROL, KNOWN, SUPERSEDED
-from kis_plugin.retention.superseded import superseded
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 __all__ = ["FactQuestions", "control_kind", "left_out_notes"]

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from kis_plugin.hashing import IntArray, mix, mixed_in, permutation
-from kis_plugin.infusion.exposures import Exposures
-from kis_plugin.infusion.packing import Whole
-from kis_plugin.infusion.round_packings import RoundPackings, RowLimits
-from kis_plugin.infusion.template_order import TemplateOrder
+from kis_plugin.infusion.rounds.exposures import Exposures
+from kis_plugin.infusion.rounds.packing import Whole
+from kis_plugin.infusion.rounds.round_packings import RoundPackings, RowLimits
+from kis_plugin.infusion.rounds.template_order import TemplateOrder
 
 __all__ = ["RoundSequence"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.storage.unicode_forms import folded
 
 __all__ = [

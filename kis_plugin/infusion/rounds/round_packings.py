@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kis_plugin.hashing import permutation
-from kis_plugin.infusion.exposures import Exposures
-from kis_plugin.infusion.packing import Packing, Whole, best_fit, next_fit, reshuffled
-from kis_plugin.infusion.template_order import LEAST_RANDOM, TemplateOrder
+from kis_plugin.infusion.rounds.exposures import Exposures
+from kis_plugin.infusion.rounds.packing import Packing, Whole, best_fit, next_fit, reshuffled
+from kis_plugin.infusion.rounds.template_order import LEAST_RANDOM, TemplateOrder
 
 if TYPE_CHECKING:
     from kis_plugin.storage.artifact_cache import Writer

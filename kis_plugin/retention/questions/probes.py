@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kis_plugin.knowledge.facts import Templates
-from kis_plugin.retention.passages import PassageMaker, passage_facts, passage_templates
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.passages import PassageMaker, passage_facts, passage_templates
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.series import HELD_OUT, SEEN
 
 __all__ = ["BUILT_IN", "ReversedProbe", "SeenProbe", "TemplateProbe"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.hashing import hashes
-from kis_plugin.infusion.packing import Whole
+from kis_plugin.infusion.rounds.packing import Whole
 from kis_plugin.tokenized.texts import TokenizedTexts
 
 __all__ = ["LEAST_RANDOM", "TemplateOrder"]

@@ -10,9 +10,9 @@ from kis_plugin.hashing import mix
 from kis_plugin.knowledge.fact_codes import sample
 from kis_plugin.knowledge.facts import Fact, Templates
 from kis_plugin.knowledge.sources.qa import UserQuestion
-from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question, free_form_question
+from kis_plugin.retention.questions.distractors import option_sets
+from kis_plugin.retention.questions.question import Question, free_form_question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.series import QA, QA_ANSWER
 from kis_plugin.storage.unicode_forms import folded
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from kis_plugin.hashing import mix
 from kis_plugin.knowledge.facts import Fact, Passage, Templates
-from kis_plugin.retention.distractors import option_sets
-from kis_plugin.retention.question_maker import QuestionMaker
+from kis_plugin.retention.questions.distractors import option_sets
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 
 __all__ = ["PASSAGE", "PassageMaker", "passage_facts", "passage_templates"]
 

@@ -15,8 +15,9 @@ from kis_plugin.knowledge.facts import Fact, Passage
 from kis_plugin.knowledge.sources.qa import UserQuestion, read_qa
 from kis_plugin.knowledge.validity import Validity
 from kis_plugin.registry import find
-from kis_plugin.retention.background import Background, load_background
-from kis_plugin.retention.baselines import (
+from kis_plugin.retention.protocols import PassageProbeKind, ProbeKind
+from kis_plugin.retention.questions.background import Background, load_background
+from kis_plugin.retention.questions.baselines import (
     Counts,
     above_chance,
     object_counts,
@@ -24,12 +25,11 @@ from kis_plugin.retention.baselines import (
     subject_counts,
     with_baseline,
 )
-from kis_plugin.retention.fact_questions import FactQuestions, control_kind, left_out_notes
-from kis_plugin.retention.passages import PassageMaker
-from kis_plugin.retention.protocols import PassageProbeKind, ProbeKind
-from kis_plugin.retention.questions import Question, by_series
+from kis_plugin.retention.questions.fact_questions import FactQuestions, control_kind, left_out_notes
+from kis_plugin.retention.questions.passages import PassageMaker
+from kis_plugin.retention.questions.question import Question, by_series
+from kis_plugin.retention.questions.user_questions import user_questions
 from kis_plugin.retention.series import BACKGROUND, HELD_OUT, QA, SEEN
-from kis_plugin.retention.user_questions import user_questions
 from kis_plugin.tokenized.infusion_split import InfusionSplit, entries_at
 
 __all__ = ["QuestionBuilder", "initial_questions"]

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from kis_plugin.config.schema import InfusionConfig
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.infusion.exposures import Exposures, whole_exposures
-from kis_plugin.infusion.packing import Whole
-from kis_plugin.infusion.template_order import TemplateOrder
+from kis_plugin.infusion.rounds.exposures import Exposures, whole_exposures
+from kis_plugin.infusion.rounds.packing import Whole
+from kis_plugin.infusion.rounds.template_order import TemplateOrder
 
 __all__ = ["Cohort", "Group", "grouped", "row_at", "split_by_validity"]
 

@@ -36,7 +36,7 @@ class Question:
             drops the questions of a set together.
         source: Which facts ``fact`` and ``option_set`` are indices into; empty for those of the run's knowledge.
         domains: What the relation is about. The question builder fills it in.
-        frequency_baseline: Score of ``kis_plugin.retention.baselines`` on it; NaN where it is not known. The question
+        frequency_baseline: Score of ``retention.questions.baselines`` on it; NaN where it is not known. The question
             builder fills it in.
         target: What the options begin with: ``object``, or ``subject`` where the prefix contains the object.
         accepted: For a free-form question, all right answers: the object, as the one option begins, the other objects

@@ -11,8 +11,8 @@ import numpy as np
 from kis_plugin.hashing import IntArray, mix
 from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.knowledge.facts import Fact, Templates
-from kis_plugin.retention.distractors import OptionSet
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.distractors import OptionSet
+from kis_plugin.retention.questions.question import Question
 from kis_plugin.tokenized.tokenizer import render
 
 __all__ = ["QuestionMaker"]

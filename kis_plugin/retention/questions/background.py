@@ -14,9 +14,9 @@ from kis_plugin.hashing import IntArray, mix
 from kis_plugin.knowledge.fact_codes import MANY, coded, sample
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.store.load import load_knowledge
-from kis_plugin.retention.distractors import OptionSet, OptionSets, option_sets
-from kis_plugin.retention.question_maker import QuestionMaker
-from kis_plugin.retention.questions import Question
+from kis_plugin.retention.questions.distractors import OptionSet, OptionSets, option_sets
+from kis_plugin.retention.questions.question import Question
+from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.series import BACKGROUND
 from kis_plugin.storage.artifact_cache import cache_folder
 from kis_plugin.storage.unicode_forms import folded

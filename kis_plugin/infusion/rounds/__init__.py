@@ -1,0 +1,1 @@
+"""Rounds: in which order and in which bins of a row the texts of each exposure stand."""
