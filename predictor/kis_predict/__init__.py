@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kis_predict.api import predict, read_runs
-    from kis_predict.observed import ObservedRun, Runs
-    from kis_predict.prediction import Prediction
+    from kis_predict.observed import ObservedRun
     from kis_predict.protocols import Law, LogReader
     from kis_predict.readers.foreign import ForeignRun, LeftOut, MapUse
+    from kis_predict.results import Prediction, Runs
 
 __all__ = [
     "ForeignRun", "Law", "LeftOut", "LogReader", "MapUse", "ObservedRun", "Prediction", "Runs", "predict", "read_runs",
 ]  # fmt: skip
 
 _HOMES = {
-    "predict": "api", "read_runs": "api", "Prediction": "prediction", "ObservedRun": "observed", "Runs": "observed",
+    "predict": "api", "read_runs": "api", "Prediction": "results", "ObservedRun": "observed", "Runs": "results",
     "Law": "protocols", "LogReader": "protocols",
     "ForeignRun": "readers.foreign", "LeftOut": "readers.foreign", "MapUse": "readers.foreign",
 }  # fmt: skip

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
-from kis_predict.observed import ObservedRun, Runs
-from kis_predict.prediction import Prediction
+from kis_predict.observed import ObservedRun
+from kis_predict.results import Prediction, Runs
 
 __all__ = ["predict", "read_runs"]
 
@@ -43,7 +42,8 @@ def read_runs(
 
     places = [paths] if isinstance(paths, (str, Path)) else list(paths)
     checked = parse_map([f"{name}={path}" for name, path in (mapping or {}).items()])
-    return gather(places, registered("log_readers"), checked, notify or (lambda line: None), follow_links)
+    found = gather(places, registered("log_readers"), checked, notify or (lambda line: None), follow_links)
+    return Runs(found.runs, found.notes)
 
 
 def predict(
@@ -93,7 +93,7 @@ def predict(
     request = PredictionRequest(params, budget, number, **options)
     found = answer(runs, request, registered("laws"))
     notes = runs.notes if isinstance(runs, Runs) else ()
-    return replace(found, warnings=(*notes, *found.warnings), request=request)
+    return Prediction(**{**vars(found), "warnings": (*notes, *found.warnings), "request": request})
 
 
 def _amount(name: str, value: float | str | None, problems: list[Problem]) -> int | None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, overload
+from dataclasses import dataclass
+from typing import overload
 
-if TYPE_CHECKING:
-    import pandas
-
-__all__ = ["ObservedRun", "Runs"]
+__all__ = ["ObservedRun", "RunSequence"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)  # slots: a table may hold a million
@@ -54,7 +51,7 @@ class ObservedRun:
 
 
 @dataclass(frozen=True)
-class Runs(Sequence[ObservedRun]):
+class RunSequence(Sequence[ObservedRun]):
     """The runs of a sweep, with what was noticed while they were read.
 
     Attributes:
@@ -72,26 +69,10 @@ class Runs(Sequence[ObservedRun]):
     def __getitem__(self, at: int) -> ObservedRun: ...
 
     @overload
-    def __getitem__(self, at: slice) -> Runs: ...
+    def __getitem__(self, at: slice) -> RunSequence: ...
 
-    def __getitem__(self, at: int | slice) -> ObservedRun | Runs:
-        return Runs(self.runs[at], self.notes) if isinstance(at, slice) else self.runs[at]
+    def __getitem__(self, at: int | slice) -> ObservedRun | RunSequence:
+        return type(self)(self.runs[at], self.notes) if isinstance(at, slice) else self.runs[at]
 
     def __iter__(self) -> Iterator[ObservedRun]:
         return iter(self.runs)
-
-    def to_frame(self) -> pandas.DataFrame:
-        """Return a table with one row for each run and the fields of ``ObservedRun`` as columns.
-
-        Raises:
-            KISError: pandas is not installed.
-        """
-        from kis_predict.report.frames import frame_of
-
-        columns = [name for name in ObservedRun.__dataclass_fields__ if name != "warnings"]
-        return frame_of([asdict(run) for run in self.runs], columns)
-
-    def _repr_html_(self) -> str:
-        from kis_predict.report.notebook import runs_html
-
-        return runs_html(self)

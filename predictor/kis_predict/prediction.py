@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kis_predict.curves.size_estimates import SizeEstimate
 from kis_predict.request import PredictionRequest
-
-if TYPE_CHECKING:
-    import pandas
 
 __all__ = [
     "Amount",
@@ -235,24 +232,3 @@ class Prediction:
     method: Mapping[str, Any] = field(default_factory=dict)
     sensitivity: tuple[Sensitivity, ...] = ()
     request: PredictionRequest | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the answer as plain dicts, lists, strings, numbers and None: what ``--json`` prints."""
-        from kis_predict.report.as_json import as_object
-
-        return as_object(self)
-
-    def to_frame(self) -> pandas.DataFrame:
-        """Return the estimates as a table, one row for each size and budget: the ``groups`` of ``to_dict``.
-
-        Raises:
-            KISError: pandas is not installed.
-        """
-        from kis_predict.report.frames import frame_of
-
-        return frame_of(self.to_dict()["groups"])
-
-    def _repr_html_(self) -> str:
-        from kis_predict.report.notebook import prediction_html
-
-        return prediction_html(self)

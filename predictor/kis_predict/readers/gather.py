@@ -11,7 +11,7 @@ from typing import Any
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import LOG_NAME
-from kis_predict.observed import Runs
+from kis_predict.observed import RunSequence
 from kis_predict.protocols import LogReader, MappedReader, MergingReader, NamedReader
 from kis_predict.readers.archive import ENDINGS
 from kis_predict.readers.column_mapping import sidecar_names
@@ -64,7 +64,7 @@ def gather(
     mapping: Mapping[str, str] | None = None,
     notify: Callable[[str], None] = lambda line: None,
     follow_links: bool = False,
-) -> Runs:
+) -> RunSequence:
     """Read every run at or under ``places``.
 
     Args:
@@ -114,7 +114,7 @@ def gather(
         ]
     if problems:
         raise KISError(problems)
-    return Runs(tuple(kept), tuple(notes))
+    return RunSequence(tuple(kept), tuple(notes))
 
 
 def _with_mapping(readers: Mapping[str, LogReader], mapping: Mapping[str, str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from kis_plugin.amounts import short
 from kis_predict.report import page
 
 if TYPE_CHECKING:
-    from kis_predict.observed import Runs
+    from kis_predict.observed import RunSequence
     from kis_predict.prediction import Prediction
 
 __all__ = ["prediction_html", "runs_html"]
@@ -33,7 +33,7 @@ def prediction_html(answer: Prediction) -> str:
     return f'{_STYLE}<div class="kis">{page.body(answer, charts=find_spec("matplotlib") is not None)}</div>'
 
 
-def runs_html(runs: Runs) -> str:
+def runs_html(runs: RunSequence) -> str:
     """Return a table of the first runs, and what was noticed while they were read."""
     heads = ("N", "D", "F", "retention", "n", "share", "loss", "status", "source")
     rows = [
