@@ -242,7 +242,7 @@ def test_pictures_of_the_studies_are_copies(image):
         assert (ROOT / "studies" / study / name).read_bytes() == image.read_bytes()
 
 
-def test_the_picture_of_the_architecture_shows_every_room_of_the_core():
+def test_the_architecture_picture_shows_every_room():
     folders = {path.parent.name for path in (ROOT / "kis_plugin").glob("*/__init__.py")}
     assert {room for floor in doc_architecture.FLOORS for room in floor} == folders
     assert doc_architecture.PICTURE.read_text(encoding="utf-8") == doc_architecture.drawing()
@@ -260,7 +260,7 @@ def imported_by(file):
                 yield rest.partition(".")[0]
 
 
-def test_the_code_imports_downwards_as_the_picture_of_the_architecture_shows():
+def test_imports_go_down_as_the_picture_shows():
     floor = {room: at for at, rooms in enumerate(doc_architecture.FLOORS) for room in rooms}
     upwards = [
         f"{file.relative_to(ROOT)} imports {room}"

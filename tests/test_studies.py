@@ -25,7 +25,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", commands())
-def test_a_command_of_the_studies_gives_its_table_and_its_picture(line, tmp_path):
+def test_a_studys_command_gives_its_table_and_picture(line, tmp_path):
     pytest.importorskip("matplotlib")
     words = shlex.split(line)[1:]
     shipped = next((ROOT / word for word in words if word.endswith(PICTURES)), None)

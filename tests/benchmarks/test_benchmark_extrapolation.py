@@ -22,7 +22,7 @@ def test_sweeps_are_seeded_and_their_truth_is_finite(law):
     assert np.isfinite(list(one.log_at_target.values())).all()
 
 
-def test_a_saturating_sweep_is_not_recommended_more_than_it_takes():
+def test_a_saturating_sweep_gets_a_safe_recommendation():
     case = next(case for case in cases() if case[:3] == ("bent", "gauss", "saturating"))
     answered = measure(case, bootstraps=60).answers[5]
     assert answered.middle is not None

@@ -64,7 +64,7 @@ def test_the_witness_judges_without_what_the_guard_saw(held_out, seen, fate):
     assert Witnessed(trace(FALLS, LEARNT, held_out, seen)).fate().verdict == fate
 
 
-def test_a_fall_from_which_a_run_recovers_is_one_at_its_time_alone():
+def test_a_fall_that_recovers_counts_at_its_time_alone():
     witnessed = Witnessed(trace(STAYS, LEARNT, [50, 90, 130, 80, 128, 131], LEARNT))
     assert (witnessed.fate(30).fell, witnessed.fate(30).verdict) == (True, "unclear")
     assert witnessed.fate().verdict == "keeps"
@@ -72,7 +72,7 @@ def test_a_fall_from_which_a_run_recovers_is_one_at_its_time_alone():
 
 
 @pytest.mark.parametrize("height", [0.5, 0.9])
-def test_the_best_of_many_noisy_evaluations_is_no_height_to_fall_from(height):
+def test_the_best_of_many_noisy_evaluations_is_no_peak(height):
     draws, p_values = np.random.default_rng(0), []
     for _ in range(60):
         marks = draws.random((11, len(PROBES))) < height
@@ -92,7 +92,7 @@ def test_the_guard_is_asked_again_with_other_settings():
     assert alarm_of(small, {"min_drop": 0.0}) == 40
 
 
-def test_a_run_is_judged_by_both_and_refused_if_the_guard_says_something_else_now():
+def test_a_replay_with_another_verdict_is_refused():
     run = trace(FALLS, LEARNT, STAYS, LEARNT)
     run = replace(run, verdicts=tuple(verdicts_of(run, {"max_loss_rise": RISE})))
     found = judge(run)
@@ -102,7 +102,7 @@ def test_a_run_is_judged_by_both_and_refused_if_the_guard_says_something_else_no
         judge(replace(run, verdicts=run.verdicts[1:]))
 
 
-def test_loss_is_judged_on_the_text_that_the_guard_does_not_watch():
+def test_loss_is_judged_on_text_the_guard_does_not_watch():
     other = [
         (step, "witness", loss) for step, loss in ((0, 4.0), (10, 3.0), (20, 3.5), (30, 3.1), (40, 3.4), (50, 3.6))
     ]

@@ -23,7 +23,7 @@ def run(exposures: list[tuple[int, int]], seed: int = 0, world: int = 1) -> Run:
     return Run(WORKLOAD, world, seed, workers=0, resumed=False, rows=96, exposures=table, by_batch=batches)
 
 
-def test_periodic_gaps_vary_by_nothing_and_uneven_ones_by_their_share():
+def test_gaps_vary_by_their_standard_deviation():
     periodic = run([(row, 0) for row in range(0, 90, 10)])
     uneven = run([(0, 0), (10, 0), (40, 0)])  # gaps of 10 and 30: mean 20, standard deviation 10
     assert periodic.gap_variation == 0
@@ -44,7 +44,7 @@ def test_runs_are_the_same_only_if_every_batch_tells_the_same():
 
 
 @pytest.mark.slow
-def test_kis_tells_each_fact_exactly_as_often_as_asked_in_two_real_processes():
+def test_two_processes_show_each_fact_as_requested():
     found = measure("KIS", seeds=1, workloads=[WORKLOAD], worlds=(1, 2))
     assert not found.failure
     assert found.least_and_most(WORKLOAD) == (5, 5)
@@ -52,7 +52,7 @@ def test_kis_tells_each_fact_exactly_as_often_as_asked_in_two_real_processes():
     assert all(found.same_at_any(what) for what in ("world", "workers", "resumed"))
 
 
-def test_a_peer_that_is_not_installed_is_named_and_has_no_figures(capsys, monkeypatch, tmp_path):
+def test_a_peer_that_is_not_installed_has_no_figures(capsys, monkeypatch, tmp_path):
     peer = MIXERS["litdata, weights"]
     monkeypatch.setattr(type(peer), "modules", ("no_such_module",))
     assert missing(peer) == ["no_such_module"]

@@ -24,7 +24,7 @@ def words():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_items_are_as_many_and_as_long_as_asked_for_and_the_same_every_time(kind, words):
+def test_items_are_reproducible_and_as_requested(kind, words):
     case = Case(kind, 16, 32)
     items = make_texts(case, *words)  # refuses other lengths
     assert items == make_texts(case, *words)
@@ -32,7 +32,7 @@ def test_items_are_as_many_and_as_long_as_asked_for_and_the_same_every_time(kind
     assert all(len(set(item.options)) == 4 for item in items)
 
 
-def test_prefixes_of_a_template_share_all_up_to_the_subject_and_distinct_ones_nothing(words):
+def test_prefixes_share_what_their_kind_says(words):
     tokenizer, _ = words
     shared = {}
     for kind in KINDS:

@@ -133,7 +133,7 @@ def test_a_sharded_model_is_halved_by_agreement(prepared, model):
     assert max(lines for lines, _, _ in view.asked) <= 2
 
 
-def test_a_compiled_model_meets_few_numbers_of_rows_though_fewer_questions_stay_open(prepared, model):
+def test_a_compiled_model_meets_few_shapes(prepared, model):
     view = Watched(model)
     decoder, *_ = answers(prepared, view, trees=False, batch_tokens=300)
     assert len(view.shapes) > sum(decoder.shapes.values())  # some took more than a round

@@ -41,7 +41,7 @@ def test_training_ends_after_the_step(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_nothing_more_is_infused_and_what_was_shown_is_what_is_counted(tmp_path, workers):
+def test_counts_are_right_after_infusion_has_stopped(tmp_path, workers):
     trainer, counts, log = trained(tmp_path, lambda run: run.session.throttle(0.0), dataloader_num_workers=workers)
     assert trainer.state.global_step == 40
     found = np.array(list(counts.values()))

@@ -86,7 +86,7 @@ def test_either_implementation_of_attention_takes_the_mask(prepared, attention):
     np.testing.assert_allclose(folded, plain, atol=1e-4)
 
 
-def test_an_implementation_that_takes_no_mask_is_left_for_the_while(prepared):
+def test_attention_without_masks_is_replaced_for_probes(prepared):
     model = view("LlamaConfig", SMALL, attn_implementation="flex_attention")
     twin = view("LlamaConfig", SMALL)
     with torch.no_grad():

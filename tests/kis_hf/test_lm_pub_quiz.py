@@ -70,7 +70,7 @@ def recorded(answers):
 
 
 @pytest.mark.parametrize(("answers", "begin"), [("eos first", "eos"), ("bos first", "bos")])
-def test_kis_probe_finds_what_it_found_by_the_token_that_the_model_begins_with(tmp_path, answers, begin):
+def test_kis_probe_begins_with_the_models_token(tmp_path, answers, begin):
     expected, found = recorded(answers), answered(tmp_path, MODELS[answers], begin)
     assert found.keys() == expected.keys()
     assert len(found) == 39

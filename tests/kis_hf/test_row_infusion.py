@@ -57,7 +57,7 @@ KINDS = [list, np.array, torch.tensor]
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_positions_of_base_documents_do_not_cut_infused_sentences(places, base, expected, kind):
+def test_base_positions_do_not_cut_infused_sentences(places, base, expected, kind):
     example = RowInfusion(Told([4], places), 6)(0, {"input_ids": kind(base), "position_ids": kind(base)})
     assert list(example["position_ids"]) == expected
 

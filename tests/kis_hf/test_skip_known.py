@@ -131,7 +131,7 @@ def trained(half_taught, tmp_path, callbacks=(), resume=False, **keys):
     return config, tokenizer, trainer
 
 
-def test_known_facts_are_not_told_and_asked_apart_through_a_resume(half_taught, tmp_path):
+def test_known_facts_are_held_back_through_a_resume(half_taught, tmp_path):
     config, tokenizer, first = trained(half_taught, tmp_path, [StopAt(7)])
     folder, _ = log_of(tmp_path)
     kept = (folder / "known.npz").read_bytes()

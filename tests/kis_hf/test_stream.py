@@ -155,7 +155,7 @@ def test_a_resume_that_would_go_on_elsewhere_is_refused(tmp_path, cut, keys, mes
     assert not hasattr(second, "seen")
 
 
-def test_on_mismatch_warn_goes_on_elsewhere_in_the_data_with_exact_counts(tmp_path, capsys):
+def test_on_mismatch_warn_goes_on_with_exact_counts(tmp_path, capsys):
     config, tokenizer = kis(tmp_path, frequency=6, on_mismatch="warn"), make_tokenizer()
     keys = {"save_strategy": "steps", "save_steps": 1000, "max_steps": 36, "data": Stream, "tokenizer": tokenizer}
     first = trainer_for(tmp_path, config, callbacks=[StopAt(26)], **keys)
@@ -219,7 +219,7 @@ def test_a_stream_without_length_needs_max_steps(tmp_path):
         trainer_for(tmp_path, kis(tmp_path), data=Stream, max_steps=-1)
 
 
-def test_a_hub_stream_that_is_split_already_is_refused_on_several_ranks(tmp_path):
+def test_a_stream_that_is_split_by_node_already_is_refused(tmp_path):
     pytest.importorskip("datasets")
     from datasets.distributed import split_dataset_by_node
 
@@ -237,7 +237,7 @@ def test_the_trainers_own_method_is_put_back(tmp_path):
     assert "get_batch_samples" not in trainer.__dict__
 
 
-def test_rows_of_a_run_are_those_of_its_whole_passes_and_the_rest():
+def test_rows_of_a_run_are_whole_epochs_and_the_rest():
     passes = Epochs(size=4, ranks=2, length=5, last=3)
     assert passes.rows == 38
     assert passes.rows_of_run(steps=7, accumulation=2) == 2 * 38 + 16  # three steps a pass

@@ -25,7 +25,7 @@ class Look(TrainerCallback):
         setattr(self, event, lambda args, state, control, **kwargs: what(self, state, kwargs))
 
 
-def test_on_train_begin_is_handed_the_loader_before_it_is_iterated(tmp_path):
+def test_on_train_begin_gets_the_loader_before_its_use(tmp_path):
     fetched, at_begin = [], []
 
     class Rows(BaseRows):
@@ -149,7 +149,7 @@ def test_evaluation_losses_go_to_the_run_log(tmp_path):
         ([{"input_ids": [1] * 8}] * 80, "sentence of .* tokens"),
     ],
 )
-def test_data_that_would_be_infused_wrongly_is_refused_before_the_first_step(tmp_path, rows, message):
+def test_data_infused_wrongly_is_refused_before_step_1(tmp_path, rows, message):
     trainer = trainer_for(tmp_path, kis(tmp_path), remove_unused_columns=False)
     trainer.train_dataset = rows
     with pytest.raises(KISError, match=message):
@@ -173,7 +173,7 @@ def test_a_config_of_another_type_is_refused(config, found):
         KnowledgeInfusion(config)
 
 
-def test_a_run_log_that_cannot_be_written_is_refused_before_the_first_step(tmp_path):
+def test_an_unwritable_run_log_is_refused_before_step_1(tmp_path):
     trainer = trainer_for(tmp_path, {**kis(tmp_path), "run_log": str(tmp_path / "taken" / "runs")})
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(KISError, match="expected a run log that can be written"):
@@ -196,7 +196,7 @@ def test_processes_that_share_a_batch_are_refused_by_name(tmp_path, kind):
         trainer.train()
 
 
-def test_the_steps_of_a_trainer_take_their_batches_from_get_batch_samples(tmp_path):
+def test_steps_take_batches_from_get_batch_samples(tmp_path):
     calls = []
 
     class Evaluator(type(trainer_for(tmp_path, None))):

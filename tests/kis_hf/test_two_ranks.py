@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("rows", [160, 153])  # 153: the host repeats rows to even the last batches out
-def test_two_ranks_show_every_fact_f_times_before_and_after_a_resume(tmp_path, workers, rows):
+def test_two_ranks_show_every_fact_f_times_over_a_resume(tmp_path, workers, rows):
     write_facts(tmp_path)
     config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
     before = train(tmp_path, "before", workers, rows, stop=7)
@@ -46,7 +46,7 @@ def test_two_ranks_show_every_fact_f_times_before_and_after_a_resume(tmp_path, w
         ("sized", 153, {"accelerator_config": {"dispatch_batches": False}}),  # the first rows fill the last batches
     ],
 )
-def test_two_ranks_show_every_fact_of_a_stream_f_times_before_and_after_a_resume(tmp_path, data, rows, keys):
+def test_two_ranks_show_a_streams_facts_f_times(tmp_path, data, rows, keys):
     write_facts(tmp_path)
     config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
     before = train(tmp_path, "before", 0, rows, stop=7, data=data, **keys)
@@ -65,7 +65,7 @@ def test_sharded_models_are_counted_whole():
 
 
 @pytest.mark.slow
-def test_two_ranks_get_the_answers_of_one_process_from_whole_and_from_sharded_models(tmp_path):
+def test_two_ranks_answer_as_one_process_does(tmp_path):
     from kis_torch.model_view import TorchModelView
     from tests.world.questions import make_evaluator, make_taught_model
 

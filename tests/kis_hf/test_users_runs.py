@@ -25,7 +25,7 @@ def run_log(folder):
     return read_run_log(path)
 
 
-def test_a_resume_without_the_folder_of_the_run_log_starts_a_log_that_can_be_read(tmp_path, capsys):
+def test_a_resume_without_its_log_starts_a_readable_one(tmp_path, capsys):
     config, tokenizer, keys = kis(tmp_path), make_tokenizer(), {"save_strategy": "steps", "save_steps": 3}
     first = trainer_for(tmp_path, config, tokenizer=tokenizer, callbacks=[StopAt(7)], **keys)
     first.train()
@@ -84,7 +84,7 @@ def test_a_batch_sampler_of_ones_own_is_exact_in_any_order(tmp_path, batches, pr
     assert log.run.tokens == 2 * rows * 64
 
 
-def test_rows_that_do_not_reach_the_model_as_planned_stop_the_run(tmp_path):
+def test_rows_that_arrive_changed_stop_the_run(tmp_path):
     trainer = trainer_for(tmp_path, kis(tmp_path))
     collate = trainer.data_collator
     trainer.data_collator = lambda rows: {name: values.flip(1) for name, values in collate(rows).items()}
@@ -127,7 +127,7 @@ def test_a_second_training_of_the_same_weights_counts_both(tmp_path):
     assert sorted(end.extra["miscounted"] > 0 for end in ends) == [False, True]
 
 
-def test_counts_are_whole_when_the_batches_on_their_way_are_drained():
+def test_counts_are_whole_once_batches_are_drained():
     model, counted = make_model(), []
     drain, stop = watch_batches(model, lambda ids: counted.append(ids.tolist()))
     batches = [torch.full((1, 4), number) for number in range(3)]

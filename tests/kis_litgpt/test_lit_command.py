@@ -57,7 +57,7 @@ def test_the_example_runs_as_it_stands(folder):
     assert accuracy(log, "seen")[-1] > accuracy(log, "seen")[0] + 0.1
 
 
-def test_the_run_goes_on_after_a_kill_and_may_be_told_by_options_alone(folder):
+def test_the_command_goes_on_after_a_kill(folder):
     settings = yaml.safe_load((folder / "kis.yaml").read_text())
     settings["infusion"]["frequency"] = 12
     (folder / "kis.yaml").write_text(yaml.safe_dump(settings))

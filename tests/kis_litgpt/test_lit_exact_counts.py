@@ -50,7 +50,7 @@ def test_other_amounts_are_whole_exposures_too(tmp_path, seen, amount, low, high
     assert log_of(tmp_path).run.frequency == pytest.approx(sum(counts.values()) / len(counts))
 
 
-def test_inline_sentences_stand_in_the_base_text_and_are_targets_whole(tmp_path, seen):
+def test_inline_sentences_are_targets_as_a_whole(tmp_path, seen):
     kis = write_kis(tmp_path, infusion={"frequency": 3, "placement": "inline", "template_order": "first"})
     run(tmp_path, Rows(), kis)
     text = "".join(row + "|" for _, targets in seen for row in decode(tmp_path, targets))
@@ -59,7 +59,7 @@ def test_inline_sentences_stand_in_the_base_text_and_are_targets_whole(tmp_path,
     assert log_of(tmp_path).end.achieved_frequency == {"min": 3, "max": 3, "mean": 3}
 
 
-def test_infused_rows_are_eos_then_sentences_then_the_start_of_the_base_row(tmp_path, seen):
+def test_infused_rows_are_sentences_then_base_text(tmp_path, seen):
     kis = write_kis(tmp_path)
     run(tmp_path, Rows(), kis)
     infused = [list(seen)]

@@ -32,7 +32,7 @@ def files(folder):
     ids=str,
 )
 @pytest.mark.parametrize("cut", [7, 20, 27])  # inside the first pass, right at its end, inside the second
-def test_a_resumed_run_trains_on_the_same_rows_as_an_unbroken_one(tmp_path, seen, data, keys, cut):
+def test_a_resumed_run_trains_on_the_rows_of_an_unbroken_one(tmp_path, seen, data, keys, cut):
     keys = {"steps": 36, "save_interval": 1, "interval": 12} | keys
     cut //= keys.get("accumulation", 1)
     whole = write_kis(tmp_path / "whole")
@@ -126,7 +126,7 @@ def test_a_checkpoint_without_kis_is_refused(tmp_path, seen):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_new_run_from_given_weights_knows_what_the_first_one_learned(tmp_path, seen):
+def test_a_run_from_given_weights_knows_what_they_learned(tmp_path, seen):
     """Continued pretraining: ``initial_checkpoint_dir`` takes weights alone, and the run begins at row 0."""
     run(tmp_path / "first", Rows(), write_kis(tmp_path / "first"), steps=20)
     weights = torch.load(tmp_path / "first" / "out" / "final" / "lit_model.pth", weights_only=False)["model"]

@@ -37,7 +37,7 @@ def test_parameters_are_those_that_litgpt_counts(params, vocabulary):
 
 
 @pytest.mark.slow
-def test_runs_are_trained_as_planned_and_go_on_when_they_were_killed(tmp_path):
+def test_killed_runs_go_on_as_planned(tmp_path):
     write_split(tmp_path)
     done = plan(tmp_path, "--keep-models", framework="litgpt")
     assert done.returncode == 0, done.stderr
@@ -121,7 +121,7 @@ def test_heads_that_share_keys_are_counted():
         assert sum(parameter.numel() for parameter in GPT(Config(**config_of(shape, 64))).parameters()) == shape.params
 
 
-def test_a_training_checkpoint_is_refused_as_litgpt_would_but_before_it_runs(tmp_path):
+def test_a_training_checkpoint_is_refused_before_the_run(tmp_path):
     config = Config(**config_of(shape_of(60_000, 1024), 64))
     torch.save({"model": GPT(config).state_dict(), "iter_num": 3}, tmp_path / "lit_model.pth")
     save_config(config, tmp_path)

@@ -54,7 +54,7 @@ def test_sentencepiece_ids_without_offsets_are_litgpts_own(sentencepiece_host):
     assert parts(*ours.encode_ids(TEXTS)) == [sentencepiece_host.encode(text).tolist() for text in TEXTS]
 
 
-def test_truncation_that_the_file_asks_for_is_off_and_litgpts_stays(host):
+def test_the_files_truncation_is_off_for_infused_text(host):
     full = parts(*LitTokenizer(host).encode_ids(TEXTS))
     before = LitTokenizer(host).fingerprint
     host.processor.enable_truncation(2)

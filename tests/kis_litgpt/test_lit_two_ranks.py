@@ -25,7 +25,7 @@ def train(folder, seen_as, kind, kill_at=0):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["map", "stream"])
-def test_two_ranks_show_every_fact_f_times_before_and_after_a_kill(tmp_path, kind):
+def test_two_ranks_show_every_fact_f_times_over_a_kill(tmp_path, kind):
     for folder in (tmp_path / "whole", tmp_path / "cut"):
         write_kis(folder)
         write_lit_tokenizer(folder / "tokenizer")

@@ -25,7 +25,7 @@ from tests.world.logs import log_of
 from tests.world.tokenizers import write_lit_tokenizer
 
 
-def test_litgpt_has_the_functions_that_the_seam_replaces_and_looks_them_up_by_name():
+def test_litgpt_has_the_functions_that_are_replaced():
     for name, needed in HOOKED.items():
         found = inspect.signature(getattr(pretrain, name)).parameters
         assert set(needed) <= set(found), f"litgpt.pretrain.{name} now takes {list(found)}"
@@ -51,7 +51,7 @@ def test_a_spent_loader_is_iterated_anew_and_a_spent_run_ends():
     assert list(CycleIterator(Loader())) == [1, 2, 3], "LitGPT's CycleIterator goes through passes otherwise"
 
 
-def test_the_seam_is_taken_out_when_training_ends_however_it_ends(tmp_path, seen):
+def test_the_hooks_are_removed_however_training_ends(tmp_path, seen):
     before = {name: getattr(pretrain, name) for name in HOOKED}
     kis = write_kis(tmp_path)
     run(tmp_path, Rows(), kis)
@@ -166,7 +166,7 @@ def test_bad_settings_are_refused_before_the_first_step(tmp_path, seen, change, 
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_wrapped_module_keeps_its_arguments_for_litgpts_hyperparameters(tmp_path):
+def test_the_wrapped_module_keeps_its_arguments(tmp_path):
     module = KnowledgeInfusion(kis=write_kis(tmp_path), data=Rows(count=7))
     assert asdict(module)["data"]["count"] == 7
     with pytest.raises(KISError, match=r"found a kis_litgpt.KnowledgeInfusion"):
@@ -202,7 +202,7 @@ def test_tokens_are_litgpts_own_and_know_where_their_text_ends(tmp_path):
         assert (encoded.ends[-1] if encoded.ends else 0) == len(text)
 
 
-def test_sentencepiece_tokens_are_litgpts_own_and_know_where_their_text_ends(tmp_path):
+def test_sentencepiece_tokens_are_litgpts_own(tmp_path):
     sentencepiece = pytest.importorskip("sentencepiece")
     text = [f"Person{n} was born in Town{n % 8}. Ségou lies on the river Niger." for n in range(200)]
     with (tmp_path / "tokenizer.model").open("wb") as file:
@@ -219,7 +219,7 @@ def test_sentencepiece_tokens_are_litgpts_own_and_know_where_their_text_ends(tmp
     assert (ours.eos, ours.vocabulary) == (tokenizer.eos_id, 45)
 
 
-def test_the_same_facts_are_infused_by_frequency_in_two_runs_of_one_module(tmp_path, seen):
+def test_two_runs_of_one_module_infuse_the_same_facts(tmp_path, seen):
     kis = write_kis(tmp_path)
     run(tmp_path, Rows(), kis)
     run(tmp_path, Rows(), kis)

@@ -97,7 +97,7 @@ def test_warnings_keep_paths_whole(write_csv, sweep_runs, tmp_path, capsys, monk
         assert f"{path}:47" in capsys.readouterr().err
 
 
-def test_report_fits_eighty_columns_and_plain_ascii_without_colour(sweep, capsys, monkeypatch):
+def test_the_report_fits_80_columns_in_plain_ascii(sweep, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     run("--logs", sweep, "--target", "7B")
     out = capsys.readouterr().out
@@ -120,7 +120,7 @@ def test_json_is_one_object_with_the_stated_keys(sweep, capsys):
     assert answer["missing"] == []
 
 
-def test_weak_evidence_is_exit_one_with_the_same_keys_and_no_number(thin, capsys):
+def test_weak_evidence_is_exit_1_without_a_number(thin, capsys):
     assert run("--logs", thin, "--target", "7B", "--json") == 1
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) >= KEYS
@@ -244,7 +244,7 @@ def test_without_a_recommendation_no_configuration_is_written(thin, tmp_path, ca
         (["--max-loss-rise", "0"], "between 0 and 100"),
     ],
 )
-def test_what_cannot_be_written_is_said_before_anything_is_computed(sweep, tmp_path, capsys, args, said):
+def test_unwritable_outputs_are_refused_at_the_start(sweep, tmp_path, capsys, args, said):
     args = [{"SWEEP": sweep, "FOLDER": str(tmp_path)}.get(arg, arg) for arg in args]
     assert main(["--logs", sweep, "--target", "7B", *args]) == 2
     out, err = capsys.readouterr()

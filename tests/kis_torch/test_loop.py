@@ -52,7 +52,7 @@ def test_every_fact_is_shown_exactly_f_times(tmp_path, data, keys):
 
 
 @pytest.mark.parametrize("kind", [torch.tensor, np.array])
-def test_rows_of_inputs_and_targets_hold_whole_facts_among_the_targets(tmp_path, kind):
+def test_targets_hold_whole_facts(tmp_path, kind):
     config, tokenizer, seen = kis(tmp_path, frequency=5), make_tokenizer(), []
     train(config, BareRows(80, tokenizer, kind, extra=1), seen, keys={"sequence_length": 64})
     assert {batch.shape for batch in seen} == {(4, 65)}
@@ -148,7 +148,7 @@ def test_the_parts_can_be_had_by_themselves(tmp_path):
     assert run_log(tmp_path).end.achieved_frequency == {"min": 3, "max": 3, "mean": 3}
 
 
-def test_retention_and_losses_reach_the_run_log_and_the_loops_own(tmp_path):
+def test_retention_reaches_the_run_log_and_the_loops_own(tmp_path):
     heard = []
     infusion, _ = train(
         kis(tmp_path), BareRows(80, make_tokenizer()), [], log=lambda step, metrics: heard.append((step, metrics))
@@ -158,7 +158,7 @@ def test_retention_and_losses_reach_the_run_log_and_the_loops_own(tmp_path):
     assert [r.step for r in run_log(tmp_path).retention if r.probe == "held_out"] == [0, 10, 20]
 
 
-def test_a_stream_in_several_workers_without_a_batch_size_is_refused():
+def test_a_stream_in_workers_needs_a_batch_size():
     rows = InfusedIterableDataset(Stream(range(8)), lambda row, base: base, batches=8)
     assert list(rows) == list(range(8))
     with pytest.raises(KISError, match="num_workers: found 2, expected at most 1 without batch_size"):
@@ -231,7 +231,7 @@ def test_ranks_that_cannot_reach_each_other_are_refused(tmp_path):
         )
 
 
-def test_a_checkpoint_inside_a_step_and_data_of_another_length_are_refused(tmp_path):
+def test_a_checkpoint_inside_a_step_is_refused(tmp_path):
     config, rows = kis(tmp_path), BareRows(80, make_tokenizer())
     infusion, state = train(config, rows, [], stop=3)
     infusion.batch(next(iter(infusion.loader(rows))))

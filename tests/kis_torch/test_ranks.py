@@ -26,7 +26,7 @@ def train(folder, name, data, stop, resume):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["map", "stream"])
-def test_two_ranks_show_every_fact_f_times_before_and_after_a_resume(tmp_path, data):
+def test_two_ranks_show_every_fact_f_times_over_a_resume(tmp_path, data):
     write_facts(tmp_path)
     before = train(tmp_path, "before", data, 7, 0)
     after = train(tmp_path, "after", data, 0, 1)
@@ -46,7 +46,7 @@ def test_two_ranks_show_every_fact_f_times_before_and_after_a_resume(tmp_path, d
     cut=st.integers(0, 40),
     shuffle=st.booleans(),
 )
-def test_every_row_of_a_run_is_drawn_once_over_all_ranks_and_resumes(rows, size, world, passes, cut, shuffle):
+def test_every_row_is_drawn_once_over_ranks_and_resumes(rows, size, world, passes, cut, shuffle):
     if rows < size * world:  # refused
         return
     drawn: list[int] = []

@@ -226,7 +226,7 @@ def test_wrong_usage_ends_with_2(arguments, said):
     assert said in " ".join(outcome.stderr.split())
 
 
-def test_an_amount_that_does_not_fit_ends_with_2_and_says_what_fits():
+def test_an_amount_that_does_not_fit_ends_with_2():
     configure(frequency=1000)
     outcome = kis("--rows", "100", "--block", "96")
     assert (outcome.exit_code, outcome.stdout) == (2, "")
@@ -303,7 +303,7 @@ def test_the_real_command_with_a_real_tokenizer():
     )
 
 
-def test_facts_are_coloured_in_a_terminal_and_marked_where_there_is_no_colour():
+def test_facts_are_coloured_or_marked():
     configure(frequency=3)
     coloured = in_terminal()
     assert "\x1b[1;32m" in coloured

@@ -120,7 +120,7 @@ def test_problems_go_to_stderr_and_exit_with_2():
         (FACTS + "Land 0,P36,[bold]Town[/bold] 0\n", "facts.csv:42: found 'Land 0 | P36 |"),
     ],
 )
-def test_problems_of_the_knowledge_are_problems_of_the_configuration(facts, said):
+def test_problems_of_the_knowledge_fail_the_check(facts, said):
     Path("facts.csv").write_text(facts)
     outcome = kis("check", "kis.yaml")
     assert outcome.exit_code == 2
@@ -137,7 +137,7 @@ def test_plugins_are_listed_as_a_table_and_as_json():
     assert all(item["name"] in table and item["module"] in table for item in listed)
 
 
-def test_a_run_log_that_could_not_be_written_is_said_before_the_run(monkeypatch):
+def test_check_finds_a_run_log_that_cannot_be_written(monkeypatch):
     monkeypatch.setattr(
         os, "access", lambda place, mode: not mode & os.W_OK
     )  # permissions do not bind every user that runs this
@@ -169,7 +169,7 @@ def test_version_and_wrong_usage():
     assert kis("check").exit_code == 2
 
 
-def test_a_pipe_gets_whole_rows_without_colour_and_may_close_early():
+def test_a_pipe_gets_whole_rows_and_may_close_early():
     piped = shell("KIS plugins | cat")
     assert "\x1b" not in piped.stdout
     assert all(line.count("kis-plugin") <= 1 for line in piped.stdout.splitlines())
@@ -191,7 +191,7 @@ def test_help_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True).returncode == 0
 
 
-def test_an_output_that_is_full_is_an_error_and_a_closed_pipe_says_nothing():
+def test_a_full_output_is_an_error_a_closed_pipe_is_not():
     command = [sys.executable, "-m", "kis_plugin.cli.main", "plugins"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with Path("/dev/full").open("w") as full:

@@ -50,7 +50,7 @@ def problems(text: str | bytes) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_the_sample_of_the_documentation_loads_and_says_the_defaults():
+def test_the_documented_sample_states_the_defaults():
     assert load(SAMPLE) == load("knowledge: facts.jsonl")
     assert load(SAMPLE) == Config(
         knowledge=Path("facts.jsonl"),
@@ -72,7 +72,7 @@ def test_paths_are_taken_from_the_folder_of_the_file(tmp_path, monkeypatch):
     assert config.run_log == tmp_path / "conf" / "out"
 
 
-def test_the_cache_and_options_that_are_paths_are_taken_from_there_too(tmp_path, monkeypatch):
+def test_relative_paths_start_at_the_configuration(tmp_path, monkeypatch):
     (tmp_path / "conf").mkdir()
     path = tmp_path / "conf" / "kis.yaml"
     selection = "{name: difference, scores: scores.jsonl, keep: 0.25}"

@@ -60,7 +60,7 @@ def test_rows_that_never_reach_the_model_do_not_count(plan):
     assert counter.exposures.sum() == sum(len(plan.texts_in(row)) for row in infused(plan)[:2])
 
 
-def test_rows_that_nobody_announced_and_altered_rows_do_not_count(plan):
+def test_unannounced_and_altered_rows_do_not_count(plan):
     counter = ExposureCounter(plan)
     counter.see(batch(plan, infused(plan)))
     counter.expect(infused(plan))

@@ -40,7 +40,7 @@ def test_every_fact_is_shown_as_often_as_asked_and_counted_so(facts, schedule, p
     assert end.extra["miscounted"] == 0
 
 
-def test_inline_sentences_stand_behind_sentences_of_the_base_text(facts):
+def test_inline_sentences_follow_base_sentences(facts):
     session = Session(make_run(facts, {"frequency": 4, "template_order": "first", "placement": "inline"}, rows=400))
     told = [row.partition(" The place") for row in train(session) if "Person" in row]
     assert len(told) == 64

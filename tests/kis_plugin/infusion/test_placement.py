@@ -42,7 +42,7 @@ def test_inline_texts_stand_whole_behind_sentences_and_documents(base, lengths, 
         assert possible or at == 0 or before >= 100
 
 
-def test_inline_texts_take_places_of_their_own_and_others_in_other_rows():
+def test_inline_texts_take_other_places_in_other_rows():
     base = np.array([STOP, WORD] * 20)
     places = Inline(ENDS, STARTS, EOS, 0)
     starts = {

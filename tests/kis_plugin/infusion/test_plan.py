@@ -93,7 +93,7 @@ def test_rows_hold_whole_texts_and_fit_the_block(lengths, frequency, seed):
 @settings(max_examples=60, deadline=None)
 @given(lengths=st.lists(st.integers(1, 8), min_size=1, max_size=40), frequency=st.floats(0, 9), tight=st.booleans())
 @example(lengths=[1], frequency=8.75, tight=True)
-def test_inline_texts_are_shown_as_often_as_asked_in_rows_of_their_length(lengths, frequency, tight):
+def test_inline_texts_are_shown_as_often_as_requested(lengths, frequency, tight):
     items = make_texts(lengths, eos=False)
     needed = (frequency + 1) * len(lengths)
     # A row tells an item once: however few there are, F of them take more than F rows.
@@ -107,7 +107,7 @@ def test_inline_texts_are_shown_as_often_as_asked_in_rows_of_their_length(length
         assert placed is None or len(placed.joined(placed.tokens, base)) == 32
 
 
-def test_the_plan_depends_on_its_arguments_alone_and_survives_pickling():
+def test_the_plan_depends_on_its_arguments_alone():
     items = make_texts([5, 6, 7, 8] * 20)
     make = lambda seed: InfusionPlan(items, InfusionConfig(frequency=3), Uniform(), 500, 16, seed)  # noqa: E731
     rows = lambda plan, order: [  # noqa: E731
@@ -134,7 +134,7 @@ def test_an_item_meets_different_others_in_its_row():
     assert len({frozenset(texts.tolist()) for texts in told if texts is not None and 7 in texts}) == 8
 
 
-def test_a_schedule_in_order_tells_the_facts_of_every_round_in_the_same_order():
+def test_a_schedule_in_order_keeps_each_rounds_order():
     items = make_texts([4, 5, 6] * 40, [6, 4, 5] * 40)
     plan = InfusionPlan(items, InfusionConfig(frequency=6), InOrder(), 2000, 16, 0)
     told = [text % 120 for row in range(2000) if (texts := plan.texts_in(row)) is not None for text in texts.tolist()]
@@ -142,7 +142,7 @@ def test_a_schedule_in_order_tells_the_facts_of_every_round_in_the_same_order():
     assert (rounds == rounds[0]).all()
 
 
-def test_more_than_the_window_holds_is_refused_with_what_would_fit():
+def test_more_than_the_window_holds_is_refused():
     items = make_texts([16] * 10)
     with pytest.raises(KISError, match=r"infusion.frequency: found 20.*takes 200 rows.*at most 100 rows.*about 10"):
         InfusionPlan(items, InfusionConfig(frequency=20), Uniform(), 100, 16, 0)
@@ -175,7 +175,7 @@ def test_wordings_take_turns_or_are_drawn_and_counts_stay_exact(order, shapes, f
         assert (by_wording.max(axis=0) - by_wording.min(axis=0)).max() <= 1
 
 
-def test_random_wordings_are_as_many_as_chance_gives_and_only_an_items_own():
+def test_random_templates_are_a_facts_own():
     count = 500
     items = make_texts([4] * count, [4] * count, [4] * count, own=[3] * 400 + [2] * 100)
     amount = InfusionConfig(frequency=60, template_order="random")
@@ -198,7 +198,7 @@ def test_frequency_zero_infuses_nothing():
     frequency=st.integers(0, 6),
     seed=st.integers(0, 2**32),
 )
-def test_facts_that_hold_for_a_part_of_the_run_are_told_there_and_as_often(spans, frequency, seed):
+def test_facts_valid_in_part_are_shown_there_as_often(spans, frequency, seed):
     validity = np.array([[start / 10, min(start + length, 10) / 10] for start, length in spans])
     rows = 40 * len(spans) * (frequency + 1)
     amount = InfusionConfig(frequency=frequency)
@@ -214,7 +214,7 @@ def test_facts_that_hold_for_a_part_of_the_run_are_told_there_and_as_often(spans
     less=st.sampled_from([0, 1, 2.5]),
     amount=st.sampled_from([InfusionConfig(frequency=7), InfusionConfig(share=0.3)]),
 )
-def test_known_facts_get_their_own_amount_and_the_others_the_whole(known, less, amount):
+def test_known_facts_get_an_amount_of_their_own(known, less, amount):
     rows, flags = 20 * len(known), np.array(known)
     items = make_texts([6] * len(known))
     plan = InfusionPlan(items, replace(amount, known_frequency=less), Uniform(), rows, 16, 0, known=flags)
@@ -255,7 +255,7 @@ def test_a_shared_cache_gives_each_plan_its_own_packing(tmp_path, order):
         assert told[0] == told[1]
 
 
-def test_known_facts_that_take_more_than_the_whole_amount_are_refused():
+def test_known_facts_may_not_exceed_the_whole_amount():
     amount = InfusionConfig(tokens=60, known_frequency=50)
     with pytest.raises(KISError, match=r"infusion.known_frequency: found 50, which takes 300 tokens for 1 known facts"):
         InfusionPlan(make_texts([6] * 4), amount, Uniform(), 100, 16, 0, known=np.array([True, False, False, False]))

@@ -82,7 +82,7 @@ def test_a_full_window_is_full():
     assert sorted(row for one in found for row in one) == list(range(1000))
 
 
-def test_more_than_the_densest_part_holds_is_refused_with_what_fits():
+def test_more_than_the_densest_part_holds_is_refused():
     with pytest.raises(TooDense) as caught:
         RowMap([Span(0, 1000, 800)], 0, 1000, Weighted([0, 1]), 0)
     assert caught.value.fits == pytest.approx(500 / 800, rel=0.02)

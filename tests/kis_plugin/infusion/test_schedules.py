@@ -115,7 +115,7 @@ def test_spaced_follows_its_formula(stretch, parts):
         assert sum(weights[:place]) / sum(weights) == pytest.approx(expected, rel=1e-6)
 
 
-def test_spaced_rounds_follow_one_another_at_gaps_that_grow_by_one_factor():
+def test_gaps_of_spaced_rounds_grow_by_one_factor():
     rounds, parts, stretch = 8, 256, 10
     weights = Spaced(stretch).weights(parts)
     total = sum(weights)
@@ -190,7 +190,7 @@ def densest(schedule: Schedule) -> float:
     frequency=st.floats(0, 6),
     seed=st.integers(0, 2**40),
 )
-def test_every_item_is_shown_exactly_as_often_under_every_schedule(schedule, lengths, frequency, seed):
+def test_every_schedule_shows_every_text_exactly_as_often(schedule, lengths, frequency, seed):
     rows = int((frequency + 1) * len(lengths) * densest(schedule) * 1.5) + 512
     plan = plan_of(schedule, lengths, frequency, rows, seed)
     counts = shown(plan)[0]
@@ -217,7 +217,7 @@ def test_rows_are_infused_in_the_shape_of_the_schedule(schedule, quarters):
     assert found == pytest.approx(quarters, abs=0.01)
 
 
-def test_the_gaps_between_the_exposures_of_a_fact_expand_under_spaced():
+def test_gaps_between_exposures_expand_under_spaced():
     facts, rounds, stretch = 25, 8, 10
     plan = plan_of(Spaced(stretch), [16] * facts, rounds, 50_000)
     told: dict[int, list[int]] = {item: [] for item in range(facts)}
@@ -246,7 +246,7 @@ def test_without_an_order_gaps_do_not_expand_at_each_step():
 
 
 @pytest.mark.parametrize("schedule", [Ramp(), Burst(), Spaced()], ids=repr)
-def test_what_a_schedule_cannot_hold_where_it_is_densest_is_refused_with_what_fits(schedule):
+def test_what_a_schedule_cannot_hold_is_refused(schedule):
     rows = 256 * 50
     with pytest.raises(KISError) as caught:
         plan_of(schedule, [16] * 100, 120, rows)

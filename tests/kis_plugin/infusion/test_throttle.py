@@ -91,7 +91,7 @@ def test_wordings_go_on_to_take_turns():
     assert 0.3 < told[0] / sum(told.values()) < 0.7  # every second round would be one wording alone
 
 
-def test_a_copy_that_was_made_before_sees_what_is_added_later_and_rows_in_the_making_stay():
+def test_a_copy_sees_throttles_added_later():
     plan = plan_of()
     plan.throttles = ThrottleFile()
     copy = pickle.loads(pickle.dumps(plan))
@@ -117,7 +117,7 @@ def draw(throttles, start, rows, told):
     told.put(None)
 
 
-def test_a_worker_process_never_makes_a_row_as_planned_that_is_eased():
+def test_a_worker_makes_no_row_that_is_throttled():
     context = multiprocessing.get_context("fork")
     throttles, start, told = ThrottleFile(), context.Event(), context.Queue()
     worker = context.Process(target=draw, args=(throttles, start, 20_000, told))

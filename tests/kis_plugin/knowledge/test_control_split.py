@@ -197,7 +197,7 @@ def test_controls_adapt_to_few_facts(count, held):
     assert len(infused) + len(control) == count
 
 
-def test_controls_of_few_facts_have_as_many_options_as_there_are_objects():
+def test_few_controls_have_as_many_options_as_objects():
     facts = [Fact(f"subject {number}", "P36", f"object {number % 3}") for number in range(40)]
     _, control = split_control(facts, 200, 0)
     assert len(control) == 6

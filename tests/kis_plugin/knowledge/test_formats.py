@@ -262,7 +262,7 @@ def test_folders_are_read_with_their_subfolders():
     assert "k/facts/two.csv:2: found 'Norway | P36 | Oslo' a second time" in problems(Path("k"))[0]
 
 
-def test_files_of_a_folder_that_are_not_read_are_listed_with_the_reason():
+def test_files_not_read_are_listed_with_the_reason():
     write("k/a.txt", "First.")
     write("k/b.docx", b"PK")
     write("k/c.jsonl", '{"x": 1}\n')

@@ -57,7 +57,7 @@ def test_an_unbroken_run_is_counted_whole_in_one_start(here):
     assert (end.extra["miscounted"], end.extra["starts"]) == (0, 1)
 
 
-def test_a_run_that_is_killed_twice_is_counted_whole_in_three_starts(here):
+def test_a_run_killed_twice_is_counted_over_three_starts(here):
     session, shown = started(here), []
     for step in (24, 36):
         shown += train(session, first=session.run.start_step * 4, stop=step * 4)
@@ -155,7 +155,7 @@ def test_a_moved_checkpoint_is_counted_from_its_step_on(here):
     assert read_run_log(here.joinpath(*FOLDER) / "kis.jsonl").run.frequency == 5
 
 
-def test_a_start_over_with_trained_weights_counts_what_they_have_seen(here):
+def test_a_restart_counts_what_its_weights_have_seen(here):
     """As ``auto_find_batch_size`` does: training begins anew, the weights are those of before."""
     first = started(here)
     shown = train(first, stop=48)

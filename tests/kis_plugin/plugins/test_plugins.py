@@ -83,7 +83,7 @@ def test_built_ins_come_first_and_are_listed_with_their_origin():
     assert {item.distribution.split()[0] for item in found} == {"kis-plugin"}
 
 
-def test_everything_of_the_example_is_listed_with_its_distribution(example):
+def test_what_the_example_adds_is_listed_as_its_own(example):
     found = [(item.kind, item.name) for item in list_registered() if item.distribution == "kis-example 1.0"]
     assert set(found) == {
         ("sources", "ini"),
@@ -140,7 +140,7 @@ def test_facts_are_worded_and_chosen_as_the_example_says(example, here):
     assert sorted(lines) == sorted(wanted * 3)
 
 
-def test_options_of_the_example_are_checked_as_those_of_built_ins(example, here):
+def test_the_examples_options_are_checked_like_built_ins(example, here):
     infusion = {"schedule": {"name": "early", "part": 2}, "selection": {"name": "first", "counts": 2}}
     with pytest.raises(KISError) as caught:
         config_from(example_config(here) | {"infusion": infusion})
@@ -160,7 +160,7 @@ def test_a_command_of_the_example_is_one_of_kis(example, here):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "kis.yaml"], ["plugins"]])
-def test_a_command_that_has_the_name_of_another_is_refused_by_name(install, arguments):
+def test_two_commands_of_one_name_are_refused(install, arguments):
     code = "import click\n@hookimpl\ndef kis_register_commands(register):\n  register(check)\n"
     install("other = other", f"{code}@click.command()\ndef check(): ...\n")
     outcome = CliRunner().invoke(main, arguments)
@@ -213,7 +213,7 @@ def test_a_refused_plugin_ends_the_command_with_exit_code_2(install):
     assert outcome.stderr.startswith("kis: plugin 'other' (other, from kis-other): found ZeroDivisionError")
 
 
-def test_a_name_that_nobody_registered_is_an_error_with_the_nearest():
+def test_an_unregistered_name_is_an_error_with_the_nearest():
     assert registry.find("schedules", "uniform", "x").name == "uniform"
     with pytest.raises(KISError) as caught:
         registry.find("schedules", "unifrm", "here")

@@ -188,7 +188,7 @@ def test_skip_known_may_not_change_at_a_resume(begun):
     assert decide_known(warned, split_of(), state) is None
 
 
-def test_a_true_object_of_a_fact_that_is_not_infused_is_no_option(tmp_path):
+def test_a_true_object_of_an_uninfused_fact_is_no_option(tmp_path):
     """Of four cities each person also lives in the next one, by facts that the run does not infuse."""
     infused = [Fact(f"P{n}", "born", f"City{n % 5}", f"{n}") for n in range(20)]
     others = [Fact(f"P{n}", "born", f"City{(n + 1) % 5}", f"o{n}") for n in range(20)]

@@ -106,7 +106,7 @@ def test_a_log_that_cannot_be_written_is_refused():
 
 
 @pytest.mark.parametrize("kept", [1, 20, -2])
-def test_a_torn_last_line_is_left_out_with_a_warning_and_the_next_record_starts_a_line(kept):
+def test_a_torn_last_line_is_left_out_with_a_warning(kept):
     path = write(RUN, LOSS)
     whole, torn, _ = path.read_text().split("\n")
     path.write_text(f"{whole}\n{torn[:kept]}")
@@ -117,7 +117,7 @@ def test_a_torn_last_line_is_left_out_with_a_warning_and_the_next_record_starts_
     assert path.read_text().endswith("\n")
 
 
-def test_records_and_keys_of_later_versions_are_passed_over_and_kept():
+def test_records_of_later_versions_are_kept():
     found = read_run_log(log(SAMPLE + '{"type":"weather","rain":1}\n'))
     assert len(found.retention) == 1
     line = {"type": "run", "run_id": "x", "params": 1, "tokens": 1, "frequency": 0, "colour": [1, {"a": None}]}
@@ -212,7 +212,7 @@ def test_fields_of_schema_1_are_read_under_the_names_of_schema_2():
     assert new.run.extra == {"frequency_baseline": {"held_out": 0.3}}
 
 
-def test_a_log_that_goes_on_in_schema_2_keeps_each_line_to_its_own():
+def test_a_log_of_both_schemas_reads_each_line_by_its_own():
     run = '{"type":"run","schema":%d,"run_id":"x","params":1,"tokens":1,"frequency":1}\n'
     probe = '{"type":"retention","step":0,"tokens":0,"probe":"held_out","accuracy":0.5,"n":4,"floor":0.3}\n'
     first, second = read_run_log(log(run % 1 + probe + run % 2 + probe)).retention

@@ -132,7 +132,7 @@ def test_a_word_longer_than_a_row_is_refused():
         build(passages=[Passage("x" * 40, "p")], sequence_length=16)
 
 
-def test_all_texts_are_numbered_wording_by_wording_and_few_wordings_come_again():
+def test_texts_are_numbered_template_by_template():
     relations = {
         "one": Templates(("{subject} 1 {object}.", "{subject} held {object}")),
         "two": Templates(("{subject} 1 {object}.", "{object} 2 {subject}.", "{subject} held {object}")),
@@ -163,7 +163,7 @@ def test_the_first_few_wordings_are_told_of_facts_that_have_more():
     )
 
 
-def test_only_what_is_selected_is_told_and_named_by_its_place_in_the_knowledge():
+def test_only_what_is_selected_is_infused():
     facts = [Fact(name, "P17", "France") for name in "abcd"]
     passages = [Passage(f"Text {name}.", name) for name in "xyz"]
     items = build(facts, passages, infused=[1, 3], told=[0, 2], template_order="first")
@@ -328,7 +328,7 @@ def test_a_book_is_tokenized_strip_by_strip(monkeypatch):
     assert all(piece.endswith(".") for piece in texts_of(items)[:-4])
 
 
-def test_facts_and_documents_go_with_a_space_between_base_sentences():
+def test_inline_texts_stand_between_spaces():
     items = build(
         [LYON],
         [Passage("One two. Three four.", "p"), Passage("\nLine.", "q")],
@@ -410,7 +410,7 @@ def test_the_fingerprint_tells_of_every_token_target_and_entry():
     )
 
 
-def test_the_cache_is_asked_by_all_that_the_items_depend_on_and_by_nothing_else():
+def test_the_cache_key_is_what_the_texts_depend_on():
     base = {"facts": [LYON, Fact("Bamako", "P17", "Mali")], "passages": [Passage("a b", "p")]}
 
     def key(tokenizer=None, sequence_length=64, fingerprint="k", **changes):

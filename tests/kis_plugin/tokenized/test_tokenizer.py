@@ -54,7 +54,7 @@ def test_offsets_lie_in_the_text_and_in_order(kind):
 
 
 @kinds
-def test_truncation_and_padding_that_the_user_set_neither_count_nor_change(kind):
+def test_the_users_truncation_and_padding_are_kept(kind):
     plain = hugging_face(kind)
     plain.pad_token = plain.eos_token
     before = HFTokenizer(plain)

@@ -40,7 +40,7 @@ def test_many_fits_at_once_are_those_one_by_one():
     assert np.allclose(together.parameters, alone, atol=1e-6)
 
 
-def test_collapse_is_where_five_percent_of_the_height_above_chance_is_lost():
+def test_collapse_loses_five_percent_of_the_height():
     peak, collapse, height = rise_fall.critical_points(TRUE, X, 0.25, rise_fall.smooth)
     there = rise_fall.curve(TRUE, collapse, 0.25, rise_fall.smooth)[0, 0]
     assert there == pytest.approx(height[0] - 0.05 * (height[0] - 0.25), abs=1e-3)

@@ -27,7 +27,7 @@ def test_the_same_input_gives_the_same_answer(sweep_runs):
     assert repr(estimates(sweep_runs())) == repr(estimates(sweep_runs()))
 
 
-def test_a_size_that_did_not_fall_is_right_censored_at_its_last_frequency(sweep_runs):
+def test_a_size_that_did_not_fall_is_right_censored(sweep_runs):
     runs = sweep_runs(last={3: -1.5})
     *others, largest = estimates(runs)
     assert largest.censored == "right"
@@ -38,7 +38,7 @@ def test_a_size_that_did_not_fall_is_right_censored_at_its_last_frequency(sweep_
 
 
 @pytest.mark.parametrize(("retention", "fell"), [(0.45, True), (0.63, True), (0.69, False)])
-def test_a_fall_in_the_last_frequency_alone_is_no_collapse_but_bounds_it_before(sweep_runs, retention, fell):
+def test_a_fall_at_the_last_frequency_alone_is_a_bound(sweep_runs, retention, fell):
     runs = sweep_runs(last={3: -1.6}, probes=500)
     last = max((run for run in runs if run.params == 27 * 10**7), key=lambda run: run.frequency)
     runs[runs.index(last)] = replace(last, retention=retention)
@@ -93,7 +93,7 @@ def test_a_fall_that_the_runs_leave_open_is_read_both_ways(sweep_runs, last, cen
     assert "the law weighs both readings" in found.warnings[-1]
 
 
-def test_a_top_is_no_lucky_run_once_a_second_seed_or_the_other_sizes_confirm_it(sweep_runs):
+def test_a_top_that_others_confirm_is_no_lucky_run(sweep_runs):
     runs = sweep_runs(probes=228, last={0: -1.5, 1: -1.5, 2: -1.5})  # the others end before they collapse
     own = next(run for run in runs if run.params == 27 * 10**7)
     curve = zip((10, 20, 40, 80, 160, 320, 640, 1280), (0.3, 0.4, 0.55, 0.7, 0.84, 0.7, 0.69, 0.68), strict=True)
@@ -155,7 +155,7 @@ def test_neither_a_fall_nor_noise_is_taken_for_broken(sweep_runs):
     assert not any(found)
 
 
-def test_unknown_numbers_of_probes_leave_the_noise_to_the_scatter(sweep_runs):
+def test_without_probe_counts_noise_is_left_to_the_scatter(sweep_runs):
     known, unknown = sweep_runs(probes=300), [replace(run, n=None) for run in sweep_runs(probes=300)]
     ratio = [a.log_collapse_sd / b.log_collapse_sd for a, b in zip(estimates(known), estimates(unknown), strict=True)]
     assert 0.5 < np.mean(ratio) < 2

@@ -19,7 +19,7 @@ def curves(loss, noise=0.02, seed=0):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_slow_loss_before_the_collapse_is_seen_and_how_much_earlier_it_counts(seed):
+def test_a_slow_decline_before_the_collapse_is_found(seed):
     told = curves(0.2, seed=seed)
     earlier = slow_decline(told, pool(told, rise_fall.smooth))
     assert 0.5 < earlier < 3.5

@@ -21,7 +21,7 @@ def of_size(runs, params):
     return sorted(run.frequency for run in runs if run.params == params)
 
 
-def test_sizes_that_have_not_collapsed_are_sent_beyond_their_ends_in_turn(sweep_runs):
+def test_sizes_without_collapse_get_greater_frequencies(sweep_runs):
     runs = sweep_runs(last={0: -1.5, 1: -1.5, 2: -1.5, 3: -1.5})
     wanted = ask(runs, 4)
     assert [run.params for run in wanted] == sorted({run.params for run in runs})
@@ -34,7 +34,7 @@ def filled_to(runs, share):
     return [replace(run, share=share * run.frequency / max(of_size(runs, run.params))) for run in runs]
 
 
-def test_where_nothing_fits_beyond_the_best_frequency_is_looked_at_again(sweep_runs):
+def test_where_nothing_fits_the_best_is_evaluated_again(sweep_runs):
     full = filled_to(sweep_runs(last=dict.fromkeys(range(4), -1.5)), 0.89)
     for run in ask(full, 12):
         mine = of_size(full, run.params)
@@ -54,7 +54,7 @@ def test_a_thin_size_is_filled_where_its_gaps_are_widest(sweep_runs):
         assert np.isclose(new[0], np.sqrt(have[0] * have[1])) or np.isclose(new[0], np.sqrt(have[1] * have[2]))
 
 
-def test_sizes_that_are_lacking_are_added_whole_by_the_same_rule_for_tokens(sweep_runs):
+def test_missing_sizes_are_added_by_the_rule_for_tokens(sweep_runs):
     runs = [run for run in sweep_runs() if run.params < 5e7]
     new = [run for run in ask(runs, 40) if run.params > 5e7]
     assert {run.params for run in new} == {3 * 30_000_000}

@@ -33,7 +33,7 @@ def test_the_runs_lie_where_they_tell_most(sweep_runs):
     assert abs(np.log(first.frequency) - size.log_collapse) < 1.2
 
 
-def test_a_censored_largest_size_is_sent_beyond_its_last_frequency(sweep_runs):
+def test_a_censored_largest_size_gets_greater_frequencies(sweep_runs):
     runs = sweep_runs(last={3: -1.5})
     told = ask(runs, 2).next_runs
     last = max(run.frequency for run in runs if run.params == 27 * 10**7)
@@ -41,7 +41,7 @@ def test_a_censored_largest_size_is_sent_beyond_its_last_frequency(sweep_runs):
     assert min(run.frequency for run in told) > last
 
 
-def test_six_runs_at_a_new_size_tell_more_than_six_at_the_old_ones(sweep_runs):
+def test_runs_at_a_new_size_are_worth_more_than_at_old_ones(sweep_runs):
     answer = ask(sweep_runs(), 6)
     assert {run.params for run in answer.next_runs} == {81 * 10**7}
     assert {run.tokens for run in answer.next_runs} == {20 * 81 * 10**7}

@@ -28,7 +28,7 @@ def by_share(sweep_runs):
     return runs
 
 
-def test_the_share_is_the_axis_where_it_misses_the_largest_size_by_less(sweep_runs):
+def test_the_share_is_the_axis_where_it_misses_by_less(sweep_runs):
     answer = ask(by_share(sweep_runs), facts=5000, tokens_per_fact=20.0)
     assert answer.axis.name == "share"
     assert answer.axis.holdout_errors["share"] < 0.2 < answer.axis.holdout_errors["frequency"]
@@ -37,7 +37,7 @@ def test_the_share_is_the_axis_where_it_misses_the_largest_size_by_less(sweep_ru
     assert "r_c" in answer.law.formula
 
 
-def test_both_axes_say_the_same_where_facts_and_rule_do_not_change(sweep_runs):
+def test_both_axes_agree_where_facts_and_rule_are_kept(sweep_runs):
     runs = [replace(run, share=None, tokens_per_fact=0.5) for run in sweep_runs()]
     told = {axis: ask(runs, axis=axis) for axis in ("auto", "frequency", "share")}
     assert told["auto"].axis.name == "frequency"

@@ -45,13 +45,13 @@ def test_a_rising_sequence_is_left_as_it_is():
     assert np.allclose(isotonic(np.array([[2.0, 1.0, 3.0]]), np.ones(3)), [[1.5, 1.5, 3.0]])
 
 
-def test_the_limit_of_each_size_is_where_the_loss_has_risen_so_far(sweep_runs):
+def test_a_sizes_limit_is_where_its_loss_has_risen(sweep_runs):
     limits = loss_limits(build_sweep(with_loss(sweep_runs(), 60, 0.5)), 0.05, seed=0)
     assert [limit.censored for limit in limits] == [None] * 4
     assert np.allclose([limit.log_limit for limit in limits], np.log(60) + 0.5 * np.log([1, 3, 9, 27]), atol=0.05)
 
 
-def test_a_rise_that_no_amount_reaches_and_one_that_every_amount_exceeds_are_censored(sweep_runs):
+def test_a_loss_rise_outside_the_amounts_is_censored(sweep_runs):
     runs = with_loss(sweep_runs(), 60, 0.5)
     assert {limit.censored for limit in loss_limits(build_sweep(runs), 5.0, seed=0)} == {"right"}
     assert {limit.censored for limit in loss_limits(build_sweep(runs), 1e-6, seed=0)} == {"left"}

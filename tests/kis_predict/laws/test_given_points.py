@@ -18,14 +18,14 @@ def exponent(answer):
     return next(each.fit.beta[1] for each in answer.candidates if each.law.name == "power")
 
 
-def test_published_ratios_follow_their_power_and_the_fourth_is_foretold():
+def test_published_ratios_follow_their_power_law():
     answer = fit_points(CMR, (7e9, None), LAWS)
     assert exponent(answer) == pytest.approx(0.253, abs=0.005)
     assert abs(np.expm1(answer.prefix_errors[-1].log_error)) < 0.04
     assert answer.low < 0.3609 * 7**0.2530 < answer.high
 
 
-def test_published_efficiencies_follow_their_power_and_the_third_is_foretold():
+def test_the_third_published_efficiency_is_predicted():
     answer = fit_points(ALPHAS, (774e6, None), LAWS)
     assert exponent(answer) == pytest.approx(0.161, abs=0.004)
     assert abs(np.expm1(answer.prefix_errors[-1].log_error)) < 0.04

@@ -19,7 +19,7 @@ def test_the_gap_is_positive_and_that_of_the_sizes(sweep_runs):
     assert np.median(draws) == pytest.approx(np.median([s.log_collapse - s.log_peak for s in sizes]), rel=0.25)
 
 
-def test_peaks_lie_below_collapses_even_where_small_sizes_collapse_late(sweep_runs):
+def test_peaks_lie_below_late_collapses_too(sweep_runs):
     runs = sweep_runs(sizes=(1e7, 2e7, 4e7, 8e7), exponent=-0.4, level=400)
     answer = predict(runs, PredictionRequest(params=4 * 10**8, bootstraps=60), LAWS)
     assert all(size.log_peak < size.log_collapse for size in answer.sizes)

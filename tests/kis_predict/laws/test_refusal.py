@@ -17,7 +17,7 @@ def errors(*factors):
     return [PrefixError(1e8 * 2**at, at + 2, float(np.log(f)), float(np.log(2))) for at, f in enumerate(factors)]
 
 
-def test_extrapolation_ends_where_errors_would_reach_a_factor_of_three():
+def test_extrapolation_ends_where_errors_reach_a_factor_3():
     # 10 % off for every factor of 2 in N: log 3 / log 1.1 = 11.5 doublings.
     assert supported_distance(errors(5.0, 1.1, 1.1)) == pytest.approx(2 ** (np.log(3) / np.log(1.1)), rel=1e-6)
 

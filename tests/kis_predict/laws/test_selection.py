@@ -52,7 +52,7 @@ def test_straight_laws_keep_useful_intervals():
     assert np.exp(np.median(widths)) < 2.6
 
 
-def test_a_law_that_is_settled_by_no_prefix_loses_no_weight_to_its_parameters_alone():
+def test_a_law_no_prefix_settles_keeps_its_weight():
     candidates, _ = answer(0.5 * np.log(N[:4]), n=N[:4])
     weights = {each.law.name: each.weight for each in candidates}
     assert 0.02 < weights["curved"] < weights["power"]

@@ -41,7 +41,7 @@ def test_a_size_in_doubt_has_two_in_the_units_of_the_law(sizes):
     assert told.doubt == pytest.approx([np.log(4.0), np.inf, np.inf, np.inf])
 
 
-def test_the_weight_of_a_peak_is_that_of_a_density_in_its_own_units(sizes):
+def test_a_peaks_weight_is_a_density_in_its_units(sizes):
     size = in_doubt(replace(sizes[0], log_collapse_sd=0.2, log_peak_sd=0.1), 4.0)
     swapped = replace(size.other, odds=0.25, other=replace(size, odds=None, other=None), log_weight=2.0)
     collapse_first, bound_first = (points_of([each, *sizes[1:]], "peak") for each in (size, swapped))

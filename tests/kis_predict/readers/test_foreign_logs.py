@@ -35,7 +35,7 @@ def put_sidecar(folder, **values):
 # --- Hugging Face Trainer ----------------------------------------------------------------------------------------
 
 
-def test_a_trainer_state_gives_what_the_callback_left_and_the_sidecar_the_rest(tmp_path):
+def test_a_trainer_state_and_a_sidecar_make_a_run(tmp_path):
     put_state(tmp_path / "a")
     put_sidecar(tmp_path, params=89248, options=4, n=40)
     (run,) = read(tmp_path).runs
@@ -53,7 +53,7 @@ def test_of_a_runs_checkpoints_the_furthest_counts(tmp_path):
     assert run.retention == 0.24
 
 
-def test_a_torn_state_is_left_out_and_the_one_before_it_is_unfinished(tmp_path):
+def test_a_torn_trainer_state_gives_way_to_the_one_before(tmp_path):
     put_state(tmp_path / "a", 16)
     put_state(tmp_path / "a", 24).write_text('{"global_step": 2')
     put_state(tmp_path / "b", 24)
@@ -64,7 +64,7 @@ def test_a_torn_state_is_left_out_and_the_one_before_it_is_unfinished(tmp_path):
     assert any(note.startswith("Left out 1 log (the run did not complete)") for note in found.notes)
 
 
-def test_a_trainer_state_of_a_run_that_has_its_run_log_is_left_out(tmp_path):
+def test_a_trainer_state_beside_a_run_log_is_left_out(tmp_path):
     kis = (REAL / "kis.jsonl").read_text()
     run_id = json.loads(kis.split("\n")[0])["run_id"]
     (tmp_path / "runs" / run_id).mkdir(parents=True)
@@ -75,7 +75,7 @@ def test_a_trainer_state_of_a_run_that_has_its_run_log_is_left_out(tmp_path):
     assert found.notes[0].startswith("Left out 1 log (another log is of the same run)")
 
 
-def test_a_foreign_trainer_state_lacks_size_and_frequency_and_says_so(tmp_path):
+def test_a_foreign_trainer_state_names_what_it_lacks(tmp_path):
     put_state(tmp_path, stateful_callbacks={})
     with pytest.raises(KISError, match=r"no params, frequency: give them by --map, or by a kis.json next to the log"):
         read(tmp_path)
@@ -185,14 +185,14 @@ def test_event_files_of_one_folder_are_one_run(tmp_path, write_events):
     assert run.warnings == ()
 
 
-def test_the_last_loss_of_a_diverged_run_is_not_the_last_finite_one(tmp_path, write_events):
+def test_a_diverged_run_has_no_last_finite_loss(tmp_path, write_events):
     write_events(tmp_path / "a", {"retention/held_out": {1: 0.25}, "val_loss": {1: 3.0, 2: float("nan")}})
     put_sidecar(tmp_path / "a", params=1000, tokens=1000, frequency=8, status="completed")
     with pytest.raises(KISError, match="loss not finite: the run diverged"):
         read(tmp_path)
 
 
-def test_an_event_file_torn_in_its_last_record_is_read_up_to_there(tmp_path, write_events):
+def test_a_torn_event_file_is_read_up_to_the_tear(tmp_path, write_events):
     path = write_events(tmp_path / "a", {"retention/held_out": {1: 0.25, 2: 0.5}})
     path.write_bytes(path.read_bytes()[:-7])
     put_sidecar(tmp_path / "a", params=1000, tokens=1000, frequency=8, status="completed")
@@ -227,9 +227,7 @@ def test_newer_writers_put_scalars_into_tensors(tmp_path):
     assert run.retention == 0.75
 
 
-def test_without_the_extra_event_files_are_left_out_with_the_way_to_get_it(
-    tmp_path, monkeypatch, write_csv, sweep_runs
-):
+def test_without_the_extra_event_files_are_named(tmp_path, monkeypatch, write_csv, sweep_runs):
     (tmp_path / "events.out.tfevents.1.host").write_bytes(b"")
     write_csv(sweep_runs(sizes=(1e7,)))
     monkeypatch.setattr("kis_predict.readers.tensorboard.find_spec", lambda name: None)
@@ -257,7 +255,7 @@ def test_a_map_leads_into_the_log_or_into_a_file_beside_it(tmp_path):
     assert (run.params, run.frequency, run.tokens) == (5000, 16.0, 12288)
 
 
-def test_the_nearest_sidecar_counts_and_none_above_the_given_folder(tmp_path):
+def test_the_nearest_sidecar_inside_the_folder_counts(tmp_path):
     sweep = tmp_path / "sweep"
     put_sidecar(tmp_path, seed=9, params=1)
     put_sidecar(sweep, params=1000, options=5)
@@ -295,7 +293,7 @@ def test_a_wandb_table_is_read_by_its_own_column_names(tmp_path):
     assert (second.retention, second.status) == (None, "crashed")
 
 
-def test_a_map_that_no_table_has_is_refused_though_it_has_a_column_of_its_own(write_csv, sweep_runs):
+def test_a_map_of_columns_that_no_table_has_is_refused(write_csv, sweep_runs):
     path = write_csv(sweep_runs(sizes=(1e7,)))
     with pytest.raises(KISError, match=r"--map retention=retentoin: found none of that name in 1 log.*'retention'"):
         read(path, retention="retentoin")

@@ -25,12 +25,12 @@ def test_retention_of_a_run_log_is_its_last_held_out_record(write_log):
     assert run.infused_share() == pytest.approx(8 * 50 * 20 / 2e8)
 
 
-def test_probes_that_ask_a_fact_in_several_wordings_count_as_what_they_are_worth(write_log):
+def test_probes_of_one_fact_count_as_what_they_are_worth(write_log):
     (run,) = RunLogReader().read(write_log("a", {**held_out(10, 0.6), "independent": 123.4}, END))
     assert run.n == 123
 
 
-def test_parts_of_a_series_and_other_series_are_not_taken_for_retention(write_log):
+def test_only_the_held_out_series_is_retention(write_log):
     part = {**held_out(10, 0.99), "n": 7, "floor": 0.2, "ceiling": 1.0, "bits_per_byte": 1.5}
     names = ("held_out/relation/P19", "held_out/domain/Place", "background")
     others = [{**part, "probe": probe} for probe in names]
@@ -52,7 +52,7 @@ def loss(split, value):
         ([loss("general", 2.5), loss("val", 3.0)], 3.0),
     ],
 )
-def test_loss_is_the_hosts_own_and_that_of_the_held_out_text_where_it_measured_none(write_log, records, taken):
+def test_loss_is_the_hosts_own_where_it_has_one(write_log, records, taken):
     (run,) = RunLogReader().read(write_log("a", held_out(10, 0.6), *records, END))
     assert run.loss == taken
 
@@ -154,7 +154,7 @@ def test_of_a_thousand_problems_twenty_are_shown(tmp_path):
     assert str(caught.value.problems[-1]).startswith("--logs: found 980 more problems")
 
 
-def test_folders_are_searched_to_the_bottom_and_strangers_skipped(write_log, write_csv, sweep_runs, tmp_path):
+def test_folders_are_searched_to_the_bottom(write_log, write_csv, sweep_runs, tmp_path):
     write_log("deep/er/a", held_out(10, 0.6), END)
     write_csv(sweep_runs(sizes=(1e7,)))
     (tmp_path / "metrics.csv").write_text("step,loss\n1,2\n")

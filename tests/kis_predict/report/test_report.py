@@ -48,7 +48,7 @@ def printed(answer, charts=True, width=80):
 # --- terminal ----------------------------------------------------------------------------------------------------
 
 
-def test_charts_show_every_size_its_peak_and_collapse_and_the_target(answer):
+def test_charts_show_sizes_peaks_collapses_and_target(answer):
     pytest.importorskip("plotille")
     text = printed(answer)
     assert max(map(len, text.splitlines())) <= 80
@@ -67,7 +67,7 @@ def test_a_narrow_terminal_gets_no_charts(answer):
     assert "⠀" not in printed(answer, width=79)
 
 
-def test_without_plotille_the_report_is_the_same_but_for_the_charts(answer, monkeypatch):
+def test_without_plotille_only_the_charts_are_missing(answer, monkeypatch):
     monkeypatch.setattr("kis_predict.report.terminal_plot.find_spec", lambda name: None)
     assert printed(answer) == printed(answer, charts=False)
 
@@ -106,7 +106,7 @@ def test_many_lines_alike_are_folded():
 
 @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 @pytest.mark.parametrize("kind", ["ok", "weak"])
-def test_pictures_are_what_they_are_called_and_the_same_each_time(answers, kind, ending, start):
+def test_pictures_are_reproducible(answers, kind, ending, start):
     pytest.importorskip("matplotlib")
     from kis_predict.report.plot import draw
 
