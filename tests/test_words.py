@@ -33,8 +33,8 @@ OLD = {
 """Old words as regular expressions, and what stands in their place."""
 ROOMS = {
     ".ci": 0, "CONTRIBUTING.md": 0, "Makefile": 0, "README.md": 0, "SECURITY.md": 0, "adapters": 0, "benchmarks": 21,
-    "docs": 1, "examples": 0, "kis_plugin": 16, "mkdocs.yml": 0, "predictor": 5, "pyproject.toml": 0, "studies": 12,
-    "tests": 234,
+    "docs": 0, "examples": 0, "kis_plugin": 14, "mkdocs.yml": 0, "predictor": 5, "pyproject.toml": 0, "studies": 12,
+    "tests": 232,
 }  # fmt: skip
 """What is searched, with the lines that are still to be put into plain words: the number may only fall."""
 EXCEPTIONS = {

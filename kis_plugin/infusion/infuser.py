@@ -137,7 +137,7 @@ class PlannedInfuser:
         row = min(self.plan.throttles.add(keep, run.ranks.greatest, self._drawn), run.rows)
         self._throttled.append({"step": step, "row": row, "keep": keep})
         if run.rank == 0:
-            infused = f"{keep:g} of what was left is infused" if keep else "nothing is infused"
+            infused = f"{keep:g} of the remaining exposures is infused" if keep else "nothing is infused"
             run.notify(f"kis: from row {row:,} of {run.rows:,} on {infused}.")
 
     def state(self) -> Mapping[str, Any]:

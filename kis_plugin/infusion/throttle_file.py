@@ -28,7 +28,7 @@ _MOST = (_PAGE // 8 - _FIRST) // 2
 
 
 class Throttle(NamedTuple):
-    """From global row ``row`` on, ``keep`` of what was left is shown; 0 for nothing."""
+    """From global row ``row`` on, the fraction ``keep`` of the remaining exposures is infused; 0 for nothing."""
 
     row: int
     keep: float

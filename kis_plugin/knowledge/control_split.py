@@ -79,7 +79,7 @@ def _of_a_handful(facts: Sequence[Fact], limit: int, seed: int, options: int) ->
     if not len(control):
         warnings.warn(
             f"{len(facts)} facts are too few to hold any back as controls (at most a fifth, {options} of one relation "
-            "with distinct objects): whether the base text states them cannot be told from retention",
+            "with distinct objects): nothing will show whether the base text already states them",
             stacklevel=2,
         )
     return np.delete(everything, control), control

@@ -1,6 +1,6 @@
 """Writes a file whole or not at all: the one way in which the project writes a file that someone reads later.
 
-The content goes to a new file in the same folder, under a name that cannot be foreseen, is flushed to the disk and
+The content goes to a new file in the same folder, under an unpredictable name, is flushed to the disk and
 then renamed. A process that is killed on the way leaves the old file as it was.
 """
 

@@ -1,4 +1,4 @@
-"""Asks by the held-out sentences that tell the object before the subject."""
+"""A probe kind of the held-out sentences in which the object precedes the subject."""
 
 from kis_plugin.retention.questions.probes import TemplateProbe
 

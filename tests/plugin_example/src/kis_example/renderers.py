@@ -7,7 +7,7 @@ from kis_plugin.templates.protocols import Rendered
 
 @dataclass(frozen=True)
 class Quiz:
-    """One wording: ``Q: born in of Ada? A: London.``"""
+    """One template: ``Q: born in of Ada? A: London.``"""
 
     ask: str = "Q: "
     answer: str = " A: "
@@ -16,6 +16,6 @@ class Quiz:
     def template_count(self, relation, book):
         return 1
 
-    def render(self, fact, wording, book):
+    def render(self, fact, template, book):
         head = f"{self.ask}{book.label(fact.relation)} of {fact.subject}?{self.answer}"
         return Rendered(f"{head}{fact.object}.", (len(head), len(head) + len(fact.object)))
