@@ -195,7 +195,12 @@ class BatchNumbering:
                     carried.append(planned)
             done += due
             numbers = range(first + due * rank, first + due * (rank + 1))
-            session.rows_drawn(numbers, [row for row in carried if row is not None])
+            if self._queue.waiting or any(
+                row not in (None, number) for row, number in zip(carried, numbers, strict=True)
+            ):
+                session.rows_drawn(numbers, [row for row in carried if row is not None])
+            else:
+                session.rows_drawn(numbers)
             infused.append(infused_batch(row_infusion, carried[: len(rows.bounds)], rows))
         self.position.waiting = list(self._queue.waiting)
         return infused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class RowNumbering:
     def install(
         self,
         example: Callable[[int | None, Mapping[str, Any]], Mapping[str, Any]],
-        drawn: Callable[[Sequence[int], Sequence[int]], None],
+        drawn: Callable[..., None],
         skip: int,
         room: tuple[RoomQueue, npt.NDArray[np.bool_]] | None = None,
     ) -> NumberedSampler:

@@ -76,16 +76,15 @@ class OncePerRow:
 
     Args:
         batches: The host's batch sampler, on this rank.
-        drawn: Called with the row numbers of each batch, and the planned rows whose texts they carry.
+        drawn: Called with the row numbers of each batch; where rows differ in length, with the planned rows whose texts
+            they carry too.
         skip: Batches at the start that the host draws and discards, as it does on a resume.
 
     Raises:
         KISError: While iterating, rows in another order than the sampler's: they would be taken for repeats.
     """
 
-    def __init__(
-        self, batches: Iterable[list[RowIndex]], drawn: Callable[[Sequence[int], Sequence[int]], None], skip: int = 0
-    ) -> None:
+    def __init__(self, batches: Iterable[list[RowIndex]], drawn: Callable[..., None], skip: int = 0) -> None:
         self.batches = batches
         self.drawn = drawn
         self.skip = skip
@@ -109,10 +108,11 @@ class OncePerRow:
             if self.skip:
                 self.skip -= 1
             else:
-                self.drawn(
-                    [index.row for index in kept if index.row is not None],
-                    [index.carries for index in kept if index.carries is not None],
-                )
+                rows = [index.row for index in kept if index.row is not None]
+                if all(index.carries == index.row for index in kept):
+                    self.drawn(rows)
+                else:
+                    self.drawn(rows, [index.carries for index in kept if index.carries is not None])
             yield kept
 
     def __len__(self) -> int:

@@ -23,7 +23,9 @@ def test_an_index_without_a_row_is_its_own():
     dataset = InfusedDataset(["a", "b", "c"], lambda row, base: f"{base}@{row}")
     assert dataset[1] == "b@1"
     assert dataset[RowIndex(1, 77)] == "b@77"
-    assert dataset[RowIndex(1, None)] == "b"
+    assert dataset[RowIndex(1, None)] == "b@None"  # base text, which may still need positions of its own
+    assert dataset[RowIndex(1, 77, 70)] == "b@70"
+    assert dataset[pickle.loads(pickle.dumps(RowIndex(1, 77, None)))] == "b@None"
     assert dataset.__getitems__([RowIndex(0, 9), 2]) == ["a@9", "c@2"]
 
 
