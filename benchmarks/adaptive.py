@@ -146,14 +146,14 @@ def _print(stages: Sequence[Stage], args: argparse.Namespace) -> None:
         table.add_column(column, justify="left" if column == "sweep" else "right")
     for wave in range(-1, args.waves + 1):
         mine = [stage for stage in stages if stage.wave == wave]
-        told = [stage for stage in mine if stage.error is not None]
+        answered = [stage for stage in mine if stage.error is not None]
         table.add_row(
             "full grid" if wave < 0 else "beginning" if wave == 0 else f"after wave {wave}",
             f"{np.mean([stage.cost for stage in mine]):.0%}",
-            f"{len(told)} of {len(mine)}",
-            f"{rmse([stage.error for stage in told if stage.error is not None]):.2f}",
-            f"{np.exp(np.median([stage.width or 0 for stage in told])):.2f}" if told else "",
-            f"{np.mean([stage.inside for stage in told]):.0%}" if told else "",
+            f"{len(answered)} of {len(mine)}",
+            f"{rmse([stage.error for stage in answered if stage.error is not None]):.2f}",
+            f"{np.exp(np.median([stage.width or 0 for stage in answered])):.2f}" if answered else "",
+            f"{np.mean([stage.inside for stage in answered]):.0%}" if answered else "",
             end_section=wave < 0,
         )
     console.print(table)

@@ -44,7 +44,7 @@ from kis_predict.sweep import build_sweep
 __all__ = ["main", "measure"]
 
 Case = tuple[str, str, str, int, Mapping[str, int]]
-"""Scenario, curve, law, seed, and what ``make_sweep`` is told besides."""
+"""Scenario, curve, law, seed, and what ``make_sweep`` is given besides."""
 
 
 @dataclass(frozen=True)

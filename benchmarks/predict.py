@@ -265,11 +265,12 @@ class Row:
     seconds: float
 
     def __str__(self) -> str:
-        """Return one line: what was told, as ratios to the truth."""
-        told, truth = self.answer.collapse, np.exp(self.case.log_collapse)
+        """Return one line: what was predicted, as ratios to the truth."""
+        answered, truth = self.answer.collapse, np.exp(self.case.log_collapse)
         ratios = (
-            f"F_c {told.frequency / truth:5.2f} of the truth [{told.low / truth:5.2f}, {told.high / truth:5.2f}]"
-            if told
+            f"F_c {answered.frequency / truth:5.2f} of the truth "
+            f"[{answered.low / truth:5.2f}, {answered.high / truth:5.2f}]"
+            if answered
             else "no answer"
         )
         kind = f"{self.case.shape:20s} {self.case.exponent:+.1f} censored {self.case.censored}"
@@ -301,23 +302,23 @@ def _report(rows: Sequence[Row]) -> None:
 
 def _line(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the cells of one line."""
-    told = [(row.case, row.line, row.answer.collapse, row.answer) for row in rows if row.answer.collapse]
+    answered = [(row.case, row.line, row.answer.collapse, row.answer) for row in rows if row.answer.collapse]
     yield str(len(rows))
-    yield str(len(rows) - len(told))
-    if not told:
+    yield str(len(rows) - len(answered))
+    if not answered:
         return
-    errors = np.array([np.log(collapse.frequency) - case.log_collapse for case, _, collapse, _ in told])
+    errors = np.array([np.log(collapse.frequency) - case.log_collapse for case, _, collapse, _ in answered])
     drawn = np.random.default_rng(0).integers(len(errors), size=(400, len(errors)))
     yield f"{rmse(errors):.2f}±{np.std([rmse(errors[rows]) for rows in drawn]):.2f}"
-    peaks = [(answer.peak, case) for case, _, _, answer in told if answer.peak]
+    peaks = [(answer.peak, case) for case, _, _, answer in answered if answer.peak]
     yield f"{rmse([np.log(peak.frequency) - case.log_peak for peak, case in peaks]):.2f}"
-    yield f"{rmse([line - case.log_peak for case, line, _, _ in told]):.2f}"
-    yield f"{rmse([line - case.log_collapse for case, line, _, _ in told]):.2f}"
-    held = [collapse.low <= np.exp(case.log_collapse) <= collapse.high for case, _, collapse, _ in told]
+    yield f"{rmse([line - case.log_peak for case, line, _, _ in answered]):.2f}"
+    yield f"{rmse([line - case.log_collapse for case, line, _, _ in answered]):.2f}"
+    held = [collapse.low <= np.exp(case.log_collapse) <= collapse.high for case, _, collapse, _ in answered]
     yield f"{np.mean(held):.0%}"
-    above = [a.recommendation.frequency > np.exp(case.log_collapse) for case, _, _, a in told if a.recommendation]
+    above = [a.recommendation.frequency > np.exp(case.log_collapse) for case, _, _, a in answered if a.recommendation]
     yield f"{np.mean(above):.0%}"
-    yield f"{np.median([collapse.high / collapse.low for _, _, collapse, _ in told]):.1f}x"
+    yield f"{np.median([collapse.high / collapse.low for _, _, collapse, _ in answered]):.1f}x"
 
 
 def _timing() -> None:

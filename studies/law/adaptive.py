@@ -62,14 +62,16 @@ def flops(runs: Sequence[ObservedRun]) -> float:
 
 def row(name: str, runs: Sequence[ObservedRun], grid: Sequence[ObservedRun], answer: Prediction) -> tuple[str, ...]:
     """Return a line of the table."""
-    told, limit = answer.collapse, answer.recommendation
+    predicted, limit = answer.collapse, answer.recommendation
     return (
         name,
         f"{len(runs)}",
         f"{flops(runs) / flops(grid):.0%}",
         f"{sum(size.censored is None for size in answer.sizes)} of {len({run.params for run in grid})}",
-        "none" if told is None else f"{short(told.frequency)} ({short(told.low)} to {short(told.high)})",
-        "" if told is None else f"{told.high / told.low:.2f}",
+        "none"
+        if predicted is None
+        else f"{short(predicted.frequency)} ({short(predicted.low)} to {short(predicted.high)})",
+        "" if predicted is None else f"{predicted.high / predicted.low:.2f}",
         "" if limit is None else short(limit.frequency),
     )
 

@@ -69,7 +69,7 @@ def apart(one: Curve, other: Curve, amount: int, complete: bool) -> str:
         one: A curve.
         other: Another one.
         amount: Column of the amount.
-        complete: Whether points are taken where both have seen what they were told, or the others.
+        complete: Whether points are taken where both have seen the infused facts, or the others.
     """
     differences: list[float] = []
     for mine, theirs in ((one, other), (other, one)):
@@ -120,8 +120,8 @@ def main() -> None:
     for params, budgets in sizes.items():
         for one, other in combinations(sorted(budgets), 2):
             for complete, name in ((False, f"below {COMPLETE}"), (True, f"{COMPLETE} or more")):
-                told = [apart(budgets[one], budgets[other], amount, complete) for amount in range(2)]
-                table.add_row(f"{params:,}", f"{one:,}", f"{other:,}", name, *told)
+                differences = [apart(budgets[one], budgets[other], amount, complete) for amount in range(2)]
+                table.add_row(f"{params:,}", f"{one:,}", f"{other:,}", name, *differences)
     Console().print(table)
     if args.picture:
         draw(sizes, args.picture)

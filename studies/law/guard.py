@@ -41,8 +41,8 @@ def place(log: RunLog, sizes: dict[tuple[int, int], SizeEstimate]) -> str:
 
 def reported(log: RunLog) -> str:
     """Return the worst verdict of a run's guard."""
-    told = {record.verdict for record in log.guard}
-    return next((verdict for verdict in VERDICTS if verdict in told), VERDICTS[-1])
+    verdicts = {record.verdict for record in log.guard}
+    return next((verdict for verdict in VERDICTS if verdict in verdicts), VERDICTS[-1])
 
 
 def finished(places: Sequence[str]) -> list[RunLog]:

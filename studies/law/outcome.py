@@ -80,15 +80,15 @@ def main() -> None:
         those = [run for run in left_out if (run.params, run.tokens) == (params, tokens)]
         sizes = asked([*fitted, *those], params, tokens).sizes
         found = next(size for size in sizes if (size.group.params, size.group.tokens) == (params, tokens))
-        value, told = measured(found), answer.collapse
+        value, predicted = measured(found), answer.collapse
         table.add_row(
             f"{params:,}",
             short(tokens),
-            "none" if told is None else spread(told.frequency, told.low, told.high),
+            "none" if predicted is None else spread(predicted.frequency, predicted.low, predicted.high),
             f"> {short(value[0])}" if found.censored else spread(*value),
-            "" if told is None or found.censored else f"{told.frequency / value[0]:.2f}",
+            "" if predicted is None or found.censored else f"{predicted.frequency / value[0]:.2f}",
         )
-    if args.picture and told is not None:
+    if args.picture and predicted is not None:
         args.picture.write_bytes(render(drawn(answer, found), args.picture.suffix.removeprefix(".")))
     Console().print(table)
 

@@ -89,7 +89,7 @@ def test_a_peer_that_is_not_installed_is_none():
 
 
 @pytest.mark.slow
-def test_kis_agrees_with_the_plain_way_in_processes_of_their_own(capfd, tmp_path):
+def test_kis_agrees_with_the_plain_way_in_a_process(capfd, tmp_path):
     few = ["--items", "16", "--repeats", "1", "--threads", "1", "--prefix", "16", "--peers", "/bin/false"]
     assert main(["--only", "scoring", *few, "--json", str(tmp_path / "figures.json")]) == 0
     scoring = json.loads((tmp_path / "figures.json").read_text())["scoring"]

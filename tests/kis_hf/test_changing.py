@@ -27,8 +27,8 @@ def test_the_new_object_is_asked_from_where_it_holds(tmp_path):
     (path,) = (tmp_path / "runs").glob("*/kis.jsonl")
     log = read_run_log(path)
 
-    told = [material.knowledge.facts[index] for index in material.infused.tolist()]
-    moved = sum(fact.start > 0 for fact in told)
+    infused_facts = [material.knowledge.facts[index] for index in material.infused.tolist()]
+    moved = sum(fact.start > 0 for fact in infused_facts)
     assert moved
     replaced = {record.step: record for record in log.retention if record.probe == "replaced"}
     assert sorted(replaced) == [15, 20]
@@ -36,7 +36,7 @@ def test_the_new_object_is_asked_from_where_it_holds(tmp_path):
     assert {record.extra["chance"] for record in replaced.values()} == {0.5}
     held_out = {record.step: record.n for record in log.retention if record.probe == "held_out"}
     assert sorted(held_out) == [0, 5, 10, 15, 20]
-    assert all(8 <= asked <= len(told) - moved for asked in held_out.values())
+    assert all(8 <= asked <= len(infused_facts) - moved for asked in held_out.values())
     control = [record for record in log.retention if record.probe == "control"]
     assert len({record.n for record in control}) == 1
     assert np.all([record.extra["chance"] == 0.25 for record in control])

@@ -22,7 +22,7 @@ STEPS = 12
 
 
 def dropping_model() -> GPT2LMHeadModel:
-    """Its loss hangs on torch's random numbers, and on which of its parts are in training mode."""
+    """Its loss depends on torch's random numbers, and on which of its parts are in training mode."""
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=500, n_positions=SEQUENCE_LENGTH, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0,

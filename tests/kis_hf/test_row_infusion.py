@@ -36,12 +36,14 @@ class Told:
     def place(self, row, base):
         if not self.infused(row):
             return None
-        pieces, done, told = [], 0, 0
+        pieces, done, done_tokens = [], 0, 0
         for length, at in zip(self.lengths, self.places, strict=True):
-            pieces += [Piece(False, done, at)] * (at > done) + [Piece(True, told, told + length)]
-            done, told = at, told + length
-        pieces.append(Piece(False, done, len(base) - told))
-        return Placed(np.arange(100, 100 + told, dtype=np.int32), tuple(self.lengths), tuple(pieces), self.targets)
+            pieces += [Piece(False, done, at)] * (at > done) + [Piece(True, done_tokens, done_tokens + length)]
+            done, done_tokens = at, done_tokens + length
+        pieces.append(Piece(False, done, len(base) - done_tokens))
+        return Placed(
+            np.arange(100, 100 + done_tokens, dtype=np.int32), tuple(self.lengths), tuple(pieces), self.targets
+        )
 
 
 KINDS = [list, np.array, torch.tensor]
@@ -86,11 +88,11 @@ def test_loss_is_taken_of_targets_alone(kind, labels):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_texts_kept_apart_get_positions_of_their_own_and_no_mask(kind):
+def test_block_diagonal_texts_get_positions_and_no_mask(kind):
     row_infusion = RowInfusion(Told([2, 3], [0, 0]), 8, block_diagonal=True)
     base = {"input_ids": kind(list(range(8))), "attention_mask": kind([1] * 8)}
-    told, plain = row_infusion(0, base), row_infusion(1, base)
-    assert list(map(int, told["position_ids"])) == [0, 1, 0, 1, 2, 0, 1, 2]
+    done_tokens, plain = row_infusion(0, base), row_infusion(1, base)
+    assert list(map(int, done_tokens["position_ids"])) == [0, 1, 0, 1, 2, 0, 1, 2]
     assert list(map(int, plain["position_ids"])) == list(range(8))
-    assert "attention_mask" not in told
+    assert "attention_mask" not in done_tokens
     assert "attention_mask" not in plain

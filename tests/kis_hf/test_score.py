@@ -82,9 +82,9 @@ def test_losses_are_the_models_own(world, lines, which):
     tokenizer = AutoTokenizer.from_pretrained(folder / which)
     step = 48 - 1
     longest = 0
-    wording = BuiltInTemplates().templates()["P19"].trained[0]
+    template = BuiltInTemplates().templates()["P19"].trained[0]
     for fact, line in zip(FACTS, lines[1:], strict=True):
-        text = wording.format(**fact)
+        text = template.format(**fact)
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         nats = 0.0
         for first in range(0, len(ids), step):  # what does not fit into the model's 48 positions is read anew

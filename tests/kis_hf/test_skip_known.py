@@ -107,7 +107,7 @@ def people(count):
 
 @pytest.mark.parametrize("spread", [0.02, 0.2])
 def test_a_fresh_model_is_found_to_know_no_more_than_chance(tmp_path, spread):
-    """Chance is (1/4)^4 where wordings tell nothing of each other; by right answers alone it would be 0.1 to 0.2."""
+    """Chance is (1/4)^4 where templates tell nothing of each other; by right answers alone it would be 0.1 to 0.2."""
     (tmp_path / "facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in people(400)))
     tokenizer, model = make_tokenizer(), small_model(1, spread)
     run = run_of(kis(tmp_path), tokenizer, model)

@@ -66,7 +66,7 @@ def test_other_placements_and_losses_are_put_into_batches_too(tmp_path, placemen
     assert run_log(tmp_path).end.achieved_frequency == {"min": 4, "max": 4, "mean": 4}
 
 
-def test_a_short_batch_is_left_out_and_told_of(tmp_path, capsys):
+def test_a_short_batch_is_left_out_and_infused_of(tmp_path, capsys):
     config, tokenizer = kis(tmp_path, frequency=5), make_tokenizer()
     trainer = trainer_for(tmp_path, config, rows=78, tokenizer=tokenizer, data=Stream, max_steps=45)
     trainer.train()
@@ -74,7 +74,7 @@ def test_a_short_batch_is_left_out_and_told_of(tmp_path, capsys):
     assert capsys.readouterr().err.count("a batch of 2 rows in place of 4. It is left out") == 1
 
 
-def test_an_end_inside_a_step_is_told_of_and_counts_stay_exact(tmp_path, capsys):
+def test_an_end_inside_a_step_is_infused_of_and_counts_stay_exact(tmp_path, capsys):
     config, tokenizer = kis(tmp_path, frequency=5), make_tokenizer()
     keys = {"gradient_accumulation_steps": 3, "max_steps": 12, "tokenizer": tokenizer, "data": Stream}
     trainer = trainer_for(tmp_path, config, **keys)
@@ -84,7 +84,7 @@ def test_an_end_inside_a_step_is_told_of_and_counts_stay_exact(tmp_path, capsys)
     assert set(shown(trainer.seen, config, tokenizer).values()) == {5}
 
 
-def test_without_infusion_every_loss_is_the_same_to_the_last_bit(tmp_path):
+def test_without_infusion_every_loss_is_bit_identical(tmp_path):
     keys = {"logging_steps": 1, "data": Stream, "rows": 78, "max_steps": 30}
     plain = trainer_for(tmp_path / "plain", None, **keys)
     plain.train()

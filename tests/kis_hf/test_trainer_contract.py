@@ -40,7 +40,7 @@ def test_on_train_begin_gets_the_loader_before_its_use(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_loader_is_built_as_the_seam_expects_and_is_put_back(tmp_path, workers):
+def test_the_loader_is_as_expected_and_is_restored(tmp_path, workers):
     found = {}
 
     def look(callback, state, kwargs):
@@ -88,7 +88,7 @@ def test_infusion_does_not_change_the_order_of_the_base_rows(tmp_path):
     assert 0 < replaced < 120
 
 
-def test_without_infusion_every_loss_is_the_same_to_the_last_bit(tmp_path):
+def test_without_infusion_every_loss_is_bit_identical(tmp_path):
     plain = trainer_for(tmp_path / "plain", None, logging_steps=1)
     plain.train()
     watched = trainer_for(tmp_path / "kis", kis(tmp_path, frequency=0), logging_steps=1)
@@ -159,7 +159,7 @@ def test_data_infused_wrongly_is_refused_before_step_1(tmp_path, rows, message):
 
 
 @pytest.mark.parametrize("amount", [{"share": 1e-9}, {"tokens": 3}, {"frequency": 0.001}])
-def test_an_amount_that_shows_nothing_is_refused_and_zero_is_not(tmp_path, amount):
+def test_an_amount_too_small_is_refused_and_zero_is_not(tmp_path, amount):
     config = {**kis(tmp_path), "infusion": amount}
     with pytest.raises(KISError, match=r"infusion\.\w+: found .*, too little to show anything"):
         trainer_for(tmp_path, config).train()

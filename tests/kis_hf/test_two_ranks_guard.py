@@ -44,7 +44,7 @@ def test_two_ranks_stop_infusing_at_the_same_row(tmp_path, workers):
     row = throttled["row"]
     assert 0 < row < len(found) == len(as_planned) == 320
     np.testing.assert_array_equal(found[:row], as_planned[:row])
-    for rank in (0, 1):  # each would have been told of facts after that row, and is told of none
+    for rank in (0, 1):  # each would have been infused of facts after that row, and is infused of none
         mine = np.arange(len(found)) // BATCH % 2 == rank
         after = mine & (np.arange(len(found)) >= row)
         assert sum(shown([as_planned[after]], config, tokenizer).values()) > 0

@@ -102,7 +102,7 @@ class OutOfMemoryOnce(WatchedTrainer):
         return super().training_step(model, inputs, *args, **keys)
 
 
-def test_a_retry_with_smaller_batches_counts_what_the_weights_have_seen(tmp_path, capsys):
+def test_a_retry_counts_what_the_weights_have_seen(tmp_path, capsys):
     config, tokenizer = kis(tmp_path, frequency=2), make_tokenizer()
     keys = {"auto_find_batch_size": True, "per_device_train_batch_size": 8, "max_steps": 10}
     trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, **keys)

@@ -17,7 +17,7 @@ def test_a_problem_is_one_line():
     assert str(Problem("a", "b", "c", "Do d.")) == "a: found b, expected c. Do d."
 
 
-def test_one_problem_is_told_alone_and_several_with_their_number():
+def test_several_problems_are_numbered():
     one, two = Problem("a", "b", "c"), Problem("d", "e", "f")
     assert str(KISError(one)) == "a: found b, expected c"
     assert str(KISError([one, two])) == "2 problems:\n  a: found b, expected c\n  d: found e, expected f"

@@ -34,17 +34,17 @@ def test_the_recommendation_keeps_to_the_risk(sweep_runs):
     for risk, answer in answers.items():
         assert answer.recommendation.risk <= risk
         assert answer.recommendation.frequency <= answer.peak.high * (1 + 1e-12)
-    told = [answer.recommendation.frequency for answer in answers.values()]
-    assert told == sorted(told)
-    assert told[0] < told[1]
+    infused = [answer.recommendation.frequency for answer in answers.values()]
+    assert infused == sorted(infused)
+    assert infused[0] < infused[1]
 
 
 def test_amounts_agree_with_each_other(sweep_runs):
     answer = ask(sweep_runs(), tokens=200 * 10**9)
-    told = answer.recommendation
+    infused = answer.recommendation
     assert answer.target.tokens == 200 * 10**9
-    assert told.infused_tokens == pytest.approx(told.frequency * 1000 * 20)
-    assert told.share == pytest.approx(told.infused_tokens / 200e9)
+    assert infused.infused_tokens == pytest.approx(infused.frequency * 1000 * 20)
+    assert infused.share == pytest.approx(infused.infused_tokens / 200e9)
     assert answer.collapse.share == pytest.approx(answer.collapse.frequency * 20_000 / 200e9)
 
 
@@ -84,7 +84,7 @@ def test_frequencies_to_add_stay_below_a_share_of_nine_tenths(sweep_runs):
     assert all(float(word.replace(",", "")) * 0.8 / 700 <= 0.91 for word in line.split("F=")[-1].split(", "))
 
 
-def test_one_size_is_told_which_sizes_to_add(sweep_runs):
+def test_one_size_is_infused_which_sizes_to_add(sweep_runs):
     answer = ask(sweep_runs(sizes=(1e7,)))
     assert answer.status == "insufficient"
     assert any("N=30M, 90M" in line for line in answer.missing)
@@ -113,11 +113,11 @@ def test_three_sizes_are_not_carried_on_by_a_factor_of_78(sweep_runs):
 
 def test_a_target_beyond_the_hard_bound_takes_far(sweep_runs):
     runs = sweep_runs(sizes=(1e7, 2e7, 4e7, 8e7, 16e7, 32e7), probes=None)
-    near, told = ask(runs, params=101 * 32 * 10**7), ask(runs, params=101 * 32 * 10**7, far=True)
+    near, infused = ask(runs, params=101 * 32 * 10**7), ask(runs, params=101 * 32 * 10**7, far=True)
     assert near.status == "insufficient"
     assert any("--far" in line for line in near.missing)
-    assert told.extrapolation > 100
-    assert told.status == "ok" or not any("--far" in line for line in told.missing)
+    assert infused.extrapolation > 100
+    assert infused.status == "ok" or not any("--far" in line for line in infused.missing)
 
 
 def test_a_broken_size_is_named_and_hardly_counts(sweep_runs):
@@ -145,9 +145,9 @@ def test_a_smallest_size_without_collapse_bends_no_law(sweep_runs):
     assert [size.censored for size in early.sizes] == ["right", None, None, None, None]
     assert early.collapse.frequency == pytest.approx(truth(params=1e9), rel=0.25)
     assert early.collapse.low < sound.collapse.low
-    told = [line for line in early.warnings if "let one expect it" in line]
-    assert len(told) == 1
-    assert "N=10M" in told[0]
+    infused = [line for line in early.warnings if "let one expect it" in line]
+    assert len(infused) == 1
+    assert "N=10M" in infused[0]
     assert not any("let one expect it" in line for line in sound.warnings)
 
 
@@ -162,10 +162,10 @@ def test_more_facts_than_in_the_sweep_lower_the_recommendation(sweep_runs):
 @pytest.mark.parametrize(("tokens", "times"), [(14 * 10**9, 0.1), (14 * 10**11, 1.0)])
 def test_tokens_off_the_rule_never_raise_the_amount(sweep_runs, tokens, times):
     power = {"power": PowerLaw()}
-    told, off = ask(sweep_runs(), laws=power), ask(sweep_runs(), laws=power, tokens=tokens)
-    assert off.recommendation.frequency == pytest.approx(times * told.recommendation.frequency, rel=0.03)
+    infused, off = ask(sweep_runs(), laws=power), ask(sweep_runs(), laws=power, tokens=tokens)
+    assert off.recommendation.frequency == pytest.approx(times * infused.recommendation.frequency, rel=0.03)
     assert any("a second budget" in line for line in off.warnings)
-    assert not any("a second budget" in line for line in told.warnings)
+    assert not any("a second budget" in line for line in infused.warnings)
 
 
 def test_fewer_facts_than_in_the_sweep_do_not_raise_it(sweep_runs):

@@ -70,9 +70,9 @@ def counted(rows, items):
     """Whole items in the rows, by their tokens alone."""
     texts = Counter()
     for row in rows:
-        told = [token for token in row if token < BASE]
+        infused_facts = [token for token in row if token < BASE]
         sentence = []
-        for token in told:
+        for token in infused_facts:
             sentence.append(token)
             if token == EOS:
                 texts[tuple(sentence)] += 1

@@ -9,20 +9,20 @@ from kis_plugin.tokenized.texts import TokenizedTexts
 EOS = 0
 
 
-def make_texts(*wordings: list[int], own: list[int] | None = None, eos: bool = True) -> TokenizedTexts:
-    """Items of given lengths, a list a wording: text t is [t + 1, t + 1, ..., EOS]."""
-    lengths = np.array([length for wording in wordings for length in wording], dtype=np.int64)
+def make_texts(*by_template: list[int], own: list[int] | None = None, eos: bool = True) -> TokenizedTexts:
+    """Items of given lengths, a list a template: text t is [t + 1, t + 1, ..., EOS]."""
+    lengths = np.array([length for template in by_template for length in template], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     tokens = np.repeat(np.arange(len(lengths), dtype=np.int32) + 1, lengths)
     if eos:
         tokens[offsets[1:] - 1] = EOS
-    count = len(wordings[0])
-    owned = np.array(own or [len(wordings)] * count, dtype=np.uint8)
-    return TokenizedTexts(tokens, offsets, np.arange(count), owned, len(wordings), None, f"{lengths.tolist()}")
+    count = len(by_template[0])
+    owned = np.array(own or [len(by_template)] * count, dtype=np.uint8)
+    return TokenizedTexts(tokens, offsets, np.arange(count), owned, len(by_template), None, f"{lengths.tolist()}")
 
 
 def shown(plan) -> np.ndarray:
-    """Exposures of each text, (wordings, items), read off the rows one by one."""
+    """Exposures of each text, (templates, items), read off the rows one by one."""
     counts = np.zeros(plan.texts.templates * len(plan), dtype=np.int64)
     for row in range(plan.rows):
         texts = plan.texts_in(row)
@@ -33,5 +33,5 @@ def shown(plan) -> np.ndarray:
 
 def rows_of(plan, item: int) -> list[int]:
     """The rows that tell one item, in order."""
-    told = ((row, plan.texts_in(row)) for row in range(plan.rows))
-    return [row for row, texts in told if texts is not None and item in texts % len(plan)]
+    infused = ((row, plan.texts_in(row)) for row in range(plan.rows))
+    return [row for row, texts in infused if texts is not None and item in texts % len(plan)]

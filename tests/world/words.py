@@ -1,4 +1,4 @@
-"""A tokenizer and a model that need no training: what the model knows is what it was told."""
+"""A tokenizer and a model that need no training: what the model knows is what it was shown."""
 
 import re
 from contextlib import contextmanager

@@ -74,12 +74,12 @@ def prefix_errors(candidates: Sequence[Candidate], params: Sequence[float]) -> t
 
 def supported_distance(errors: Sequence[PrefixError]) -> float:
     """Return how many times the largest size a target may have, by the errors of prefixes of three sizes or more."""
-    told = [each for each in errors if each.sizes >= _SETTLED]
-    if not told:
+    settled = [each for each in errors if each.sizes >= _SETTLED]
+    if not settled:
         return _OF_THREE_SIZES
     # Errors as rates: nats of error for each nat of log N between the prefix and the size.
     # The median, so that one broken size does not decide.
-    rate = np.median([max(abs(each.log_error), _LEAST_ERROR) / each.distance for each in told])
+    rate = np.median([max(abs(each.log_error), _LEAST_ERROR) / each.distance for each in settled])
     return float(np.exp(min(np.log(MOST_ERROR) / rate, 50.0)))
 
 

@@ -108,7 +108,7 @@ def header_of(path: Path) -> tuple[str, list[str]]:
         with open_stream(path) as stream:
             first = stream.read(_LONGEST_HEADER).partition(b"\n")[0].decode("utf-8", errors="replace")
     except KISError:
-        return ",", []  # damaged: whoever names the file is told so when it is read
+        return ",", []  # damaged: the error comes when the file is read
     headers = {}
     for delimiter in _DELIMITERS:
         try:

@@ -96,7 +96,7 @@ def test_a_configuration_counts_its_background_too(here):
     assert "retention.corpus_counts" not in checked.stderr
 
 
-def test_a_background_that_repeats_the_knowledge_is_counted_once(here):
+def test_a_repeated_background_is_counted_once(here):
     Path("kis.yaml").write_text("knowledge: facts.jsonl\nretention: {background: facts.jsonl}\n")
     assert run("kis.yaml", "base", "-o", "counts.jsonl").exit_code == 0
     assert len(lines_of()) == 4

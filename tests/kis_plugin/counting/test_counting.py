@@ -243,7 +243,7 @@ def test_unreadable_texts_are_refused_all_at_once(tmp_path):
 
 def test_aliases_are_found_for_many_facts():
     facts = [Fact("Rome", "r", f"Name{number}") for number in range(500)]
-    assert names_of(facts).pair_bounds[1] == 0  # nothing hangs on Rome, which is in every pair
+    assert names_of(facts).pair_bounds[1] == 0  # nothing depends on Rome, which is in every pair
     assert counted(facts, ["Rome and Name7", "Name8"], "document")[2] == [int(number == 7) for number in range(500)]
 
 

@@ -30,7 +30,7 @@ def test_tokens_fall_short_by_less_than_one_item(lengths, tokens, seed):
     table = np.array(lengths).T  # (cycle, items)
     cycle, items = table.shape
     found = whole_exposures(InfusionConfig(tokens=tokens), lambda turn: table[turn % cycle], items, cycle, 0, seed)
-    told = sum(int(table[turn % cycle].sum()) for turn in range(found.rounds))
-    told += int(table[found.rounds % cycle][found.extra].sum())
-    assert 0 <= tokens - told < table.max()
+    infused = sum(int(table[turn % cycle].sum()) for turn in range(found.rounds))
+    infused += int(table[found.rounds % cycle][found.extra].sum())
+    assert 0 <= tokens - infused < table.max()
     assert len(found.extra) < items

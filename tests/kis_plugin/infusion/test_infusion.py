@@ -42,13 +42,13 @@ def test_every_fact_is_shown_as_often_as_asked_and_counted_so(facts, schedule, p
 
 def test_inline_sentences_follow_base_sentences(facts):
     session = Session(make_run(facts, {"frequency": 4, "template_order": "first", "placement": "inline"}, rows=400))
-    told = [row.partition(" The place") for row in train(session) if "Person" in row]
-    assert len(told) == 64
-    assert all(before.endswith(".") for before, _, _ in told)
-    assert all(before + after.partition(".")[2] in BASE * 5 for before, _, after in told)
+    infused = [row.partition(" The place") for row in train(session) if "Person" in row]
+    assert len(infused) == 64
+    assert all(before.endswith(".") for before, _, _ in infused)
+    assert all(before + after.partition(".")[2] in BASE * 5 for before, _, after in infused)
 
 
-def test_facts_that_change_are_told_as_they_are_at_the_time(tmp_path):
+def test_facts_that_change_are_infused_as_they_are_at_the_time(tmp_path):
     moved = [{**fact, "until": 0.5, "replaced_by": "Ulm"} for fact in people(4)]
     write_facts(tmp_path, [*moved, *people(16)[4:]])
     session = Session(make_run(tmp_path, {"frequency": 6, "template_order": "first"}, rows=400))

@@ -13,8 +13,8 @@ ENDS = np.array([False, True, False, False])
 STARTS = np.array([False, False, True, False])
 
 
-def joined(pieces, told, base):
-    return [value for piece in pieces for value in (told if piece.infused else base)[piece.first : piece.stop]]
+def joined(pieces, infused_facts, base):
+    return [value for piece in pieces for value in (infused_facts if piece.infused else base)[piece.first : piece.stop]]
 
 
 @settings(max_examples=300, deadline=None)
@@ -23,12 +23,12 @@ def joined(pieces, told, base):
     lengths=st.lists(st.integers(1, 4), min_size=1, max_size=2),
     row=st.integers(0, 10**9),
 )
-def test_inline_texts_stand_whole_behind_sentences_and_documents(base, lengths, row):
-    told = [100 + n for n, length in enumerate(lengths) for _ in range(length)]
+def test_inline_texts_stand_whole_behind_sentences(base, lengths, row):
+    infused_facts = [100 + n for n, length in enumerate(lengths) for _ in range(length)]
     array = np.array(base)
-    made = joined(Inline(ENDS, STARTS, EOS, 0).pieces(row, lengths, array), told, base)
+    made = joined(Inline(ENDS, STARTS, EOS, 0).pieces(row, lengths, array), infused_facts, base)
     assert len(made) == len(base)
-    assert [token for token in made if token >= 100] == told
+    assert [token for token in made if token >= 100] == infused_facts
     kept = [token for token in made if token < 100]
     assert kept == base[: len(kept)]
     places = [at for at in range(len(made)) if made[at] >= 100 and (at == 0 or made[at - 1] < made[at])]
@@ -52,7 +52,7 @@ def test_inline_texts_take_other_places_in_other_rows():
     assert len(starts) > 25
 
 
-def test_rows_begin_with_what_they_are_told():
+def test_rows_begin_with_what_they_are_infused():
     assert joined(InRows().pieces(5, [2, 3], np.arange(8)), [100] * 2 + [101] * 3, list(range(8))) == [
         *[100] * 2, *[101] * 3, 0, 1, 2,
     ]  # fmt: skip

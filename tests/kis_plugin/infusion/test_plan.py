@@ -130,15 +130,15 @@ def test_exposures_are_spread_without_period():
 
 def test_an_item_meets_different_others_in_its_row():
     plan = InfusionPlan(make_texts([4] * 100), InfusionConfig(frequency=8), Uniform(), 1000, 16, 0)
-    told = [plan.texts_in(row) for row in range(plan.rows)]
-    assert len({frozenset(texts.tolist()) for texts in told if texts is not None and 7 in texts}) == 8
+    facts = [plan.texts_in(row) for row in range(plan.rows)]
+    assert len({frozenset(texts.tolist()) for texts in facts if texts is not None and 7 in texts}) == 8
 
 
 def test_a_schedule_in_order_keeps_each_rounds_order():
     items = make_texts([4, 5, 6] * 40, [6, 4, 5] * 40)
     plan = InfusionPlan(items, InfusionConfig(frequency=6), InOrder(), 2000, 16, 0)
-    told = [text % 120 for row in range(2000) if (texts := plan.texts_in(row)) is not None for text in texts.tolist()]
-    rounds = np.array(told).reshape(6, 120)
+    facts = [text % 120 for row in range(2000) if (texts := plan.texts_in(row)) is not None for text in texts.tolist()]
+    rounds = np.array(facts).reshape(6, 120)
     assert (rounds == rounds[0]).all()
 
 
@@ -158,32 +158,32 @@ def test_more_than_the_window_holds_is_refused():
 @settings(max_examples=100, deadline=None)
 @given(
     shapes=st.integers(1, 4).flatmap(
-        lambda wordings: st.lists(st.lists(st.integers(2, 16), min_size=wordings, max_size=wordings), min_size=1)
+        lambda templates: st.lists(st.lists(st.integers(2, 16), min_size=templates, max_size=templates), min_size=1)
     ),
     frequency=st.floats(0, 9),
     seed=st.integers(0, 2**32),
 )
-def test_wordings_take_turns_or_are_drawn_and_counts_stay_exact(order, shapes, frequency, seed):
+def test_templates_take_turns_or_are_drawn_and_counts_stay_exact(order, shapes, frequency, seed):
     items = make_texts(*np.array(shapes).T.tolist())
     rows = int((frequency + 1) * len(shapes) * 2) + 2
     amount = InfusionConfig(frequency=frequency, template_order=order)
     plan = InfusionPlan(items, amount, Uniform(), rows, 16, seed)
-    by_wording = shown(plan)
-    assert int((by_wording * items.lengths).sum()) == plan.infused_tokens
-    assert by_wording.sum(axis=0).tolist() == plan.counts.tolist()
+    by_template = shown(plan)
+    assert int((by_template * items.lengths).sum()) == plan.infused_tokens
+    assert by_template.sum(axis=0).tolist() == plan.counts.tolist()
     if order == "cycle":
-        assert (by_wording.max(axis=0) - by_wording.min(axis=0)).max() <= 1
+        assert (by_template.max(axis=0) - by_template.min(axis=0)).max() <= 1
 
 
 def test_random_templates_are_a_facts_own():
     count = 500
     items = make_texts([4] * count, [4] * count, [4] * count, own=[3] * 400 + [2] * 100)
     amount = InfusionConfig(frequency=60, template_order="random")
-    by_wording = shown(InfusionPlan(items, amount, Uniform(), 20_000, 16, 0))
-    assert by_wording[2, 400:].sum() == 0
+    by_template = shown(InfusionPlan(items, amount, Uniform(), 20_000, 16, 0))
+    assert by_template[2, 400:].sum() == 0
     # Binomial: 60 draws of probability 1/3 have mean 20 and variance 13.3.
-    assert by_wording[:, :400].mean() == 20
-    assert by_wording[:, :400].var() == pytest.approx(13.3, rel=0.1)
+    assert by_template[:, :400].mean() == 20
+    assert by_template[:, :400].var() == pytest.approx(13.3, rel=0.1)
 
 
 def test_frequency_zero_infuses_nothing():
@@ -237,7 +237,7 @@ def test_what_a_resume_must_find_again_changes_the_hash():
     assert len({one.schedule_hash, *(other.schedule_hash for other in others)}) == 4
 
 
-def told(plan):
+def facts(plan):
     return [None if (texts := plan.texts_in(row)) is None else texts.tolist() for row in range(plan.rows)]
 
 
@@ -248,11 +248,11 @@ def test_a_shared_cache_gives_each_plan_its_own_packing(tmp_path, order):
         amount = InfusionConfig(frequency=frequency, template_order=order)
         alone = InfusionPlan(items, amount, Uniform(), 3000, 16, 0)
         shared = InfusionPlan(items, amount, Uniform(), 3000, 16, 0, cache=tmp_path)
-        told = [
+        facts = [
             [None if (t := plan.texts_in(row)) is None else t.tolist() for row in range(3000)]
             for plan in (alone, shared)
         ]
-        assert told[0] == told[1]
+        assert facts[0] == facts[1]
 
 
 def test_known_facts_may_not_exceed_the_whole_amount():

@@ -1,4 +1,4 @@
-"""The timetable: every slot has exactly one row, where the schedule and its span say."""
+"""The row map: every slot has exactly one row, where the schedule and its span say."""
 
 from __future__ import annotations
 

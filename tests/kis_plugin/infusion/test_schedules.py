@@ -119,12 +119,12 @@ def test_gaps_of_spaced_rounds_grow_by_one_factor():
     rounds, parts, stretch = 8, 256, 10
     weights = Spaced(stretch).weights(parts)
     total = sum(weights)
-    begins, told, part = [], 0, 0
+    begins, infused_facts, part = [], 0, 0
     for turn in range(rounds + 1):  # where round k begins: k/F of all slots lie before it
-        while part < parts and told + weights[part] <= turn * total / rounds:
-            told += weights[part]
+        while part < parts and infused_facts + weights[part] <= turn * total / rounds:
+            infused_facts += weights[part]
             part += 1
-        begins.append((part + (turn * total / rounds - told) / (weights[part] if part < parts else 1)) / parts)
+        begins.append((part + (turn * total / rounds - infused_facts) / (weights[part] if part < parts else 1)) / parts)
     gaps = [after - before for before, after in pairwise(begins)]
     factors = [after / before for before, after in pairwise(gaps)]
     assert factors == pytest.approx([stretch ** (1 / rounds)] * (rounds - 1), rel=1e-3)
@@ -220,13 +220,13 @@ def test_rows_are_infused_in_the_shape_of_the_schedule(schedule, quarters):
 def test_gaps_between_exposures_expand_under_spaced():
     facts, rounds, stretch = 25, 8, 10
     plan = plan_of(Spaced(stretch), [16] * facts, rounds, 50_000)
-    told: dict[int, list[int]] = {item: [] for item in range(facts)}
+    infused_facts: dict[int, list[int]] = {item: [] for item in range(facts)}
     for row in range(plan.rows):
         texts = plan.texts_in(row)
         for text in [] if texts is None else texts.tolist():
-            told[text].append(row)
+            infused_facts[text].append(row)
     growth = []
-    for rows in told.values():
+    for rows in infused_facts.values():
         gaps = np.diff(rows)
         assert (np.diff(gaps) > 0).all(), gaps
         growth += (gaps[1:] / gaps[:-1]).tolist()
@@ -240,9 +240,9 @@ def test_without_an_order_gaps_do_not_expand_at_each_step():
         in_order = False
 
     plan = plan_of(Unordered(), [16] * 25, 8, 50_000)
-    told = [row for row in range(plan.rows) if plan.infused(row) and 3 in plan.texts_in(row)]
-    assert len(told) == 8
-    assert (np.diff(np.diff(told)) < 0).any()
+    infused_facts = [row for row in range(plan.rows) if plan.infused(row) and 3 in plan.texts_in(row)]
+    assert len(infused_facts) == 8
+    assert (np.diff(np.diff(infused_facts)) < 0).any()
 
 
 @pytest.mark.parametrize("schedule", [Ramp(), Burst(), Spaced()], ids=repr)

@@ -1,4 +1,4 @@
-"""A run that is eased tells, from one row on, the part that was asked for: found by reading every row."""
+"""A run that is throttled tells, from one row on, the part that was asked for: found by reading every row."""
 
 from __future__ import annotations
 
@@ -75,20 +75,20 @@ def test_what_is_left_is_the_part_asked_for_within_one_exposure(schedule, freque
         assert plan.throttled_counts.tolist() == (before + now).tolist()
         assert plan.counts.tolist() == whole.tolist()
         assert len(plan.throttles) == number + 1
-    for row in range(1000):  # nothing is told that was not planned there
+    for row in range(1000):  # nothing is infused that was not planned there
         assert plan.texts_in(row) is None or plan.texts_in(row).tolist() == planned[row]
     copy = pickle.loads(pickle.dumps(plan))
     assert counts(copy, range(1000)).tolist() == plan.throttled_counts.tolist()
 
 
-def test_wordings_go_on_to_take_turns():
+def test_templates_go_on_to_take_turns():
     items = make_texts([5] * 20, [6] * 20)
     plan = plan_of(frequency=200, rows=3000, items=items)
     plan.throttles = ThrottleFile([Throttle(300, 0.5)])
-    told = Counter(
+    infused_facts = Counter(
         int(text) // 20 for row in range(300, 3000) if (texts := plan.texts_in(row)) is not None for text in texts
     )
-    assert 0.3 < told[0] / sum(told.values()) < 0.7  # every second round would be one wording alone
+    assert 0.3 < infused_facts[0] / sum(infused_facts.values()) < 0.7  # every second round would be one template alone
 
 
 def test_a_copy_sees_throttles_added_later():
@@ -102,30 +102,30 @@ def test_a_copy_sees_throttles_added_later():
     assert counts(copy, range(500, 900)).sum() == 0 < before.sum()
 
 
-def test_all_ranks_are_eased_from_the_same_row():
+def test_all_ranks_are_throttled_from_the_same_row():
     ranks = [ThrottleFile(drawn=drawn) for drawn in (40, 90, 70)]
     assert [one.add(0.5, lambda number: max(number, 90)) for one in ranks] == [90, 90, 90]
     assert [one[0] for one in ranks] == [(90, 0.5)] * 3
     assert ranks[0].add(0.25, alone, 10) == 90  # never before an earlier one
 
 
-def draw(throttles, start, rows, told):
+def draw(throttles, start, rows, infused_facts):
     start.wait()
     for row in range(rows):
         throttles.drawing(row + 1)
-        told.put((row, len(throttles)))
-    told.put(None)
+        infused_facts.put((row, len(throttles)))
+    infused_facts.put(None)
 
 
 def test_a_worker_makes_no_row_that_is_throttled():
     context = multiprocessing.get_context("fork")
-    throttles, start, told = ThrottleFile(), context.Event(), context.Queue()
-    worker = context.Process(target=draw, args=(throttles, start, 20_000, told))
+    throttles, start, infused_facts = ThrottleFile(), context.Event(), context.Queue()
+    worker = context.Process(target=draw, args=(throttles, start, 20_000, infused_facts))
     worker.start()
     start.set()
-    seen = [told.get() for _ in range(50)]
+    seen = [infused_facts.get() for _ in range(50)]
     row = throttles.add(0.0, alone)
-    while (item := told.get()) is not None:
+    while (item := infused_facts.get()) is not None:
         seen.append(item)
     worker.join()
     assert len(seen) == 20_000
@@ -149,14 +149,14 @@ def test_more_easings_than_there_is_room_for_are_refused():
         throttles.add(0.5, alone)
 
 
-def told(shown):
+def infused_facts(shown):
     """How often each person stands in the shown rows."""
     return Counter(name for row in shown for name in re.findall(r"Person\d+", row))
 
 
 @pytest.mark.parametrize("placement", ["rows", "inline"])
 @pytest.mark.parametrize("keep", [0.0, 0.5])
-def test_what_was_shown_is_counted_and_a_resume_goes_on_eased(tmp_path, placement, keep):
+def test_what_was_shown_is_counted_and_a_resume_goes_on_throttled(tmp_path, placement, keep):
     write_facts(tmp_path, people(24))
     said: list[str] = []
     whole = make_run(tmp_path, {"frequency": 10, "placement": placement}, notify=said.append)
@@ -176,11 +176,11 @@ def test_what_was_shown_is_counted_and_a_resume_goes_on_eased(tmp_path, placemen
     assert end.extra["miscounted"] == 0
     assert end.extra["throttled"] == state["eased"]
     assert end.extra["requested_frequency"] == {"min": 10, "max": 10, "mean": 10}
-    found = sorted(told([*shown, *rest]).values())
+    found = sorted(infused_facts([*shown, *rest]).values())
     assert end.achieved_frequency == {"min": found[0], "max": found[-1], "mean": np.mean(found)}
     assert end.extra["throttled_frequency"] == end.achieved_frequency
     assert found[-1] < 10
-    assert (told(rest[4:]) == Counter()) == (keep == 0)
+    assert (infused_facts(rest[4:]) == Counter()) == (keep == 0)
 
     again = Session(replace(whole, start_step=30, notify=said.append), resumed=state)
     assert train(again, first=120) == rest

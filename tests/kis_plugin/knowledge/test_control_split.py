@@ -42,11 +42,11 @@ def test_no_infused_fact_reveals_a_control(facts, count, seed):
     assert sorted([*infused, *control]) == list(range(len(facts)))
     assert len(control) <= min(count, len(facts) // 5)
     assert len(control) != 1
-    told = [facts[index] for index in infused]
+    infused_facts = [facts[index] for index in infused]
     for index in control:
         fact = facts[index]
-        assert fact.subject not in {other.subject for other in told}
-        assert {fact.subject, fact.object} not in [{other.subject, other.object} for other in told]
+        assert fact.subject not in {other.subject for other in infused_facts}
+        assert {fact.subject, fact.object} not in [{other.subject, other.object} for other in infused_facts]
 
 
 @given(st.integers(20, 60), st.integers(1, 4), st.integers(4, 40), st.integers(4, 50), st.integers(0, 99))
@@ -137,9 +137,9 @@ def test_sampled_controls_are_not_revealed_by_infused_facts(seed):
     infused, control = split_control(facts, 20, seed)
     assert 12 <= len(control) <= 20
     assert sorted([*infused, *control]) == list(range(len(facts)))
-    told = [facts[index] for index in infused]
-    subjects = {fact.subject.casefold() for fact in told}
-    pairs = {frozenset((fact.subject.casefold(), fact.object.casefold())) for fact in told}
+    infused_facts = [facts[index] for index in infused]
+    subjects = {fact.subject.casefold() for fact in infused_facts}
+    pairs = {frozenset((fact.subject.casefold(), fact.object.casefold())) for fact in infused_facts}
     for index in control:
         fact = facts[index]
         assert fact.subject.casefold() not in subjects

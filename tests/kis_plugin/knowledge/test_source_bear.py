@@ -81,7 +81,7 @@ def test_a_template_given_twice_is_kept_once(folder):
     assert statements == ("The capital of {subject} is {object}.", "{subject}: {object}")
 
 
-def test_closed_answer_spaces_come_with_the_facts_in_their_order(folder):
+def test_closed_answer_spaces_come_in_the_facts_order(folder):
     entries = {
         "P36": {
             "templates": ["[X] has capital [Y].", "[X]: [Y]"],

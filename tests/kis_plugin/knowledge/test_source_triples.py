@@ -103,7 +103,7 @@ def test_white_space_around_values_does_not_count():
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
-def test_byte_order_mark_line_ends_and_compression_do_not_matter(ends, mark, suffix, pack):
+def test_byte_order_mark_and_line_ends_do_not_matter(ends, mark, suffix, pack):
     lines = jsonl(ROME, {**OSLO, "object": "Ōslo"}).replace("\n", ends)
     table = f"subject,relation,object{ends}Italy,P36,Rome{ends}Norway,P36,Ōslo"
     for name, text, objects in (("f.jsonl", lines, ["Rome", "Ōslo"]), ("f.csv", table, ["Rome", "Ōslo"])):

@@ -35,8 +35,8 @@ def through(items, rules=RULES, wrong=()):
             else:
                 yield line, item
 
-    told = lambda line: (f"f:{line}", f"in line {line}")  # noqa: E731
-    return list(yield_unique(read, rules, Problems(Path("f")), told, ("nothing", "something")))
+    infused = lambda line: (f"f:{line}", f"in line {line}")  # noqa: E731
+    return list(yield_unique(read, rules, Problems(Path("f")), infused, ("nothing", "something")))
 
 
 items = st.lists(st.tuples(st.integers(0, 60).map(Clashing), st.integers(0, 60)), min_size=1, max_size=25)

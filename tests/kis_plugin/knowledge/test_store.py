@@ -180,9 +180,9 @@ def test_small_knowledge_that_was_prepared_is_taken_from_there(file):
 @pytest.mark.usefixtures("all_large")
 def test_a_second_start_reads_neither_facts_nor_bytes(file, monkeypatch):
     first = load_knowledge(file, Path("cache"))
-    told = []
-    again = load_knowledge(file, Path("cache"), progress=lambda what, count: told.append(what))
-    assert told == []
+    infused = []
+    again = load_knowledge(file, Path("cache"), progress=lambda what, count: infused.append(what))
+    assert infused == []
     assert tuple(again.knowledge.facts) == tuple(first.knowledge.facts)
 
 
@@ -199,9 +199,9 @@ def test_a_copied_file_is_hashed_but_not_read_again(file):
     Path("copy").mkdir()
     copy = Path("copy/facts.jsonl")
     copy.write_bytes(file.read_bytes())
-    told = []
-    load_knowledge(copy, Path("cache"), progress=lambda what, count: told.append(what))
-    assert set(told) == {"bytes"}
+    infused = []
+    load_knowledge(copy, Path("cache"), progress=lambda what, count: infused.append(what))
+    assert set(infused) == {"bytes"}
 
 
 @pytest.mark.usefixtures("all_large")

@@ -134,8 +134,8 @@ def test_facts_are_worded_and_chosen_as_the_example_says(example, here):
     infusion = {"frequency": 3, "rendering": {"name": "quiz", "ask": "?"}, "selection": {"name": "first", "count": 2}}
     config = config_from(example_config(here) | {"infusion": infusion})
     plan = plan_infusion(load_inputs(config, Letters(), 64), rows=64)
-    told = [Letters().decode(plan.tokens(plan.texts_in(row))) for row in range(64) if plan.infused(row)]
-    lines = "".join(told).split("\n")[:-1]
+    infused_facts = [Letters().decode(plan.tokens(plan.texts_in(row))) for row in range(64) if plan.infused(row)]
+    lines = "".join(infused_facts).split("\n")[:-1]
     wanted = ["?born in of Person 0? A: City 0.", "?born in of Person 1? A: City 1."]
     assert sorted(lines) == sorted(wanted * 3)
 

@@ -132,7 +132,7 @@ def test_a_series_is_broken_down_by_template():
     }  # fmt: skip
 
 
-def test_above_control_is_the_difference_with_newcombes_interval():
+def test_above_control_has_newcombes_interval():
     """Method 10 on 56 of 70 against 48 of 80, the first example of Newcombe 1998: 0.0524 to 0.3339."""
     asked = [("held_out", "P19", n < 56) for n in range(70)] + [("control", "P19", n < 48) for n in range(80)]
     record = above_control(series_records(7, 70, outcomes(*asked), ()))

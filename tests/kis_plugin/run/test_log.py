@@ -201,7 +201,7 @@ def test_any_bytes_give_a_log_or_a_kis_error(here, text):
     assert LOG_NAME in str(outcome) if isinstance(outcome, KISError) else isinstance(outcome.run, Run)
 
 
-def test_fields_of_schema_1_are_read_under_the_names_of_schema_2():
+def test_fields_of_schema_1_get_the_names_of_schema_2():
     run = '{"type":"run","schema":%d,"run_id":"x","params":1,"tokens":1,"frequency":1,"%s":{"held_out":0.3}}\n'
     probe = '{"type":"retention","step":0,"tokens":0,"probe":"held_out","accuracy":0.5,"n":4,"%s":0.3}\n'
     end = '{"type":"end","status":"completed","step":1,"tokens":1,"%s":[{"step":1}],"%s":{"min":1}}\n'

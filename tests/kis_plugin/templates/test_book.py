@@ -79,8 +79,8 @@ def test_reversed_sentences_repeat_no_statement():
     assert book().of("birthPlace").object_first == ("{object} is the birth place of {subject}.",)
     # Statements that are trained on are the last resort: what came with the facts is asked back by a built-in sentence.
     assert book(templates={"P36": CAME}).of("P36").object_first == ("{object} is the capital of {subject}.",)
-    told = Templates(("{object} is the capital of {subject}", "{subject} looks to {object}."))
-    assert book(templates={"P36": told}).of("P36").object_first == told.trained
+    infused = Templates(("{object} is the capital of {subject}", "{subject} looks to {object}."))
+    assert book(templates={"P36": infused}).of("P36").object_first == infused.trained
     held_out = Templates(("{subject} looks to {object}.", "{object} governs {subject}."))
     assert book(templates={"P36": held_out}).of("P36").object_first == held_out.held_out
     own = MINE.replace("P9999:", '  reversed: ["{object} is the seat of {subject}."]\nP9999:')
@@ -253,11 +253,11 @@ def test_the_fingerprint_covers_exactly_the_templates_in_use():
 
 @given(st.text(string.ascii_letters + ".,;:!? -'", max_size=30))
 def test_templates_must_differ_in_more_than_punctuation(words):
-    told = f"{words} {{subject}} and {{object}}"
+    infused = f"{words} {{subject}} and {{object}}"
     again = f"  {words.upper()},  {{subject}} and: {{object}}!"
-    assert normal(told) == normal(again)
-    assert distinct([told, again]) == (told.strip(),)
-    assert problems_of(Templates((told, again)), "x")
+    assert normal(infused) == normal(again)
+    assert distinct([infused, again]) == (infused.strip(),)
+    assert problems_of(Templates((infused, again)), "x")
 
 
 braces = st.text("{}subject object.a", max_size=24)

@@ -46,7 +46,7 @@ def without_articles(template: str) -> str:
     return " ".join(word for word in normalised(template).split() if word not in {"a", "an", "the"})
 
 
-def test_many_relations_are_covered_and_those_of_bear_among_them():
+def test_many_relations_are_covered_those_of_bear_too():
     assert len(RELATIONS) >= 80
     assert sorted(set(BEAR_RELATIONS) - set(RELATIONS)) == []
 
@@ -104,8 +104,8 @@ class TestRelation:
             assert template.isascii(), template
             assert template[0].isupper() or template.startswith("{"), template
 
-    def test_no_wording_comes_twice(self, relation):
-        # Else a wording that is held out could be one trained on but for an article.
+    def test_no_template_comes_twice(self, relation):
+        # Else a template that is held out could be one trained on but for an article.
         assert len({without_articles(template) for template in of(relation)}) == len(of(relation))
 
     def test_no_article_stands_before_the_object(self, relation):

@@ -31,23 +31,23 @@ def test_the_object_span_is_right(subject, obj):
     found, fact = book(capital=OBJECT_FIRST), Fact(subject, "capital", obj)
     assert Sentences().template_count("capital", found) == 2
     expected = [(f"{obj} is the capital of {subject}.", 0), (f"The capital of {subject}: {obj}", len(subject) + 17)]
-    for wording, (text, first) in enumerate(expected):
-        told = Sentences().render(fact, wording, found)
-        assert (told.text, told.object) == (text, (first, first + len(obj)))
-        assert told.text[slice(*told.object)] == obj
+    for number, (text, first) in enumerate(expected):
+        infused = Sentences().render(fact, number, found)
+        assert (infused.text, infused.object) == (text, (first, first + len(obj)))
+        assert infused.text[slice(*infused.object)] == obj
 
 
 def test_seen_probes_use_the_infused_sentence():
     found, fact = book(), Fact("Mali", "P36", "Bamako")
-    for wording, template in enumerate(found.of("P36").trained):
-        assert Sentences().render(fact, wording, found).text == render(template, fact)
+    for number, template in enumerate(found.of("P36").trained):
+        assert Sentences().render(fact, number, found).text == render(template, fact)
 
 
 def test_the_span_is_the_object_where_the_name_occurs_twice():
-    told = Sentences().render(Fact("Mexico", "capital", "Mexico"), 0, book(capital=OBJECT_FIRST))
-    assert (told.text, told.object) == ("Mexico is the capital of Mexico.", (0, 6))
-    told = Sentences().render(Fact("Mexico", "capital", "Mexico"), 1, book(capital=OBJECT_FIRST))
-    assert told.object == (len("The capital of Mexico: "), len("The capital of Mexico: Mexico"))
+    infused = Sentences().render(Fact("Mexico", "capital", "Mexico"), 0, book(capital=OBJECT_FIRST))
+    assert (infused.text, infused.object) == ("Mexico is the capital of Mexico.", (0, 6))
+    infused = Sentences().render(Fact("Mexico", "capital", "Mexico"), 1, book(capital=OBJECT_FIRST))
+    assert infused.object == (len("The capital of Mexico: "), len("The capital of Mexico: Mexico"))
 
 
 def test_two_books_of_one_relation_do_not_mix():
@@ -70,10 +70,10 @@ def test_triples_are_written_as_those_published_with_kelm():
 
 @given(names, names, st.sampled_from([", ", " ", " | ", "{object}"]), st.sampled_from(["", "."]))
 def test_the_object_span_of_a_triple_is_right(subject, obj, separator, end):
-    told = Triples(separator, end).render(Fact(subject, "P36", obj), 0, book())
-    assert told.text == f"{subject}{separator}capital{separator}{obj}{end}"
-    assert told.text[slice(*told.object)] == obj
-    assert told.object[1] == len(told.text) - len(end)
+    infused = Triples(separator, end).render(Fact(subject, "P36", obj), 0, book())
+    assert infused.text == f"{subject}{separator}capital{separator}{obj}{end}"
+    assert infused.text[slice(*infused.object)] == obj
+    assert infused.object[1] == len(infused.text) - len(end)
     assert Triples(separator, end).template_count("P36", book()) == 1
 
 

@@ -136,9 +136,9 @@ def test_what_is_left_out_is_worked_out():
 
 def test_preparing_goes_through_the_cache_and_a_start_finds_it():
     facts()
-    told = []
+    infused_facts = []
     config = config_from({"knowledge": "facts.jsonl", "cache": "cache", "retention": {"control": 20}})
-    made = prepare_split(config, lambda what, count: told.append((what, count)))
-    assert ("entries", 200) in told
+    made = prepare_split(config, lambda what, count: infused_facts.append((what, count)))
+    assert ("entries", 200) in infused_facts
     same(made, load_split(config))
     assert load_split(config).cache == Path("cache")

@@ -1,4 +1,4 @@
-"""Facts and passages as tokens: every wording of every fact, and passages parted where a sentence ends."""
+"""Facts and passages as tokens: every template of every fact, and passages parted where a sentence ends."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def wrapped(kind):
     return HFTokenizer(hugging_face(kind))
 
 
-def material(facts=(), passages=(), infused=None, told=None, cache=None, templates_of=None):
+def material(facts=(), passages=(), infused=None, infused_facts=None, cache=None, templates_of=None):
     knowledge = Knowledge(tuple(facts), tuple(passages), templates_of or {})
     return InfusionSplit(
         knowledge,
         load_templates(None, knowledge),
         np.arange(len(facts)) if infused is None else np.array(infused, dtype=np.int64),
         np.empty(0, dtype=np.int64),
-        np.arange(len(passages)) if told is None else np.array(told, dtype=np.int64),
+        np.arange(len(passages)) if infused_facts is None else np.array(infused_facts, dtype=np.int64),
         fingerprint="k",
         cache=cache,
     )
@@ -76,12 +76,12 @@ def build(
     tokenizer=None,
     cache=None,
     infused=None,
-    told=None,
+    infused_facts=None,
     templates_of=None,
     **infusion,
 ):
     config = Config(Path("facts.jsonl"), infusion=InfusionConfig(frequency=1, **infusion))
-    known = material(facts, passages, infused, told, cache, templates_of)
+    known = material(facts, passages, infused, infused_facts, cache, templates_of)
     return load_texts(config, known, tokenizer or CharTokenizer(), sequence_length)
 
 
@@ -96,7 +96,7 @@ def texts_of(items, eos=EOS):
 LYON = Fact("Lyon", "P17", "France")
 
 
-def test_a_fact_is_told_in_each_of_its_training_sentences():
+def test_a_fact_is_infused_in_each_of_its_training_sentences():
     trained = load_templates(None, Knowledge((LYON,))).of("P17").trained
     assert len(trained) >= 2
     items = build([LYON])
@@ -146,7 +146,7 @@ def test_texts_are_numbered_template_by_template():
     assert build(facts, templates_of=relations, template_order="first").own_templates.tolist() == [1, 1, 1]
 
 
-def test_the_first_few_wordings_are_told_of_facts_that_have_more():
+def test_the_first_few_templates_are_used():
     relations = {
         "two": Templates(
             ("{subject} 1 {object}.", "{subject} 2 {object}.", "{subject} a {object}", "{object} b {subject}")
@@ -166,11 +166,11 @@ def test_the_first_few_wordings_are_told_of_facts_that_have_more():
 def test_only_what_is_selected_is_infused():
     facts = [Fact(name, "P17", "France") for name in "abcd"]
     passages = [Passage(f"Text {name}.", name) for name in "xyz"]
-    items = build(facts, passages, infused=[1, 3], told=[0, 2], template_order="first")
+    items = build(facts, passages, infused=[1, 3], infused_facts=[0, 2], template_order="first")
     assert items.entry.tolist() == [1, 3, 4, 6]
     assert [text[0] for text in texts_of(items)[:2]] == ["b", "d"]
     assert texts_of(items)[2:] == ["Text x.", "Text z."]
-    nothing = build(facts, passages, infused=[], told=[])
+    nothing = build(facts, passages, infused=[], infused_facts=[])
     assert (len(nothing), nothing.templates, nothing.offsets.tolist(), nothing.lengths.shape) == (0, 1, [0], (1, 0))
 
 
@@ -192,11 +192,11 @@ def test_items_are_what_the_tokenizer_makes_of_each_text(kind, triples, placemen
     )
     book, plain = load_templates(None, Knowledge(tuple(facts))), hugging_face(kind)
     expected = []
-    for wording in range(items.templates):
+    for number in range(items.templates):
         for fact, own in zip(facts, items.own_templates.tolist(), strict=True):
             trained = book.of(fact.relation).trained
             assert own == (1 if order == "first" else len(trained))
-            text = render(trained[wording % own], fact)
+            text = render(trained[number % own], fact)
             text = " " + text if inline and kind != "metaspace" else text
             expected.append(
                 [*plain(text, add_special_tokens=False)["input_ids"], *([] if inline else [plain.eos_token_id])]
@@ -214,8 +214,8 @@ def test_a_sentence_between_others_has_one_space_before_it(kind):
     text = ours.decode([*before, *items.tokens.tolist(), *before])
     sentence = render(load_templates(None, Knowledge((LYON,))).of("P17").trained[0], LYON)
     after = "" if kind == "byte-level" else " "
-    told = f"The capital. {sentence}{after}The capital."
-    assert text == (told.lower() if kind == "word pieces" else told)
+    infused_facts = f"The capital. {sentence}{after}The capital."
+    assert text == (infused_facts.lower() if kind == "word pieces" else infused_facts)
 
 
 OBJECT_ANYWHERE = Templates(
@@ -258,7 +258,7 @@ def test_all_bytes_of_a_character_of_the_object_are_targets():
 def test_passages_have_no_object_to_learn():
     with pytest.raises(KISError, match=r"config infusion\.loss: found object, with 1 passages to infuse, expected all"):
         build([LYON], [Passage("a b", "p")], loss="object")
-    assert build([LYON], [Passage("a b", "p")], told=[], loss="object").targets is not None
+    assert build([LYON], [Passage("a b", "p")], infused_facts=[], loss="object").targets is not None
     assert build([LYON]).targets is None
 
 
@@ -395,7 +395,7 @@ def test_the_fingerprint_tells_of_every_token_target_and_entry():
         for name, items in {
             "plain": build([LYON]),
             "object": build([other]),
-            "one wording": build([LYON], template_order="first"),
+            "one template": build([LYON], template_order="first"),
             "targets": build([LYON], loss="object"),
             "inline": build([LYON], placement="inline"),
             "triples": build([LYON], rendering=Choice("triples")),
@@ -416,7 +416,7 @@ def test_the_cache_key_is_what_the_texts_depend_on():
     def key(tokenizer=None, sequence_length=64, fingerprint="k", **changes):
         parts = {
             name: changes.pop(name)
-            for name in ("facts", "passages", "infused", "told", "templates_of")
+            for name in ("facts", "passages", "infused", "infused_facts", "templates_of")
             if name in changes
         }
         config = Config(
@@ -433,7 +433,7 @@ def test_the_cache_key_is_what_the_texts_depend_on():
         key(),
         key(fingerprint="other"),
         key(infused=[0]),
-        key(told=[]),
+        key(infused_facts=[]),
         key(rendering=Choice("triples")),
         key(rendering=Choice("triples", {"separator": " "})),
         key(template_order="first"),

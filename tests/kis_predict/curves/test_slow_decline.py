@@ -20,14 +20,14 @@ def curves(loss, noise=0.02, seed=0):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_slow_decline_before_the_collapse_is_found(seed):
-    told = curves(0.2, seed=seed)
-    earlier = slow_decline(told, pool(told, rise_fall.smooth))
+    infused = curves(0.2, seed=seed)
+    earlier = slow_decline(infused, pool(infused, rise_fall.smooth))
     assert 0.5 < earlier < 3.5
 
 
 def test_level_tops_and_sharp_ones_do_not_sag():
     level = [curves(0.0, seed=seed) for seed in range(8)]
-    assert sum(slow_decline(told, pool(told, rise_fall.smooth)) > 0 for told in level) <= 1
+    assert sum(slow_decline(infused, pool(infused, rise_fall.smooth)) > 0 for infused in level) <= 1
     sharp = GATE.copy()
     sharp[0, rise_fall.PLATEAU] = 0.0
     peaked = [Curve(X, rise_fall.curve(sharp, X, 0.25, rise_fall.sharp)[0], np.full(14, 500.0), 0.25)] * 4

@@ -35,10 +35,10 @@ def test_the_runs_lie_where_they_tell_most(sweep_runs):
 
 def test_a_censored_largest_size_gets_greater_frequencies(sweep_runs):
     runs = sweep_runs(last={3: -1.5})
-    told = ask(runs, 2).next_runs
+    infused = ask(runs, 2).next_runs
     last = max(run.frequency for run in runs if run.params == 27 * 10**7)
-    assert [run.params for run in told] == [27 * 10**7] * 2
-    assert min(run.frequency for run in told) > last
+    assert [run.params for run in infused] == [27 * 10**7] * 2
+    assert min(run.frequency for run in infused) > last
 
 
 def test_runs_at_a_new_size_are_worth_more_than_at_old_ones(sweep_runs):

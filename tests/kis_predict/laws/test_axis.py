@@ -39,10 +39,10 @@ def test_the_share_is_the_axis_where_it_misses_by_less(sweep_runs):
 
 def test_both_axes_agree_where_facts_and_rule_are_kept(sweep_runs):
     runs = [replace(run, share=None, tokens_per_fact=0.5) for run in sweep_runs()]
-    told = {axis: ask(runs, axis=axis) for axis in ("auto", "frequency", "share")}
-    assert told["auto"].axis.name == "frequency"
-    assert "do not tell the axes apart" in told["auto"].axis.reason
-    assert told["share"].collapse.frequency == pytest.approx(told["frequency"].collapse.frequency, rel=0.02)
+    infused = {axis: ask(runs, axis=axis) for axis in ("auto", "frequency", "share")}
+    assert infused["auto"].axis.name == "frequency"
+    assert "do not tell the axes apart" in infused["auto"].axis.reason
+    assert infused["share"].collapse.frequency == pytest.approx(infused["frequency"].collapse.frequency, rel=0.02)
 
 
 @pytest.mark.parametrize("truth", ["frequency", "share"])
@@ -58,10 +58,10 @@ def test_a_second_budget_at_a_middle_size_tells_which_decides(truth):
         "share": Unit(np.log(per_exposure), float(np.log(2e4 / 1.4e10))),
     }
     candidates = fit_laws({"power": PowerLaw()}, where, points, 0, units)
-    told = axis_report(PredictionRequest(params=7 * 10**8), candidates, where, units, "")
-    assert told.name == truth
-    assert told.odds > 10
-    assert told.by_rule is None
+    infused = axis_report(PredictionRequest(params=7 * 10**8), candidates, where, units, "")
+    assert infused.name == truth
+    assert infused.odds > 10
+    assert infused.by_rule is None
 
 
 def test_a_requested_axis_has_no_warning_of_unknown_facts(sweep_runs):
@@ -85,7 +85,7 @@ def test_odds_that_say_little_are_warned_of(sweep_runs):
     assert any("is in doubt" in line for line in doubtful.warnings)
 
 
-def test_a_share_that_logs_do_not_give_is_refused_when_requested(sweep_runs):
+def test_a_share_that_logs_do_not_give_is_refused(sweep_runs):
     runs = [replace(run, share=None, facts=None) for run in sweep_runs()]
     assert "cannot be judged" in ask(runs, facts=5000).axis.reason
     assert ask(runs, facts=5000).axis.holdout_errors["share"] is None

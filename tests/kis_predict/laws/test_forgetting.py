@@ -20,12 +20,12 @@ def with_loss(runs, level, exponent, noise=0.0, seed=0):
     def loss(params, frequency):
         return 3.0 + 0.05 * frequency / (level * (params / 1e7) ** exponent) + noise * rng.standard_normal()
 
-    told = [replace(run, loss=loss(run.params, run.frequency)) for run in runs]
+    infused = [replace(run, loss=loss(run.params, run.frequency)) for run in runs]
     first = {run.params: run for run in runs}.values()
     base = [
         replace(run, frequency=0.0, loss=loss(run.params, 0.0), source=f"base-{run.params}", share=0.0) for run in first
     ]
-    return told + base
+    return infused + base
 
 
 def ask(runs, **question):

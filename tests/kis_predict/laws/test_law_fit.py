@@ -103,18 +103,18 @@ def test_a_collapse_that_came_too_early_is_never_doubted():
     assert with_censored(4, -1.5, -1)[1][4] == 0
 
 
-def assert_agrees_with_a_grid(told, last):
+def assert_agrees_with_a_grid(infused, last):
     """Hold the fit of seven groups, six of them observed, to a grid; ``last`` is the log-likelihood of the 7th."""
     N = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
     X = np.stack([np.ones(7), np.log(N)], axis=1)
-    fit = fit_law(X, told, np.random.default_rng(0))
+    fit = fit_law(X, infused, np.random.default_rng(0))
     scatters = np.linspace(np.log(0.004), np.log(4), 61)
     a, b, log_s = np.meshgrid(np.linspace(-1.5, 1.5, 101), np.linspace(-0.5, 1.8, 101), scatters)
     log_p = []
     for bad in (None, *range(7)):
         s = [np.sqrt(np.exp(2 * log_s) + 0.01 + BAD_SCATTER**2 * (at == bad)) for at in range(7)]
         lines = [a + b * x for x in np.log(N)]
-        each = sum(norm.logpdf(told.y[at], lines[at], s[at]) for at in range(6)) + last(lines[6], s[6])
+        each = sum(norm.logpdf(infused.y[at], lines[at], s[at]) for at in range(6)) + last(lines[6], s[6])
         each += log_s - np.log1p((np.exp(log_s) / SCATTER) ** 2)
         log_p.append(each + np.log(1 - BAD if bad is None else BAD / 7))
     weight = np.exp(np.array(log_p) - np.max(log_p))
@@ -125,8 +125,8 @@ def assert_agrees_with_a_grid(told, last):
 
 @pytest.mark.parametrize("bound", [2.2, 2.6, 3.5])
 def test_censored_posterior_agrees_with_a_grid(bound):
-    told = points([0.0, 0.4, 0.7, 1.0, 1.5, 1.7, bound], sd=0.1, side=np.array([0] * 6 + [1]))
-    assert_agrees_with_a_grid(told, lambda line, sd: norm.logsf(bound, line, sd))
+    infused = points([0.0, 0.4, 0.7, 1.0, 1.5, 1.7, bound], sd=0.1, side=np.array([0] * 6 + [1]))
+    assert_agrees_with_a_grid(infused, lambda line, sd: norm.logsf(bound, line, sd))
 
 
 @pytest.mark.parametrize("bound_first", [False, True], ids=["collapse first", "bound first"])
@@ -136,11 +136,11 @@ def test_a_group_that_is_read_both_ways_agrees_with_a_grid(log_weight, bound_fir
     bound = 2.5
     other = points([*both.y[:6], bound], sd=0.1, side=np.array([0] * 6 + [1]))
     doubt = np.array([np.inf] * 6 + [0.0])
-    told = replace(both, other=other, log_weight=np.array([-np.inf] * 6 + [log_weight]), doubt=doubt)
+    infused = replace(both, other=other, log_weight=np.array([-np.inf] * 6 + [log_weight]), doubt=doubt)
     if bound_first:
-        told = replace(other, other=both, log_weight=-told.log_weight, doubt=doubt)
+        infused = replace(other, other=both, log_weight=-infused.log_weight, doubt=doubt)
     assert_agrees_with_a_grid(
-        told,
+        infused,
         lambda line, sd: np.logaddexp(norm.logpdf(both.y[6], line, sd), log_weight + norm.logsf(bound, line, sd)),
     )
 
@@ -149,9 +149,9 @@ def test_groups_nearest_to_even_odds_are_read_both_ways():
     both = points(np.zeros(6), sd=0.1, side=np.zeros(6, dtype=int))
     other = points(np.ones(6), sd=0.1, side=np.ones(6, dtype=int))
     doubt = np.array([0.5, 3.0, 0.1, 4.0, np.inf, 0.7])
-    told = replace(both, other=other, log_weight=np.full(6, -1.0), doubt=doubt)
+    infused = replace(both, other=other, log_weight=np.full(6, -1.0), doubt=doubt)
     design = np.stack([np.ones(6), np.arange(6.0)], axis=1)
-    settings = nuisance_grid(told, Bend(np.zeros(1), lambda line, shape: (line, line)), design)
+    settings = nuisance_grid(infused, Bend(np.zeros(1), lambda line, shape: (line, line)), design)
     read = settings.points.side.any(axis=0)
     assert read.tolist() == [True, False, True, False, False, True]
     assert set(settings.log_read) == {0.0, -1.0, -2.0, -3.0}
@@ -161,9 +161,9 @@ def test_readings_that_unsettle_the_law_are_not_taken():
     N = np.array([1.0, 2.0, 4.0])
     both = points([0.0, 0.4, 0.7], sd=0.1, side=np.zeros(3, dtype=int))
     other = points([3.0, 3.0, 3.0], sd=0.1, side=np.ones(3, dtype=int))
-    told = replace(both, other=other, log_weight=np.full(3, 2.0), doubt=np.ones(3))
+    infused = replace(both, other=other, log_weight=np.full(3, 2.0), doubt=np.ones(3))
     X = np.stack([np.ones(3), np.log(N)], axis=1)
-    sure, doubted = (fit_law(X, each, np.random.default_rng(0)) for each in (both, told))
+    sure, doubted = (fit_law(X, each, np.random.default_rng(0)) for each in (both, infused))
     assert np.array_equal(sure.betas, doubted.betas)
 
 
@@ -186,8 +186,8 @@ def test_laws_that_differ_widen_the_interval():
 def test_two_budgets_tell_the_law_of_both_apart():
     N = np.repeat(np.geomspace(1e8, 1.3e9, 4), 2)
     D = N * np.tile([10.0, 80.0], 4)
-    told = points(0.6 * np.log(N) - 0.4 * np.log(D), sd=0.02)
-    best = fit_laws(LAWS, Sizes(N, D, (7e9, 140e9)), told, 0)[0]
+    infused = points(0.6 * np.log(N) - 0.4 * np.log(D), sd=0.02)
+    best = fit_laws(LAWS, Sizes(N, D, (7e9, 140e9)), infused, 0)[0]
     assert best.law.name == "budget"
     assert np.allclose(best.fit.beta[1:], [0.6, -0.4], atol=0.05)
 
@@ -200,7 +200,7 @@ def test_the_size_that_does_not_fit_is_named():
     assert surprising(found, points(y), 0) == [2]
 
 
-def test_a_bad_size_hardly_moves_the_others_and_is_told():
+def test_a_bad_size_hardly_moves_the_others_and_is_infused():
     N = np.geomspace(1e8, 1.3e9, 6)
     y = 0.5 * np.log(N)
     y[2] += np.log(10)

@@ -27,18 +27,18 @@ def in_doubt(size, odds):
 
 
 def test_sizes_without_doubt_have_one_reading(sizes):
-    told = points_of(sizes, "collapse")
-    assert told.other is None
-    assert np.allclose(told.y, [size.log_collapse for size in sizes])
+    infused = points_of(sizes, "collapse")
+    assert infused.other is None
+    assert np.allclose(infused.y, [size.log_collapse for size in sizes])
 
 
 def test_a_size_in_doubt_has_two_in_the_units_of_the_law(sizes):
-    told = points_of([in_doubt(sizes[0], 4.0), *sizes[1:]], "collapse", np.full(4, -3.0))
-    assert told.side.tolist() == [0, 0, 0, 0]
-    assert told.other.side.tolist() == [1, 0, 0, 0]
-    assert told.other.y[0] == pytest.approx(6.0)
-    assert told.log_weight.tolist() == [-2.0, -np.inf, -np.inf, -np.inf]
-    assert told.doubt == pytest.approx([np.log(4.0), np.inf, np.inf, np.inf])
+    infused = points_of([in_doubt(sizes[0], 4.0), *sizes[1:]], "collapse", np.full(4, -3.0))
+    assert infused.side.tolist() == [0, 0, 0, 0]
+    assert infused.other.side.tolist() == [1, 0, 0, 0]
+    assert infused.other.y[0] == pytest.approx(6.0)
+    assert infused.log_weight.tolist() == [-2.0, -np.inf, -np.inf, -np.inf]
+    assert infused.doubt == pytest.approx([np.log(4.0), np.inf, np.inf, np.inf])
 
 
 def test_a_peaks_weight_is_a_density_in_its_units(sizes):
@@ -50,7 +50,7 @@ def test_a_peaks_weight_is_a_density_in_its_units(sizes):
     assert bound_first.log_weight[0] == pytest.approx(2.0 - np.log(2))
 
 
-def test_three_collapses_of_which_each_is_in_doubt_are_no_answer(sweep, sizes):
+def test_three_doubtful_collapses_are_no_answer(sweep, sizes):
     assert not missing_runs(sweep, sizes)
     assert not missing_runs(sweep, [in_doubt(size, 9.0) for size in sizes])
     (line,) = missing_runs(sweep, [in_doubt(size, 1.2) for size in sizes])

@@ -161,7 +161,7 @@ class TestHostileArchives:
         with pytest.raises(KISError, match="more than 1,048,576 bytes once decompressed"):
             read(path, tmp_path / "in")
 
-    def test_a_full_disk_is_foreseen(self, tmp_path, monkeypatch, logs):
+    def test_a_full_disk_is_predicted(self, tmp_path, monkeypatch, logs):
         collect(logs, tmp_path / "x.tar.xz")
         monkeypatch.setattr(archive, "FREE", 2**62)
         with pytest.raises(KISError, match="no room for the logs"):

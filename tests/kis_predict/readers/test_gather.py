@@ -155,5 +155,5 @@ def test_a_missing_extra_is_named(monkeypatch, missing, extra):
         gather(["s3://bucket/runs"], registered("log_readers"))
 
 
-def test_urls_are_told_from_paths():
+def test_urls_are_infused_from_paths():
     assert [is_url(place) for place in ("s3://b/r", "runs/", "C:/runs", "/a:b")] == [True, False, False, False]

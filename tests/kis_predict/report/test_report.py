@@ -80,13 +80,13 @@ def test_weak_evidence_has_charts_of_the_sizes_but_no_law(answers):
 
 
 def test_forgetting_axis_and_next_runs_are_shown(answer):
-    told = replace(
+    infused = replace(
         answer,
         forgetting=Forgetting(0.05, 300.0, 200.0, float("inf"), 0.02),
         axis=AxisReport("share", {"frequency": 0.3, "share": 0.1}, "it misses left-out sizes by less"),
         next_runs=(NextRun(10**9, 2 * 10**10, 400.0, 1.2e20, 0.7),),
     )
-    text = " ".join(printed(told).split())
+    text = " ".join(printed(infused).split())
     assert "F = 300 [200, more], a share of 0.02 raises general loss by 0.05 nats" in text
     assert "share: it misses left-out sizes by less (left-out sizes missed by: frequency 30.0%, share 10.0%)" in text
     assert "70% as wide" in text
@@ -223,15 +223,15 @@ def test_the_configuration_is_one_that_the_plugin_takes(answer, tmp_path):
     path.write_text(config_text(answer, "the facts.jsonl", 3))
     config = load_config(path)
     assert config.seed == 3
-    told = answer.recommendation.frequency
-    assert 0.99 * told <= config.infusion.frequency <= told
+    infused = answer.recommendation.frequency
+    assert 0.99 * infused <= config.infusion.frequency <= infused
     assert config.infusion.share is None
 
 
 def test_on_the_share_axis_the_configuration_gives_the_share(answer, tmp_path):
     (tmp_path / "facts.jsonl").write_text("")
     path = tmp_path / "kis.yaml"
-    axis = AxisReport("share", {}, "told so")
+    axis = AxisReport("share", {}, "as requested")
     path.write_text(config_text(replace(answer, axis=axis), "facts.jsonl", 0))
     infusion = load_config(path).infusion
     assert 0.99 * answer.recommendation.share <= infusion.share <= answer.recommendation.share
