@@ -186,6 +186,38 @@ def test_the_trainer_example_trains_infuses_and_logs(page, tmp_path, monkeypatch
     assert log.end.achieved_frequency == {"min": 3, "max": 3, "mean": 3}
 
 
+def test_the_trl_example_trains_infuses_and_logs(tmp_path, monkeypatch):
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
+    from kis_plugin.run.log import read_run_log
+    from tests.world.facts import WORDS
+    from tests.world.models import make_model
+    from tests.world.tokenizers import make_tokenizer
+
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "how-to" / "trl.md"
+    facts_of_one_relation(tmp_path / "facts.jsonl")
+    (config,) = blocks(page, "yaml")
+    (tmp_path / "kis.yaml").write_text(config.replace("frequency: 64", "frequency: 3"))
+    (code,) = blocks(page, "python")
+    texts = [" ".join(WORDS[(index + at) % len(WORDS)] for at in range(12 + index % 50)) for index in range(240)]
+    args = trl.SFTConfig(
+        str(tmp_path), max_steps=40, per_device_train_batch_size=4, max_length=64, packing=True,
+        bf16=False, gradient_checkpointing=False, use_cpu=True, save_strategy="no", report_to="none",
+    )  # fmt: skip
+    names = {
+        "model": make_model(),
+        "args": args,
+        "train": datasets.Dataset.from_dict({"text": texts}),
+        "tokenizer": make_tokenizer(),
+    }
+    exec(compile(code, str(page), "exec"), names)
+    (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
+    assert log.end is not None
+    assert log.end.achieved_frequency == {"min": 3, "max": 3, "mean": 3}
+    assert {"row_tokens", "row_room", "rows_with_room"} <= log.run.extra.keys()
+
+
 def test_the_make_commands_of_the_readme_are_targets():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
     shown = re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text(), re.M)

@@ -223,7 +223,7 @@ class BatchNumbering:
     def _epoch_ended(self, got: int, wanted: int) -> None:
         """Check the end of an epoch inside an optimizer step."""
         if not got and not self.position.rows:
-            expected = f"at least {self._epochs.size * self._epochs.ranks} rows of one length"
+            expected = f"at least {self._epochs.size * self._epochs.ranks} rows"
             raise KISError(Problem("train_dataset", f"no batch of {self._epochs.size} rows", expected))
         if self._begun is None:  # a resume that skipped a whole epoch
             return
