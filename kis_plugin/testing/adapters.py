@@ -103,7 +103,7 @@ class AdapterSuite(ABC):
         assert (log.run.tokens, log.run.frequency, log.run.facts) == (20 * BATCH * SEQUENCE_LENGTH, 5, INFUSED)
         assert log.run.params > (log.run.params_non_embedding or 0) > 0
         assert sorted({record.step for record in log.retention}) == [0, 10, 20]
-        assert {record.probe for record in log.retention} == {"held_out", "seen", "control"}
+        assert {record.probe for record in log.retention} == {"held_out", "seen", "control", "above_control"}
 
     @pytest.mark.slow
     def test_retention_rises_and_controls_stay_at_chance(self, host: Host, tmp_path: Path) -> None:

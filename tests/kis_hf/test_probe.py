@@ -39,8 +39,12 @@ def trained(folder, **keys):
 
 
 def figures_of(log):
-    """The records of the last evaluation as ``kis probe`` shows them."""
-    records = [record for record in log.retention if record.step == log.end.step]
+    """The records of the last evaluation as ``kis probe`` shows them.
+
+    ``above_control`` has no questions of its own: it is the difference of two series that are shown.
+    """
+    last = [record for record in log.retention if record.step == log.end.step]
+    records = [record for record in last if record.probe != "above_control"]
     return {
         record.probe: {"accuracy": record.accuracy, "n": record.n, "correct": record.correct, "margin": record.margin}
         | {name: record.extra[name] for name in ("chance", "low", "high")}
