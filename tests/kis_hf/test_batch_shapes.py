@@ -113,6 +113,19 @@ def test_a_stream_that_is_padded_to_its_longest_row_is_exact(tmp_path, side):
     assert_exact(trainer, tmp_path, config, tokenizer)
 
 
+def test_a_stream_whose_rows_become_short_says_what_it_lacks(tmp_path, capsys):
+    config, tokenizer = kis(tmp_path), make_tokenizer()
+    rows = RaggedRows(240, tokenizer)
+    rows.lengths[:4], rows.lengths[4:] = [60, 64, 50, 62], 20  # the first step shows other rows than those that follow
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, max_steps=60, data=lambda _: Stream(rows))
+    trainer.data_collator = pad_longest()
+    trainer.train()
+    end = log_of(tmp_path).end
+    assert (end.status, end.extra["miscounted"]) == ("completed", 20)
+    assert end.achieved_frequency["max"] < end.extra["requested_frequency"]["min"] == 3
+    assert "20 of 20 sentences did not reach the model as often as planned" in capsys.readouterr().err
+
+
 def test_a_loader_of_ones_own_is_exact(tmp_path):
     config, tokenizer = kis(tmp_path), make_tokenizer()
     trainer = trainer_for(tmp_path, config, tokenizer=tokenizer)

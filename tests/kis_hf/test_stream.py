@@ -195,15 +195,10 @@ def test_data_that_ends_for_good_is_no_completed_run(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"text": "no tokens"}] * 8, r"expected mappings with a tensor input_ids \(rows, tokens\)"),
-        ([{"input_ids": [1] * 8, "weights": [1.0] * 8}] * 8, "column 'weights' with a value for each token"),
+        ([{"text": "no tokens"}] * 8, r"found batches of a dict, expected token ids \(rows, tokens\) among them"),
         ([{"input_ids": [1] * 64}] * 3, "found no batch of 4 rows, expected at least 4 rows"),
         ([], "found no batch of 4 rows"),
         ([{"input_ids": [1] * 8}] * 80, "sentence of .* tokens"),
-        (
-            [{"input_ids": [1] * n, "labels": [1] * n} for n in [64] * 8 + [32] * 8],
-            "a batch of 4 rows of 32 tokens, expected 4 rows of 64",
-        ),
     ],
 )
 def test_streams_that_would_be_infused_wrongly_are_refused(tmp_path, rows, message):
@@ -211,7 +206,7 @@ def test_streams_that_would_be_infused_wrongly_are_refused(tmp_path, rows, messa
     trainer = trainer_for(tmp_path, kis(tmp_path), data=lambda _: Stream(rows), **keys)
     with pytest.raises(KISError, match=message):
         trainer.train()
-    assert trainer.state.global_step == 2 * ("32" in message and "64" in message)
+    assert trainer.state.global_step == 0
 
 
 def test_a_stream_without_length_needs_max_steps(tmp_path):
