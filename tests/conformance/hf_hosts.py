@@ -10,7 +10,7 @@ from tests.world.tokenizers import make_tokenizer
 
 
 def model(big):
-    return make_model(hidden=64, heads=4) if big else make_model()
+    return make_model(hidden=64, heads=4, tied=False) if big else make_model()
 
 
 def weights_of(model):
