@@ -180,8 +180,8 @@ def test_a_stream_that_does_not_begin_anew_is_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 8}, "rows_per_batch: found 8, expected 4 as before"),
-        ({"accumulation": 2}, "batches_per_step: found 2, expected 1 as before"),
+        ({"batch_size": 8}, "rows_per_step: found 8, expected 4 as before"),
+        ({"accumulation": 2}, "rows_per_step: found 8, expected 4 as before"),
         ({"steps": 30}, "rows: found 120, expected 80"),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_run_that_fails_is_not_ended(tmp_path):
 
 def test_ranks_that_cannot_reach_each_other_are_refused(tmp_path):
     rows = BareRows(80, make_tokenizer())
-    with pytest.raises(KISError, match="world_size: found 2 without a way to reach the others"):
+    with pytest.raises(KISError, match="world_size: found 2 without a process group, expected"):
         KnowledgeInfusion(
             kis(tmp_path), make_tokenizer(), make_model(), rows, batch_size=4, steps=5, rank=0, world_size=2
         )
