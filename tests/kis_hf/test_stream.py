@@ -162,7 +162,7 @@ def test_on_mismatch_warn_goes_on_with_exact_counts(tmp_path, capsys):
     first.train()
     second = trainer_for(tmp_path, config, **keys)
     second.train(resume_from_checkpoint=True)
-    assert "the data goes on elsewhere" in capsys.readouterr().err
+    assert "the data continues elsewhere" in capsys.readouterr().err
     assert set(shown([*first.seen, *second.seen], config, tokenizer).values()) == {6}
     assert run_log(tmp_path).end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
 
