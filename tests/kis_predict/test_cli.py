@@ -77,6 +77,7 @@ def test_a_narrow_report_cuts_nothing(sweep, capsys, monkeypatch):
     run("--logs", sweep, "--target", "7B")  # into a pipe
     piped = capsys.readouterr().out
     assert "…" not in piped
+    from kis_plugin.amounts import short
     from kis_predict import predict, read_runs
 
     narrow = Console(width=50, highlight=False)
@@ -84,7 +85,7 @@ def test_a_narrow_report_cuts_nothing(sweep, capsys, monkeypatch):
         print_report(predict(read_runs(sweep), target="7B", bootstraps=100), narrow)
     assert "…" not in captured.get()
     for group in answer["groups"]:
-        assert f"N={group['params'] // 10**6}M" in captured.get()
+        assert f"N={short(group['params'])}" in captured.get()
 
 
 def test_warnings_keep_paths_whole(write_csv, sweep_runs, tmp_path, capsys, monkeypatch):
@@ -148,7 +149,7 @@ def test_same_seed_same_bytes(sweep, capsys):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([], "--logs"),
+        ([], "--target"),
         (["--logs", "SWEEP"], "--target"),
         (["--target", "7B"], "--logs"),
         (["--logs", "SWEEP", "--target", "7Q"], "'7Q' is not an amount such as 7B"),

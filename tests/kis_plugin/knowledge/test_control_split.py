@@ -54,7 +54,8 @@ def test_controls_are_distractors_for_each_other(subjects, relations, objects, c
     facts = graph(subjects, relations, objects)
     split = split_or_reject(facts, count, seed)
     if split is not None and len(split[1]):
-        assert option_sets(facts, split[1], 4, 10**6, seed).sets
+        # Controls of few facts may have fewer objects than a probe has options: probes of them then have fewer.
+        assert any(option_sets(facts, split[1], options, 10**6, seed).sets for options in (4, 3, 2))
 
 
 def test_mutual_facts_stay_together():
