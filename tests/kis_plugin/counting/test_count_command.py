@@ -168,7 +168,7 @@ def test_an_interrupted_count_keeps_the_old_file(here, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pool, "wait", interrupt)
-    assert run("facts.jsonl", "base", "-o", "counts.jsonl", "--window", "document").exit_code == 1
+    assert run("facts.jsonl", "base", "-o", "counts.jsonl", "--window", "document").exit_code == 130
     assert Path("counts.jsonl").read_bytes() == older
     assert sorted(path.name for path in here.iterdir()) == ["base", "counts.jsonl", "facts.jsonl"]
     assert not multiprocessing.active_children()

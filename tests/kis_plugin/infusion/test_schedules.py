@@ -149,7 +149,7 @@ def test_spaced_is_the_same_on_every_machine():
         (Choice("burst", {"bursts": 0}), "infusion.schedule.bursts: found 0, expected a whole number of bursts from"),
         (Choice("burst", {"bursts": 2.5}), "infusion.schedule.bursts: found 2.5, expected a whole number"),
         (Choice("burst", {"part": 0}), "infusion.schedule.part: found 0, expected a part above 0, at most 1"),
-        (Choice("burst", {"part": True}), "infusion.schedule.part: found True, expected a number"),
+        (Choice("burst", {"part": True}), "infusion.schedule.part: found true, expected a number"),
         (Choice("spaced", {"stretch": 1}), "infusion.schedule.stretch: found 1, expected a stretch above 1"),
         (Choice("uniform", {"start": 1}), "infusion.schedule.start: found an option, expected none: uniform takes no"),
         (Choice("burst", {"burst": 3}), "infusion.schedule.burst: found an unknown option, expected one of bursts, pa"),
