@@ -49,7 +49,7 @@ def test_a_power_law_is_found_again(points, capsys, delimiter):
 
 def test_the_report_says_what_it_rests_on(points, capsys):
     assert main(["--points", points(ALPHAS), "--target", "700M"]) == 0
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
     assert "from critical points as given" in out
     assert "3 critical points of 3 sizes as given" in out
 
