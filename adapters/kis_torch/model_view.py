@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from kis_plugin.errors import KISError, Problem
-from kis_torch.parameters import is_sharded
+from kis_torch.parameters import is_sharded, reshard
 
 __all__ = ["TorchModelView", "eager_module", "evaluating"]
 
@@ -158,3 +158,4 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+        reshard(model)

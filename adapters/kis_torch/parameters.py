@@ -1,11 +1,11 @@
-"""How many parameters a model has, whole or in shards, and whether it is in shards."""
+"""The parameters of a whole or sharded model."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-__all__ = ["is_sharded", "parameter_counts"]
+__all__ = ["is_sharded", "parameter_counts", "reshard"]
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -19,6 +19,17 @@ def is_sharded(model: nn.Module) -> bool:
 
     fully = any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
     return fully or any(isinstance(parameter, DTensor) for parameter in model.parameters())
+
+
+def reshard(model: nn.Module) -> None:
+    """Shard what a forward pass left whole: without a backward pass, FSDP 2 never shards its root again."""
+    if torch.distributed.is_available():
+        from torch.distributed import fsdp
+
+        kind = getattr(fsdp, "FSDPModule", ())  # torch 2.6 and newer
+        for module in model.modules():
+            if isinstance(module, kind):
+                module.reshard()
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:

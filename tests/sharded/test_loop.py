@@ -13,7 +13,7 @@ import pytest
 from kis_plugin.run.log import read_run_log
 from tests.world.facts import kis, write_facts
 from tests.world.processes import run_ranks
-from tests.world.runs import controls_shown, shown
+from tests.world.runs import controls_shown, margins, shown
 from tests.world.tokenizers import make_tokenizer
 
 HERE = Path(__file__).parent
@@ -54,5 +54,4 @@ def test_a_split_model_trains_as_one_process_does(tmp_path, alone, strategy, ran
     np.testing.assert_allclose(report["losses"], alone_report["losses"], atol=1e-5)
     assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
     assert (log.run.params, log.run.params_non_embedding) == (alone_log.run.params, alone_log.run.params_non_embedding)
-    margins = [record.margin for record in log.retention]
-    np.testing.assert_allclose(margins, [record.margin for record in alone_log.retention], atol=1e-5)
+    np.testing.assert_allclose(margins(log), margins(alone_log), atol=1e-5)

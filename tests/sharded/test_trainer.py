@@ -14,7 +14,7 @@ from kis_plugin.run.log import read_run_log
 from tests.world.facts import kis, write_facts
 from tests.world.models import make_model
 from tests.world.processes import run_ranks
-from tests.world.runs import controls_shown, shown
+from tests.world.runs import controls_shown, margins, shown
 from tests.world.tokenizers import make_tokenizer
 
 HERE = Path(__file__).parent
@@ -94,8 +94,7 @@ def test_a_split_model_trains_as_one_process_does(tmp_path, alone, strategy, ran
     assert (log.run.params, log.run.params_non_embedding) == (alone_log.run.params, alone_log.run.params_non_embedding)
     found = [(record.step, record.probe, record.accuracy) for record in log.retention]
     assert found == [(record.step, record.probe, record.accuracy) for record in alone_log.retention]
-    margins = [record.margin for record in log.retention]
-    np.testing.assert_allclose(margins, [record.margin for record in alone_log.retention], atol=1e-5)
+    np.testing.assert_allclose(margins(log), margins(alone_log), atol=1e-5)
 
 
 @pytest.mark.slow

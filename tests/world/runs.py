@@ -9,6 +9,7 @@ import numpy as np
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from kis_hf import KnowledgeInfusion
+from kis_plugin.run.log import RunLog
 from tests.world import facts
 from tests.world.data import BaseRows
 from tests.world.models import make_model
@@ -80,3 +81,8 @@ def controls_shown(batches: list[np.ndarray], config: dict[str, Any], tokenizer:
 def text_of(batches: list[np.ndarray], tokenizer: Any) -> list[str]:
     """The rows of the batches as text."""
     return [tokenizer.decode(row.tolist()) for batch in batches for row in batch]
+
+
+def margins(log: RunLog) -> list[float]:
+    """The margins of a run's evaluations in order; differences from the control have none."""
+    return [record.margin for record in log.retention if record.margin is not None]

@@ -88,6 +88,6 @@ def logs_of(sweep: Path) -> dict[str, list[dict]]:
 def ends_of(sweep: Path) -> dict[str, tuple[dict, dict[str, dict]]]:
     """Return how every run of a sweep ended and each probe's last record: the same whether it was stopped or not."""
     return {
-        name: (log[-1], {line["probe"]: line for line in log if line["type"] == "retention"})
+        name: ({**log[-1], "starts": None}, {line["probe"]: line for line in log if line["type"] == "retention"})
         for name, log in logs_of(sweep).items()
     }
