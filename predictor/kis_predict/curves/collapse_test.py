@@ -38,6 +38,7 @@ def p_value_of(gains: Sequence[float], noise: Noise) -> float:
     """
     if not gains:
         return 1.0
+    # The sum of independent chi-squared gains has the sum of their degrees of freedom; over them it is F's numerator.
     freedom = 3 * len(gains)
     return float(fdtrc(freedom, noise.freedom, sum(max(0.0, gain) for gain in gains) / freedom))
 
@@ -47,6 +48,7 @@ def gain_without_best(group: Group, pooled: Pooled, at: int, noise: Noise) -> fl
 
     One lucky run makes all runs beyond it look like a collapse; a real one is seen without it.
     """
+    # The prior of the pooled curve stays as it is: one run of one size hardly moves it.
     best = max(group.runs, key=lambda run: run.retention or 0.0)
     others = replace(group, runs=tuple(run for run in group.runs if run is not best))
     rest = Curve(*with_noise(others, noise.rho), group.chance)

@@ -29,6 +29,7 @@ def above_chance(retention: Array, n: Array, chance: float) -> bool:
         n: Effective number of probes behind each, (M,).
         chance: Retention of a model that guesses.
     """
+    # Standard error of a share of n guesses.
     error = np.sqrt(chance * (1 - chance) / n)
     bound = np.maximum(ndtri(1 - _ALPHA / len(retention)) * error, _LEAST_RISE)
     return bool((retention - chance > bound).any())
@@ -37,5 +38,6 @@ def above_chance(retention: Array, n: Array, chance: float) -> bool:
 def rise_is_over(rise: Array, x: Array, shape: rise_fall.Shape) -> bool:
     """Return whether a rise alone, (1, 6), has come three quarters of its way to the top inside the tested range."""
     width = np.exp(rise[0, rise_fall.RISE_WIDTH])
+    # The middle of the rise lies two widths before onset less plateau (``rise_fall``): z + 2 is counted from there.
     z = (x[-1] - rise[0, rise_fall.ONSET] + rise[0, rise_fall.PLATEAU]) / width
     return bool(shape.rise(np.array([z + 2]))[0][0] >= _RISEN) and bool(expit(rise[0, rise_fall.HEIGHT]) > 0)

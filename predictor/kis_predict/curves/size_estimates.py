@@ -136,14 +136,18 @@ def _estimate_learning(
 ) -> list[SizeEstimate]:  # fmt: skip
     """Estimate the groups that rise above chance."""
     sound, notes = zip(*checked, strict=True)
+    # Noise and curves need each other: curves are fitted as if noise were binomial, the noise is estimated from how the
+    # runs leave them, and all curves are fitted again with it.
     plain = [Curve(*with_noise(group, 0.0), group.chance) for group in sound]
     first = min((pool(plain, rise_fall.SHAPES[name]) for name in _FIRST), key=lambda pooled: pooled.score)
     noise = overdispersion(sound, first)
     curves = [Curve(*with_noise(group, noise.rho), group.chance) for group in sound]
     pools = [pool(curves, shape) for shape in rise_fall.SHAPES.values()]
     pools.sort(key=lambda pooled: pooled.score)
+    # Weights of curve families: exp of the evidence, tempered by TRUST.
     weights = np.exp([TRUST * (pools[0].score - pooled.score) for pooled in pools])
     weights /= weights.sum()
+    # By how much the fall lowers each size's deviance: the statistic of the collapse test.
     rises = [rise_alone(curve, pools[0]) for curve in curves]
     gains = [rise.deviance[0] - pools[0].fits.deviance[at] for at, rise in enumerate(rises)]
     sizes = [
@@ -213,6 +217,7 @@ def _estimate(
     tops = [rise_fall.critical_points(pooled.of(at)[0], x, curve.chance, pooled.shape) for pooled in pools]
     log_peak = float(sum(weight * top[0][0] for weight, top in zip(weights, tops, strict=True)))
     bounded = [min(float(top[1][0]), float(x[-1]) + _HALF_DECADE) for top in tops]
+    # Averaged in log F over the families; none may place it further than half a decade beyond the last frequency.
     averaged = float(weights @ bounded)
     # Retention cannot have collapsed before the frequency where it is highest: what was measured bounds what is fitted.
     highest = float(x[np.argmax(curve.retention)])
@@ -225,6 +230,7 @@ def _estimate(
             return bound
         doubt = f"{group.label()}: retention falls at the last frequency only; a collapse needs two"
         return _right_censored(group, curve, best.shape, full, two_lines, p_value, log_peak, doubt)
+    # Each family gets bootstrap samples by its weight: so the interval holds the doubt about the family.
     share = np.round(weights * bootstraps).astype(int)
     samples = [
         rise_fall.critical_points(
@@ -236,6 +242,7 @@ def _estimate(
     peaks = np.concatenate([sample[0] for sample in samples])
     collapses = np.minimum(np.concatenate([sample[1] for sample in samples]), x[-1] + _HALF_DECADE)
     gaps = np.log(np.maximum(collapses - peaks, 0.05 * curve.step))
+    # Retention that falls from the first frequency on: the peak lies below what was tested.
     left = log_peak <= x[0] + 0.01 * curve.step and log_collapse <= x[1]
     warnings = []
     crossing = log_collapse if two_lines is None else min(two_lines.log_collapse, float(x[-1]) + _HALF_DECADE)
@@ -282,6 +289,7 @@ def _read_both_ways(fallen: SizeEstimate, bound: SizeEstimate, gain: float, nois
     sd, ends = fallen.log_collapse_sd, curve.x[[0, -1]]
     inside = float(np.diff(ndtr((ends - fallen.log_collapse) / sd))[0])
     log_weight = float(above + np.log(sd * np.sqrt(2 * np.pi)))
+    # Prior density of F_c: uniform in log F over the tested range, with the same mass as "no collapse".
     log_odds = log_weight + np.log(inside / max(ends[1] - ends[0], 1.0))
     if log_odds < -np.log(SURE) or (log_odds < 0 and fallen.censored == "left"):
         return bound

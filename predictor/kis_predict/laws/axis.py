@@ -65,6 +65,7 @@ def units_of(
     Raises:
         KISError: The share is requested and not known.
     """
+    # log amount = log F + offset: exposures have the offset 0, the share that of one exposure's tokens over D.
     frequency = Unit(np.zeros(len(sizes)), 0.0)
     per_exposure = share_of_one_exposure(sizes)
     lacking = ""
@@ -73,6 +74,8 @@ def units_of(
         share = Unit(np.log(per_exposure), float(np.log(one_exposure)))
     else:
         lacking = "facts and tokens_per_fact, or share, in every run" if per_exposure is None else "the target's facts"
+        # With the same facts everywhere, one exposure takes a share in proportion to 1 / D. The constant is part of the
+        # law's level, so it may be left out.
         silent = all(run.infused_share() is None for size in sizes for run in size.group.runs)
         if silent and request.facts is None and request.tokens_per_fact is None:
             share = Unit(-np.log(where.tokens), -float(np.log(where.target[1])))
@@ -98,6 +101,7 @@ def share_by_rule(where: Sizes, unit: Unit | None) -> float | None:
     x = np.log(where.params)
     if len(np.unique(x)) < 2:
         return None
+    # The share is a power of N exactly if its logarithm is a straight line in log N, at the groups that were trained.
     slope, level = np.polyfit(x, unit.at_groups, 1)
     if np.abs(level + slope * x - unit.at_groups).max() > _SAME:
         return None
@@ -124,6 +128,7 @@ def axis_report(
         reason = "facts and budgets of this sweep do not tell the axes apart: both are in the answer"
         return AxisReport("frequency", errors, reason, by_rule=by_rule, weights=weights)
     name: Axis = "frequency" if weights["frequency"] >= weights["share"] else "share"
+    # Posterior odds of one axis against the other; the floor keeps them finite where one has all the weight.
     other = max(1.0 - weights[name], 1e-9)
     odds = min(weights[name] / other, float(_MOST_ODDS))
     said = f"more than {_MOST_ODDS:,}" if odds == _MOST_ODDS else short(odds)
@@ -145,9 +150,11 @@ def safe_limit(
         off_rule: Whether one exposure takes another share of D at the target than by the sweep's rule.
     """
     limit = quantile(draws, weights, risk)
+    # Where the data decide, or both axes agree on the target, the quantile of the mixture is the answer.
     sure = axis.odds is not None and axis.odds >= _PLAIN_ODDS
     if sure or not (off_rule or axis.odds is not None):
         return limit
+    # Draws of all laws stand one after the other: (draws,) whether a draw is of the share.
     of = np.repeat([each.axis == "share" for each in candidates], [len(each.fit.weights) for each in candidates])
     for some in (of, ~of):
         if weights[some].sum() > _HEARD * weights.sum():
@@ -174,6 +181,7 @@ def axis_warnings(
         return [], False
     if axis.by_rule is None:
         return [], False
+    # By the sweep's rule one exposure takes ``by_rule`` of D, at the target it takes ``there``.
     there = float(np.exp(unit.at_target))
     ratio = axis.by_rule / there
     if 1 / _ALIKE <= ratio <= _ALIKE:
@@ -195,5 +203,6 @@ def _error(candidates: Sequence[Candidate], axis: str) -> float | None:
     known = [(each.weight, each.holdout) for each in candidates if each.axis == axis and each.holdout is not None]
     if not known:
         return None
+    # The mean of log(predicted / observed) by weight; expm1 turns it into a relative error.
     weight, error = np.array(known, dtype=np.float64).T
     return float(abs(np.expm1(weight @ error / weight.sum())))

@@ -26,6 +26,7 @@ CURVATURES = (0.02, 0.06, 0.18)
 0.3 over a factor of ten in N; mixed over the three, the prior has heavy tails: mostly straight, sometimes much bent."""
 CURVATURE = 1.0
 """Factor on these widths: what ``--sensitivity`` halves and doubles."""
+# Curvature is about 1B parameters, so that b is the exponent near there and depends little on q.
 _CENTRE = float(np.log(1e9))
 _OF_BUDGET = (0.5, (0.5,))
 """Mean and standard deviation of the exponent of D at a given N: 0 where exposures decide, 1 where the share does."""
@@ -64,6 +65,7 @@ class CurvedLaw:
     def features(self, params: Array, tokens: Array) -> Array:
         """Return (groups, 3)."""
         x = np.log(params)
+        # d log F_c / d log N = b + 2 q (log N - log 1B): linear in the parameters, so least squares fits it.
         return np.stack([np.ones_like(x), x, (x - _CENTRE) ** 2], axis=1)
 
 
@@ -78,6 +80,7 @@ class ComputeLaw:
 
     def features(self, params: Array, tokens: Array) -> Array:
         """Return (groups, 2)."""
+        # 6ND: two FLOPs for every weight and token forwards, four backwards.
         return np.stack([np.ones_like(params), np.log(6 * params * tokens)], axis=1)
 
 
@@ -146,6 +149,7 @@ class OffsetLaw(PowerLaw):
 
     def bend(self, line: Array, shape: Array) -> tuple[Array, Array]:
         """Return log F_c and its slope by ``line``, a + b log N."""
+        # log(exp(line) + F_0) without overflow; its slope is the first term's part of the sum.
         return np.logaddexp(line, shape), expit(line - shape)
 
 
@@ -165,6 +169,7 @@ class CeilingLaw(PowerLaw):
     def bend(self, line: Array, shape: Array) -> tuple[Array, Array]:
         """Return log F_c and its slope by ``line``, a + b log N."""
         k = self.sharpness
+        # F_c^-k = F_max^-k + exp(-k line): a smooth minimum of line and ceiling, sharper with greater k.
         return -np.logaddexp(-k * line, -k * shape) / k, expit(k * (shape - line))
 
 

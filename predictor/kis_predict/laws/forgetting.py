@@ -85,6 +85,7 @@ def forgetting_limit(
         sd=np.array([limit.sd for limit in limits]),
         side=np.array([_SIDE[limit.censored] for limit in limits], dtype=np.int64),
     )
+    # The same laws, weights and mixture as for collapse points: a limit per size takes the place of F_c.
     candidates = [] if reason else fit_laws(laws, where, points, question.seed)
     if not candidates:
         reason = reason or "The sizes whose loss is known determine no law"
@@ -157,7 +158,9 @@ def _noise(usable: Sequence[tuple[Group, Array, Array, Array]]) -> float:
         bent = mean[1:-1] - (1 - part) * mean[:-2] - part * mean[2:]
         scale = 1 / count[1:-1] + (1 - part) ** 2 / count[:-2] + part**2 / count[2:]
         left += list(np.abs(bent) / np.sqrt(scale))
+    # Pooled variance: squared deviations from the means of repeats over their degrees of freedom.
     scatter = sum(square for square, _ in repeats) / max(sum(free for _, free in repeats), 1)
+    # 0.6745 is the median of |z| for a standard normal z, so the median over it estimates the standard deviation.
     return max(float(np.sqrt(scatter)), float(np.median(left)) / 0.6745 if left else 0.0, _LEAST_NOISE)
 
 
@@ -177,6 +180,7 @@ def _limit(
     if side[0]:
         # A bound: the rise that begins beyond it hides in the noise, so it is blurred by half a step.
         return LossLimit(group, float(crossing[0]), 0.5 * step, "right" if side[0] > 0 else "left")
+    # Parametric bootstrap of the losses, (draws, points): the uninfused run's mean is drawn too, one for all points.
     drawn = mean + noise / np.sqrt(count) * rng.standard_normal((_DRAWS, len(mean)))
     drawn -= base.mean() + noise / np.sqrt(len(base)) * rng.standard_normal((_DRAWS, 1))
     low, high = np.quantile(_crossings(where, drawn, count, max_rise)[0], [0.16, 0.84])
@@ -186,12 +190,14 @@ def _limit(
 def _crossings(where: Array, rise: Array, count: Array, level: float) -> tuple[Array, npt.NDArray[np.int64]]:
     """Return where each of B rises, (B, points), reaches ``level``, and the side on which it lies: 0, or +1 or -1."""
     fitted = isotonic(rise, count)
+    # The first amount whose fitted rise exceeds the level, and the one before it, enclose the crossing.
     above = fitted > level
     first = np.where(above.any(axis=1), above.argmax(axis=1), len(where))
     side = np.where(first == len(where), 1, np.where(first == 0, -1, 0))
     right = np.clip(first, 1, len(where) - 1)
     rows = np.arange(len(rise))
     low, high = fitted[rows, right - 1], fitted[rows, right]
+    # Linear between both in log F. Rises that never cross have clipped neighbours, which may be equal: no slope there.
     part = np.divide(level - low, high - low, out=np.zeros_like(low), where=high > low)
     crossing = where[right - 1] + np.clip(part, 0, 1) * (where[right] - where[right - 1])
     return np.where(side > 0, where[-1], np.where(side < 0, where[0], crossing)), side

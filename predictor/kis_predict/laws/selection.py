@@ -94,6 +94,7 @@ class Candidate:
     @property
     def holdout(self) -> float | None:
         """log(predicted / observed) at the largest observed size, fitted to the smaller ones; None without one."""
+        # Steps towards larger sizes only: those are what the prediction of the target is like.
         errors = [step.predicted - step.observed for step in self.steps if step.upward]
         known = [error[np.isfinite(error)] for error in errors if np.isfinite(error).any()]
         return float(known[-1][np.argmax(np.abs(known[-1]))]) if known else None
@@ -120,6 +121,8 @@ def fit_laws(
     units = units or {"frequency": Unit(np.zeros(len(points.y)), 0.0)}
     found: list[Candidate] = []
     for each in _candidates(laws, sizes, points, seed, units):
+        # Two names for one hypothesis must not count twice: in a sweep with one rule of D, for instance, a power of N
+        # in exposures is a power of N in the share.
         twin = next((at for at, other in enumerate(found) if _same(each, other, points)), None)
         if twin is None:
             found.append(each)
@@ -128,7 +131,9 @@ def fit_laws(
     if not found:
         return []
     found = [replace(each, steps=tuple(_steps(each, points, sizes.params, seed))) for each in found]
+    # log weight = log prior + sum of log predictive densities over the prefixes of sizes (prequential, Dawid 1984).
     scores = np.array([np.log(each.prior) + sum(step.log_score for step in each.steps) for each in found])
+    # Softmax; the greatest score is subtracted first, so that nothing overflows. Without any prefix the prior decides.
     weights = np.exp(scores - scores.max()) if np.isfinite(scores.max()) else np.array([each.prior for each in found])
     weights /= weights.sum()
     kept = [replace(each, weight=float(w)) for each, w in zip(found, weights, strict=True) if w >= _NEGLIGIBLE]
@@ -149,8 +154,10 @@ def _candidates(
         design, row = _design(law, sizes)
         shrinkage = _shrinkage(law)
         for axis in axes:
+            # From log F to the axis's own amounts.
             shifted = points.shifted(units[axis].at_groups)
             bend = _bend(law, shifted)
+            # A parameter with a prior needs no group of its own: at least one group more than free parameters.
             if np.count_nonzero(observed) <= design.shape[1] - len(shrinkage.at):
                 continue
             fit = fit_law(design, shifted, np.random.default_rng(seed), bend, shrinkage)
@@ -164,6 +171,8 @@ def _budgets_differ(sizes: Sizes, observed: npt.NDArray[np.bool_]) -> bool:
     n, d = np.log(sizes.params[observed]), np.log(sizes.tokens[observed])
     if len(n) < 4 or len(np.unique(n)) < 2:
         return False
+    # What is left of log D after its best power of N; with one budget at each size nothing is, and D cannot be told
+    # from N.
     slope, level = np.polyfit(n, d, 1)
     return bool(np.abs(level + slope * n - d).max() > _SECOND_BUDGET)
 
@@ -185,6 +194,7 @@ def _shrinkage(law: Law) -> Shrinkage:
         return FREE
     prior = law.prior
     names = list(law.parameters)
+    # Every combination of the widths of all priors, (combinations, priors): the grid that the fit sums over.
     widths = np.array(np.meshgrid(*(np.asarray(sds) for _, sds in prior.values()), indexing="ij"))
     at = np.array([names.index(name) for name in prior])
     return Shrinkage(at, np.array([mean for mean, _ in prior.values()]), widths.reshape(len(at), -1).T)
@@ -215,6 +225,7 @@ def _same(one: Candidate, other: Candidate, points: Points) -> bool:
         return False
     if one.bend is not None and one.law.name != other.law.name:
         return False
+    # Compared at the groups and at the target, in log F: so the axes' offsets are taken off again.
     values = [
         np.append([each.fit.at(row) for row in each.design] - each.unit.at_groups, each.at_target())
         for each in (one, other)
@@ -225,6 +236,7 @@ def _same(one: Candidate, other: Candidate, points: Points) -> bool:
 def mixture(candidates: Sequence[Candidate], seed: int) -> tuple[Array, Array]:
     """Return draws of log F at the target over all laws and their weights, each (draws,): the laws' spread is in it."""
     rng = np.random.default_rng([seed, 1])
+    # Draws in the axis's amounts, back to log F; a draw weighs its own weight times that of its law.
     draws = [each.fit.predict(each.row, rng) - each.unit.at_target for each in candidates]
     return np.concatenate(draws), np.concatenate([each.weight * each.fit.weights for each in candidates])
 
@@ -241,11 +253,13 @@ def surprising(candidate: Candidate, points: Points, seed: int) -> list[int]:
     out = []
     shifted = points.shifted(candidate.unit.at_groups)
     for at in np.flatnonzero(points.side == 0):
+        # Leave one out: a group that is fitted along with the rest hides its own deviation.
         rest = np.arange(len(points.y)) != at
         rng = np.random.default_rng([seed, int(at)])
         fit = fit_law(candidate.design[rest], shifted.take(rest), rng, candidate.bend, candidate.shrinkage)
         if fit is None or np.count_nonzero(points.side[rest] == 0) <= candidate.row.size:
             continue
+        # The law's uncertainty and the group's own, so the draws are of what would be measured there.
         draws = fit.predict(candidate.design[at], rng) + points.sd[at] * rng.standard_normal(len(fit.weights))
         below = float(fit.weights[draws < shifted.y[at]].sum())
         if min(below, 1 - below) < 0.005:

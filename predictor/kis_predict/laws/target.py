@@ -21,13 +21,14 @@ def budget(question: PredictionRequest, sweep: Sweep) -> tuple[int, list[str]]:
     tokens = np.array([group.tokens for group in sweep.groups], dtype=np.float64)
     if question.tokens is not None:
         return question.tokens, []
-    if per_param.max() <= 1.05 * per_param.min():
+    # A rule is taken to hold where all sizes keep to it within 5 %: model sizes are rarely exact.
+    if per_param.max() <= _ALIKE * per_param.min():
         ratio = float(np.median(per_param))
         return round(ratio * question.params), [
             f"D = {short(ratio * question.params)} at the target: {short(ratio)} tokens per parameter, as in the sweep "
             "(--tokens)"
         ]
-    if tokens.max() <= 1.05 * tokens.min():
+    if tokens.max() <= _ALIKE * tokens.min():
         return int(np.median(tokens)), [f"D = {short(np.median(tokens))} at the target, as in every run (--tokens)"]
     found = f"sizes with {short(per_param.min())} to {short(per_param.max())} tokens per parameter"
     raise KISError(
@@ -58,6 +59,7 @@ def rule_of_d(where: Sizes) -> str:
     """Return for which rule of D the answer holds, in words."""
     tokens, params, target = where.tokens, where.params, where.target
     per_param = tokens / params
+    # Which quantity the sweep kept constant decides what D means in the law: it cannot be told from N then.
     if per_param.max() <= _ALIKE * per_param.min():
         rule, on = f"D in proportion to N ({short(float(np.median(per_param)))} tokens per parameter)", per_param
         there = target[1] / target[0]
@@ -68,6 +70,7 @@ def rule_of_d(where: Sizes) -> str:
             f"Holds for N={short(target[0])} trained on D={short(target[1])}; the sweep has several budgets, and what "
             "they say of D is in the answer"
         )
+    # By what factor the target leaves the rule; the law has not seen such a D at any size.
     off = there / float(np.median(on))
     if 1 / _ALIKE <= off <= _ALIKE:
         return f"Holds for the sweep's rule of D: {rule}"
