@@ -76,6 +76,7 @@ class SeriesResults:
         """Return a series of an evaluation; an empty one where there is none of that name."""
         rows = outcomes.series.get(name, np.empty(0, dtype=np.int64))
         questions = [outcomes.questions[row] for row in rows.tolist()]
+        # Sorted by key, so that two evaluations are compared by merging; equal questions count once.
         keys, first = np.unique(_keys(questions), return_index=True)
         rows = rows[first]
         facts = np.array([questions[place].fact for place in first.tolist()], dtype=np.int64)
@@ -131,6 +132,7 @@ class Change:
             part = np.zeros(size * count + 1)
             part[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
             distribution = np.convolve(distribution, part)
+        # P(T <= observed T): a sum of gains as small as this one, or smaller. Rounding in the convolution may exceed 1.
         return min(float(distribution[: int(self.net[self.net > 0].sum()) + 1].sum()), 1.0)
 
     @property
@@ -149,6 +151,7 @@ def compare(then: Results, now: SeriesResults) -> Change:
         then: The earlier one.
         now: The later one.
     """
+    # Questions that only one of the evaluations has say nothing about a change.
     _, before, after = np.intersect1d(then.keys, now.results.keys, assume_unique=True, return_indices=True)
     if not len(before):
         return Change(0, np.empty(0, dtype=np.int64), 0.0, 0.0, 0.0)

@@ -120,6 +120,8 @@ def _fitted(counts: IntArray, spans: Sequence[Span], borders: Sequence[int]) -> 
     room = np.array([stop - start for start, stop in pairwise(borders)], dtype=np.int64)
     total, allowed = int(counts.sum()), len(spans) * 2 + int(counts.sum() * _STRAY)
     densest = float((counts.sum(axis=0) / np.maximum(room, 1)).max(initial=0.0))
+    # Each span rounds by less than one slot at either border; anything beyond that is a schedule too dense, not
+    # rounding.
     if int(np.maximum(counts.sum(axis=0) - room, 0).sum()) > allowed or total > int(room.sum()):
         raise TooDense(1 / densest)
     for step in (1, -1):

@@ -89,6 +89,7 @@ class Layout:
         self._apply_new_throttles()
         number, slot = at
         sequence = self._sequences[number]
+        # A slot is shown if every throttle so far has left it; dropped slots keep their row, which stays base text.
         return at if all(kept[number].holds(sequence, slot) for kept in self._kept) else None
 
     def _apply_new_throttles(self) -> None:
@@ -96,6 +97,7 @@ class Layout:
         while len(self._kept) < len(self.throttles or ()):
             assert self.throttles is not None
             row, keep = self.throttles[len(self._kept)]
+            # A throttle applies from a row on; each cohort's slots before that row are counted off by the row map.
             firsts = self._row_map.before(row).tolist()
             self._kept.append(
                 [
@@ -128,10 +130,13 @@ def laid_out(
     Raises:
         NoRoom: The exposures need more rows than there are.
     """
+    # Texts that stand by themselves get a row each while there are enough rows. Where the schedule is too dense for
+    # that, a row takes two, then four, so that texts stay spread as widely as they can.
     schedule = window.schedule
     in_order = isinstance(schedule, OrderedSchedule) and schedule.in_order
     most = 1 if one_by_one else None
     while True:
+        # The limit decides how many slots a round has, so everything is packed anew with each limit.
         limits = RowLimits(room, most, in_order)
         sequences = [
             RoundSequence(templates, cohort.members, cohort.exposures, limits, (seed, 8, number), cache)

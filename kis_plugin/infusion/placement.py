@@ -82,7 +82,6 @@ class Inline:
         kept = len(base) - sum(lengths)  # base tokens that stay
         places = self._places(np.asarray(base), kept)
         # Places in the order of their hashes, taken again from the first where there are more texts than places.
-        # Places in the order of their hashes, taken again from the first where there are more texts than places.
         order = np.argsort(hashes(len(places), self.seed, 7, row), kind="stable")
         chosen = np.sort(np.resize(places[order], len(lengths))).tolist()
         pieces: list[Piece] = []

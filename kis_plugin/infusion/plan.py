@@ -81,6 +81,8 @@ class InfusionPlan:
         self.texts, self.rows, self.sequence_length, self.seed = texts, rows, sequence_length, seed
         self.placement = placement or InRows()
         self._amount, self._identity = amount, dict(identity or {})
+        # From what is infused to slots: amounts by item, items by amount, these by validity, rounds packed, and laid
+        # over rows.
         first = row_at(amount.window[0], rows)
         self._window = Window(first, max(row_at(amount.window[1], rows) - first, 0), schedule)
         templates = TemplateOrder(texts, amount.template_order == "random", seed)
@@ -117,6 +119,7 @@ class InfusionPlan:
     @property
     def throttled_counts(self) -> IntArray:
         """Exposures of each item in the whole run, less what throttles take away: (items,)."""
+        # Throttles take away whole exposures, which are known from the rounds: nothing is counted while training.
         counts: IntArray = self.counts - self._layout.removed(len(self))
         return counts
 
@@ -148,6 +151,7 @@ class InfusionPlan:
         if numbers is None:
             return None
         self._made += 1
+        # Pages of a mapped file count as this process's memory until they are let go of.
         if self._made % _RELEASE == 0:
             release(self.texts.tokens, self.texts.offsets)
         where, lengths = self._where(numbers)
@@ -182,6 +186,7 @@ class InfusionPlan:
             "rows": self.rows,
             "block": self.sequence_length,
             "window": [self._window.first, self._window.rows],
+            # Weights in place of options: two ways to write one shape are one schedule.
             "schedule": [schedule.name, *schedule.weights(64)],
             "seed": self.seed,
         }
@@ -208,6 +213,7 @@ class InfusionPlan:
             found += f", more than there are where schedule {window.schedule.name!r} is densest"
         if several_cohorts:
             found += " (facts that hold for a part of the run need theirs there)"
+        # With more slots than rows the window is the limit, otherwise its densest part is.
         most = window.rows if slots > window.rows else int(slots * error.fits)
         expected = f"at most {most} rows, in the part {self._amount.window} of a run of {self.rows}"
         fits = f"{self.frequency * error.fits:.3g} exposures a fact"

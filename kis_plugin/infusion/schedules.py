@@ -78,6 +78,7 @@ class Burst:
 
     def weights(self, parts: int) -> Sequence[int]:
         """Return how much of each part lies in a burst."""
+        # Lengths in parts of the window. A part may hold the end of one burst and the start of the next.
         period = Fraction(parts, int(self.bursts))
         infused = period * _exact(self.part)
 
@@ -125,6 +126,7 @@ def _exact(number: float) -> Fraction:
 
 def _whole(densities: Sequence[Fraction]) -> list[int]:
     """Return whole numbers in the same proportions: exactly, or rounded where they would grow beyond ``GREATEST``."""
+    # Over a common denominator all densities are whole; their greatest common divisor then makes them small.
     scale = lcm(*(density.denominator for density in densities))
     weights = [int(density * scale) for density in densities]
     shared = gcd(*weights)

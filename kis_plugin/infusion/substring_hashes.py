@@ -42,6 +42,8 @@ class SubstringHashes:
         """Return the hash of every substring of ``length`` tokens: (rows, T - length + 1)."""
         sums = self._sums
         places = sums.shape[1] - length
+        # Unsigned numbers wrap around, which is arithmetic modulo 2**64: division by B**first is a product with its
+        # inverse.
         hashes: Hashes = (sums[:, length:] - sums[:, :places]) * self._inverses[:places]
         return hashes
 

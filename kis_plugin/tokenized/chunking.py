@@ -34,7 +34,6 @@ def chunked(text: str, encoded: Encoded, limit: int, where: str) -> Iterator[Seq
         words = {match.start() for match in _WORD_END.finditer(text)}
     while len(ids) - start > limit:
         # The latest token that ends with a sentence; without one, the latest that ends with a word.
-        # The latest token that ends with a sentence; without one, the latest that ends with a word.
         cut = 0
         for places in (sentences, words):
             cut = cut or next((at for at in range(start + limit, start, -1) if ends[at - 1] in places), 0)

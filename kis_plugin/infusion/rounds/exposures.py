@@ -60,6 +60,7 @@ def whole_exposures(
     none = np.empty(0, dtype=np.int64)
     if amount.frequency is not None:
         rounds = int(amount.frequency)
+        # The fraction becomes that share of the items, each with one exposure more, chosen by a seeded permutation.
         more = round((amount.frequency - rounds) * items)
         return Exposures(rounds, np.sort(permutation(items, seed, 1)[:more]) if more else none)
     target = int(amount.tokens if amount.tokens is not None else (amount.share or 0.0) * tokens)

@@ -34,6 +34,7 @@ class Group:
     def tokens(self, templates: TemplateOrder) -> int:
         """Return the tokens of all exposures."""
         exposures, cycle = self.exposures, templates.cycle
+        # Rounds of equal templates have equal lengths, so one cycle is summed and multiplied.
         cycles, rest = divmod(exposures.rounds, cycle)
         totals = [int(templates.lengths(turn, self.members).sum()) for turn in range(cycle)]
         extra = templates.lengths(exposures.rounds, self.members[exposures.extra])
@@ -79,6 +80,7 @@ def grouped(
     if known is None or not known.any():
         everything = np.arange(len(templates.source), dtype=templates.dtype)
         return [_group(templates, amount, everything, templates.cycle, tokens, seed)]
+    # Known items have a frequency of their own, in whatever unit the whole amount is given.
     less = InfusionConfig(frequency=amount.known_frequency)
     of_known = _group(templates, less, np.flatnonzero(known).astype(templates.dtype), 1, tokens, seed)
     if amount.frequency is None:  # share and tokens are of the whole infusion: known items take theirs first
@@ -89,6 +91,7 @@ def grouped(
             found = f"{amount.known_frequency:g}, which takes {taken:,} tokens for {count:,} known facts"
             raise KISError(Problem("infusion.known_frequency", found, f"at most the whole amount, {whole:,} tokens"))
         amount = InfusionConfig(tokens=whole - taken)
+    # The first group is what ``frequency`` in reports and errors is about.
     members = np.flatnonzero(~known).astype(templates.dtype)
     return [_group(templates, amount, members, templates.cycle, tokens, seed), of_known]
 
@@ -113,11 +116,14 @@ def split_by_validity(
     if validity is None or not len(members):
         yield Cohort(members, exposures, window_first, window_stop)
         return
+    # One cohort for each distinct time of validity: a few, however many items there are.
     spans, which = np.unique(validity[members], axis=0, return_inverse=True)
+    # Extra exposures were given out over the whole group; the mask hands each cohort its own.
     extra = np.zeros(len(members), dtype=np.bool_)
     extra[exposures.extra] = True
     for number, (start, until) in enumerate(spans.tolist()):
         mine = np.flatnonzero(which.ravel() == number)
+        # The time of validity cut to the window; where they do not meet, first and stop are equal.
         first = min(max(row_at(start, rows), window_first), window_stop)
         stop = max(min(row_at(until, rows), window_stop), first)
         if first == stop and exposures.counts(len(members))[mine].any():
@@ -129,6 +135,7 @@ def split_by_validity(
 
 def row_at(fraction: float, rows: int) -> int:
     """Return the first row at or after a fraction of the run, exactly: 0.7 of 10 rows is row 7."""
+    # As the number is written: in binary floating point 0.07 * 100 is a little above 7, and its ceiling 8.
     return math.ceil(Fraction(str(fraction)) * rows)
 
 

@@ -118,6 +118,7 @@ class RoundPackings:
     def _packed(self, turn: int, members: Whole, order: int) -> Packing:
         """Pack the texts of round ``turn`` after a seeded shuffle; equal ``order`` gives the same shuffle."""
         texts = self._templates.texts(turn, members)
+        # Best fit depends on the order in which texts come; without the shuffle items would meet the same others.
         texts = texts[permutation(len(texts), *self._key, 2, order)]
         lengths = self._templates.lengths_of(texts)
         if self._limits.in_order or self._limits.most is not None:

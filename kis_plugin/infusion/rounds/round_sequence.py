@@ -84,6 +84,7 @@ class RoundSequence:
         turn, kind, _ = self._place_of(slot)
         if self.extra_round is None:
             return turn
+        # Whole rounds from the extra one on are counted one later than among whole rounds alone.
         return self.extra_round if kind == self._kinds else turn + (turn >= self.extra_round)
 
     def first_slot(self, number: int) -> int:

@@ -61,8 +61,10 @@ class TemplateOrder:
         texts: Whole
         turn %= self.cycle
         if not self.random:
+            # In round t every item uses its template t: its text number is t * items further on.
             texts = members + self.dtype(turn * len(self.source)) if turn else members
             return texts
+        # A hash of (seed, round, item) modulo the item's own number of templates: the same draw in every process.
         drawn = hashes(len(self.source), self.seed, 6, turn)[members]
         drawn %= self.source.own_templates[members].astype(np.uint64)
         texts = members + drawn.astype(self.dtype) * self.dtype(len(self.source))
