@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 
-__all__ = ["escaped"]
+__all__ = ["escaped", "to_stderr"]
 
 # C0 and C1 controls (escape sequences begin with one), characters that change the direction of text, separators that
 # end a line, and lone surrogates, which no terminal can print.
@@ -23,6 +24,11 @@ def escaped(text: str, keep: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub(lambda match: match[0] if match[0] in keep else _name(match[0]), text)
+
+
+def to_stderr(line: str, keep: str = "") -> None:
+    """Show the user a line on stderr; arguments are those of ``escaped``."""
+    sys.stderr.write(escaped(line, keep) + "\n")
 
 
 def _name(letter: str) -> str:

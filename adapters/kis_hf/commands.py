@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kis_plugin.errors import need_or_refuse
+from kis_plugin.escapes import to_stderr
 from kis_plugin.hook_markers import hookimpl
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def score(
 
     readers = [Reader(name, tokenizer, device, dtype, sequence_length, batch_tokens) for name in (small, large)]
     count = score_knowledge(config, readers[0], readers[1], output)
-    click.echo(f"kis: {count:,} scores in {output}", err=True)
+    to_stderr(f"kis: {count:,} scores in {output}")
 
 
 def _need_extra(where: str) -> None:

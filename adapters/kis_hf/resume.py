@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from transformers import TrainerCallback, TrainerState
 from kis_hf.epochs import Position
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import to_stderr
 from kis_torch.resume import changed_numbers
 
 __all__ = ["kept_by_kis", "refuse_other_numbers", "refuse_other_place"]
@@ -69,7 +69,7 @@ def refuse_other_place(step: int, before: Position, now: Position, config: Confi
     if config.on_mismatch == "error":
         raise KISError(problem)
     if rank == 0:
-        sys.stderr.write(f"kis: warning: on_mismatch is warn, and the data continues elsewhere: {problem}\n")
+        to_stderr(f"kis: warning: on_mismatch is warn, and the data continues elsewhere: {problem}")
 
 
 def _place(position: Position) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kis_plugin.escapes import escaped
+from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check(config: Path, as_json: bool) -> None:
     with refusal_as_json(as_json):
         report = check_config(config)
     for warning in report.warnings:
-        click.echo(f"kis: note: {escaped(warning)}", err=True)
+        to_stderr(f"kis: note: {warning}")
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kis_plugin.amounts import parse_amount
-from kis_plugin.escapes import escaped
+from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def inspect(
             config, load_tokenizer(tokenizer), rows or (tokens or 0) // sequence_length, sequence_length, examples
         )
     for warning in report.warnings:
-        click.echo(f"kis: note: {escaped(warning)}", err=True)
+        to_stderr(f"kis: note: {warning}")
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:

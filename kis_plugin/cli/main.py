@@ -11,6 +11,8 @@ import click
 
 from kis_plugin import __version__
 from kis_plugin.errors import KISError, Problem, nearest
+from kis_plugin.escapes import to_stderr
+from kis_plugin.storage.terminal import escape_message
 
 __all__ = ["main"]
 
@@ -22,7 +24,7 @@ class _Refusal(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the problems to stderr."""
-        click.echo(f"kis: {self.message}", err=True)
+        to_stderr(f"kis: {self.message}", keep="\n\t")
 
 
 class _Group(click.Group):
@@ -54,6 +56,9 @@ class _Group(click.Group):
             return super().make_context(*args, **kwargs)
         except KISError as error:
             raise _Refusal(str(error)) from error
+        except click.ClickException as error:
+            escape_message(error)
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it refuses ends with exit code 2."""
@@ -63,8 +68,11 @@ class _Group(click.Group):
             return result
         except KISError as error:
             raise _Refusal(str(error)) from error
+        except click.ClickException as error:
+            escape_message(error)
+            raise
         except (KeyboardInterrupt, click.Abort):
-            click.echo("kis: interrupted", err=True)
+            to_stderr("kis: interrupted")
             ctx.exit(130)
         except BrokenPipeError:
             _close_stdout()  # the reader of the pipe has closed it

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kis_plugin.escapes import escaped
-from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
+from kis_plugin.escapes import to_stderr
+from kis_plugin.storage.terminal import AS_JSON, echo, refusal_as_json, safe_console
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -81,11 +81,11 @@ def prepare(config: Path, tokenizer: str, sequence_length: int, verify: bool, as
     if as_json:
         click.echo(json.dumps({"status": "ok", **asdict(report)}, indent=2))
         return
-    click.echo(f"{escaped(str(loaded.knowledge))}: {report.facts:,} facts, {report.passages:,} passages.")
-    click.echo(f"{report.infused:,} are infused, {report.control:,} facts are held back as controls.")
+    echo(f"{loaded.knowledge}: {report.facts:,} facts, {report.passages:,} passages.")
+    echo(f"{report.infused:,} are infused, {report.control:,} facts are held back as controls.")
     texts = f"{report.texts:,} texts by up to {report.templates:,} templates"
-    click.echo(f"{texts} are {report.tokens:,} tokens for rows of {sequence_length:,}.")
-    click.echo(f"Prepared in {escaped(report.cache)}")
+    echo(f"{texts} are {report.tokens:,} tokens for rows of {sequence_length:,}.")
+    echo(f"Prepared in {report.cache}")
 
 
 def _verify(config: Config) -> None:
@@ -96,8 +96,8 @@ def _verify(config: Config) -> None:
     damaged = list(damaged_artifacts(folder))
     for place, reason in damaged:
         remove_artifact(place)
-        click.echo(f"kis: {escaped(str(place))}: {reason}; removed, and prepared again where it is needed", err=True)
-    click.echo(f"kis: {escaped(str(folder))}: every byte compared, {len(damaged)} damaged", err=True)
+        to_stderr(f"kis: {place}: {reason}; removed, and prepared again where it is needed")
+    to_stderr(f"kis: {folder}: every byte compared, {len(damaged)} damaged")
 
 
 def prepare_config(
@@ -180,11 +180,10 @@ def _size(path: Path) -> int:
 
 
 def _progress() -> Progress:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=safe_console(stderr=True))
 
 
 def _shown_by(progress: Progress) -> Callable[[str, int, int | None], None]:

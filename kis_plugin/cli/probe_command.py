@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from kis_plugin.escapes import escaped
-from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
+from kis_plugin.escapes import to_stderr
+from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, safe_console, table
 
 if TYPE_CHECKING:
     from kis_plugin.retention.saved_model import ProbeReport
@@ -132,7 +132,7 @@ def probe(
         if answers:
             _write(answers, answer_lines(outcomes))
     for warning in (*report.warnings, *prober.remarks):
-        click.echo(f"kis: note: {escaped(warning)}", err=True)
+        to_stderr(f"kis: note: {warning}")
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -195,8 +195,7 @@ def _write(path: Path, values: Iterable[Mapping[str, Any]], indent: int | None =
 
 
 def _progress() -> Any:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=safe_console(stderr=True))

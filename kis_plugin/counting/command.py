@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kis_plugin.escapes import escaped
-from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
+from kis_plugin.storage.terminal import AS_JSON, echo, refusal_as_json, safe_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,19 +47,18 @@ def count(
     if as_json:
         click.echo(json.dumps({"status": "ok", **vars(report)}, indent=2))
         return
-    click.echo(f"{report.documents:,} documents, {report.bytes:,} bytes of text.")
+    echo(f"{report.documents:,} documents, {report.bytes:,} bytes of text.")
     found = f"{report.found:,} of {report.facts:,} facts found"
-    click.echo(f"{found}: subject and object occur together in at least one {report.window}.")
-    click.echo(f"Written to {escaped(report.output)}")
+    echo(f"{found}: subject and object occur together in at least one {report.window}.")
+    echo(f"Written to {report.output}")
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
     """Show a bar of bytes on stderr. No thread draws it, since worker processes are forked meanwhile."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (TextColumn("counting"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
+    with Progress(*columns, console=safe_console(stderr=True), auto_refresh=False) as progress:
         task = progress.add_task("counting", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total, refresh=True)

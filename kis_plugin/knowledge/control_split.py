@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import escaped
 from kis_plugin.hashing import IntArray, mix
 from kis_plugin.knowledge.balanced_groups import HANDFUL, fitting_options, groups_by_relation
 from kis_plugin.knowledge.fact_codes import MANY, FactCodes, coded, sample
@@ -77,11 +78,11 @@ def _of_a_handful(facts: Sequence[Fact], limit: int, seed: int, options: int) ->
     options = fitting_options(codes, everything, options, seed)
     control = _controls(codes, limit, mix(seed, _SEED), options) if limit >= options else everything[:0]
     if not len(control):
-        warnings.warn(
+        too_few = (
             f"{len(facts)} facts are too few to hold any back as controls (at most a fifth, {options} of one relation "
-            "with distinct objects): nothing will show whether the base text already states them",
-            stacklevel=2,
+            "with distinct objects): nothing will show whether the base text already states them"
         )
+        warnings.warn(escaped(too_few), stacklevel=2)
     return np.delete(everything, control), control
 
 

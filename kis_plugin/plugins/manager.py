@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -13,6 +12,7 @@ from typing import Any
 import pluggy
 
 from kis_plugin.errors import KISError, Problem, nearest
+from kis_plugin.escapes import to_stderr
 from kis_plugin.hook_markers import PROJECT
 from kis_plugin.plugins import hookspecs
 
@@ -125,9 +125,9 @@ def refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: object, where: s
 def _trace_call(hook_name: str, hook_impls: Sequence[pluggy.HookImpl], kwargs: Mapping[str, Any]) -> None:
     names = ", ".join(impl.plugin_name for impl in hook_impls) or "nobody"
     values = ", ".join(f"{key}={str(value)[:60]}" for key, value in kwargs.items())
-    sys.stderr.write(f"kis: {hook_name}({values}) -> {names}\n")
+    to_stderr(f"kis: {hook_name}({values}) -> {names}")
 
 
 def _trace_result(outcome: pluggy.Result[Any], hook_name: str, hook_impls: object, kwargs: object) -> None:
     if outcome.exception:
-        sys.stderr.write(f"kis: {hook_name} raised {outcome.exception!r}\n")
+        to_stderr(f"kis: {hook_name} raised {outcome.exception!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.escapes import escaped
+from kis_plugin.escapes import to_stderr
 from kis_plugin.run.infuser import Infuser, Shown
 from kis_plugin.run.log import Record
 from kis_plugin.run.model_view import ModelView
@@ -69,7 +68,7 @@ class RunSession(Protocol):
 
 
 def _to_stderr(line: str) -> None:
-    sys.stderr.write(escaped(line, keep="\n") + "\n")
+    to_stderr(line, keep="\n")
 
 
 class _NotBegun:

@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.escapes import escaped
+from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.atomic_write import flush, flush_folder
 from kis_plugin.storage.digests import sampled_digest, whole_digest
 from kis_plugin.storage.npy_files import Array, GrowingFile, open_mapped
@@ -132,10 +131,6 @@ class Writer:
         self._grown = {}
 
 
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(escaped(line) + "\n")
-
-
 def is_prepared(folder: Path, kind: str, key: Mapping[str, Any]) -> bool:
     """Return whether there is an artifact of this kind and key, complete or damaged."""
     return (folder / _name(kind, key)).is_dir()
@@ -146,7 +141,7 @@ def prepared(
     kind: str,
     key: Mapping[str, Any],
     build: Callable[[Writer], None],
-    notify: Callable[[str], None] = _to_stderr,
+    notify: Callable[[str], None] = to_stderr,
 ) -> Prepared:
     """Return an artifact from the cache folder, and build it there first if necessary.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["AS_JSON", "console", "escaped", "refusal_as_json", "safe_console", "table"]
+__all__ = ["AS_JSON", "console", "echo", "escape_message", "escaped", "refusal_as_json", "safe_console", "table"]
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout instead of tables.")
 
@@ -46,6 +46,16 @@ def safe_console(**options: Any) -> Console:
             return super().render(renderable, options)
 
     return SafeConsole(**options)
+
+
+def escape_message(error: click.ClickException) -> None:
+    """Escape the message of a usage error: it may quote names of files, which a shell has put on the command line."""
+    vars(error)["message"] = escaped(error.message, keep=_LAYOUT)
+
+
+def echo(line: str) -> None:
+    """Print a line of a result to stdout."""
+    click.echo(escaped(line))
 
 
 def table(*columns: str, numbers: Sequence[int] = ()) -> Table:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import to_stderr
+from kis_plugin.storage.terminal import echo, escape_message, safe_console
 from kis_predict.options import Amount, Open, input_problems, output_problems
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
     if value:
         from kis_predict.report.versions import version
 
-        click.echo(f"kis-predict {version()}")
+        echo(f"kis-predict {version()}")
         ctx.exit()
 
 
@@ -182,7 +184,6 @@ def _close_stdout() -> None:
 
 
 def _print_report(answer: Prediction, chart: bool | None) -> None:
-    from kis_plugin.storage.terminal import safe_console
     from kis_predict.report import terminal_plot
     from kis_predict.report.terminal import print_report, print_warnings
 
@@ -243,7 +244,7 @@ def _made() -> str:
 
 
 def _notify(line: str) -> None:
-    click.echo(line, err=True)
+    to_stderr(line)
 
 
 def subcommand() -> click.Command:
@@ -266,13 +267,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = command.main(args=[*words], prog_name="kis-predict", standalone_mode=False, obj=words)
     except click.ClickException as error:
+        escape_message(error)
         error.show()
         return 2
     except KISError as error:
-        click.echo(f"kis-predict: {error}", err=True)
+        to_stderr(f"kis-predict: {error}", keep="\n\t")
         return error.exit_code
     except click.Abort:
-        click.echo("kis-predict: interrupted", err=True)
+        to_stderr("kis-predict: interrupted")
         return 130
     return int(code or 0)
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from kis_plugin.escapes import to_stderr
+from kis_plugin.storage.terminal import echo
+
 __all__ = ["runs"]
 
 
@@ -48,7 +51,7 @@ def collect(folder: Path, output: Path, also: tuple[str, ...]) -> None:
         for name in reader.names
     ]
     patterns = list(dict.fromkeys([*named, SIDECAR, *also]))
-    count = archive.collect(folder, output, patterns, lambda line: click.echo(line, err=True))
+    count = archive.collect(folder, output, patterns, to_stderr)
     size = output.stat().st_size
     shown = f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
-    click.echo(f"Collected {count:,} file{'s' if count != 1 else ''} in {output} ({shown}).")
+    echo(f"Collected {count:,} file{'s' if count != 1 else ''} in {output} ({shown}).")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json
+from kis_plugin.escapes import to_stderr
+from kis_plugin.storage.terminal import AS_JSON, console, echo, refusal_as_json
 from kis_predict.options import Amount
 from kis_sweep.plan_command import PATH, exit_on_sigterm, plan
 
@@ -95,22 +96,22 @@ def run(
         with live(runs_of(sweep, [])) as ended:
             result = run_sweep(sweep, ENGINES[engine], resources, ended, only, broken)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. kis sweep run {sweep} continues from the last checkpoints.", err=True)
+        to_stderr(f"Interrupted. kis sweep run {sweep} continues from the last checkpoints.")
         raise
     _show_broken(broken)
     before = f" {result.before} had finished before." if result.before else ""
-    click.echo(f"Finished {result.finished} run{'' if result.finished == 1 else 's'}.{before}")
+    echo(f"Finished {result.finished} run{'' if result.finished == 1 else 's'}.{before}")
     if result.failed:
         show_failed(result.failed, console())
     if result.failed or broken:
         raise SystemExit(1)
-    click.echo(f"Next: kis predict --logs {sweep / 'runs'} --target 7B")
+    echo(f"Next: kis predict --logs {sweep / 'runs'} --target 7B")
 
 
 def _show_broken(broken: Sequence[Problem]) -> None:
     """Warn about folders whose run cannot be read; the other runs are not affected."""
     for problem in broken:
-        click.echo(f"kis: left out: {problem}", err=True)
+        to_stderr(f"kis: left out: {problem}")
 
 
 @sweep.command()

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from kis_plugin.amounts import short
 from kis_plugin.retention.series import HELD_OUT, SEEN
-from kis_plugin.storage.terminal import table
+from kis_plugin.storage.terminal import safe_console, table
 from kis_sweep.added_runs import AddedRuns
 from kis_sweep.base_data import Watch
 from kis_sweep.folder import State, states_of
@@ -175,8 +175,8 @@ def added_object(added: AddedRuns) -> dict[str, Any]:
 @contextmanager
 def watching() -> Iterator[Watch]:
     """Show progress of planning as bars on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=safe_console(stderr=True)) as progress:
         bars: dict[str, TaskID] = {}
 
         def watch(task: str, done: int, total: int) -> None:
@@ -190,7 +190,7 @@ def watching() -> Iterator[Watch]:
 @contextmanager
 def live(runs: Sequence[SweepRun]) -> Iterator[Callable[[SweepRun, int], None]]:
     """Show a live table of the runs on stderr, or, where that is no terminal, a line for each run that ends."""
-    out = Console(stderr=True)
+    out = safe_console(stderr=True)
 
     def ended(run: SweepRun, code: int) -> None:
         if not out.is_terminal:

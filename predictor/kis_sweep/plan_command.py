@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json
+from kis_plugin.storage.terminal import AS_JSON, console, echo, refusal_as_json
 from kis_predict.options import Amount, Open
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def plan(
         click.echo(json.dumps({"status": "ok", **costs(planned)}, indent=2))
     else:
         show_plan(planned, console())
-        click.echo(f"Next: kis sweep run {shlex.quote(str(output))}")
+        echo(f"Next: kis sweep run {shlex.quote(str(output))}")
 
 
 def _training(options: dict[str, Any], models: Sequence[str]) -> Training:

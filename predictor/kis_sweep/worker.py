@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from kis_plugin.errors import KISError
+from kis_plugin.escapes import to_stderr
 from kis_plugin.registry import find
 from kis_sweep.folder import exclusive
 from kis_sweep.run_spec_file import read_sweep_run
@@ -26,7 +27,7 @@ def main(sweep: str, name: str) -> int:
         with exclusive(run.work, run.name, "a run that another process trains"):
             find("frameworks", run.framework, f"{run.settings} framework").train(run)
     except KISError as error:
-        sys.stderr.write(f"kis: {error}\n")
+        to_stderr(f"kis: {error}", keep="\n\t")
         return error.exit_code
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import nearest
+from kis_plugin.escapes import escaped
 from kis_plugin.knowledge.facts import Fact, Knowledge, Templates
 from kis_plugin.knowledge.sources.fact_records import FACT_RULES, FactRecords
 from kis_plugin.knowledge.sources.text_files import Problems, json_value, lines, quoted, records
@@ -143,4 +144,5 @@ def _facts(file: Path, problems: Problems) -> Iterator[tuple[tuple[Path, int], F
     if nameless:
         shown = ", ".join(map(str, nameless[:5])) + (", ..." if len(nameless) > 5 else "")
         plural = "facts" if len(nameless) > 1 else "fact"
-        warnings.warn(f"{file}:{shown}: left out {len(nameless)} {plural} about entities without a label", stacklevel=2)
+        left_out = f"{file}:{shown}: left out {len(nameless)} {plural} about entities without a label"
+        warnings.warn(escaped(left_out), stacklevel=2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.escapes import escaped
+from kis_plugin.escapes import to_stderr
 from kis_plugin.knowledge.facts import Knowledge
 from kis_plugin.knowledge.protocols import StreamingSource
 from kis_plugin.knowledge.sources.read import source_for
@@ -91,7 +90,7 @@ def _through_cache(source: StreamingSource, path: Path, files: list[Path], folde
     def build(writer: Writer) -> None:
         if progress is no_progress:
             line = f"kis: reading {path} into {folder}, only this once (kis prepare does it ahead)"
-            sys.stderr.write(escaped(line) + "\n")
+            to_stderr(line)
         write_knowledge(writer, source.stream(path), lambda count: progress("entries", count))
         if _stamps(files) != before:
             raise KISError(Problem(str(path), "a file that changed while it was read", "one that stays as it is"))
