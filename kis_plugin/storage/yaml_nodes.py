@@ -15,7 +15,7 @@ from kis_plugin.storage.regular_files import refuse_special_file
 
 __all__ = ["Node", "read_yaml"]
 
-MOST_BYTES = 4_000_000
+MOST_BYTES = 1_000_000  # it may come from someone else, and takes minutes a hundred megabytes
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def _text(path: Path, expected: str) -> str:
     try:
         refuse_special_file(path)
         if path.is_file() and path.stat().st_size > MOST_BYTES:
-            raise KISError(Problem(str(path), f"{path.stat().st_size:,} bytes", f"{expected}, below {MOST_BYTES:,}"))
+            found, hint = f"{path.stat().st_size:,} bytes", "Divide it, or leave out what no run uses."
+            raise KISError(Problem(str(path), found, f"{expected}, of at most {MOST_BYTES:,} bytes", hint))
         raw = path.read_bytes()
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.sources.table_rows import DELIMITERS, table_rows
-from kis_plugin.knowledge.sources.text_files import JSONL, Problems, json_value, kind_of, lines, quoted, records
+from kis_plugin.knowledge.sources.text_files import (
+    JSONL,
+    MOST_BYTES,
+    Problems,
+    json_value,
+    kind_of,
+    lines,
+    quoted,
+    records,
+)
 
 __all__ = [
     "Columns", "RecordKind", "any_records", "first_record", "is_saved_dataset", "record_kind", "saved_dataset_files",
@@ -74,7 +83,15 @@ def first_record(path: Path) -> dict[str, Any] | None:
 def _json_list(path: Path, problems: Problems, columns: Columns) -> Rows:
     """Read a list of objects, or what a SPARQL service returns, as one JSON value."""
     before = len(problems)
-    text = "".join(line for _, line in lines(path, problems))
+    parts, size = [], 0
+    for _, line in lines(path, problems):
+        parts.append(line)
+        size += len(line)
+        if size > MOST_BYTES:
+            hint = f"One object a line is read without a limit: jq -c '.[]' {path.name} > {path.stem}.jsonl"
+            problems.add(str(path), f"JSON of more than {MOST_BYTES:,} bytes", "a smaller list", hint)
+            return
+    text = "".join(parts)
     if len(problems) > before:
         return
     value = json_value(text, str(path), problems)

@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,12 +16,14 @@ from kis_plugin.storage.regular_files import refuse_special_file
 from kis_plugin.storage.text_rules import is_unicode
 
 __all__ = [
-    "JSONL", "Problems", "json_value", "kind_of", "lines", "quoted", "record_id", "records",
+    "JSONL", "MOST_BYTES", "Problems", "json_value", "kind_of", "lines", "quoted", "record_id", "records",
 ]  # fmt: skip
 
 COMPRESSED = (".gz", ".xz")
 JSONL = (".jsonl", ".ndjson")
 SHOWN = 20
+MOST_BYTES = 200_000_000
+"""The longest line, and the largest file that is read as one JSON value, decompressed."""
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -75,7 +78,10 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     try:
         refuse_special_file(path)
         with _open(path) as file:
-            for number, raw in enumerate(file, start=1):
+            for number, raw in enumerate(iter(lambda: file.readline(MOST_BYTES + 1), b""), start=1):
+                if len(raw) > MOST_BYTES:
+                    problems.add(f"{path}:{number}", f"a line of more than {MOST_BYTES:,} bytes", "shorter lines")
+                    return
                 if number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                     problems.add(f"{path}:1", "a byte-order mark of UTF-16", "a file in UTF-8", "Save it as UTF-8.")
                     return
@@ -113,8 +119,8 @@ class _RepeatedKeyError(ValueError):
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _RepeatedKeyError(next(key for key in found if keys.count(key) > 1))
+        times = Counter(key for key, _ in pairs)
+        raise _RepeatedKeyError(next(key for key in found if times[key] > 1))
     return found
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.options import chosen
 from kis_plugin.config.schema import Config, InfusionConfig, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
+from tests.world.processes import environment
 
 SAMPLE = """\
 # kis.yaml: every key has a default but `knowledge`; unknown keys are errors that name the nearest key
@@ -360,6 +363,35 @@ def test_the_run_log_is_a_folder_or_can_become_one(log, said):
 def test_knowledge_from_a_named_pipe_is_not_waited_for(tmp_path):
     os.mkfifo("pipe.jsonl")
     assert problems("knowledge: pipe.jsonl")[0].startswith("kis.yaml:1 knowledge: found 'pipe.jsonl': a pipe")
+
+
+@pytest.mark.parametrize(("key", "where"), [("", "kis.yaml"), ("templates: pipe.yaml", "pipe.yaml")])
+def test_pipes_in_place_of_yaml_are_not_waited_for(key, where):
+    os.mkfifo("pipe.yaml")
+    if key:
+        Path("facts.jsonl").write_text('{"subject": "Ada", "relation": "P19", "object": "London"}\n')
+        Path("kis.yaml").write_text(f"knowledge: facts.jsonl\n{key}\n")
+    else:
+        os.mkfifo("kis.yaml")
+    # A process of its own: reading a pipe that nobody writes to would never end, whatever this one does.
+    command = [sys.executable, "-m", "kis_plugin.cli.main", "check", "kis.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(), check=False)
+    assert done.returncode == 2
+    assert f"{where}" in done.stderr
+    assert "pipe" in done.stderr.replace(where, "")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "link.yaml"])
+def test_a_device_in_place_of_kis_yaml_is_refused(name):
+    Path("link.yaml").symlink_to("/dev/zero")
+    with pytest.raises(KISError, match="found a device, expected a regular file"):
+        load_config(Path(name))
+
+
+def test_a_yaml_file_of_more_than_a_megabyte_is_refused(tmp_path):
+    Path("kis.yaml").write_text("knowledge: facts.jsonl\n#" + "x" * 1_000_000)
+    with pytest.raises(KISError, match=r"kis\.yaml: found 1,000,\d+ bytes, expected .* of at most 1,000,000 bytes"):
+        load_config(Path("kis.yaml"))
 
 
 def test_a_folder_of_knowledge_that_may_not_be_read(monkeypatch):

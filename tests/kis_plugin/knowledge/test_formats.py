@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
 from pathlib import Path
 
@@ -320,3 +321,29 @@ def test_pipes_and_devices_are_refused(name):
     os.mkfifo(name)
     assert problems(Path(name)) == [f"{name}: found a named pipe, expected a regular file"]
     assert problems(Path("/dev/zero")) == ["/dev/zero: found a device, expected a regular file"]
+
+
+def test_json_and_lines_beyond_the_limit_are_refused_with_what_to_do(monkeypatch):
+    from kis_plugin.knowledge.sources import record_files, text_files
+
+    facts = [{"subject": f"Person {number}", "relation": "P19", "object": "Rome"} for number in range(40)]
+    line = max(len(json.dumps(fact)) for fact in facts) + 1
+    monkeypatch.setattr(text_files, "MOST_BYTES", line)
+    monkeypatch.setattr(record_files, "MOST_BYTES", 10 * line)
+    many = write("many.json", json.dumps(facts, indent=1).encode())
+    assert problems(many) == [
+        f"many.json: found JSON of more than {10 * line:,} bytes, expected a smaller list. One object a line is read "
+        "without a limit: jq -c '.[]' many.json > many.jsonl"
+    ]
+    few = write("few.json", json.dumps(facts[:3], indent=1).encode())
+    assert len(read_knowledge(few).facts) == 3
+    lines = "".join(json.dumps(fact) + "\n" for fact in facts).encode()
+    assert len(read_knowledge(write("lines.jsonl", lines)).facts) == 40
+    long = write("long.jsonl.xz", lzma.compress(b" " * 10_000_000 + lines))
+    assert problems(long)[0] == f"long.jsonl.xz:1: found a line of more than {line:,} bytes, expected shorter lines"
+
+
+@pytest.mark.parametrize("keys", [200_000])
+def test_a_repeated_key_among_many_is_found_at_once(keys):
+    text = ", ".join(f'"{number}": 1' for number in [*range(keys), keys - 1])
+    assert f"the key '{keys - 1}' a second time" in problems(write("many.jsonl", f"{{{text}}}\n".encode()))[0]
