@@ -171,8 +171,8 @@ def _budgets_differ(sizes: Sizes, observed: npt.NDArray[np.bool_]) -> bool:
     n, d = np.log(sizes.params[observed]), np.log(sizes.tokens[observed])
     if len(n) < 4 or len(np.unique(n)) < 2:
         return False
-    # What is left of log D after its best power of N; with one budget at each size nothing is, and D cannot be told
-    # from N.
+    # What is left of log D after its best power of N; with one budget at each size nothing is, and D and N have one
+    # effect.
     slope, level = np.polyfit(n, d, 1)
     return bool(np.abs(level + slope * n - d).max() > _SECOND_BUDGET)
 

@@ -59,7 +59,7 @@ def rule_of_d(where: Sizes) -> str:
     """Return for which rule of D the answer holds, in words."""
     tokens, params, target = where.tokens, where.params, where.target
     per_param = tokens / params
-    # Which quantity the sweep kept constant decides what D means in the law: it cannot be told from N then.
+    # Which quantity the sweep kept constant decides what D means in the law: it cannot be separated from N then.
     if per_param.max() <= _ALIKE * per_param.min():
         rule, on = f"D in proportion to N ({short(float(np.median(per_param)))} tokens per parameter)", per_param
         there = target[1] / target[0]
