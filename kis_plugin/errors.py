@@ -1,4 +1,4 @@
-"""What a user did wrong, said so that they can mend it: where, what was found, what was expected, what to do."""
+"""Errors in a user's input: where each is, what was found, what was expected, and how to fix it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class RowNumbering:
 
         Args:
             example: Puts into an example what is planned for a row.
-            drawn: Hears of the rows of each batch, and of the planned rows that they carry.
+            drawn: Called with the rows of each batch, and the planned rows that they carry.
             skip: Batches that the Trainer draws only to drop, on a resume.
             room: Where rows differ in length: what waits for room, and which rows of the dataset have it.
         """

@@ -1,8 +1,8 @@
 """The wrapped module's own loader, epoch by epoch, and the place in it at which a checkpoint was written.
 
 Of a loader, LitGPT saves what its ``state_dict`` returns, and neither random state nor epoch. So a stock run that
-resumes in its second epoch shuffles otherwise than the unbroken one. Here a resumed epoch starts from the random state
-that it had, and continues where it was.
+resumes in its second epoch shuffles differently from an uninterrupted one. Here a resumed epoch starts from the random
+state that it had, and continues where it was.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class LitModelView:
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
     def refuses_trees(self, longest: int) -> str:
-        """Name what a trial on short rows would not show: layers with a window build a mask of their own."""
+        """Return why trees are not used, where short rows would not show it: layers with a window mask themselves."""
         if not isinstance(self._gpt, GPT):
             return f"it is wrapped in a {type(self._gpt).__name__}"
         window = self._gpt.config.sliding_window_size

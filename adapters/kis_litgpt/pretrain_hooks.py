@@ -80,7 +80,7 @@ class Host:
 
 
 class Listener(Protocol):
-    """What hears of LitGPT's training. Every rank."""
+    """Receives the events of LitGPT's training, on every rank."""
 
     def begin(self, host: Host) -> None:
         """Training is about to begin; everything is loaded. May refuse it."""
@@ -106,7 +106,7 @@ def install(loader: Any, listener: Listener) -> Callable[[], None]:
 
     Args:
         loader: The train loader that the data module returns.
-        listener: Hears what happens.
+        listener: Receives the events.
 
     Returns:
         A function that removes them. It is called when ``fit`` returns, or was given another loader, or when hooks

@@ -145,7 +145,7 @@ def train(run: SweepRun) -> None:
     """
     out = run.checkpoints
     for path in out.rglob("step-*/*.pth"):
-        if not is_zipfile(path):  # torn: a torch file begins to be one with its last bytes
+        if not is_zipfile(path):  # torn: a file of torch is complete only with its last bytes
             shutil.rmtree(path.parent)
     begun = any(out.rglob("step-*/*.pth"))
     if not begun:

@@ -13,7 +13,7 @@ __all__ = ["HostLog"]
 
 
 class HostLog:
-    """Run plugin that takes retention to the host's own log.
+    """Run plugin that writes retention to the host's own log.
 
     Args:
         log: Called on rank 0 with a step and the retention measured there, by the names in the host's log.

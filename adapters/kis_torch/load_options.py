@@ -10,7 +10,7 @@ __all__ = ["device_of", "dtype_of"]
 
 
 def device_of(given: str | None) -> str:
-    """Return the device that was asked for, or a GPU if there is one.
+    """Return the requested device; by default a GPU if there is one.
 
     Raises:
         KISError: This machine has no such device.

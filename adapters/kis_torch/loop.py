@@ -56,7 +56,7 @@ class KnowledgeInfusion:
         data_rank: Which rows this process trains on, where several processes share a batch, as those of a
             tensor-parallel group do: ``mesh["dp"].get_local_rank()``. By default every process has rows of its own.
         data_size: How many groups of processes have rows of their own: ``mesh["dp"].size()``.
-        logits: How to get logits, if not by ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
+        logits: Computes logits where ``model(ids)`` does not: ids (B, T) on its device -> logits (B, T, V).
         log: Called on rank 0 with a step and its retention, for a log of your own.
         sums: Sums an array over ranks; needed where several are not those of ``torch.distributed``.
         resumed: What ``save()`` gave, to go on from there.
@@ -197,11 +197,11 @@ class KnowledgeInfusion:
 
     @property
     def stopping(self) -> str | None:
-        """Why training is to end after this step, as ``retention.guard`` may ask for; None while it goes on."""
+        """Why training ends after this step, where ``retention.guard`` stops it; None while it goes on."""
         return self.session.stopping
 
     def loss(self, step: int, split: str, value: float) -> None:
-        """Take a loss on general text, nats per token, to the run log: it shows what is forgotten."""
+        """Write a loss on general text, nats per token, to the run log: it shows what is forgotten."""
         self.session.loss(step, split, value)
 
     def save(self) -> dict[str, Any]:

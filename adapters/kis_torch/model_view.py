@@ -18,12 +18,12 @@ __all__ = ["TorchModelView", "eager_module", "evaluating"]
 
 
 class TorchModelView:
-    """Any module that gives next-token logits; one that takes masks as those of ``transformers`` is shown trees too.
+    """Wraps any module that returns next-token logits. Models that take masks as in ``transformers`` score trees too.
 
     Args:
         model: Its ``forward`` carries the autocast of training. DDP is unwrapped; FSDP, which gathers the parameters
             of each layer in its ``forward``, is not.
-        logits: How to ask it, if not ``model(ids)``: ids (B, T) on its device -> logits (B, T, V).
+        logits: Computes logits where ``model(ids)`` does not: ids (B, T) on its device -> logits (B, T, V).
 
     Raises:
         KISError: The model is an encoder-decoder.
@@ -81,7 +81,7 @@ class TorchModelView:
         return logits[:, -last:]
 
     def refuses_trees(self, longest: int) -> str:
-        """Name what a trial on short rows would not show: our mask takes the place of an attention window."""
+        """Return why trees are not used, where short rows would not show it: our mask replaces an attention window."""
         if self._ask is not None or not self._of_transformers:
             return "it is no model of transformers, or is called through a function of the loop"
         window = getattr(getattr(self._model, "config", None), "sliding_window", None)

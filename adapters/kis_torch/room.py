@@ -34,9 +34,9 @@ class RoomQueue:
 
 
 class RoomSampler(NumberedSampler):
-    """Numbers the indices of a sampler, and tells each which planned row's texts it carries.
+    """Numbers the indices of a sampler, and attaches to each the planned row whose texts it carries.
 
-    Every rank goes through the whole order, so all of them agree on the queue without talking to each other.
+    Every rank goes through the whole order, so all of them agree on the queue without communication.
 
     Args:
         sampler: The host's own; its order stays as it is.

@@ -1,4 +1,4 @@
-"""What KIS itself registers, through the same hooks as anyone's plugin. Imports wait until a hook is called."""
+"""What KIS itself registers, through the same hooks as any other plugin. Imports wait until a hook is called."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _amount_problems(root: Node) -> Iterator[Problem]:
 
 
 def _contradictions(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Keys that are right alone and say together what cannot be."""
+    """Keys that contradict each other, though each is valid by itself."""
     infusion = values.get("infusion", {})
 
     def at(key: str) -> str:
@@ -65,7 +65,7 @@ def _contradictions(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
         return
     known, frequency = infusion["known_frequency"], infusion.get("frequency", DEFAULT_FREQUENCY)
     if not infusion.get("skip_known"):
-        hint = "Without it no fact is probed before the first step, so none is known to be known."
+        hint = "Without skip_known no fact is probed before the first step, so no fact counts as known."
         yield Problem(at("known_frequency"), f"{known:g} without skip_known", "skip_known: true beside it", hint)
     elif known > frequency and not {"share", "tokens"} & infusion.keys():
         hint = "Facts that the model knows already are given less than others."
@@ -86,7 +86,7 @@ def _path_problems(root: Node, values: Mapping[str, Any], folder: Path) -> Itera
         try:
             (folder / value).stat()
             if (folder / value).is_dir():
-                next((folder / value).iterdir(), None)  # may it be read?
+                next((folder / value).iterdir(), None)  # is it readable?
         except (OSError, ValueError) as error:
             reason = "no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
             here = Path(value).is_absolute() or ":" not in node.where  # of no file: made in code

@@ -80,7 +80,7 @@ def _unfit(choice: Choice, key: str, types_: Mapping[str, Any], where: str) -> P
 
 
 def _refused(item: Any, choice: Choice, where: str, at: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield what the thing itself says against its options: those that it would not take alone, else all together."""
+    """Yield what the registered class refuses: single options if it refuses any, otherwise their combination."""
     together = _refusal(item, choice.options)
     if not together:
         return

@@ -67,7 +67,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Text(Rule):
-    """Any text in one line but an empty one."""
+    """A text in one line that is not empty."""
 
     expected = f"{ONE_LINE}, not empty"
 
@@ -149,7 +149,7 @@ class OneOf(Rule):
 
     names: tuple[str, ...]
     renamed: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """What names of before are called now."""
+    """New names of values that were renamed."""
 
     @property
     def expected(self) -> str:
@@ -157,7 +157,7 @@ class OneOf(Rule):
         return " or ".join(map(repr, self.names))
 
     def hint(self, value: object) -> str:
-        """Name the new name of an old one, else the nearest."""
+        """Say what a renamed value is called now, or name the nearest valid one."""
         new = self.renamed.get(value) if isinstance(value, str) else None
         return f"It is now {new}." if new else nearest(value, self.names)
 

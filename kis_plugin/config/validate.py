@@ -1,7 +1,7 @@
 """Validates what was read against a dataclass: pydantic finds what is wrong, and each finding becomes a ``Problem``.
 
 A dataclass is validated as it stands: its field types hold rules (``rules.py``), its docstrings describe the keys.
-All problems are found at once. Each is said with file and line, what was found, what was expected, and what to do.
+All problems are found at once. Each names file and line, what was found, what was expected, and what to do.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def validate(
         keys: The dataclass that says which keys there are, with its rules.
         node: What was read.
         file: What errors call a file of this kind.
-        context: What the rules may ask for: ``folder``, from which relative paths are taken.
+        context: Values that rules read: ``folder``, from which relative paths are taken.
         renamed: New names of dotted keys that were renamed, each as a sentence.
         missing: For required keys: what was expected, and what to do.
     """

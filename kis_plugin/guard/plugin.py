@@ -117,7 +117,7 @@ class Guard:
         return {"guard": [{"action": action, **when} for action, when in self._done.items()]} if self._done else {}
 
     def _refuse_unclear_split(self, run: TrainingRun) -> None:
-        """Refuse to watch a loss that nobody named; every rank must call this, and all refuse."""
+        """Refuse a loss limit if it is unclear which split it applies to; every rank must call this, and all refuse."""
         if self._config.max_loss_rise is None or not self._agreed(run, bool(self._loss_limit.problem) and not run.rank):
             return
         found = self._loss_limit.problem or "losses that rank 0 names"

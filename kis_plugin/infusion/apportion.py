@@ -28,7 +28,7 @@ class Span:
     slots: int
 
 
-class TooDense(Exception):  # noqa: N818 (an answer to the plan, which knows what to tell the user)
+class TooDense(Exception):  # noqa: N818 (caught by the plan, which words the error)
     """More slots than rows, somewhere; ``fits`` is the part of the slots that would have rows."""
 
     def __init__(self, fits: float) -> None:
@@ -49,7 +49,7 @@ def apportioned(spans: Sequence[Span], first: int, rows: int, schedule: Schedule
         The borders of the parts, row numbers, and the slots of each span in each part: (spans, parts).
 
     Raises:
-        TooDense: The schedule wants more slots somewhere than there are rows.
+        TooDense: In some part the schedule needs more slots than there are rows.
         KISError: Weights that are none, or that leave a span without a place.
     """
     density = _Density.of(schedule, first, rows)

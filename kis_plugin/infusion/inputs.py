@@ -58,7 +58,7 @@ class InfusionInputs:
         return of_texts
 
     def known_texts(self, known_facts: BoolArray) -> BoolArray:
-        """Return which texts tell known facts, (texts,), from (infused facts,); pieces of passages never do."""
+        """Return which texts state known facts, (texts,), from (infused facts,); pieces of passages never do."""
         of_entries = np.zeros(len(self.split.knowledge), dtype=np.bool_)
         of_entries[self.split.infused] = known_facts
         of_texts: BoolArray = of_entries[self.texts.entry]

@@ -38,7 +38,7 @@ class Window:
     schedule: Schedule
 
 
-class NoRoom(Exception):  # noqa: N818 (an answer to the plan, which knows what to tell the user)
+class NoRoom(Exception):  # noqa: N818 (caught by the plan, which words the error)
     """The slots do not fit; ``slots`` is how many there are, ``fits`` the part of them that would."""
 
     def __init__(self, slots: int, fits: float) -> None:

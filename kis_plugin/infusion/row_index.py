@@ -71,7 +71,7 @@ class NumberedSampler:
 class OncePerRow:
     """Yields a host's batches; rows that the host repeats to fill its last batches lose their number.
 
-    Hosts that want equal batches on every rank repeat the first rows of an epoch at its end. Within one rank row
+    Hosts that need equal batches on every rank repeat the first rows of an epoch at its end. Within one rank row
     numbers only rise, so one that does not rise is such a repeat. It stays base text, and counts stay exact.
 
     Args:

@@ -35,7 +35,7 @@ class RowMap:
         seed: Of the jitter.
 
     Raises:
-        TooDense: The schedule wants more slots somewhere than there are rows.
+        TooDense: In some part the schedule needs more slots than there are rows.
         KISError: Weights that are none, or that leave a span without a place.
     """
 

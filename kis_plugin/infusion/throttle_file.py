@@ -65,7 +65,7 @@ class ThrottleFile:
     def drawing(self, stop: int) -> None:
         """Note that rows of the run before ``stop`` may be in the making: no later throttle applies to them.
 
-        Called before a row is made that the main process does not hear of, in whatever process makes it.
+        Called before a row is made that the main process is not notified of, in whatever process makes it.
         """
         with exclusive(self._file):
             self._whole[_DRAWN] = max(self._whole[_DRAWN], stop)
@@ -76,7 +76,7 @@ class ThrottleFile:
         Args:
             keep: Part of what is left that is still shown.
             agreed: Gives the greatest of the numbers that ranks call it with. Every rank must call this.
-            drawn: Rows that this rank was given, as far as its main process heard.
+            drawn: Rows that this rank was given, as far as its main process knows.
 
         Raises:
             KISError: More throttles than a run has room for.

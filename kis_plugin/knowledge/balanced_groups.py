@@ -36,7 +36,7 @@ def fitting_options(codes: FactCodes, among: IntArray, options: int, seed: int) 
     Args:
         codes: All facts.
         among: Indices of the facts to group.
-        options: Options wanted.
+        options: Options requested.
         seed: Seeds the assignment.
 
     Returns:

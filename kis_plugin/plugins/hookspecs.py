@@ -136,7 +136,7 @@ def kis_run_record(run: TrainingRun) -> Mapping[str, Any]:
 
 @hookspec
 def kis_batch(run: TrainingRun, input_ids: npt.NDArray[np.int64]) -> None:
-    """Hear of a batch, (rows, T), that the model was shown in training mode on this rank."""
+    """Receive a batch, (rows, T), that the model was shown in training mode on this rank."""
 
 
 @hookspec
@@ -160,12 +160,12 @@ def kis_retention_records(
 
 @hookspec
 def kis_outcomes(run: TrainingRun, step: int, outcomes: Outcomes) -> None:
-    """Hear how each question of an evaluation was answered; the same on every rank."""
+    """Receive the outcome of each question of an evaluation; the same on every rank."""
 
 
 @hookspec
 def kis_metrics(run: TrainingRun, records: Sequence[Record]) -> None:
-    """Take measurements to a log, on rank 0 only. Every record carries its step."""
+    """Send measurements to a log, on rank 0 only. Every record carries its step."""
 
 
 @hookspec
@@ -185,7 +185,7 @@ def kis_state(run: TrainingRun) -> Mapping[str, Any]:
 
 @hookspec
 def kis_save(run: TrainingRun, step: int, exposures: npt.NDArray[np.int64]) -> None:
-    """Hear that the host wrote a checkpoint at ``step``; ``exposures``, (items,), are over all ranks. Rank 0 only."""
+    """Called when the host wrote a checkpoint at ``step``; ``exposures``, (items,), are over all ranks. Rank 0 only."""
 
 
 @hookspec

@@ -26,7 +26,7 @@ BUILT_IN = (
     "kis_plugin.free_form.builtin",
     "kis_plugin.probe_kinds.builtin",
 )
-"""Modules of the core that register what KIS ships. Adapters, predictor and sweep are entry points like anyone's."""
+"""Modules of the core that register what KIS ships. Adapters, predictor and sweep are entry points, as all plugins."""
 
 _REGISTER = "kis_register_"
 _DISTRIBUTION = "kis-plugin"

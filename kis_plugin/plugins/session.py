@@ -130,7 +130,7 @@ class Session:
         self.publish([Loss(step=step, tokens=self.run.tokens_at(step), split=split, loss=value)])
 
     def publish(self, records: Sequence[Record]) -> None:
-        """Take records to every place that metrics go to; only rank 0 does anything."""
+        """Send records to every destination of metrics; only rank 0 does anything."""
         if self.run.rank == 0:
             self._hook.kis_metrics(run=self.run, records=records)
 

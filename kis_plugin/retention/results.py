@@ -36,7 +36,7 @@ class Outcomes:
         bits_per_byte: (questions,) of the right option's text; NaN where it was not scored.
         chance: (questions,) probability that a random answer is right.
         seconds: Wall time of the whole evaluation.
-        finite: (questions,) whether the logits behind the answer were numbers; None where nobody looked.
+        finite: (questions,) whether the logits behind the answer were numbers; None if that was not checked.
         measures: Further values that answer scorers give, (questions,) each, by name; NaN for questions of others.
     """
 

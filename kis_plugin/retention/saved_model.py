@@ -52,7 +52,7 @@ class Prober:
 
         Args:
             model: Put into evaluation mode meanwhile.
-            progress: Called time and again with the fraction of the work that is done.
+            progress: Called repeatedly with the fraction of the work that is done.
 
         Raises:
             KISError: No question fits into what the model sees at once, or the model gives NaN or infinite logits.

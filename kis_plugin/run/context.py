@@ -26,7 +26,7 @@ __all__ = ["RunSession", "TrainingRun"]
 
 
 class RunSession(Protocol):
-    """What a plugin can ask of the session of the run that it takes part in."""
+    """What a plugin can request from the session of its run."""
 
     @property
     def infuser(self) -> Infuser:
@@ -40,7 +40,7 @@ class RunSession(Protocol):
         """
 
     def publish(self, records: Sequence[Record]) -> None:
-        """Take records to every place that metrics go to; only rank 0 does anything."""
+        """Send records to every destination of metrics; only rank 0 does anything."""
 
     def extend_records(
         self, step: int, outcomes: Outcomes, facts_of: Callable[[str], Sequence[Fact]], records: list[Retention]

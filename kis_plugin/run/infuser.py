@@ -57,7 +57,7 @@ class RowSource(Protocol):
     def drawing(self, stop: int) -> None:
         """Note, in a loader's worker, that rows of the run before ``stop`` are being made.
 
-        Called before the batch is made, where ``Infuser.rows_drawn`` in the main process hears of the rows too late.
+        Called before the batch is made, where ``Infuser.rows_drawn`` in the main process is called too late.
         A throttle that is added afterwards leaves these rows as they are.
         """
 

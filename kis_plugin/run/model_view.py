@@ -38,15 +38,15 @@ class ShardedView(ModelView, Protocol):
 
 @runtime_checkable
 class TreeView(ModelView, Protocol):
-    """A model that can be shown trees of tokens too: lines whose tokens see some of the others only.
+    """A model that also scores trees of tokens: batch rows in which a token attends to some of the others only.
 
-    What it gives is tried against ``logits`` before it is relied on.
+    Its results are compared with ``logits`` before they are used.
     """
 
     def tree_logits(
         self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
     ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) bool -> (B, last, V)
-        """Return next-token logits of the last tokens of each line, where ``sees[b, i, j]`` says that i sees j."""
+        """Return next-token logits of the last tokens of each batch row, where ``sees[b, i, j]`` says that i sees j."""
 
     def refuses_trees(self, longest: int) -> str:
-        """Return why it cannot be shown trees of rows of up to ``longest`` tokens; empty if that may be tried."""
+        """Return why it cannot score trees of rows of up to ``longest`` tokens; empty if nothing rules it out."""

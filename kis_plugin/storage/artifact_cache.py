@@ -225,7 +225,7 @@ def damaged_artifacts(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def remove_artifact(place: Path) -> None:
-    """Remove an artifact; whoever has it mapped into memory keeps it."""
+    """Remove an artifact; processes that have it mapped into memory keep it."""
     shutil.rmtree(place)
 
 

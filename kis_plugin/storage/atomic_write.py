@@ -20,7 +20,7 @@ __all__ = ["Content", "flush", "flush_folder", "write_atomically"]
 Content = str | bytes | Callable[[BinaryIO], None]
 """Text (written as UTF-8), bytes, or a function that writes to the binary file it is given."""
 
-# A new file and never a link: whoever may write to the folder cannot lead the content elsewhere.
+# A new file and never a link: others who may write to the folder cannot redirect the content.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NOT_OFFERED = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EINVAL}
 _NAME_CHARACTERS = 40  # of the target's name that the temporary one repeats: names end at 255 bytes

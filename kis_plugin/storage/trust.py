@@ -1,4 +1,4 @@
-"""Who may write to a folder: what lies in the cache is trained on, so nobody else may put anything there."""
+"""Checks who may write to a folder: runs train on what the cache holds, so no other user may write there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Normal forms in which names are compared: text that readers take for the same name must not count as two.
 
-``canonical`` undoes what nobody sees: composed or decomposed letters, zero-width characters, kinds of space. Two facts
-equal in it are one fact. ``folded`` also drops what tokenizers may drop: case, compatibility forms (``ﬁ``, ``²``,
+``canonical`` removes invisible differences: composed or decomposed letters, zero-width characters, kinds of space. Two
+facts equal in it are one fact. ``folded`` also drops what tokenizers may drop: case, compatibility forms (``ﬁ``, ``²``,
 full-width letters) and accents. It is the form in which names are related to each other: names equal in it are never
 answer options of one question, nor on both sides of the control split.
 """

@@ -1,4 +1,4 @@
-"""The frozen method: its version, and the constants that a reviewer would ask about.
+"""The frozen method: its version, and the constants that a reviewer would question.
 
 Changing a constant or a rule makes a new version, with the tables of the page on estimators measured before and after.
 ``--sensitivity`` shows how the answer moves when each constant is halved and doubled.

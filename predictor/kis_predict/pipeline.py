@@ -262,9 +262,9 @@ def _law_warnings(
         lines.append(f"The target is {extrapolation:.3g} times the largest size with an observed collapse")
     if chosen.holdout is not None and abs(chosen.holdout) > np.log(2):
         lines.append("The largest size was missed by more than a factor of 2 when left out")
-    heard = [(each, each.at_target()) for each in candidates if each.weight > _HEARD]
-    at_target = [value for _, value in heard]
+    counted = [(each, each.at_target()) for each in candidates if each.weight > _HEARD]
+    at_target = [value for _, value in counted]
     if max(at_target) - min(at_target) > np.log(1.25):
-        values = ", ".join(f"{each.name} {short(np.exp(value))}" for each, value in heard)
+        values = ", ".join(f"{each.name} {short(np.exp(value))}" for each, value in counted)
         lines.append(f"The laws differ at the target: {values}; their spread is in the interval")
     return lines

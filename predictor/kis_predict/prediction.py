@@ -132,7 +132,7 @@ class AxisReport:
 
 @dataclass(frozen=True)
 class PrefixError:
-    """What the laws, fitted and weighed on the smaller sizes alone, said of one size.
+    """What the laws, fitted and weighed on the smaller sizes alone, predict for one size.
 
     Attributes:
         params: N of the size.
@@ -204,7 +204,7 @@ class Prediction:
 
     Attributes:
         retained: Expected held-out retention at the recommended amount, at half and at double of it.
-        prefix_errors: What the laws said of each size from the smaller ones alone.
+        prefix_errors: Predictions of each size from the smaller ones alone.
         supported: How many times the largest size a target may have by these errors.
         method: Version and constants of the method.
         sensitivity: How the answer moves with each constant, where requested.

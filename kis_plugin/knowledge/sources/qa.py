@@ -20,7 +20,7 @@ __all__ = ["UserQuestion", "read_qa"]
 
 _NEEDED = {"question": ("question",), "answer": ("answer",)}
 _COLUMNS = {name: name for name in (*_NEEDED, "aliases", "options", "topic")}
-_RULES = (Rule("question", lambda asked: canonical(asked.question), attrgetter("question")),)
+_RULES = (Rule("question", lambda entry: canonical(entry.question), attrgetter("question")),)
 
 
 @dataclass(frozen=True)

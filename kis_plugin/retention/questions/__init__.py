@@ -1,1 +1,1 @@
-"""The questions of probes: what is asked of infused facts, controls and passages, with which options."""
+"""The questions of probes: about infused facts, controls and passages, with their answer options."""

@@ -147,7 +147,7 @@ class QuestionBuilder:
         return _renumbered([*lists, self._of_user(HELD_OUT, notes)])
 
     def _passage_maker(self, notes: list[str]) -> PassageMaker:
-        """Sample infused passages, twice as many as are wanted: some cannot be probed."""
+        """Sample infused passages, twice as many as are needed: some cannot be probed."""
         probes, seed = self.config.retention.probes, self.config.seed
         infused, passages = self.split.passages_infused, self.split.knowledge.passages
         if len(infused) <= MANY:

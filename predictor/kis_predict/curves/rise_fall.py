@@ -148,7 +148,7 @@ class Fits:
 
 
 def weak_prior(x: Array, shape: Shape | None = None) -> Prior:
-    """Return a prior that only keeps what the points (M,) cannot tell from running away.
+    """Return a weak prior: it only bounds parameters that the points (M,) leave open.
 
     Widths of 0.5 and 0.35 nats within a factor of about 3, a fall of half the height or more, and its onset and the
     plateau within about the tested range; with a ``shape``, its own width of the fall and its kind of top.

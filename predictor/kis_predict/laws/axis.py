@@ -30,7 +30,7 @@ _SAME = 0.01
 _MOST_ODDS = 1000
 _PLAIN_ODDS = 10.0
 _HEARD = 0.05
-"""Weight from which an axis is heard when the lower limit is kept."""
+"""Least weight of an axis for its limit to count where the lower one is kept."""
 
 
 def share_of_one_exposure(sizes: Sequence[SizeEstimate]) -> Array | None:

@@ -90,7 +90,7 @@ class BudgetLaw:
     name = "budget"
     formula = "log F_c = a + b log N + c log D"
     parameters = ("a", "b", "c")
-    axis = "frequency"  # c tells frequency from share: 0 or 1
+    axis = "frequency"  # c separates frequency from share: 0 or 1
     prior_weight = 2.0
     prior: Mapping[str, tuple[float, tuple[float, ...]]] = {"c": _OF_BUDGET}
     needs_budgets = True

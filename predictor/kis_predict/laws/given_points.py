@@ -47,7 +47,7 @@ class PointsAnswer:
         high: Its interval.
         at_risk: The amount below which the critical one lies with the probability ``risk``.
         candidates: The laws, the likeliest first.
-        prefix_errors: What the smaller sizes said of each larger one.
+        prefix_errors: Predictions of each larger size from the smaller ones.
         extrapolation: N of the target by the largest N.
     """
 

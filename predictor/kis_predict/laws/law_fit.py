@@ -7,7 +7,7 @@ own scatter; f is the identity but for laws that bend. Censored groups enter by 
 their bound (Tobin 1958). beta has a flat prior, so that the exponent's sign is free; sigma a half-Cauchy (Gelman 2006,
 Bayesian Analysis 1(3)), and both are integrated out: with few sizes the prediction gets the heavy tails of Student's t
 instead of pretending that the scatter is known. One size may be bad: with a prior probability of one in ten its e_g is
-far wider (a contaminated normal, Tukey 1960), so that it hardly counts once the others speak against it. A size without
+far wider (a contaminated normal, Tukey 1960), so that it hardly counts once the others contradict it. A size without
 a collapse may be the bad one too; one that collapsed before its first frequency may not, as letting it off would raise
 what is recommended on no evidence. A group whose own runs leave open whether it collapsed
 enters as a collapse and as a bound, each with its likelihood, so that the other groups help to decide.

@@ -4,7 +4,7 @@
 
 The sum of sequential log-predictive densities is the log evidence of a law (Dawid 1984, J. R. Statist. Soc. A 147(2)),
 but for its first sizes; it needs no count of parameters, as a law with too many of them predicts widely and loses
-score. Unlike leave-one-out it asks for what is wanted at the target: extrapolation upwards.
+score. Unlike leave-one-out it measures what the target needs: extrapolation upwards.
 """
 
 from __future__ import annotations

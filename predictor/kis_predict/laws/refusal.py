@@ -48,7 +48,7 @@ def prefix_errors(candidates: Sequence[Candidate], params: Sequence[float]) -> t
         steps = [each.steps[at] for each in candidates]
         weight = np.exp(log_weight - log_weight.max())
         log_weight = log_weight + np.array([step.log_score for step in steps])
-        # Two sizes settle no bend: there the straight laws speak.
+        # Two sizes determine no bend: there only straight laws count.
         straight = [each.bend is None and not len(each.shrinkage.at) for each in candidates]
         usable = [
             i for i, step in enumerate(steps)

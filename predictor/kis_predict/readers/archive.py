@@ -1,6 +1,6 @@
 """Collected logs: one compressed tar file of all run logs of a sweep, made by ``kis runs collect`` and read as it is.
 
-Writing is deterministic: the same logs give the same bytes, whoever collects them and when. Reading trusts nothing:
+Writing is deterministic: the same logs give the same bytes, at any time and on any machine. Reading trusts nothing:
 members are regular files below the folder that they are copied to, or they are refused.
 """
 

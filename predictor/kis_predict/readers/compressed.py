@@ -22,7 +22,7 @@ DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 FREE = 256 * 2**20
 """Bytes that stay free on the disk of temporary copies."""
 _XZ_MEMORY = 256 * 2**20
-"""An .xz file names the memory that reading it takes; ``xz -9`` asks for 65 MB, a hostile file for 4 GB."""
+"""An .xz file names the memory that reading it takes; ``xz -9`` needs 65 MB, a hostile file for 4 GB."""
 _CHUNK = 2**16
 
 

@@ -47,7 +47,7 @@ def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], No
     where = f"--logs {url}"
     scheme = url.split("://", 1)[0]
     if "::" in url or scheme in _WRAPPERS:
-        # Wrappers read what their content tells them to, from anywhere, and unpack without bounds.
+        # Wrappers read what their content names, from anywhere, and unpack without bounds.
         hint = "Fetch the archive and name that file, or the folder behind it."
         raise KISError(Problem(where, "a chained or wrapping URL", "the URL of a folder or a file", hint))
     try:
@@ -96,7 +96,7 @@ def _copy(
 
 
 class _Copied:
-    """Copies files piece by piece and stops at a limit: the size that a server tells need not be true."""
+    """Copies files piece by piece and stops at a limit: the size that a server reports need not be true."""
 
     def __init__(self, url: str) -> None:
         self._url, self._bytes = url, 0

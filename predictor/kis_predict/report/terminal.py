@@ -124,7 +124,7 @@ def _list(title: str, lines: Sequence[str], console: Console, style: str = "") -
 
 
 def _write(console: Console, text: str, *, first: str = "", indent: int = 0, style: str = "") -> None:
-    """Print a paragraph broken between words alone: a path stays whole, for whoever copies it."""
+    """Print a paragraph broken between words alone: a path stays whole, so that it can be copied."""
     lines = textwrap.wrap(
         text, console.width, initial_indent=first, subsequent_indent=" " * indent, break_long_words=False,
         break_on_hyphens=False,

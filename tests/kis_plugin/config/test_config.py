@@ -320,7 +320,7 @@ def test_keys_that_contradict_each_other_are_all_said_at_once():
         "expected template_order: cycle or random. "
         "first uses one template; cycle and random use as many as max_templates says.",
         "kis.yaml:7 infusion.known_frequency: found 3 without skip_known, expected skip_known: true beside it. "
-        "Without it no fact is probed before the first step, so none is known to be known.",
+        "Without skip_known no fact is probed before the first step, so no fact counts as known.",
     ]
 
 
