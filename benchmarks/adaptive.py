@@ -4,7 +4,7 @@
 
 Sweeps are those of ``benchmarks/predict.py``: five sizes from 137M to 1.3B, twelve frequencies each, three shapes of
 curve, exponents of -0.5 and +0.5, noise of 0.03. The full grid is all 60 runs. The adaptive sweep begins with some
-frequencies of each, evenly spread over the same range, and then adds what ``kis-predict --next`` asks for, wave by
+frequencies of each, evenly spread over the same range, and then adds what ``kis-predict --next`` proposes, wave by
 wave, as ``kis sweep next`` does. Cost is 6ND.
 """
 
@@ -106,7 +106,7 @@ def _stage(
 
 
 def _together(case: Case, wanted: Sequence[NextRun], runs: Sequence[ObservedRun]) -> list[ObservedRun]:
-    """Return the runs of a wave; where one is asked for twice, the second has the next seed."""
+    """Return the runs of a wave; where one is requested twice, the second has the next seed."""
     drawn: list[ObservedRun] = []
     for one in wanted:
         drawn.append(_drawn(case, one, [*runs, *drawn]))
@@ -114,7 +114,7 @@ def _together(case: Case, wanted: Sequence[NextRun], runs: Sequence[ObservedRun]
 
 
 def _drawn(case: Case, one: NextRun, runs: Sequence[ObservedRun]) -> ObservedRun:
-    """Return a run that was asked for, as it would have come out."""
+    """Return a run that was requested, as it would have come out."""
     frequency = float(max(round(one.frequency), 1))
     same = [run.seed or 0 for run in runs if run.params == one.params and run.frequency == frequency]
     return ObservedRun(

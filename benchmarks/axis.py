@@ -3,7 +3,7 @@
     python -m benchmarks axis
 
 Five sizes over a factor 16 whose collapse points follow a power law of N in exposures per fact, or in the share of D,
-each 10 % off it and known to 8 %. What tells the two apart is a second budget at one size, or facts that differ in
+each 10 % off it and known to 8 %. What separates the two is a second budget at one size, or facts that differ in
 number between sizes. Beside it: how often the answer is wrong and sure, at odds of 10 to 1 or more.
 """
 

@@ -206,7 +206,7 @@ def make_sweep(
         noise: Standard deviation of retention at one half, probes and seeds together, 0.016 to 0.03 where None.
         never_learnt: So many of the smallest sizes stay at chance.
         ends_early: So many of the largest sizes are swept only to before their collapse.
-        second_budget: Whether one size in the middle is swept on twice its tokens too; where None, if the law asks it.
+        second_budget: Whether one size in the middle is swept on twice its tokens too; where None, if the law needs it.
         wobble: Standard deviation of the log widths of the curves from size to size.
     """
     rng = np.random.default_rng([seed, sorted(CURVES).index(curve), sorted(LAWS).index(law)])

@@ -32,12 +32,12 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory", description=__doc__)
     parser.add_argument("--facts", type=int, default=FACTS, help=f"how many facts (default {FACTS:,})")
     parser.add_argument("--documents", type=int, metavar="MB", help="so many megabytes of documents instead of facts")
-    parser.add_argument("--material", action="store_true", help="leave the tokens out: facts, codes and split alone")
+    parser.add_argument("--no-tokens", action="store_true", help="leave the tokens out: facts, codes and split alone")
     parser.add_argument("--folder", type=Path, help="where to put facts and cache (default: a temporary folder)")
     parser.add_argument("--child", choices=_CHILDREN, help=argparse.SUPPRESS)
     chosen = parser.parse_args(argv)
     if chosen.child:
-        _CHILDREN[chosen.child](chosen.folder, chosen.material)
+        _CHILDREN[chosen.child](chosen.folder, chosen.no_tokens)
         return 0
     with tempfile.TemporaryDirectory(prefix="kis-memory-", dir=chosen.folder) as name:
         folder = Path(name)
@@ -48,9 +48,9 @@ def main(argv: list[str]) -> int:
         print(f"{count:,} {what}, {size / 1e6:,.0f} MB; {os.cpu_count()} cores\n")
         print(f"{'process':<12}{'step':<12}{'seconds':>9}{'CPU':>9}{'RssAnon':>10}{'VmRSS':>10}   peaks in MB")
         for child in _CHILDREN:
-            if child == "worker" and chosen.material:
+            if child == "worker" and chosen.no_tokens:
                 continue
-            _watch(child, folder, chosen.material)
+            _watch(child, folder, chosen.no_tokens)
         cache = sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file())
         print(f"\ncache on disk: {cache / 1e6:,.0f} MB")
     return 0
@@ -89,11 +89,11 @@ def _write_config(folder: Path) -> None:
     os.utime(folder / KNOWLEDGE, (1e9, 1e9))  # an old file is known by its time
 
 
-def _watch(child: str, folder: Path, material: bool) -> None:
+def _watch(child: str, folder: Path, no_tokens: bool) -> None:
     """Run one process and print the peaks of each of its steps."""
     command = [sys.executable, "-m", "benchmarks", "memory", "--child", child, "--folder", str(folder)]
     process = subprocess.Popen(
-        [*command, *(["--material"] if material else [])], stdout=subprocess.PIPE, text=True, bufsize=1
+        [*command, *(["--no-tokens"] if no_tokens else [])], stdout=subprocess.PIPE, text=True, bufsize=1
     )
     step, peaks = "import", {"RssAnon": 0, "VmRSS": 0}
     started, used, used_before = time.perf_counter(), 0.0, 0.0
@@ -143,20 +143,20 @@ def _step(name: str) -> None:
     time.sleep(3 * OFTEN)  # let the watcher see the step as it begins
 
 
-def _bare(folder: Path, material: bool) -> None:
+def _bare(folder: Path, no_tokens: bool) -> None:
     import torch  # noqa: F401
 
 
-def _prepare(folder: Path, material: bool) -> None:
+def _prepare(folder: Path, no_tokens: bool) -> None:
     import torch  # noqa: F401
 
     from kis_plugin.config.load import load_config
     from kis_plugin.tokenized.infusion_split import load_split
 
-    _step("material")
+    _step("split")
     config = load_config(folder / "kis.yaml")
     found = load_split(config)
-    if not material:
+    if not no_tokens:
         from kis_plugin.tokenized.texts import load_texts
 
         tokenizer = _tokenizer(folder)
@@ -164,19 +164,19 @@ def _prepare(folder: Path, material: bool) -> None:
         load_texts(config, found, tokenizer, BLOCK)
 
 
-def _start(folder: Path, material: bool) -> None:
+def _start(folder: Path, no_tokens: bool) -> None:
     import torch  # noqa: F401
 
     from kis_plugin.config.load import load_config
     from kis_plugin.retention.questions.distractors import option_sets
     from kis_plugin.tokenized.infusion_split import load_split
 
-    _step("material")
+    _step("split")
     config = load_config(folder / "kis.yaml")
     found = load_split(config)
     _step("options")
     option_sets(found.knowledge.facts, found.infused, 4, 1000, 0)
-    if material:
+    if no_tokens:
         return
     from kis_plugin.infusion.build_plan import plan_infusion
     from kis_plugin.infusion.inputs import load_inputs
@@ -203,7 +203,7 @@ def _place(plan: object, rows: int, count: int = 20_000) -> None:
         plan.place(row, base)  # type: ignore[attr-defined]
 
 
-def _worker(folder: Path, material: bool) -> None:
+def _worker(folder: Path, no_tokens: bool) -> None:
     """Be a loader's worker that was started by spawn."""
     import torch  # noqa: F401
 

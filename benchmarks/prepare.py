@@ -82,8 +82,8 @@ def bare(folder: Path, batch: int) -> dict[str, float]:
     from kis_plugin.templates.renderers import Sentences
     from kis_plugin.tokenized.infusion_split import prepare_split
 
-    material, renderer = prepare_split(config_of(folder)), Sentences()
-    texts = [renderer.render(fact, 0, material.book).text for fact in material.facts]
+    split, renderer = prepare_split(config_of(folder)), Sentences()
+    texts = [renderer.render(fact, 0, split.book).text for fact in split.facts]
     encode = loaded_tokenizer(folder).backend_tokenizer.encode_batch_fast
     encode(texts[:batch], add_special_tokens=False)  # threads started
 
@@ -108,19 +108,19 @@ def kis(folder: Path, batch: int) -> dict[str, float]:
 
     item_build._TEXTS = batch
     config = config_of(folder)
-    material = prepare_split(config)
+    split = prepare_split(config)
     tokenizer = HFTokenizer(loaded_tokenizer(folder))
     tokenizer.encode_ids(["Lyon is in France."] * batch)  # threads started
     schedule = chosen("schedules", config.infusion.schedule, "schedule")
     with tempfile.TemporaryDirectory(dir=folder) as fresh:
-        material = replace(material, cache=Path(fresh))
+        split = replace(split, cache=Path(fresh))
         items_took: list[float] = []
 
         def work() -> int:
             begun = time.perf_counter()
-            items = load_texts(config, material, tokenizer, BLOCK)
+            items = load_texts(config, split, tokenizer, BLOCK)
             items_took.append(time.perf_counter() - begun)
-            InfusionPlan(items, config.infusion, schedule, ROWS, BLOCK, 0, cache=material.cache)
+            InfusionPlan(items, config.infusion, schedule, ROWS, BLOCK, 0, cache=split.cache)
             return len(items.tokens) - len(items)  # without EOS
 
         found = timed(work)

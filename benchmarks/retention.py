@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from benchmarks.scorers import SCORERS
+from benchmarks.scorers.cases import KINDS, OPTIONS, Case, make_model, make_texts, make_tokenizer
 from benchmarks.scorers.contest import Contest, Figures, figures, hold, installed
-from benchmarks.scorers.material import KINDS, OPTIONS, Case, make_model, make_texts, make_tokenizer
 from benchmarks.scorers.training import LEAST
 from benchmarks.scorers.training import measure as measure_training
 

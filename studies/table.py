@@ -91,8 +91,8 @@ def main() -> None:
     pairs = [[last(log, args.series).accuracy for log in some] for some in cells.values() if len(some) == 2]
     spread = (fmean((one - other) ** 2 for one, other in pairs) / 2) ** 0.5 if pairs else float("nan")
     print(f"\nStandard deviation of a run's {args.series}, from {len(pairs)} pairs of seeds: {spread:.3f}")
-    if asked := [log for log in logs if any(record.probe == "control" for record in log.retention)]:
-        print(f"Controls, all runs: {pooled(asked, 'control')}; chance is 0.25")
+    if probed := [log for log in logs if any(record.probe == "control" for record in log.retention)]:
+        print(f"Controls, all runs: {pooled(probed, 'control')}; chance is 0.25")
     if sum(last(log, "seen").accuracy >= COMPLETE for log in logs) > MOST_FREE:
         print(f"Where seen retention is {COMPLETE} or more, {args.series} goes {fall(logs, args.series)}")
     exact = sum(

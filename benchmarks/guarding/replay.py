@@ -36,7 +36,7 @@ def verdicts_of(trace: Trace, settings: Mapping[str, float]) -> list[tuple[int, 
     """Return the steps and verdicts of a guard with such settings."""
     records: list[Record] = []
     run = _run(trace, settings, records)
-    guard, losses = Guard(run), _heard(trace)
+    guard, losses = Guard(run), _losses(trace)
     for step, outcomes in trace.outcomes():
         guard.kis_metrics([loss for loss in losses if loss.step == step])
         guard.kis_outcomes(run, step, outcomes)
@@ -51,15 +51,15 @@ def alarm_of(trace: Trace, settings: Mapping[str, float]) -> int | None:
 def loss_alarm_of(trace: Trace, rise: float, patience: int) -> int | None:
     """Return the step at which general loss is first past its allowance, whatever retention does."""
     loss_limit = LossLimit(rise, patience)
-    for loss in _heard(trace):
+    for loss in _losses(trace):
         loss_limit.note(loss)
         if loss_limit.exceeded:
             return loss.step
     return None
 
 
-def _heard(trace: Trace) -> list[Loss]:
-    """Return the losses that the guard heard of."""
+def _losses(trace: Trace) -> list[Loss]:
+    """Return the losses that the guard received."""
     return [Loss(step=step, tokens=0, split=split, loss=loss) for step, split, loss in trace.losses if split != WITNESS]
 
 

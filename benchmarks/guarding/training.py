@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.guarding import material
+from benchmarks.guarding import small_runs
 from benchmarks.guarding.replay import RISE
 from benchmarks.guarding.scenarios import SCENARIOS, TAUGHT, TEACHERS, WIDENED, Scenario
 from benchmarks.guarding.trace import Trace
@@ -78,9 +78,9 @@ class Job:
 
 def prepare(folder: Path) -> None:
     """Make facts, tokenizer, rows and the two texts whose loss is measured."""
-    material.prepare_split(folder, RELATIONS, FACTS)
+    small_runs.prepare_split(folder, RELATIONS, FACTS)
     (folder / "left").mkdir(exist_ok=True)
-    books = material.read_books(material.EXAMPLES / "data" / "heldout.txt.xz")
+    books = small_runs.read_books(small_runs.EXAMPLES / "data" / "heldout.txt.xz")
     for place, name in enumerate(TEXTS):
         text = "\f".join(book[:CHARACTERS] for book in books[place : place + 2 * DOCUMENTS : 2])
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
@@ -132,8 +132,8 @@ def _trainer(job: Job) -> Any:
     from kis_hf import KnowledgeInfusion
 
     scenario, folder = job.scenario, job.folder
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), eos_token=material.END)
-    model = material.build_model(*scenario.shape, job.seed)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), eos_token=small_runs.END)
+    model = small_runs.build_model(*scenario.shape, job.seed)
     if job.start is not None:
         model.load_state_dict(torch.load(job.start.model, weights_only=True))
     return Trainer(
@@ -141,8 +141,8 @@ def _trainer(job: Job) -> Any:
         args=TrainingArguments(
             output_dir=str(folder / "checkpoints"),
             max_steps=job.steps,
-            per_device_train_batch_size=material.BATCH,
-            learning_rate=scenario.rate * material.LEARNING_RATE / scenario.shape[1],
+            per_device_train_batch_size=small_runs.BATCH,
+            learning_rate=scenario.rate * small_runs.LEARNING_RATE / scenario.shape[1],
             lr_scheduler_type=scenario.schedule,
             warmup_steps=max(job.steps // 20, 1),
             weight_decay=0.1,
@@ -156,7 +156,7 @@ def _trainer(job: Job) -> Any:
             train_sampling_strategy="sequential",
             dataloader_pin_memory=False,
         ),
-        train_dataset=material.Rows(_text(job), job.steps * material.BATCH),
+        train_dataset=small_runs.Rows(_text(job), job.steps * small_runs.BATCH),
         callbacks=[KnowledgeInfusion(_config(job), tokenizer=tokenizer)],
     )
 

@@ -71,7 +71,7 @@ class Recorder:
 
     @hookimpl
     def kis_metrics(self, records: Sequence[Record]) -> None:
-        """Keep the losses that the guard hears of, and what it says."""
+        """Keep the losses that the guard receives, and its verdicts."""
         for record in records:
             if record.type == "loss":
                 self.losses.append(record)

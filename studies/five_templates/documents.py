@@ -2,7 +2,7 @@
 
     python -m studies.five_templates.documents
 
-A document tells one fact in its first five sentences, as the runs of the study do one at a time; so a document that is
+A document states one fact in its first five sentences, as the runs of the study do one at a time; so a document that is
 shown F / 5 times gives its fact F exposures. A question is one of the ten sentences that no run trains on, up to the
 object; facts of one relation are each other's options.
 """
@@ -30,8 +30,8 @@ def main() -> None:
         said = [text.format(subject=fact["subject"], object=fact["object"]) for text in statements[:SENTENCES]]
         documents.append({"text": " ".join(said), "id": fact["id"]})
         held_out = statements[len(statements) // 2 :]
-        asked = held_out[number % len(held_out)].format(subject=fact["subject"], object="\0").partition(" \0")[0]
-        questions.append({"question": asked, "answer": fact["object"], "topic": fact["relation"]})
+        probed = held_out[number % len(held_out)].format(subject=fact["subject"], object="\0").partition(" \0")[0]
+        questions.append({"question": probed, "answer": fact["object"], "topic": fact["relation"]})
     for name, records in (("documents", documents), ("questions", questions)):
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         (HERE / "arms" / f"{name}.jsonl").write_text(text, encoding="utf-8")

@@ -42,11 +42,13 @@ def begun(grid: Sequence[ObservedRun], frequencies: int) -> list[ObservedRun]:
     return found
 
 
-def answered(asked: Sequence[NextRun], grid: Sequence[ObservedRun], taken: Sequence[ObservedRun]) -> list[ObservedRun]:
-    """Return what was trained nearest to each run asked for; nothing for a size whose runs are all taken."""
+def answered(
+    requested: Sequence[NextRun], grid: Sequence[ObservedRun], taken: Sequence[ObservedRun]
+) -> list[ObservedRun]:
+    """Return what was trained nearest to each run requested; nothing for a size whose runs are all taken."""
     free = [run for run in grid if run not in taken]
     found: list[ObservedRun] = []
-    for one in asked:
+    for one in requested:
         near = [run for run in free if run.params == one.params]
         if near:
             best = min(near, key=lambda run: (abs(math.log(run.frequency / one.frequency)), run.seed or 0))
@@ -83,7 +85,7 @@ def main() -> None:
     options.add_argument("--target", type=parse_amount, required=True, help="N of the large model")
     options.add_argument("--tokens", type=parse_amount, help="its D (default: the sweep's rule)")
     options.add_argument("--first", type=int, default=5, help="frequencies of each size to begin with (default: 5)")
-    options.add_argument("--wave", type=int, default=6, help="runs asked for at a time (default: 6)")
+    options.add_argument("--wave", type=int, default=6, help="runs requested at a time (default: 6)")
     args = options.parse_args()
     request = PredictionRequest(args.target, args.tokens, next_runs=args.wave, new_sizes=False, per_flop=True)
     grid, laws = infused(args.runs), registered("laws")

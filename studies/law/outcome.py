@@ -35,7 +35,7 @@ def read(places: Sequence[str]) -> tuple[ObservedRun, ...]:
     return gather(places, registered("log_readers")).runs
 
 
-def asked(runs: Sequence[ObservedRun], params: int, tokens: int) -> Prediction:
+def prediction_at(runs: Sequence[ObservedRun], params: int, tokens: int) -> Prediction:
     """Return what kis-predict says of a size on a budget."""
     return predict(runs, PredictionRequest(params=params, tokens=tokens), registered("laws"))
 
@@ -76,9 +76,9 @@ def main() -> None:
     fitted, left_out = read(args.runs), read([args.held_out])
     table = Table("N", "D", "predicted F_c (90 %)", "measured F_c (90 %)", "ratio")
     for params, tokens in sorted({(run.params, run.tokens) for run in left_out}):
-        answer = asked(fitted, params, tokens)
+        answer = prediction_at(fitted, params, tokens)
         those = [run for run in left_out if (run.params, run.tokens) == (params, tokens)]
-        sizes = asked([*fitted, *those], params, tokens).sizes
+        sizes = prediction_at([*fitted, *those], params, tokens).sizes
         found = next(size for size in sizes if (size.group.params, size.group.tokens) == (params, tokens))
         value, predicted = measured(found), answer.collapse
         table.add_row(

@@ -1,4 +1,4 @@
-"""The benchmark of adaptive sweeps: costs add up, runs are drawn at what was asked for, stages are all there."""
+"""The benchmark of adaptive sweeps: costs add up, runs are drawn at what was requested, stages are all there."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_the_best_of_many_noisy_evaluations_is_no_peak(height):
     assert np.median(p_values) > 0.3
 
 
-def test_the_guard_is_asked_again_with_other_settings():
+def test_the_guard_runs_again_with_other_settings():
     run = trace(FALLS, LEARNT)
     assert [verdict for _, verdict in verdicts_of(run, {})] == ["steady", "steady", "falling", "collapse", "collapse"]
     assert alarm_of(run, SETTINGS["default"]) == 40

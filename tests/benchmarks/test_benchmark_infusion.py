@@ -36,7 +36,7 @@ def test_one_exposure_too_many_is_not_exact():
     assert found.exact(WORKLOAD) == pytest.approx(5 / 6)
 
 
-def test_runs_are_the_same_only_if_every_batch_tells_the_same():
+def test_runs_are_the_same_only_if_every_batch_shows_the_same():
     one, moved = [(3, 0), (40, 1)], [(35, 0), (40, 1)]
     assert Exactness([run(one), run([(4, 0), (41, 1)], world=2)]).same_at_any("world")
     assert not Exactness([run(one), run(moved, world=2)]).same_at_any("world")

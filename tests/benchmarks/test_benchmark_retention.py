@@ -12,9 +12,9 @@ pytest.importorskip("transformers")
 
 from benchmarks.retention import main
 from benchmarks.scorers import SCORERS
+from benchmarks.scorers.cases import KINDS, Case, make_texts, make_tokenizer
 from benchmarks.scorers.contest import Turns, figures, installed
 from benchmarks.scorers.contract import Item
-from benchmarks.scorers.material import KINDS, Case, make_texts, make_tokenizer
 from benchmarks.scorers.training import chunked
 
 

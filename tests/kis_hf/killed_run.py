@@ -22,7 +22,7 @@ class WritingTrainer(WatchedTrainer):
         return super().compute_loss(model, inputs, *args, **kwargs)
 
     def wait(self):
-        """At the step that the file tells, until it is gone: a quick run must not be over before it is killed."""
+        """At the step that the file names, until it is gone: a quick run must not be over before it is killed."""
         hold = Path(self.args.output_dir).parent / "hold"
         while hold.exists() and self.state.global_step >= int(hold.read_text()):
             time.sleep(0.01)

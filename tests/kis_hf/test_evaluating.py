@@ -1,4 +1,4 @@
-"""Training does not notice that it is asked: all is as it was after an evaluation, and the losses are the same bits."""
+"""An evaluation leaves everything as it was, and the losses are the same to the last bit."""
 
 from __future__ import annotations
 
@@ -66,16 +66,16 @@ def train(folder, every, before=(), after=(), model=None, **keys):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_evaluations_change_no_bit_of_the_training(tmp_path, monkeypatch, evaluations, checkpointing):
-    asked = train(tmp_path / "asked", 1, gradient_checkpointing=checkpointing)
+    probed = train(tmp_path / "probed", 1, gradient_checkpointing=checkpointing)
     assert len(evaluations) == STEPS + 1
     evaluations.clear()
     monkeypatch.setattr(retention, "evaluation_steps", lambda *args: frozenset())
     left_alone = train(tmp_path / "alone", 1, gradient_checkpointing=checkpointing)
     assert not evaluations
-    assert len(asked.losses) == STEPS
-    assert len(set(asked.losses)) > 1
-    assert asked.losses == left_alone.losses
-    for one, other in zip(asked.model.parameters(), left_alone.model.parameters(), strict=True):
+    assert len(probed.losses) == STEPS
+    assert len(set(probed.losses)) > 1
+    assert probed.losses == left_alone.losses
+    for one, other in zip(probed.model.parameters(), left_alone.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
 

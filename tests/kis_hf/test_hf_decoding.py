@@ -44,7 +44,7 @@ class Watched(TorchModelView):
         self.room, self.shapes = room, []
 
     @property
-    def asked(self):
+    def requests(self):
         """The passes behind the trial of trees: one in rows and one in a tree."""
         return self.shapes[2:]
 
@@ -97,7 +97,7 @@ def test_logits_are_taken_only_where_a_token_is_looked_at(prepared, model):
     decoder, *found = answers(prepared, view)
     handle.remove()
     assert taken == [lines * last for lines, _, last in view.shapes]
-    first = view.asked[: sum(decoder.shapes.values())]
+    first = view.requests[: sum(decoder.shapes.values())]
     assert Counter(first) == decoder.shapes
     rows = [len(prompt.next((), SEQUENCE_LENGTH)) for prompt in prepared.prompts]
     assert sum(lines * last for lines, _, last in first) < 0.6 * sum(rows)
@@ -111,8 +111,8 @@ def test_what_memory_does_not_take_is_decoded_in_halves(prepared, model, room):
     view = Watched(model, room)
     _, *found = answers(prepared, view, batch_tokens=1024)
     assert found == expected
-    assert max(lines for lines, _, _ in view.asked) <= room
-    assert len(view.asked) > 1024 // SEQUENCE_LENGTH // room
+    assert max(lines for lines, _, _ in view.requests) <= room
+    assert len(view.requests) > 1024 // SEQUENCE_LENGTH // room
 
 
 def test_the_size_that_memory_takes_is_remembered(prepared, model):
@@ -121,7 +121,7 @@ def test_the_size_that_memory_takes_is_remembered(prepared, model):
         decoder.answer(view)
         view.room, view.shapes = 10**9, []
         decoder.answer(view)
-    assert max(lines for lines, _, _ in view.asked) <= 3
+    assert max(lines for lines, _, _ in view.requests) <= 3
 
 
 def test_a_sharded_model_is_halved_by_agreement(prepared, model):
@@ -130,7 +130,7 @@ def test_a_sharded_model_is_halved_by_agreement(prepared, model):
     _, *expected = answers(prepared, whole, batch_tokens=1024)
     _, *found = answers(prepared, view, batch_tokens=1024)
     assert found == expected
-    assert max(lines for lines, _, _ in view.asked) <= 2
+    assert max(lines for lines, _, _ in view.requests) <= 2
 
 
 def test_a_compiled_model_meets_few_shapes(prepared, model):

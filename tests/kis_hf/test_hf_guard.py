@@ -14,7 +14,7 @@ from tests.world.tokenizers import make_tokenizer
 
 
 class AtStep(TrainerCallback):
-    """Asks the run for something after a step, as the guard does, before KIS hears of the step's end."""
+    """Asks the run for something after a step, as the guard does, before KIS is notified of the step's end."""
 
     def __init__(self, step, ask):
         self.step, self.ask = step, ask

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: the batches that made the final weights hold every fact exactly as often as asked."""
+"""kill -9 at any moment: the batches that made the final weights hold every fact exactly as often as requested."""
 
 from __future__ import annotations
 

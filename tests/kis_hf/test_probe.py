@@ -91,7 +91,7 @@ def saved(tmp_path_factory):
     return folder
 
 
-def test_any_saved_model_is_asked_about_every_fact(saved):
+def test_any_saved_model_is_probed_on_every_fact(saved):
     outcome, report = probe("--model", saved / "model", "--knowledge", saved / "facts.jsonl")
     assert outcome.exit_code == 0, outcome.stderr
     assert [(figures["probe"], figures["n"]) for figures in report["series"]] == [("held_out", 24), ("seen", 24)]

@@ -1,4 +1,4 @@
-"""``skip_known`` in a Trainer: what a real model knows is found, left out of the infusion and not asked again."""
+"""``skip_known`` in a Trainer: what a real model knows is found, left out of the infusion and not probed again."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def half_taught(tmp_path_factory):
     """A configuration, its tokenizer, a model that was taught half of the facts in all statements, and which."""
     folder = tmp_path_factory.mktemp("known")
     config, tokenizer = kis(folder, frequency=3, infusion={"skip_known": True}), make_tokenizer()
-    material = load_split(config_from(config))
-    facts = [material.knowledge.facts[index] for index in material.infused.tolist()[::2]]
+    split = load_split(config_from(config))
+    facts = [split.knowledge.facts[index] for index in split.infused.tolist()[::2]]
     model = small_model()
-    teach(model, facts, material.book.of("P19"), tokenizer)
+    teach(model, facts, split.book.of("P19"), tokenizer)
     return config, tokenizer, model.state_dict(), {fact.subject for fact in facts}
 
 
@@ -87,9 +87,9 @@ def fresh(half_taught):
 def test_what_was_taught_is_known_and_little_else(half_taught):
     config, tokenizer, model, subjects = fresh(half_taught)
     run = run_of(config, tokenizer, model)
-    material = load_split(run.config)
-    mask = known_facts(run, material, material.infused)
-    found = {material.knowledge.facts[index].subject for index in material.infused[mask].tolist()}
+    split = load_split(run.config)
+    mask = known_facts(run, split, split.infused)
+    found = {split.knowledge.facts[index].subject for index in split.infused[mask].tolist()}
     assert len(found & subjects) >= 0.8 * len(subjects)
     assert len(found - subjects) <= 0.2 * len(subjects)
 
@@ -111,9 +111,9 @@ def test_a_fresh_model_is_found_to_know_no_more_than_chance(tmp_path, spread):
     (tmp_path / "facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in people(400)))
     tokenizer, model = make_tokenizer(), small_model(1, spread)
     run = run_of(kis(tmp_path), tokenizer, model)
-    material = load_split(run.config)
-    assert len(material.book.of("P19").statements) == 4
-    assert known_facts(run, material, material.infused).mean() <= 4 * (1 / 4) ** 4
+    split = load_split(run.config)
+    assert len(split.book.of("P19").statements) == 4
+    assert known_facts(run, split, split.infused).mean() <= 4 * (1 / 4) ** 4
 
 
 def log_of(folder):
@@ -141,8 +141,8 @@ def test_known_facts_are_held_back_through_a_resume(half_taught, tmp_path):
     with np.load(folder / "known.npz") as file:
         mask = np.unpackbits(file["known"], count=int(file["facts"])).astype(bool)
     assert 0 < mask.sum() < len(mask)
-    material = load_split(config_from(config))
-    known = {material.knowledge.facts[index].subject for index in material.infused[mask].tolist()}
+    split = load_split(config_from(config))
+    known = {split.knowledge.facts[index].subject for index in split.infused[mask].tolist()}
     counts = shown([*first.seen, *second.seen], config, tokenizer)
     assert {counts[subject] for subject in known} == {0}
     assert {count for subject, count in counts.items() if subject not in known} == {3}
@@ -156,7 +156,7 @@ def test_known_facts_are_held_back_through_a_resume(half_taught, tmp_path):
     assert [record.step for record in log.retention if record.probe == "known"] == [0, 10, 20]
 
 
-def test_known_frequency_tells_known_facts_so_often(half_taught, tmp_path):
+def test_known_frequency_shows_known_facts_so_often(half_taught, tmp_path):
     infusion = {"frequency": 4, "skip_known": True, "known_frequency": 1}
     config, tokenizer, trainer = trained(half_taught, tmp_path, infusion=infusion)
     counts = shown(trainer.seen, config, tokenizer)

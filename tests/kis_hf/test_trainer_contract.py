@@ -100,19 +100,19 @@ def test_without_infusion_every_loss_is_bit_identical(tmp_path):
 
 
 def test_retention_reaches_every_reporter_and_the_state(tmp_path):
-    heard = []
+    logged = []
 
     class Reporter(TrainerCallback):
         def on_log(self, args, state, control, logs=None, **kwargs):
-            heard.append((state.global_step, dict(logs)))
+            logged.append((state.global_step, dict(logs)))
 
     trainer = trainer_for(tmp_path, kis(tmp_path), callbacks=[])
     trainer.callback_handler.callbacks.insert(0, Reporter())  # where report_to puts its own, before the user's
     trainer.train()
-    steps = [step for step, logs in heard if "retention/held_out" in logs]
+    steps = [step for step, logs in logged if "retention/held_out" in logs]
     assert steps == [0, 10, 20]
     series = {"retention/held_out", "retention/seen", "retention/control"}
-    assert all(series <= set(logs) for _, logs in heard if "retention/held_out" in logs)
+    assert all(series <= set(logs) for _, logs in logged if "retention/held_out" in logs)
     assert [e["step"] for e in trainer.state.log_history if "retention/held_out" in e] == [0, 10, 20]
 
 

@@ -27,11 +27,11 @@ def test_two_ranks_stop_infusing_at_the_same_row(tmp_path, workers):
     # Signs that the base rows never hold: the better the model knows these, the less it expects them.
     (tmp_path / "signs.txt").write_text("#$%&@! " * 20)
     guard = {"action": "stop_infusing", "patience": 1, "max_loss_rise": 0.01}
-    asked = {"every": 0.25, "general_text": str(tmp_path / "signs.txt")}
+    probed = {"every": 0.25, "general_text": str(tmp_path / "signs.txt")}
     config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
     keys = {"rows": 160, "learning_rate": 1e-2}
-    whole = train(tmp_path, "whole", workers, retention={**asked, "guard": {"action": "none"}}, **keys)
-    stopped = train(tmp_path, "stopped", workers, retention={**asked, "guard": guard}, **keys)
+    whole = train(tmp_path, "whole", workers, retention={**probed, "guard": {"action": "none"}}, **keys)
+    stopped = train(tmp_path, "stopped", workers, retention={**probed, "guard": guard}, **keys)
     logs = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
     (log,) = [log for log in logs if log.guard]
 

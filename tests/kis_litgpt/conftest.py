@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-# Skipping here would stop pytest where this folder alone is asked for.
+# Skipping here would stop pytest where this folder alone is requested.
 collect_ignore_glob = [] if importlib.util.find_spec("litgpt") else ["test_*.py"]
 
 

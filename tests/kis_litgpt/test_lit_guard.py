@@ -39,7 +39,7 @@ def test_training_ends_after_the_step_at_which_the_guard_acts(tmp_path, seen, ac
     assert log.end.achieved_frequency == {"min": found.min(), "max": found.max(), "mean": pytest.approx(found.mean())}
 
 
-def test_a_run_that_the_guard_stopped_is_not_resumed_unasked(tmp_path, seen):
+def test_a_run_that_the_guard_stopped_is_not_resumed_by_itself(tmp_path, seen):
     kis = write_guarded(tmp_path)
     run(tmp_path, Rows(), kis, interval=5, optimizer=FAST)
     shown_then = len(seen)

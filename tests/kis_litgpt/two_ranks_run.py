@@ -15,7 +15,7 @@ from tests.world.litgpt import Rows, run, watch_training
 
 
 class Fabric(lightning.Fabric):
-    """DDP on the CPU, whatever it is asked for: LitGPT's ``setup`` takes FSDP for several devices, and that needs GPUs.
+    """DDP on the CPU in any case: LitGPT's ``setup`` takes FSDP for several devices, and that needs GPUs.
 
     All after ``setup`` is LitGPT's own ``main``.
     """

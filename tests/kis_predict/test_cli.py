@@ -304,7 +304,7 @@ def test_what_is_left_out_on_the_way_is_a_warning(sweep, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("args", "shown"), [([], False), (["--chart"], True), (["--no-chart"], False)])
-def test_pipes_get_charts_only_if_asked(sweep, capsys, args, shown):
+def test_pipes_get_charts_only_on_request(sweep, capsys, args, shown):
     pytest.importorskip("plotille")
     run("--logs", sweep, "--target", "7B", *args)
     assert ("against N" in capsys.readouterr().out) == shown

@@ -2,5 +2,5 @@
 
 import importlib.util
 
-# Skipping here would stop pytest where this folder alone is asked for.
+# Skipping here would stop pytest where this folder alone is requested.
 collect_ignore_glob = [] if importlib.util.find_spec("transformers") else ["test_*.py"]

@@ -149,12 +149,12 @@ def test_the_parts_can_be_had_by_themselves(tmp_path):
 
 
 def test_retention_reaches_the_run_log_and_the_loops_own(tmp_path):
-    heard = []
+    logged = []
     infusion, _ = train(
-        kis(tmp_path), BareRows(80, make_tokenizer()), [], log=lambda step, metrics: heard.append((step, metrics))
+        kis(tmp_path), BareRows(80, make_tokenizer()), [], log=lambda step, metrics: logged.append((step, metrics))
     )
-    assert [step for step, _ in heard] == [0, 10, 20]
-    assert {"retention/held_out", "retention/seen", "retention/control"} <= set(heard[0][1])
+    assert [step for step, _ in logged] == [0, 10, 20]
+    assert {"retention/held_out", "retention/seen", "retention/control"} <= set(logged[0][1])
     assert [r.step for r in run_log(tmp_path).retention if r.probe == "held_out"] == [0, 10, 20]
 
 

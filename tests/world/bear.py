@@ -1,4 +1,4 @@
-"""A folder laid out like BEAR and models whose weights come from a seed: what LM Pub Quiz was asked about.
+"""A folder laid out like BEAR and models whose weights come from a seed: what LM Pub Quiz is given to score.
 
 Run by itself with lm-pub-quiz 0.3.3, it writes what that finds (``real/lm_pub_quiz.json``)::
 

@@ -31,7 +31,7 @@ def _bpe(make: Callable[[], Tokenizer]) -> dict[str, Any]:
 
 
 def _wrapped(tokenizer: Tokenizer, before: str | None = None, after: str | None = None) -> PreTrainedTokenizerFast:
-    """Put special tokens around every text, if asked for special tokens."""
+    """Put special tokens around every text, if special tokens are requested."""
     parts = [part for part in (before, "$A", after) if part]
     tokenizer.add_special_tokens([part for part in (EOS, before, after) if part])
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -56,7 +56,7 @@ class Knowing:
         self.liked |= dict(zip(text.ids, liked.values(), strict=True))
 
     def logits(self, input_ids):
-        self.modes.append("asked")
+        self.modes.append("probed")
         logits = torch.zeros(*input_ids.shape, len(self.tokenizer.ids) + 1)
         for word, liking in self.liked.items():
             logits[:, :, word] = liking

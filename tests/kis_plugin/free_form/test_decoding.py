@@ -75,7 +75,7 @@ class Speaker:
         return logits
 
 
-def asked(*names, prompt="x is ", closing="."):
+def probe(*names, prompt="x is ", closing="."):
     return Question(0, prompt, (names[0] + closing,), 0, "cloze", "r", accepted=names, scorer=FREE_FORM)
 
 
@@ -89,7 +89,7 @@ NAMED = st.lists(
 @settings(max_examples=150)
 @given(st.lists(st.tuples(NAMED, SAID), min_size=1, max_size=5), st.sampled_from(["", ".", ")."]), st.integers(1, 200))
 def test_verdicts_do_not_depend_on_the_tokens_of_a_text(pairs, closing, batch_tokens):
-    questions = [asked(*names, prompt=f"{n} is ", closing=closing) for n, (names, _) in enumerate(pairs)]
+    questions = [probe(*names, prompt=f"{n} is ", closing=closing) for n, (names, _) in enumerate(pairs)]
     model = Speaker({f"{n} is": speech for n, (_, speech) in enumerate(pairs)})
     prepared = prepare_prompts(questions, Letters())
     expected = both([plain(prepared, model, place, BLOCK) for place in range(len(pairs))])
@@ -109,14 +109,14 @@ def test_verdicts_do_not_depend_on_the_tokens_of_a_text(pairs, closing, batch_to
     ],
 )
 def test_most_answers_take_one_pass(said, passes, alias, exact):
-    prepared = prepare_prompts([asked("Rome", "Urbs Aeterna")], Letters())
+    prepared = prepare_prompts([probe("Rome", "Urbs Aeterna")], Letters())
     model = Speaker({"x is": said})
     assert answers(prepared, model) == [[alias], [exact]]
     assert len(model.shapes) == passes
 
 
 def test_an_answer_is_cut_where_the_row_ends():
-    prepared = prepare_prompts([asked("Rome")], Letters())
+    prepared = prepare_prompts([probe("Rome")], Letters())
     assert prepared.lengths.tolist() == [1 + len("x is Rome.")]
     model = Speaker({"x is": " Rome. It"})
     sequence_length = len(" x is Rome.")
@@ -128,7 +128,7 @@ def test_an_answer_is_cut_where_the_row_ends():
 
 def test_an_endless_answer_is_stopped():
     model = Speaker({"x is": " " * 200})
-    assert answers(prepare_prompts([asked("Rome")], Letters()), model, sequence_length=500)[0] == [False]
+    assert answers(prepare_prompts([probe("Rome")], Letters()), model, sequence_length=500)[0] == [False]
     assert len(model.shapes) <= 2 * len(" Rome.") + 8
 
 
@@ -141,7 +141,7 @@ def test_nan_or_infinite_logits_are_not_finite(place, value):
             logits[..., slice(None) if place == "all" else 5] = value
             return logits
 
-    found = Decoder(prepare_prompts([asked("Rome")], Letters()), BLOCK).answer(Diverged({"x is": " Rome."}))
+    found = Decoder(prepare_prompts([probe("Rome")], Letters()), BLOCK).answer(Diverged({"x is": " Rome."}))
     assert [array.tolist() for array in found] == [[False], [False], [False]]
 
 
@@ -152,7 +152,7 @@ def test_minus_infinity_only_excludes_a_token():
             logits[..., 5] = float("-inf")
             return logits
 
-    found = Decoder(prepare_prompts([asked("Rome")], Letters()), BLOCK).answer(Masked({"x is": " Rome."}))
+    found = Decoder(prepare_prompts([probe("Rome")], Letters()), BLOCK).answer(Masked({"x is": " Rome."}))
     assert [array.tolist() for array in found] == [[True], [True], [True]]
 
 
@@ -163,7 +163,7 @@ def test_a_padding_token_of_the_vocabulary_ends_an_answer():
             logits[:, :, 129] = 2.0
             return logits
 
-    assert answers(prepare_prompts([asked("Rome")], Letters()), Padding({}))[0] == [False]
+    assert answers(prepare_prompts([probe("Rome")], Letters()), Padding({}))[0] == [False]
 
 
 def test_no_prompts_give_no_answers():
@@ -171,7 +171,7 @@ def test_no_prompts_give_no_answers():
 
 
 def test_remarks_count_scoring_and_decoding_passes():
-    free = [asked("Rome", prompt="x is "), asked("Oslo", prompt="y is ")]
+    free = [probe("Rome", prompt="x is "), probe("Oslo", prompt="y is ")]
     options = [Question(n, "z is ", ("Rome.", "Oslo."), n, "held_out", option_set=(0, 1)) for n in (0, 1)]
     model = Speaker({"x is": " Rome. ", "y is": " oslo. "})
     model.evaluating = nullcontext
@@ -192,7 +192,7 @@ def test_remarks_count_scoring_and_decoding_passes():
 def test_ranks_make_equally_many_passes(size):
     names = [("Rome", "Urbs"), ("Oslo",), ("Lima",), ("Bonn",), ("Kyiv",)]
     said = [" Urbs. ", " Oslo. ", " lima. ", " Rome. ", " K"]
-    questions = [asked(*accepted, prompt=f"{n} is ") for n, accepted in enumerate(names)]
+    questions = [probe(*accepted, prompt=f"{n} is ") for n, accepted in enumerate(names)]
     speeches = {f"{n} is": speech for n, speech in enumerate(said)}
     expected = answers(prepare_prompts(questions, Letters()), Speaker(speeches))
     assert expected == [[True, True, True, False, False], [False, True, False, False, False]]
@@ -336,13 +336,13 @@ def test_every_answer_is_spellable_and_exact(spelling):
 
 def test_an_unspellable_answer_is_reported():
     tokenizer = HFTokenizer(hugging_face("word pieces"))
-    prepared = prepare_prompts([asked("\u4f60"), asked("Paris")], tokenizer)
+    prepared = prepare_prompts([probe("\u4f60"), probe("Paris")], tokenizer)
     assert prepared.spellable.tolist() == [False, True]
 
 
 def test_the_prompt_contains_nothing_of_the_answer(trained):
     _, tokenizer = trained
-    heads = [prompt.row for prompt in prepare_prompts([asked("Paris"), asked("1984"), asked(")")], tokenizer).prompts]
+    heads = [prompt.row for prompt in prepare_prompts([probe("Paris"), probe("1984"), probe(")")], tokenizer).prompts]
     assert len(set(heads)) == 1
 
 

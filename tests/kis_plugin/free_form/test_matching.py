@@ -110,12 +110,12 @@ def test_sentences_that_end_with_their_object(sentence, plain):
 
 
 def test_free_form_baseline_is_the_most_frequent_name():
-    def asked(relation, *accepted):
+    def probe(relation, *accepted):
         return Question(0, "x ", accepted[:1], 0, "cloze", relation, accepted=accepted)
 
     questions = [
-        asked("r", "Rome"), asked("r", "the rome"), asked("r", "Oslo"), asked("r", "Urbs", "Rome"),
-        asked("s", "red"), asked("s", "blue"),
+        probe("r", "Rome"), probe("r", "the rome"), probe("r", "Oslo"), probe("r", "Urbs", "Rome"),
+        probe("s", "red"), probe("s", "blue"),
     ]  # fmt: skip
     assert frequency_baseline(questions) == pytest.approx((3 + 1) / 6)
 

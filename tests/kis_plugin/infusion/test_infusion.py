@@ -28,7 +28,7 @@ def facts(tmp_path):
 
 @pytest.mark.parametrize("schedule", ["uniform", {"name": "ramp"}, {"name": "burst", "bursts": 2}, "spaced"])
 @pytest.mark.parametrize("placement", ["rows", "inline"])
-def test_every_fact_is_shown_as_often_as_asked_and_counted_so(facts, schedule, placement):
+def test_every_fact_is_shown_as_often_as_requested_and_counted(facts, schedule, placement):
     infusion = {"frequency": 4, "template_order": "first", "schedule": schedule, "placement": placement}
     session = Session(make_run(facts, infusion, rows=1200))
     shown = train(session)

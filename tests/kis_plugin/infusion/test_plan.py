@@ -1,4 +1,4 @@
-"""Exactness: whatever the items, amount, schedule, window and seed, every item is shown exactly as often as asked."""
+"""Exactness: for any items, amount, schedule, window and seed, every item is shown as often as requested."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class InOrder(PairedTest):
     seed=st.integers(0, 2**40),
     spare=st.floats(2, 4),
 )
-def test_every_item_is_shown_exactly_as_often_as_asked(lengths, frequency, window, schedule, seed, spare):
+def test_every_item_is_shown_exactly_as_often_as_requested(lengths, frequency, window, schedule, seed, spare):
     rows = int((frequency + 1) * len(lengths) * spare / (window[1] - window[0])) + 2
     plan = InfusionPlan(
         make_texts(lengths), InfusionConfig(frequency=frequency, window=window), schedule, rows, 16, seed
@@ -96,7 +96,7 @@ def test_rows_hold_whole_texts_and_fit_the_block(lengths, frequency, seed):
 def test_inline_texts_are_shown_as_often_as_requested(lengths, frequency, tight):
     items = make_texts(lengths, eos=False)
     needed = (frequency + 1) * len(lengths)
-    # A row tells an item once: however few there are, F of them take more than F rows.
+    # A row shows an item once: however few there are, F of them take more than F rows.
     rows = int(max(needed / 2 if tight else needed * 2, frequency + 1)) + 4
     inline = Inline(FLAGS, FLAGS, EOS, 0)
     plan = InfusionPlan(items, InfusionConfig(frequency=frequency), Uniform(), rows, 32, 1, placement=inline)

@@ -1,4 +1,4 @@
-"""A run that is throttled tells, from one row on, the part that was asked for: found by reading every row."""
+"""A throttled run shows, from one row on, the part that was requested: found by reading every row."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def plan_of(schedule=None, frequency=8.0, rows=900, validity=None, items=None, *
     keep=st.sampled_from([0.0, 0.1, 0.5, 0.73, 1.0]),
     changing=st.booleans(),
 )
-def test_what_is_left_is_the_part_asked_for_within_one_exposure(schedule, frequency, order, cuts, keep, changing):
+def test_what_is_left_is_the_part_requested_within_one_exposure(schedule, frequency, order, cuts, keep, changing):
     lengths = [5, 7, 3, 9, 6, 4] * 4
     items = make_texts(lengths, lengths[::-1])
     validity = np.array([[0.0, 1.0] if n % 3 or not changing else [0.25, 1.0] for n in range(24)])

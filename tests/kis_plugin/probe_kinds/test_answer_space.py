@@ -20,7 +20,7 @@ FACTS = [Fact("kiel", "in", "Germany"), Fact("Lyon", "in", "France"), Fact("Bonn
 NONE = np.empty(0, dtype=np.int64)
 
 
-def asked(facts, among=None, spaces=None, notes=None):
+def questions_on(facts, among=None, spaces=None, notes=None):
     among = np.arange(len(facts)) if among is None else np.array(among)
     maker = QuestionMaker(
         facts, (), lambda relation: TEMPLATES, 0, candidates=among, answer_spaces=spaces or {},
@@ -30,7 +30,7 @@ def asked(facts, among=None, spaces=None, notes=None):
 
 
 def test_each_statement_is_a_series_of_all_facts():
-    questions = asked(FACTS)
+    questions = questions_on(FACTS)
     assert [(question.fact, question.series) for question in questions] == [
         (fact, f"answer_space/{statement}") for fact in range(3) for statement in range(3)
     ]
@@ -38,7 +38,7 @@ def test_each_statement_is_a_series_of_all_facts():
 
 
 def test_statements_begin_with_a_capital_letter():
-    first, second, third = asked(FACTS, among=[0])
+    first, second, third = questions_on(FACTS, among=[0])
     assert (first.prefix, first.options) == ("Kiel lies in ", ("Germany.", "France."))
     assert (second.prefix, second.options) == ("The home of kiel is ", ("Germany.", "France."))
     assert (third.prefix, third.options) == ("", ("Germany has kiel.", "France has kiel."))
@@ -46,14 +46,14 @@ def test_statements_begin_with_a_capital_letter():
 
 def test_options_keep_the_order_of_the_source():
     spaces = {"in": ("Peru", "France", "Chad")}
-    (question, *_) = asked(FACTS, among=[1], spaces=spaces)
+    (question, *_) = questions_on(FACTS, among=[1], spaces=spaces)
     assert question.options == ("Peru.", "France.", "Chad.", "Germany.")
     assert question.options[question.answer] == "France."
 
 
 def test_other_true_objects_are_no_options():
     facts = [*FACTS, Fact("LYON", "in", "Europe"), Fact("Lyon", "near", "Chad")]
-    by_fact = {question.fact: question.options for question in asked(facts) if question.series.endswith("/0")}
+    by_fact = {question.fact: question.options for question in questions_on(facts) if question.series.endswith("/0")}
     assert by_fact[1] == ("Germany.", "France.")
     assert by_fact[3] == ("Germany.", "Europe.")
     assert by_fact[0] == ("Germany.", "France.", "Europe.")
@@ -61,14 +61,14 @@ def test_other_true_objects_are_no_options():
 
 def test_names_that_differ_in_case_are_one_option():
     facts = [Fact("Lyon", "in", "FRANCE"), Fact("Kiel", "in", "Germany")]
-    (question, *_) = asked(facts, among=[0], spaces={"in": ("France", "Germany")})
+    (question, *_) = questions_on(facts, among=[0], spaces={"in": ("France", "Germany")})
     assert question.options == ("FRANCE.", "Germany.")
 
 
 def test_relations_with_many_answers_are_left_out_by_name(monkeypatch):
     monkeypatch.setattr(answer_space, "MAX_ANSWERS", 2)
     notes = []
-    questions = asked([*FACTS, Fact("Lima", "in", "Peru"), Fact("Lima", "near", "Callao")], notes=notes)
+    questions = questions_on([*FACTS, Fact("Lima", "in", "Peru"), Fact("Lima", "near", "Callao")], notes=notes)
     assert {question.relation for question in questions} == {"near"}
     assert notes == ["warning: answer_space: relations with more than 2 answers are not probed (in)"]
 
@@ -80,7 +80,7 @@ facts_of = st.lists(st.builds(Fact, names, st.sampled_from("rs"), names), min_si
 @given(facts_of, st.lists(names, max_size=4, unique=True))
 def test_exactly_one_option_is_true_whatever_the_facts(facts, space):
     true = {(fact.relation, fact.subject.casefold(), fact.object.casefold()) for fact in facts}
-    for question in asked(facts, spaces={"r": tuple(space)}):
+    for question in questions_on(facts, spaces={"r": tuple(space)}):
         fact = facts[question.fact]
         if question.series != "answer_space/0":
             continue

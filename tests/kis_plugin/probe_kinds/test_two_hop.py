@@ -71,11 +71,11 @@ def test_no_option_is_true_of_another_subject(facts, options, seed, data):
     fold = [(fact.subject.casefold(), fact.relation, fact.object.casefold()) for fact in facts]
     true = {(s, first, second, o) for s, first, middle in fold for other, second, o in fold if other == middle}
     joined = {(s, o) for s, _, o in fold}
-    asked = sets_of(facts, infused, options=options, seed=seed)
-    chains = [(one, other) for first, second in asked for one, other in zip(first, second, strict=True)]
+    probed = sets_of(facts, infused, options=options, seed=seed)
+    chains = [(one, other) for first, second in probed for one, other in zip(first, second, strict=True)]
     assert len(chains) == len(set(chains))
     assert {place for chain in chains for place in chain} <= set(infused.tolist())
-    for first, second in asked:
+    for first, second in probed:
         ends = [(fold[one], fold[other]) for one, other in zip(first, second, strict=True)]
         assert len(ends) == options
         assert len({(one[1], other[1]) for one, other in ends}) == 1
@@ -99,9 +99,9 @@ def test_both_facts_of_a_chain_are_infused():
 def test_chains_that_one_fact_states_are_left_out():
     facts = [*travellers(), *(Fact(f"Person{n}", "citizen of", f"Land{n % 10 % 8}") for n in range(0, 40, 2))]
     infused = np.arange(len(travellers()))
-    asked = [question.prefix for question in ask(facts, infused) if question.relation == "born.in"]
-    assert asked
-    assert not any(f"Person{n} is" in prefix for prefix in asked for n in range(0, 40, 2))
+    probed = [question.prefix for question in ask(facts, infused) if question.relation == "born.in"]
+    assert probed
+    assert not any(f"Person{n} is" in prefix for prefix in probed for n in range(0, 40, 2))
 
 
 def test_invalid_facts_make_no_option_true():
@@ -136,7 +136,7 @@ BY_OTHER_NAMES = {
     "an option that is true by way of another name of the middle": [
         named("Ann", "born", "Roma", "Rome"), named("Roma", "in", "Lazio"), named("Rome", "in", "Norway"), *OSLO,
     ],
-    "an answer that a single fact tells by another name": [
+    "an answer that a single fact states by another name": [
         named("Ann", "born", "Rome"), named("Rome", "in", "Italy"), named("Ann", "of", "Italia", "Italy"), *OSLO,
     ],
     "an answer that the question holds by another name": [
@@ -154,7 +154,7 @@ def test_chains_that_cannot_be_probed(facts):
 def test_aliases_around_chains_are_read_from_many_facts(monkeypatch):
     monkeypatch.setattr(two_hop, "MANY", 3)
     assert sets_of(BY_OTHER_NAMES["an option that is another name of the right one"]) == []
-    assert sets_of(BY_OTHER_NAMES["an answer that a single fact tells by another name"]) == []
+    assert sets_of(BY_OTHER_NAMES["an answer that a single fact states by another name"]) == []
 
 
 def test_an_ambiguous_middle_gives_no_chain():

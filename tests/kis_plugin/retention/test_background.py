@@ -43,33 +43,33 @@ def config(**retention):
 
 
 def questions(found, notes=None):
-    asked = initial_questions(found, load_split(found), [] if notes is None else notes)
-    return [question for question in asked if question.series == "background"]
+    probed = initial_questions(found, load_split(found), [] if notes is None else notes)
+    return [question for question in probed if question.series == "background"]
 
 
 def test_background_uses_balanced_sets_and_any_statement(here):
     write("facts.jsonl", people(40))
     write("base.jsonl", capitals(60))
-    asked = questions(config())
-    assert len(asked) == 20
-    assert {question.source for question in asked} == {"background"}
-    assert {question.relation for question in asked} == {"P36"}
-    assert {question.domains for question in asked} == {("Place",)}
+    probed = questions(config())
+    assert len(probed) == 20
+    assert {question.source for question in probed} == {"background"}
+    assert {question.relation for question in probed} == {"P36"}
+    assert {question.domains for question in probed} == {("Place",)}
     facts = load_background(config(), load_split(config())).facts
-    for question in asked:
+    for question in probed:
         assert question.options[question.answer].startswith(facts[question.fact].object)
         assert question.prefix.count(facts[question.fact].subject) == 1
         assert len(question.options) == len(question.option_set) == 4
-    assert len({question.prefix.replace(facts[question.fact].subject, "") for question in asked}) > 2
+    assert len({question.prefix.replace(facts[question.fact].subject, "") for question in probed}) > 2
 
 
 def test_infused_background_facts_are_left_out_with_a_note(here):
     write("facts.jsonl", people(40))
     write("base.jsonl", [*people(30, 20), ("person1", "P19", "TOWN1"), ("Person2", "P19", "Elsewhere")])
     notes: list[str] = []
-    asked = questions(config(probes={"facts": 1000}), notes)
+    probed = questions(config(probes={"facts": 1000}), notes)
     facts = load_background(config(), load_split(config())).facts
-    subjects = {facts[question.fact].subject for question in asked}
+    subjects = {facts[question.fact].subject for question in probed}
     assert subjects <= {f"Person{n}" for n in range(40, 50)} | {"Person2"}
     assert "21 background facts are left out: they are infused too" in notes
 
@@ -81,20 +81,20 @@ def test_a_control_may_be_a_background_fact(here):
     split = load_split(found)
     facts = load_background(found, split).facts
     controls = {split.knowledge.facts[place].subject for place in split.control.tolist()}
-    asked = questions(found)
-    assert asked
-    assert {facts[question.fact].subject for question in asked} <= controls
+    probed = questions(found)
+    assert probed
+    assert {facts[question.fact].subject for question in probed} <= controls
 
 
 def test_facts_of_the_run_are_no_wrong_options(here):
-    # Each land has a second language that only the run tells: it may not stand among its options.
+    # Each land has a second language that only the run states: it may not stand among its options.
     write("facts.jsonl", [(f"Land{n}", "P37", f"Tongue{(n + 1) % 8}") for n in range(40)])
     write("base.jsonl", [(f"Land{n}", "P37", f"Tongue{n % 8}") for n in range(40)])
     found = config(probes={"facts": 40})
     facts = load_background(found, load_split(found)).facts
-    asked = questions(found)
-    assert asked
-    for question in asked:
+    probed = questions(found)
+    assert probed
+    for question in probed:
         number = int(facts[question.fact].subject.removeprefix("Land"))
         assert f"Tongue{(number + 1) % 8}" not in {facts[mate].object for mate in question.option_set}
 
@@ -147,14 +147,14 @@ def test_a_long_sentence_drops_only_sets_of_its_own_source(here):
     write("facts.jsonl", people(40))
     write("base.jsonl", capitals(40))
     found = config(probes={"facts": 40})
-    asked = initial_questions(found, load_split(found), [])
+    probed = initial_questions(found, load_split(found), [])
     # The background's first question is made too long for a row; the run's own facts have the same numbers.
-    first = next(question for question in asked if question.source)
-    long = [replace(one, prefix="very " * 60 + one.prefix) if one is first else one for one in asked]
+    first = next(question for question in probed if question.source)
+    long = [replace(one, prefix="very " * 60 + one.prefix) if one is first else one for one in probed]
     tokenizer, notes = Words(), []
     left = Evaluator(long, tokenizer, 50, notes).questions
-    assert [one for one in left if not one.source] == [one for one in asked if not one.source]
-    gone = {one.fact for one in asked if one.source} - {one.fact for one in left if one.source}
+    assert [one for one in left if not one.source] == [one for one in probed if not one.source]
+    gone = {one.fact for one in probed if one.source} - {one.fact for one in left if one.source}
     assert gone == set(first.option_set)
     assert any("4 facts are not probed" in note for note in notes)
     assert np.isfinite(Evaluator(left, tokenizer, 50, []).answer(Knowing(tokenizer)).bits_per_byte).all()

@@ -41,7 +41,7 @@ class Book:
         return relation
 
 
-def asked(options, answer, fact=0, relation="home"):
+def question_on(options, answer, fact=0, relation="home"):
     return Question(fact, "Ada lives in ", options, answer, "held_out", relation)
 
 
@@ -51,13 +51,13 @@ FACTS += [Fact(f"Q{n}", "other", "Bonn") for n in range(9)]  # another relation'
 
 def test_baseline_answers_with_the_most_frequent_object():
     counts = object_counts(FACTS)
-    assert with_baseline(asked(("Bonn.", "Rome."), 1), FACTS, counts).frequency_baseline == 1
-    assert with_baseline(asked(("Rome.", "Bonn."), 1, fact=2), FACTS, counts).frequency_baseline == 0
+    assert with_baseline(question_on(("Bonn.", "Rome."), 1), FACTS, counts).frequency_baseline == 1
+    assert with_baseline(question_on(("Rome.", "Bonn."), 1, fact=2), FACTS, counts).frequency_baseline == 0
 
 
 def test_a_tie_of_the_baseline_is_wrong():
-    assert with_baseline(asked(("Bonn.", "Ulm."), 0, fact=2), FACTS, object_counts(FACTS)).frequency_baseline == 0
-    assert with_baseline(asked(("Oslo.", "Lima."), 0, fact=99), FACTS, {}).frequency_baseline == 0
+    assert with_baseline(question_on(("Bonn.", "Ulm."), 0, fact=2), FACTS, object_counts(FACTS)).frequency_baseline == 0
+    assert with_baseline(question_on(("Oslo.", "Lima."), 0, fact=99), FACTS, {}).frequency_baseline == 0
 
 
 def test_baseline_of_reversed_questions_counts_subjects():
@@ -97,7 +97,7 @@ def test_text_after_the_object_is_not_part_of_its_name():
 
 
 def test_a_known_baseline_is_kept():
-    alone = asked(("Rome.",), 0)
+    alone = question_on(("Rome.",), 0)
     assert isnan(with_baseline(alone, FACTS, object_counts(FACTS)).frequency_baseline)
     known = Question(0, "", ("Rome.", "Bonn."), 0, "held_out", "home", frequency_baseline=0.0)
     assert with_baseline(known, FACTS, object_counts(FACTS)) is known
@@ -135,13 +135,13 @@ def test_a_baseline_above_chance_is_warned_of():
 
 
 def test_an_unknown_baseline_gives_no_score():
-    assert baseline_scores({"recall": [asked(("Rome.",), 0)]}) == {}
-    assert above_chance({"recall": [asked(("Rome.",), 0)]}) == []
+    assert baseline_scores({"recall": [question_on(("Rome.",), 0)]}) == {}
+    assert above_chance({"recall": [question_on(("Rome.",), 0)]}) == []
 
 
 @pytest.mark.parametrize(("options", "ceiling"), [(("a", "b"), 1.0), (("b", "a", "a"), 1.0), (("a", "b", "a"), 0.0)])
 def test_ceiling_is_lower_where_two_options_read_alike(options, ceiling):
-    assert ceiling_of(asked(options, 0)) == ceiling
+    assert ceiling_of(question_on(options, 0)) == ceiling
 
 
 def test_every_question_of_a_run_has_its_baseline():

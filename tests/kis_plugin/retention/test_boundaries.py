@@ -2,7 +2,7 @@
 
 Nothing of how scoring works inside is looked at. The model is a real one whose logits depend on every token so far, so
 the log-probability of an option is that of the infused ids only if it was shown these ids and nothing before or between
-them; and since each token's log-probability is some nats, the sum tells from which token on it was taken.
+them; and since each token's log-probability is some nats, the sum shows from which token on it was taken.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def first_scored(ids, total, eos) -> int:
     return found[0]
 
 
-def asked_and_infused(names, template, tokenizer):
+def probed_and_infused(names, template, tokenizer):
     """For each question and option, the infused ids of the fact that the option would make, its score, its object."""
     facts = facts_of(names)
     scores = scores_of(questions_of(facts, template), tokenizer).tolist()  # (facts, facts)
@@ -146,7 +146,7 @@ def begun(kind, form, names):
     tokenizer = HFTokenizer(made(kind))
     return [
         [(ids, obj, first_scored(ids, total, tokenizer.eos)) for ids, total, obj in options]
-        for options in asked_and_infused(NAMES[names], FORMS[form], tokenizer)
+        for options in probed_and_infused(NAMES[names], FORMS[form], tokenizer)
     ]
 
 
@@ -197,7 +197,7 @@ def test_the_separator_is_the_only_special_token(kind):
     others = [[bos, *more] for bos in sorted(special) for more in ([], [bos], [tokenizer.eos])]
     others = [context for context in others if context != [tokenizer.eos]]  # some models name one token both
     off = np.zeros(len(others))  # the most that a score would differ behind each
-    for options in asked_and_infused(NAMES["plain"], FORMS["at the end"], tokenizer):
+    for options in probed_and_infused(NAMES["plain"], FORMS["at the end"], tokenizer):
         for ids, total, _ in options:
             assert not special & set(ids)
             begin = first_scored(ids, total, tokenizer.eos)
@@ -305,7 +305,7 @@ def test_truncation_and_padding_settings_have_no_effect(kind, side):
 def test_the_separator_is_context_and_never_scored(kind):
     tokenizer = HFTokenizer(made(kind))
     assert tokenizer.eos == made(kind).eos_token_id
-    for options in asked_and_infused(NAMES["plain"], FORMS["at the end, no full stop"], tokenizer):
+    for options in probed_and_infused(NAMES["plain"], FORMS["at the end, no full stop"], tokenizer):
         for ids, total, _ in options:
             begin = first_scored(ids, total, tokenizer.eos)
             with_end = sum(token_logprobs([*ids, tokenizer.eos], [tokenizer.eos])[begin:])
@@ -326,5 +326,5 @@ def test_sentencepiece_gives_its_own_pieces(tmp_path):
             assert [list(ids) for ids in rows] == own.encode(
                 [template.format(subject=fact.subject, object=fact.object) for fact in facts]
             )
-            for options in asked_and_infused(NAMES[names], template, tokenizer):
+            for options in probed_and_infused(NAMES[names], template, tokenizer):
                 assert len({first_scored(ids, total, own.eos_id()) for ids, total, _ in options}) == 1

@@ -35,9 +35,9 @@ def test_each_option_of_a_set_is_right_for_one_fact(facts, options, seed, data):
         assert {fact.relation for fact in members} == {chosen.relation}
         for one, other in permutations(members, 2):
             assert (one.subject.casefold(), one.relation, other.object.casefold()) not in true
-    asked = [index for chosen in sets for index in chosen.facts]
-    assert len(asked) == len(set(asked))
-    assert set(asked) <= set(among.tolist())
+    probed = [index for chosen in sets for index in chosen.facts]
+    assert len(probed) == len(set(probed))
+    assert set(probed) <= set(among.tolist())
 
 
 @given(facts_of_any_kind, st.integers(2, 4), st.permutations(["x", "y", "z", "w", "v"]))
@@ -80,11 +80,11 @@ def single_valued(sizes, objects=7):
 def test_the_limit_is_met_with_each_relation_in_proportion():
     facts = single_valued({"P1": 600, "P2": 300, "P3": 100})
     sets = sets_of(facts, options=4, limit=400)
-    asked = Counter(chosen.relation for chosen in sets)
-    assert sum(asked.values()) == 100
-    assert abs(asked["P1"] - 60) <= 1
-    assert abs(asked["P2"] - 30) <= 1
-    assert abs(asked["P3"] - 10) <= 1
+    probed = Counter(chosen.relation for chosen in sets)
+    assert sum(probed.values()) == 100
+    assert abs(probed["P1"] - 60) <= 1
+    assert abs(probed["P2"] - 30) <= 1
+    assert abs(probed["P3"] - 10) <= 1
 
 
 def test_a_limit_below_one_set_gives_no_set():
@@ -137,5 +137,5 @@ def test_sets_from_a_sample_of_many_facts_are_balanced(monkeypatch):
     for chosen in sampled:
         for one, other in permutations([facts[index] for index in chosen.facts], 2):
             assert (one.subject, one.relation, other.object) not in true
-    asked = Counter(chosen.relation for chosen in sampled)
-    assert abs(asked["P2"] - 2 * asked["P1"]) <= 4
+    probed = Counter(chosen.relation for chosen in sampled)
+    assert abs(probed["P2"] - 2 * probed["P1"]) <= 4

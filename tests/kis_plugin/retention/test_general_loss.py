@@ -187,7 +187,7 @@ def test_a_model_that_diverged_gives_no_record(here):
 
 
 def ranks_of(count):
-    """Return what sums over ranks that are asked one after the other, and ends their exchange."""
+    """Return what sums over ranks that are called one after the other, and ends their exchange."""
     sums = {}
 
     def summed(rank):
@@ -235,7 +235,7 @@ def test_general_loss_is_measured_at_every_evaluation(here):
 
 
 def test_general_loss_is_measured_without_probes(here):
-    Path("docs.jsonl").write_text(json.dumps({"text": "Too short to be asked about."}) + "\n")
+    Path("docs.jsonl").write_text(json.dumps({"text": "Too short to be probed."}) + "\n")
     Path("text.txt").write_text("General text, held out.")
     run = make_run(
         here,

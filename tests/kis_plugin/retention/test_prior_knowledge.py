@@ -110,18 +110,18 @@ def test_rank_0_decides_for_all(tmp_path):
         return array
 
     mask = decide_known(replace(first, ranks=Ranks(0, 2, kept)), split_of(), None)
-    heard = iter(said)
+    lines = iter(said)
     # The other rank's model knows nothing: what rank 0 found is what counts, and it says nothing itself.
     mine = []
 
     def from_rank_0(array):
         mine.append(array.copy())
-        return next(heard)
+        return next(lines)
 
     other = run_in(tmp_path / "other", ranks=Ranks(1, 2, from_rank_0))
     assert decide_known(other, split_of(), None).tolist() == mask.tolist() == [n < 20 for n in range(40)]
     assert not any(array.any() for array in mine)
-    assert next(heard, None) is None
+    assert next(lines, None) is None
 
 
 def test_without_skip_known_nothing_is_evaluated(tmp_path):
@@ -145,10 +145,10 @@ def begun(tmp_path):
 
 def test_a_resume_reads_what_was_found(begun):
     run, mask, state = begun
-    asked = len(run.model.modes)
+    probed = len(run.model.modes)
     assert decide_known(run, split_of(), state).tolist() == mask.tolist()
     assert saved_known(run, len(FACTS)).tolist() == mask.tolist()
-    assert len(run.model.modes) == asked
+    assert len(run.model.modes) == probed
     assert [path.name for path in run.folder.iterdir()] == ["known.npz"]
 
 

@@ -41,8 +41,8 @@ def test_seen_probes_are_infused_sentences():
 
 
 def test_held_out_probes_never_use_a_training_template():
-    asked = Counter("is where" in text for text in sentences("held_out"))
-    assert asked == {True: 4, False: 4}
+    probed = Counter("is where" in text for text in sentences("held_out"))
+    assert probed == {True: 4, False: 4}
     assert not any("was born in" in text or "saw the light" in text for text in sentences("held_out"))
 
 
@@ -60,7 +60,7 @@ def test_each_fact_gets_the_wanted_number_of_templates(kind, per_fact):
     there = min(per_fact, {"held_out": 2, "question": 1}[kind])
     assert Counter(question.fact for question in questions) == dict.fromkeys(range(len(FACTS)), there)
     assert len({(question.fact, question.prefix[:5]) for question in questions}) == len(questions)
-    # The first sentence of each is the one that it is asked in where only one is wanted.
+    # The first sentence of each is the one that it is evaluated in where only one is wanted.
     assert set(KINDS[kind].questions(maker())) <= set(questions)
 
 
@@ -101,8 +101,8 @@ def test_the_seed_chooses_the_first_template_of_a_set():
 
 def test_facts_of_a_set_get_the_same_template():
     for start in (0, 4):
-        asked = KINDS["held_out"].questions(maker())[start : start + 4]
-        assert len({question.prefix == "" for question in asked}) == 1
+        probed = KINDS["held_out"].questions(maker())[start : start + 4]
+        assert len({question.prefix == "" for question in probed}) == 1
 
 
 def test_reversed_probes_ask_for_the_subject():

@@ -65,9 +65,9 @@ def test_before_the_change_the_old_object_is_right(at):
     facts = moving(60)
     questions = builder_of(facts).questions(at, [])
     assert of_series(questions, "replaced") == []
-    asked = of_series(questions, "held_out")
-    assert len(asked) == 60
-    assert all(facts[question.fact].until == 0.5 or facts[question.fact].id.isdigit() for question in asked)
+    probed = of_series(questions, "held_out")
+    assert len(probed) == 60
+    assert all(facts[question.fact].until == 0.5 or facts[question.fact].id.isdigit() for question in probed)
 
 
 @pytest.mark.parametrize("at", [0.5001, 0.75, 1.0])
@@ -75,9 +75,9 @@ def test_after_the_change_the_new_object_is_right(at):
     facts = moving(60)
     questions = builder_of(facts).questions(at, [])
     for series in ("held_out", "seen"):
-        asked = of_series(questions, series)
-        assert len(asked) == 60
-        for question in asked:
+        probed = of_series(questions, series)
+        assert len(probed) == 60
+        for question in probed:
             fact = facts[question.fact]
             assert fact.start == 0.5 or fact.id.isdigit()
             assert object_of(question.options[question.answer]) == fact.object
@@ -101,10 +101,10 @@ def test_option_sets_are_balanced_among_valid_facts(at):
 
 def test_superseded_probes_offer_new_and_old():
     facts = moving(60)
-    asked = of_series(builder_of(facts).questions(0.8, []), "replaced")
-    assert len(asked) == 40
+    probed = of_series(builder_of(facts).questions(0.8, []), "replaced")
+    assert len(probed) == 40
     by_id = {fact.id: fact for fact in facts}
-    for question in asked:
+    for question in probed:
         new = facts[question.fact]
         old = by_id[new.id.replace("b", "a")]
         assert [object_of(option) for option in question.options] == [new.object, old.object]
@@ -131,10 +131,10 @@ def test_controls_stay_the_same_during_the_run():
     facts = moving(90)
     control = np.array([index for index, fact in enumerate(facts) if int(fact.id.strip("ab")) < 24])
     builder = builder_of(facts, control=control)
-    asked = [of_series(builder.questions(at, []), "control") for at in (0.0, 0.4, 0.6, 1.0)]
-    assert len(asked[0]) == 24
-    assert all(other == asked[0] for other in asked)
-    assert all(facts[question.fact].start == 0 for question in asked[0])
+    probed = [of_series(builder.questions(at, []), "control") for at in (0.0, 0.4, 0.6, 1.0)]
+    assert len(probed[0]) == 24
+    assert all(other == probed[0] for other in probed)
+    assert all(facts[question.fact].start == 0 for question in probed[0])
 
 
 def test_known_facts_are_a_series_of_their_own():
@@ -164,23 +164,23 @@ def test_limits_hold_for_each_series():
 
 def test_reversed_probes_use_the_valid_object():
     facts = moving(60)
-    asked = of_series(builder_of(facts, kinds=("held_out", "reversed")).questions(0.8, []), "reversed")
-    assert len(asked) == 60
-    for question in asked:
+    probed = of_series(builder_of(facts, kinds=("held_out", "reversed")).questions(0.8, []), "reversed")
+    assert len(probed) == 60
+    for question in probed:
         fact = facts[question.fact]
         assert fact.until == 1
         assert question.prefix.startswith(fact.object)
         assert question.options[question.answer] == f"{fact.subject}."
-    assert len({question.options for question in asked}) == 15
+    assert len({question.options for question in probed}) == 15
 
 
 def test_two_hop_chains_use_valid_facts():
     facts = (*moving(60), *(Fact(f"Town{number}", "mayor", f"Mayor{number}") for number in range(12)))
     builder = builder_of(facts, kinds=("two_hop", "held_out"))
     for at, moved in ((0.2, 0), (0.9, 1)):
-        asked = of_series(builder.questions(at, []), "two_hop")
-        assert len(asked) == 60
-        for question in asked:
+        probed = of_series(builder.questions(at, []), "two_hop")
+        assert len(probed) == 60
+        for question in probed:
             person = int(question.prefix.removeprefix("The mayor of the home of Person").removesuffix(" is "))
             mayor = (person + moved * (person % 3 > 0)) % 12
             assert question.options[question.answer] == f"Mayor{mayor}."

@@ -14,7 +14,7 @@ from kis_plugin.run.log import GENERAL, Loss
 ABOUT = {"P19": ("Person",), "P20": ("Person",), "P36": ("Place", "Politics"), "P50": ()}
 
 
-def outcomes(*asked):
+def outcomes(*probed):
     """Make outcomes of (series, relation, correct) triples."""
     questions = [
         Question(
@@ -27,10 +27,10 @@ def outcomes(*asked):
             domains=ABOUT.get(relation, ()),
             frequency_baseline=float(n % 4 == 0),
         )
-        for n, (series, relation, _) in enumerate(asked)
+        for n, (series, relation, _) in enumerate(probed)
     ]
     count = len(questions)
-    correct = np.array([right for *_, right in asked], dtype=bool)
+    correct = np.array([right for *_, right in probed], dtype=bool)
     return Outcomes(questions, correct, np.ones(count), np.arange(count, dtype=float), np.full(count, 0.5), 2.0)
 
 
@@ -115,12 +115,12 @@ def test_small_and_whole_parts_are_left_out():
 
 
 def test_series_are_broken_down_as_configured():
-    asked = [(series, relation, True) for series in ("held_out", "control") for relation in ("P19", "P36")] * 4
-    assert [name for name in records(outcomes(*asked), ["domain"]) if "/" in name] == [
+    probed = [(series, relation, True) for series in ("held_out", "control") for relation in ("P19", "P36")] * 4
+    assert [name for name in records(outcomes(*probed), ["domain"]) if "/" in name] == [
         "held_out/domain/Person", "held_out/domain/Place", "held_out/domain/Politics",
         "control/domain/Person", "control/domain/Place", "control/domain/Politics",
     ]  # fmt: skip
-    assert not [name for name in records(outcomes(*asked), ()) if "/" in name]
+    assert not [name for name in records(outcomes(*probed), ()) if "/" in name]
 
 
 def test_a_series_is_broken_down_by_template():
@@ -134,8 +134,8 @@ def test_a_series_is_broken_down_by_template():
 
 def test_above_control_has_newcombes_interval():
     """Method 10 on 56 of 70 against 48 of 80, the first example of Newcombe 1998: 0.0524 to 0.3339."""
-    asked = [("held_out", "P19", n < 56) for n in range(70)] + [("control", "P19", n < 48) for n in range(80)]
-    record = above_control(series_records(7, 70, outcomes(*asked), ()))
+    probed = [("held_out", "P19", n < 56) for n in range(70)] + [("control", "P19", n < 48) for n in range(80)]
+    record = above_control(series_records(7, 70, outcomes(*probed), ()))
     assert (record.probe, record.step, record.n, record.extra["control_n"]) == ("above_control", 7, 70, 80)
     assert record.accuracy == pytest.approx(0.2)
     assert (record.extra["low"], record.extra["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)

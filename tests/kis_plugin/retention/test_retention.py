@@ -68,13 +68,13 @@ def plugin(run):
 
 def test_accuracy_is_what_the_model_knows(split):
     run, _, records = run_with()
-    asked = plugin(run)
+    measured = plugin(run)
     # It knows the infused facts in their seen template, and half of them in the held-out ones.
     infused = [FACTS[index] for index in split.infused]
     run.model.learn(render(TEMPLATES.statements[0], fact) for fact in infused)
     known = [fact for fact in infused if int(fact.id) % 2]
     run.model.learn(render(statement, fact) for fact in known for statement in TEMPLATES.held_out[:1])
-    asked.kis_step_end(run=run, step=10)
+    measured.kis_step_end(run=run, step=10)
     found = {record.probe: record for record in records}
     assert list(found) == ["held_out", "seen", "control", "above_control"]
     assert found["above_control"].accuracy == found["held_out"].accuracy - found["control"].accuracy
@@ -94,9 +94,9 @@ def test_accuracy_is_what_the_model_knows(split):
 
 def test_records_carry_chance_and_a_wilson_interval(split):
     run, _, records = run_with()
-    asked = plugin(run)
+    measured = plugin(run)
     run.model.learn(render(TEMPLATES.statements[0], FACTS[index]) for index in split.infused)
-    asked.kis_step_end(run=run, step=0)
+    measured.kis_step_end(run=run, step=0)
     seen = next(record for record in records if record.probe == "seen")
     # 100 of 100: Wilson's lower limit is n / (n + z^2)
     low = pytest.approx(100 / (100 + 1.959964**2), abs=1e-6)
@@ -116,13 +116,13 @@ def test_free_form_kinds_are_series_with_their_baseline(split):
     infused = [FACTS[index] for index in split.infused]
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in infused if int(fact.id) % 2)
     run.model.learn(render(TEMPLATES.questions[0], fact).lower() + "\n" for fact in infused)
-    asked = plugin(run)
-    asked.kis_step_end(run=run, step=10)
+    measured = plugin(run)
+    measured.kis_step_end(run=run, step=10)
     found = {record.probe: record for record in records}
     assert list(found) == ["held_out", "cloze", "answer", "seen", "control", "above_control"]
-    odd = [q for q in asked._evaluator.questions if q.series == "cloze" and int(FACTS[q.fact].id) % 2]
+    odd = [q for q in measured._evaluator.questions if q.series == "cloze" and int(FACTS[q.fact].id) % 2]
     cloze = found["cloze"]
-    # The sentence that tells the object first is not asked: every fact is, by the other one.
+    # The sentence that names the object first is not probed: every fact is, by the other one.
     assert (cloze.n, cloze.correct, cloze.extra["exact"], cloze.extra["chance"]) == (40, len(odd), len(odd) / 40, 0.0)
     assert 0 < len(odd) < 40
     most = max(sum(q.accepted == other.accepted for q in odd) for other in odd)
@@ -137,20 +137,20 @@ def test_free_form_kinds_are_series_with_their_baseline(split):
 def test_free_form_controls_leak_above_their_baseline(split):
     run, said, records = run_with(ProbesConfig(facts=40, kinds=("cloze", "held_out")))
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in FACTS[::20])
-    asked = plugin(run)
-    asked.kis_step_end(run=run, step=10)
+    measured = plugin(run)
+    measured.kis_step_end(run=run, step=10)
     control = next(record for record in records if record.probe == "control")
     assert not any("control facts" in line for line in said)
     run.model.learn(render(TEMPLATES.held_out[0], fact) + "\n" for fact in FACTS)
-    asked.kis_step_end(run=run, step=10)
+    measured.kis_step_end(run=run, step=10)
     assert any(f"above chance ({control.extra['frequency_baseline']:.3f})" in line for line in said)
 
 
 def test_evaluation_mode_only_at_evaluation_steps(split):
     run, _, records = run_with()
-    asked = plugin(run)
+    measured = plugin(run)
     for step in range(11):
-        asked.kis_step_end(run=run, step=step)
+        measured.kis_step_end(run=run, step=step)
     assert sorted({record.step for record in records}) == [0, 5, 10]
     modes = run.model.modes
     assert modes[0] == "evaluation"
@@ -176,11 +176,11 @@ def test_control_series_hold_control_facts_alone(split):
 
 def test_a_control_leak_is_reported_at_the_end(split):
     run, said, _ = run_with()
-    asked = plugin(run)
+    measured = plugin(run)
     run.model.learn(render(statement, fact) for fact in FACTS for statement in TEMPLATES.held_out[:1])
-    asked.kis_step_end(run=run, step=5)
+    measured.kis_step_end(run=run, step=5)
     assert not any("control facts" in line for line in said)
-    asked.kis_step_end(run=run, step=10)
+    measured.kis_step_end(run=run, step=10)
     (line,) = [line for line in said if "control facts" in line]
     assert line.startswith("kis: warning: control facts are answered at 0.")
 
@@ -220,10 +220,10 @@ def test_sets_with_long_sentences_are_left_out_whole(monkeypatch):
     made = InfusionSplit(Knowledge(facts), Book(), np.arange(len(facts)), np.arange(0))
     monkeypatch.setattr(retention, "load_split", lambda config: made)
     run, said, records = run_with()
-    asked = plugin(run)
-    assert asked.kis_run_record(run=run)["probes"] == {"held_out": 76, "seen": 76}
+    measured = plugin(run)
+    assert measured.kis_run_record(run=run)["probes"] == {"held_out": 76, "seen": 76}
     assert any("4 facts are not probed" in line for line in said)
-    asked.kis_step_end(run=run, step=0)
+    measured.kis_step_end(run=run, step=0)
     assert {record.n for record in records} == {76}
 
 
@@ -250,9 +250,9 @@ def test_documents_are_probed_by_their_continuation(monkeypatch):
     found = passages(30, 40)
     documents(monkeypatch, found)
     run, said, records = run_with(ProbesConfig(facts=20), sequence_length=64)
-    asked = plugin(run)
+    measured = plugin(run)
     run.model.learn([passage.text for passage in found])
-    asked.kis_step_end(run=run, step=0)
+    measured.kis_step_end(run=run, step=0)
     assert [(record.probe, record.n, record.accuracy) for record in records] == [("seen", 20, 1.0)]
     assert any("Retention proper needs" in line for line in said)
 
@@ -263,8 +263,8 @@ def test_user_questions_are_series_of_their_own(split, tmp_path):
     run, _, records = run_with(ProbesConfig(facts=40))
     run = replace(run, config=replace(run.config, retention=replace(run.config.retention, qa=path)))
     run.model.learn(f"Who made engine {n}? Firm{n}\n" for n in range(0, 12, 2))
-    asked = plugin(run)
-    asked.kis_step_end(run=run, step=10)
+    measured = plugin(run)
+    measured.kis_step_end(run=run, step=10)
     found = {record.probe: record for record in records}
     assert list(found) == ["held_out", "seen", "control", "qa", "qa_answer", "above_control"]
     assert (found["qa"].n, found["qa"].correct, found["qa"].extra["chance"]) == (12, 6, 0.25)
@@ -287,8 +287,8 @@ def test_invalid_user_questions_stop_the_run_at_its_start(split, tmp_path):
 def test_short_passages_are_not_probed(monkeypatch):
     documents(monkeypatch, passages(30, 19))
     run, said, records = run_with()
-    asked = plugin(run)
-    asked.kis_step_end(run=run, step=0)
+    measured = plugin(run)
+    measured.kis_step_end(run=run, step=0)
     assert records == []
     assert any("no questions: 0 passages have 20 words or more" in line for line in said)
 

@@ -106,20 +106,20 @@ def plain(model, tokenizer, question):
 
 
 def test_logprobs_equal_those_of_single_options(model, tokenizer):
-    asked = questions(*ALL)
-    expected = np.array([plain(model, tokenizer, question) for question in asked])
-    scores = score(asked, tokenizer, model, batch_tokens=512)
-    assert len(asked) == 72
+    probed = questions(*ALL)
+    expected = np.array([plain(model, tokenizer, question) for question in probed])
+    scores = score(probed, tokenizer, model, batch_tokens=512)
+    assert len(probed) == 72
     np.testing.assert_allclose(scores.logprobs, expected, atol=1e-4)
-    right = expected[np.arange(72), [question.answer for question in asked]]
+    right = expected[np.arange(72), [question.answer for question in probed]]
     assert scores.correct.tolist() == (right == expected.max(axis=1)).tolist()
     assert 0 < scores.correct.sum() < 72
 
 
 def test_differences_equal_those_of_transformers_losses(model, tokenizer):
-    asked = questions(*ALL)[::5]
-    scores = score(asked, tokenizer, model)
-    for question, got in zip(asked, scores.logprobs, strict=True):
+    probed = questions(*ALL)[::5]
+    scores = score(probed, tokenizer, model)
+    for question, got in zip(probed, scores.logprobs, strict=True):
         whole = []
         for text in tokenizer.encode([question.prefix + option for option in question.options]):
             ids = torch.tensor([[tokenizer.eos, *text.ids]])
@@ -130,29 +130,29 @@ def test_differences_equal_those_of_transformers_losses(model, tokenizer):
 
 @pytest.mark.parametrize("batch_tokens", [1, 100, 10**6])
 def test_the_batch_size_does_not_change_scores(model, tokenizer, batch_tokens):
-    asked = questions("held_out", "seen")
-    expected = score(asked, tokenizer, model).logprobs
+    probed = questions("held_out", "seen")
+    expected = score(probed, tokenizer, model).logprobs
     model.shapes.clear()
-    np.testing.assert_allclose(score(asked, tokenizer, model, batch_tokens).logprobs, expected, atol=1e-4)
+    np.testing.assert_allclose(score(probed, tokenizer, model, batch_tokens).logprobs, expected, atol=1e-4)
     assert all(rows * width <= batch_tokens or rows == 1 for rows, width in model.shapes)
     assert all(width % 8 == 0 for _, width in model.shapes)
     assert model.shapes[0][1] == max(width for _, width in model.shapes)
 
 
 def test_rows_are_not_padded_beyond_the_model(tokenizer):
-    asked = [Question(0, "was born in ", ("Rome.", "Oslo."), 0, "seen")]
-    longest = len(prepare(asked, tokenizer).rows[0])
+    probed = [Question(0, "was born in ", ("Rome.", "Oslo."), 0, "seen")]
+    longest = len(prepare(probed, tokenizer).rows[0])
     assert longest % 8
     model = Const([0.0] * 400)
-    Scorer(prepare(asked, tokenizer), sequence_length=longest).score(model)
+    Scorer(prepare(probed, tokenizer), sequence_length=longest).score(model)
     assert model.shapes == [(2, longest)]
 
 
 def test_options_of_one_token_at_the_end_share_one_row(model, tokenizer):
-    asked = [Question(0, "Where was Person 1 born?", tuple("?!.,"), 0, "question")]
-    prepared = prepare(asked, tokenizer)
+    probed = [Question(0, "Where was Person 1 born?", tuple("?!.,"), 0, "question")]
+    prepared = prepare(probed, tokenizer)
     assert len(prepared.rows) == 1
-    np.testing.assert_allclose(Scorer(prepared).score(model).logprobs[0], plain(model, tokenizer, asked[0]), atol=1e-4)
+    np.testing.assert_allclose(Scorer(prepared).score(model).logprobs[0], plain(model, tokenizer, probed[0]), atol=1e-4)
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=8))
@@ -261,6 +261,6 @@ def test_questions_may_differ_in_their_number_of_options(model, tokenizer):
 
 
 def test_lengths_count_the_eos_before_a_sentence(tokenizer):
-    asked = questions("held_out")
-    longest = [max(len(text.ids) for text in tokenizer.encode([q.prefix + o for o in q.options])) for q in asked]
-    assert prepare(asked, tokenizer).lengths.tolist() == [length + 1 for length in longest]
+    probed = questions("held_out")
+    longest = [max(len(text.ids) for text in tokenizer.encode([q.prefix + o for o in q.options])) for q in probed]
+    assert prepare(probed, tokenizer).lengths.tolist() == [length + 1 for length in longest]

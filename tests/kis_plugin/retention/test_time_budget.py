@@ -23,7 +23,7 @@ class Clock:
 
 
 def spend(budget, clock, trained, whole, ranks=None):
-    """Train for some seconds, then evaluate at a speed; return the part asked."""
+    """Train for some seconds, then evaluate at a speed; return the part probed."""
     clock.now += trained
     part = budget.begin(ranks or Ranks())
     clock.now += whole * part
@@ -106,8 +106,8 @@ def questions(relations):
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 50), min_size=1), st.floats(0, 1), st.integers(0, 99))
 def test_cuts_are_proportional_and_keep_sets_whole(relations, part, seed):
-    asked = questions(relations)
-    kept = [question for question, time in zip(asked, cut_order(asked, seed), strict=True) if time < part]
+    probed = questions(relations)
+    kept = [question for question, time in zip(probed, cut_order(probed, seed), strict=True) if time < part]
     for relation, sets in relations.items():
         counts = Counter(question.series for question in kept if question.relation == relation)
         assert counts["held_out"] == counts["seen"]
@@ -117,6 +117,6 @@ def test_cuts_are_proportional_and_keep_sets_whole(relations, part, seed):
 
 
 def test_smaller_parts_are_subsets():
-    asked = questions({"a": 40, "b": 7})
-    times = cut_order(asked, 3)
+    probed = questions({"a": 40, "b": 7})
+    times = cut_order(probed, 3)
     assert np.flatnonzero(times < 0.2).tolist() == [at for at in np.flatnonzero(times < 0.5) if times[at] < 0.2]

@@ -77,7 +77,7 @@ def test_the_built_in_templates_have_three_statements_or_more():
 def test_reversed_sentences_repeat_no_statement():
     assert book().of("P36").object_first == ("{object} is the capital of {subject}.",)
     assert book().of("birthPlace").object_first == ("{object} is the birth place of {subject}.",)
-    # Statements that are trained on are the last resort: what came with the facts is asked back by a built-in sentence.
+    # Statements that are trained on are the last resort: a built-in sentence comes before what came with the facts.
     assert book(templates={"P36": CAME}).of("P36").object_first == ("{object} is the capital of {subject}.",)
     infused = Templates(("{object} is the capital of {subject}", "{subject} looks to {object}."))
     assert book(templates={"P36": infused}).of("P36").object_first == infused.trained

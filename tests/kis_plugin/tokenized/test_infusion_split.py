@@ -106,9 +106,9 @@ def test_options_of_a_selection_make_another_split(large):
 
 def test_passages_are_selected_too():
     Path("d.jsonl").write_text("".join(json.dumps({"text": f"Text {n}."}) + "\n" for n in range(10)))
-    material = load(knowledge="d.jsonl", selection={"name": "every", "step": 4})
-    assert material.passages_infused.tolist() == [0, 4, 8]
-    assert [passage.text for passage in material.passages] == ["Text 0.", "Text 4.", "Text 8."]
+    split = load(knowledge="d.jsonl", selection={"name": "every", "step": 4})
+    assert split.passages_infused.tolist() == [0, 4, 8]
+    assert [passage.text for passage in split.passages] == ["Text 0.", "Text 4.", "Text 8."]
 
 
 def test_a_selection_that_is_out_of_order_is_refused():
@@ -128,10 +128,10 @@ def test_an_edited_file_is_read_again_and_another_is_not():
 
 def test_what_is_left_out_is_worked_out():
     knowledge = Knowledge(passages=(Passage("a", "1"), Passage("b", "2")))
-    material = InfusionSplit(knowledge, None, np.arange(0), np.arange(0))
-    assert material.passages_infused.tolist() == [0, 1]
-    assert material.fingerprint == InfusionSplit(knowledge, None, np.arange(0), np.arange(0)).fingerprint
-    assert material.cache is None
+    split = InfusionSplit(knowledge, None, np.arange(0), np.arange(0))
+    assert split.passages_infused.tolist() == [0, 1]
+    assert split.fingerprint == InfusionSplit(knowledge, None, np.arange(0), np.arange(0)).fingerprint
+    assert split.cache is None
 
 
 def test_preparing_goes_through_the_cache_and_a_start_finds_it():

@@ -59,7 +59,7 @@ def test_facts_that_the_tokenizer_reads_alike_are_refused(normalizer, one, other
 
 
 @pytest.mark.parametrize(("one", "other"), [("Polish", "polish"), ("ﬁeld", "field"), ("Zoë", "Zoe"), ("x²", "x2")])
-def test_facts_that_the_tokenizer_tells_apart_are_two(one, other):
+def test_facts_that_the_tokenizer_distinguishes_are_two(one, other):
     refuse_unreadable_names(pair(one, other), (), BOOK, tokenizer())
     refuse_unreadable_names(pair(one, other), (), BOOK, tokenizer(normalizers.NFC()))
 

@@ -1,4 +1,4 @@
-"""Facts and passages as tokens: every template of every fact, and passages parted where a sentence ends."""
+"""Facts and passages as tokens: every template of every fact, and passages split where a sentence ends."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def wrapped(kind):
     return HFTokenizer(hugging_face(kind))
 
 
-def material(facts=(), passages=(), infused=None, infused_facts=None, cache=None, templates_of=None):
+def split_of(facts=(), passages=(), infused=None, infused_facts=None, cache=None, templates_of=None):
     knowledge = Knowledge(tuple(facts), tuple(passages), templates_of or {})
     return InfusionSplit(
         knowledge,
@@ -81,7 +81,7 @@ def build(
     **infusion,
 ):
     config = Config(Path("facts.jsonl"), infusion=InfusionConfig(frequency=1, **infusion))
-    known = material(facts, passages, infused, infused_facts, cache, templates_of)
+    known = split_of(facts, passages, infused, infused_facts, cache, templates_of)
     return load_texts(config, known, tokenizer or CharTokenizer(), sequence_length)
 
 
@@ -110,7 +110,7 @@ def test_a_sentence_longer_than_a_row_is_refused_by_name():
         build([Fact("x" * 60, "P17", "France", "long-one")], sequence_length=32)
 
 
-def test_a_passage_is_parted_between_sentences():
+def test_a_passage_is_split_between_sentences():
     passage = Passage("One two three. Four five six! Seven eight nine ten eleven.", "p")
     assert texts_of(build(passages=[passage], sequence_length=32)) == [
         "One two three. Four five six!",
@@ -289,7 +289,7 @@ def test_twenty_sentences_that_are_too_long_are_enough():
         build([Fact("x" * 60, "P17", "France", f"f{n}") for n in range(3000)], sequence_length=32)
 
 
-def test_a_document_is_parted_into_chunks_of_whole_sentences():
+def test_a_document_is_split_into_chunks_of_whole_sentences():
     text = "One two. Three four five. Six! Seven eight nine. Ten."
     assert texts_of(build(passages=[Passage(text, "p")], chunk_tokens=20)) == [
         "One two.",
@@ -369,7 +369,7 @@ def test_items_from_the_cache_are_those_made_in_memory(tmp_path):
 
 
 class Refusing(CharTokenizer):
-    """A tokenizer that is not to be asked again."""
+    """A tokenizer that is not to be called again."""
 
     def encode(self, texts):
         raise AssertionError("tokenized again")
@@ -388,7 +388,7 @@ def test_the_order_of_work_does_not_show():
     assert len(sizes) == 1, "the fingerprint depends on the size of batches"
 
 
-def test_the_fingerprint_tells_of_every_token_target_and_entry():
+def test_the_fingerprint_covers_every_token_target_and_entry():
     other = Fact("Lyon", "P17", "Franca")
     found = {
         name: items.fingerprint
@@ -422,7 +422,7 @@ def test_the_cache_key_is_what_the_texts_depend_on():
         config = Config(
             Path("facts.jsonl"), infusion=InfusionConfig(**({"frequency": 1} | changes)), seed=changes.pop("seed", 0)
         )
-        known = replace(material(**(base | parts)), fingerprint=fingerprint)
+        known = replace(split_of(**(base | parts)), fingerprint=fingerprint)
         return json.dumps(texts_key(config, known, tokenizer or CharTokenizer(), sequence_length), sort_keys=True)
 
     class Other(CharTokenizer):

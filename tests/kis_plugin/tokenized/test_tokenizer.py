@@ -72,7 +72,7 @@ def test_the_users_truncation_and_padding_are_kept(kind):
     assert after.fingerprint == before.fingerprint
 
 
-def test_the_fingerprint_tells_of_other_ids():
+def test_the_fingerprint_changes_with_other_ids():
     assert HFTokenizer(hugging_face("byte-level")).fingerprint == wrapped("byte-level").fingerprint
     assert wrapped("metaspace").fingerprint != wrapped("byte-level").fingerprint
     more = hugging_face("byte-level")

@@ -70,6 +70,6 @@ def test_no_run_beyond_the_usable_share_is_wanted(sweep_runs):
         assert run.frequency * most <= MOST_SHARE * (1 + 1e-9)
 
 
-def test_none_are_named_unless_asked_for_and_none_of_nothing(sweep_runs):
+def test_none_are_named_unless_requested_and_none_of_nothing(sweep_runs):
     assert ask(sweep_runs(points=3), 0) == ()
     assert ask([], 8) == ()

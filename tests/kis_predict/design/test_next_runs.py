@@ -73,7 +73,7 @@ def test_about_as_much_narrower_as_promised(sweep_runs):
     assert np.mean(got) < 1
 
 
-def test_none_are_named_unless_asked_for(sweep_runs):
+def test_none_are_named_unless_requested(sweep_runs):
     assert ask(sweep_runs(), 0).next_runs == ()
 
 
@@ -85,7 +85,7 @@ def test_no_run_beyond_the_usable_share_is_named(sweep_runs, share):
     assert all(run.frequency * share / top <= 0.9 for run in ask(runs, 4).next_runs)
 
 
-def test_by_cost_the_smaller_sizes_are_asked_more(sweep_runs):
+def test_by_cost_the_smaller_sizes_are_run_more(sweep_runs):
     runs = sweep_runs(probes=200)
     plain, by_cost = (ask(runs, 6, new_sizes=False, per_flop=wanted).next_runs for wanted in (False, True))
     assert sum(run.flops for run in by_cost) < sum(run.flops for run in plain)

@@ -46,7 +46,7 @@ def test_both_axes_agree_where_facts_and_rule_are_kept(sweep_runs):
 
 
 @pytest.mark.parametrize("truth", ["frequency", "share"])
-def test_a_second_budget_at_a_middle_size_tells_which_decides(truth):
+def test_a_second_budget_at_a_middle_size_shows_which_decides(truth):
     params, tokens = np.append(np.geomspace(1e7, 1.6e8, 5), 4e7), np.append(np.full(5, 2e8), 4e8)
     per_exposure = 2e4 / tokens
     y = np.log(200) - 0.6 * np.log(params / 1e7)
@@ -65,8 +65,8 @@ def test_a_second_budget_at_a_middle_size_tells_which_decides(truth):
 
 
 def test_a_requested_axis_has_no_warning_of_unknown_facts(sweep_runs):
-    asked = ask(by_share(sweep_runs), axis="frequency", facts=5000, tokens_per_fact=20.0)
-    assert not any("facts are unknown" in line for line in asked.warnings)
+    requested = ask(by_share(sweep_runs), axis="frequency", facts=5000, tokens_per_fact=20.0)
+    assert not any("facts are unknown" in line for line in requested.warnings)
 
 
 def test_odds_that_say_little_are_warned_of(sweep_runs):

@@ -39,7 +39,7 @@ class Case:
 
 
 def made_words(count: int, seed: int = 0) -> list[str]:
-    """Return distinct words that can be spoken."""
+    """Return distinct words that can be pronounced."""
     draw = np.random.default_rng(seed)
     consonants, vowels = "bdfgklmnprstvz", "aeiou"
     words: dict[str, None] = {}
