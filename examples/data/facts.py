@@ -121,7 +121,7 @@ def _cities(packages: Files) -> Iterator[Row]:
     countries = (Row(name, "P17", names[city["countrycode"]], f"{key}:P17") for name, key, city in keys)
     yield from _capped(countries, total=1500, per_object=60)
     # The time zone must be that of every airport of the city too: the two sources disagree at some borders.
-    # "Asia/Tokyo" gives itself away in Tokyo, so that zones are asked only of cities that they are not named for.
+    # "Asia/Tokyo" gives itself away in Tokyo, so zones are used only of cities that they are not named for.
     clocks: dict[tuple[str, str], set[str]] = {}
     for airport in _airport_table(packages):
         clocks.setdefault((airport["country"], fold(airport["city"])), set()).add(airport["tz"])
