@@ -43,6 +43,8 @@ class LitTokenizer:
             known = " or ".join(_BACKENDS)
             raise KISError(Problem(f"{_WHERE} {tokenizer.model_name}", f"the backend {tokenizer.backend!r}", known))
         self.eos: int = tokenizer.eos_id
+        self.bos: int | None = tokenizer.bos_id
+        self.adds_bos = bool(tokenizer.use_bos and tokenizer.bos_id is not None)
         self._backend = _BACKENDS[tokenizer.backend](tokenizer.processor)
         self.vocabulary: int = self._backend.vocabulary
         state = self._backend.state

@@ -153,7 +153,9 @@ def _stand_in(tokenizer: TextTokenizer, sequence_length: int) -> npt.NDArray[np.
 
 
 def _text(tokenizer: TextTokenizer, ids: Sequence[int]) -> str:
-    return tokenizer.decode(ids[:-1] if ids and ids[-1] == tokenizer.eos else ids).strip()
+    """Return the text of an infused text, without the tokens that begin and end it."""
+    ids = ids[1:] if ids[:1] == [getattr(tokenizer, "bos", None)] else ids
+    return tokenizer.decode(ids[:-1] if ids[-1:] == [tokenizer.eos] else ids).strip()
 
 
 def _id(split: InfusionSplit, entry: int) -> str:
@@ -164,4 +166,6 @@ def _id(split: InfusionSplit, entry: int) -> str:
 def _settings(config: Config) -> dict[str, str]:
     infusion = config.infusion
     keys = ("placement", "schedule", "rendering", "selection", "template_order", "loss", "attention")
-    return {"window": "{:g} to {:g}".format(*infusion.window), **{key: str(getattr(infusion, key)) for key in keys}}
+    begin = {} if config.begin == "eos" else {"begin": config.begin}
+    settings = {key: str(getattr(infusion, key)) for key in keys}
+    return {"window": "{:g} to {:g}".format(*infusion.window), **settings, **begin}

@@ -40,9 +40,7 @@ _MODEL = (
     click.option(
         "--begin",
         type=click.Choice(["eos", "bos"]),
-        default="eos",
-        show_default=True,
-        help="The token before each sentence: eos as in runs of KIS, or the tokenizer's own bos.",
+        help="The token before each sentence: eos or the tokenizer's own bos. Default: as --config has it, else eos.",
     ),
 )
 _QUESTIONS = (
@@ -87,7 +85,7 @@ def probe(
     device: str | None,
     dtype: str,
     sequence_length: int | None,
-    begin: str,
+    begin: str | None,
     config: Path | None,
     run: Path | None,
     knowledge: Path | None,
@@ -121,7 +119,7 @@ def probe(
             given = {**questions, "probes": questions["probes"] or ("held_out", "seen"), "batch_tokens": batch_tokens}
             prober = prober_of_knowledge(knowledge, **given)
         loaded = load_model(model, LoadOptions(tokenizer, device, dtype, sequence_length))
-        if begin == "bos":
+        if (begin or prober.config.begin) == "bos":
             loaded = replace(loaded, tokenizer=loaded.beginning_with_bos())
         with _progress() as progress:
             task = progress.add_task("probing", total=1.0)

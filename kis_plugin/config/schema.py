@@ -219,6 +219,9 @@ class KisYaml:
     infusion: InfusionConfig = field(default_factory=lambda: InfusionConfig(frequency=DEFAULT_FREQUENCY))
     """How much is infused, and where."""
     retention: RetentionConfig = field(default_factory=RetentionConfig)
+    begin: Annotated[str, OneOf(("eos", "bos"))] = "eos"
+    """What a text begins with, infused or probed: nothing but the EOS of the text before it, or ``bos``, the
+    tokenizer's own token for the beginning of a document, where the documents of the training data begin with it."""
     run_log: Annotated[Path, PathText()] = Path("runs")
     """The folder of run logs; created if it is missing."""
     cache: Annotated[Path, PathText()] | None = None

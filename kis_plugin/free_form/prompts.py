@@ -12,6 +12,7 @@ from kis_plugin.free_form.matching import Matcher, Verdict, letters_of
 from kis_plugin.hashing import IntArray
 from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.scoring.prefix_trees import Row
+from kis_plugin.tokenized.document_start import first_token
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["PreparedPrompts", "Prompt", "prepare_prompts"]
@@ -24,7 +25,7 @@ class Prompt:
     """One question as the model sees it.
 
     Attributes:
-        row: EOS and the prompt, without trailing white space, which is part of the answer's first token.
+        row: EOS or BOS and the prompt, without trailing white space, which is part of the answer's first token.
         drafts: Right answers, the object of the fact first, each with what ends it.
         limit: The most tokens of an answer.
         matcher: Judges the answer.
@@ -100,7 +101,7 @@ def prepare_prompts(questions: Sequence[Question], tokenizer: TextTokenizer) -> 
     pairs = [(question.prefix, text) for question, drafts in zip(questions, texts, strict=True) for text in drafts]
     wholes = iter(tokenizer.encode([prefix + text for prefix, text in pairs]))
     alone = iter(tokenizer.encode([text for _, text in pairs]))
-    prompts = []
+    prompts, begin = [], first_token(tokenizer)
     for question, drafted, head in zip(questions, texts, heads, strict=True):
         drafts = []
         for _ in drafted:
@@ -110,7 +111,7 @@ def prepare_prompts(questions: Sequence[Question], tokenizer: TextTokenizer) -> 
             begins = whole[: len(head.ids)] == head.ids
             drafts.append(tuple(whole[len(head.ids) :] if begins else other))
         limit = 2 * max(map(len, drafts)) + 8
-        prompts.append(Prompt((tokenizer.eos, *head.ids), tuple(drafts), limit, _matcher(question, tokenizer)))
+        prompts.append(Prompt((begin, *head.ids), tuple(drafts), limit, _matcher(question, tokenizer)))
     tokens = len(tokenizer.breaks()[0]) if questions else 0
     return PreparedPrompts(tuple(prompts), tokenizer, tokens)
 

@@ -87,6 +87,7 @@ class PlannedInfuser:
             "share": plan.infused_tokens / self._run.tokens,
             "schedule": str(self._run.config.infusion.schedule),
             "placement": plan.placement.name,
+            **({} if self._run.config.begin == "eos" else {"begin": self._run.config.begin}),
             "schedule_hash": plan.schedule_hash,
             **({} if self._known is None else {"known_facts": known}),
             **self._room_record(),

@@ -78,6 +78,7 @@ class InfusionInputs:
             "loss": self.config.infusion.loss,
             "attention": self.config.infusion.attention,
             "known": "" if known_facts is None else _digest(known_facts),
+            **({} if self.config.begin == "eos" else {"begin": self.config.begin}),
         }
 
 

@@ -13,6 +13,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.balanced_groups import evenly
 from kis_plugin.knowledge.sources.documents import DocumentSource
 from kis_plugin.knowledge.sources.folders import FolderSource, every_document
+from kis_plugin.tokenized.document_start import first_token
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["Excerpt", "documents", "excerpts"]
@@ -50,7 +51,7 @@ def documents(path: Path) -> Iterator[str]:
 
 
 def excerpts(path: Path, tokenizer: TextTokenizer, rows: int, sequence_length: int) -> list[Excerpt]:
-    """Take rows of documents, EOS before each and after the last, evenly spread over all of the text.
+    """Take rows of documents, EOS (or BOS) before each and EOS after the last, evenly spread over all of the text.
 
     The text is read once, one document at a time. Of a long text only some windows are kept, at equal distances. Rows
     of a short text are cut from all its tokens; otherwise a row is the beginning of a window, from its first white
@@ -125,7 +126,12 @@ def _beginning(window: Window, tokenizer: TextTokenizer, count: int) -> tuple[In
 
 
 def _tokens(parts: Sequence[tuple[bool, str]], tokenizer: TextTokenizer) -> tuple[IntArray, IntArray]:
-    """Return the tokens of text, EOS before each document, and the UTF-8 bytes that each stands for: (tokens,) each."""
+    """Return the tokens of text and the UTF-8 bytes that each stands for: (tokens,) each.
+
+    EOS stands before each document; with a BOS to begin documents with, that one, and EOS between them.
+    """
+    begin = first_token(tokenizer)
+    between = [tokenizer.eos] if begin == tokenizer.eos else [tokenizer.eos, begin]
     texts: list[str] = []
     begins = parts[0][0]
     for new, part in parts:
@@ -136,9 +142,9 @@ def _tokens(parts: Sequence[tuple[bool, str]], tokenizer: TextTokenizer) -> tupl
     ids: list[int] = []
     sizes: list[IntArray] = []
     for number, (text, encoded) in enumerate(zip(texts, tokenizer.encode(texts), strict=True)):
-        if number or begins:
-            ids.append(tokenizer.eos)
-            sizes.append(np.zeros(1, dtype=np.int64))
+        before = between if number else [begin] if begins else []
+        ids += before
+        sizes.append(np.zeros(len(before), dtype=np.int64))
         ids += encoded.ids
         until = np.concatenate([[0], np.cumsum(_utf8(text))])  # (characters + 1,) bytes before each
         sizes.append(np.diff(until[np.array([0, *encoded.ends], dtype=np.int64)]))

@@ -21,6 +21,7 @@ from kis_plugin.retention.series import HELD_OUT
 from kis_plugin.retention.time_budget import MIN_QUESTIONS, TimeBudget, cut_order
 from kis_plugin.run import log as runlog
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.tokenized.document_start import probe_tokenizer, start_notes
 from kis_plugin.tokenized.infusion_split import load_split
 
 if TYPE_CHECKING:  # these import torch
@@ -62,6 +63,7 @@ class Retention:
         self._builder = QuestionBuilder(run.config, split, infused, known)
         self._prepare(run, run.start_step)
         self._general = _general_text(run)
+        self._notify(run, start_notes(run.config, run.tokenizer))
         if probes := self._probes():
             counts = ", ".join(f"{count} {name}" for name, count in probes.items())
             options = self._builder.options
@@ -167,7 +169,8 @@ class Retention:
     def _ready(self, questions: Sequence[Question], run: TrainingRun, notes: list[str]) -> Evaluator | None:
         from kis_plugin.retention.evaluator import Evaluator
 
-        evaluator = Evaluator(questions, run.tokenizer, run.sequence_length, notes, run.config.retention.batch_tokens)
+        tokenizer = probe_tokenizer(run.config, run.tokenizer)
+        evaluator = Evaluator(questions, tokenizer, run.sequence_length, notes, run.config.retention.batch_tokens)
         return evaluator if evaluator.questions else None
 
     def _probes(self) -> dict[str, int]:
@@ -198,7 +201,8 @@ def _general_text(run: TrainingRun) -> GeneralText | None:
         return None
     from kis_plugin.retention.general_loss import GeneralText
 
-    return GeneralText(wanted.general_text, run.tokenizer, run.sequence_length, wanted.batch_tokens)
+    tokenizer = probe_tokenizer(run.config, run.tokenizer)
+    return GeneralText(wanted.general_text, tokenizer, run.sequence_length, wanted.batch_tokens)
 
 
 def _over_budget(run: TrainingRun) -> str:

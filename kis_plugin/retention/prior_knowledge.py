@@ -23,6 +23,7 @@ from kis_plugin.retention.questions.distractors import OptionSet, option_sets
 from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.tokenized.document_start import probe_tokenizer
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 __all__ = ["decide_known", "known_facts"]
@@ -134,13 +135,14 @@ def _evaluate(
 
     maker = QuestionMaker(facts, sets, split.book.of, run.config.seed)
     questions = list(_questions(maker, statement))
-    prepared = prepare(questions, run.tokenizer)
+    tokenizer = probe_tokenizer(run.config, run.tokenizer)
+    prepared = prepare(questions, tokenizer)
     fits = (prepared.lengths <= run.sequence_length).reshape(len(sets), -1).all(axis=1)  # (sets,)
     answers = np.zeros((len(sets), len(sets[0].facts)), dtype=np.bool_)
     if not fits.all():
         per_question = np.repeat(fits, answers.shape[1])
         questions = [question for question, fit in zip(questions, per_question, strict=True) if fit]
-        prepared = prepare(questions, run.tokenizer)
+        prepared = prepare(questions, tokenizer)
     if questions:
         logprobs = Scorer(prepared, sequence_length=run.sequence_length).score(run.model).logprobs
         answers[fits] = _wins(logprobs.reshape(-1, answers.shape[1], answers.shape[1]))

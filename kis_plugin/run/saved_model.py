@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.model_view import ModelView
+from kis_plugin.tokenized.document_start import BeginningWithBos
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["BLOCK", "LoadOptions", "LoadedModel", "sequence_length_of"]
@@ -63,17 +63,7 @@ class LoadedModel:
         """
         if self.bos is None:
             raise KISError(Problem("--begin", "bos, with a tokenizer that has none", "eos"))
-        return _Beginning(self.tokenizer, self.bos)
-
-
-class _Beginning:
-    """A tokenizer with another token before each text."""
-
-    def __init__(self, tokenizer: TextTokenizer, eos: int) -> None:
-        self._tokenizer, self.eos = tokenizer, eos
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tokenizer, name)
+        return BeginningWithBos(self.tokenizer, self.bos)
 
 
 def sequence_length_of(model: str, requested: int | None, most: int | None) -> int:

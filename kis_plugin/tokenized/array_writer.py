@@ -51,13 +51,16 @@ class TextWriter:
 
     Args:
         writer: Where the arrays go.
+        begin: The token that is put before each text; None for none.
         eos: The token that is put after each text; None for none.
         vocabulary: One more than the greatest token id; decides the type that tokens are kept in.
         objects_only: Whether there is an array of training targets.
     """
 
-    def __init__(self, writer: ArrayWriter, eos: int | None, vocabulary: int, objects_only: bool) -> None:
-        self._writer, self._eos = writer, eos
+    def __init__(
+        self, writer: ArrayWriter, begin: int | None, eos: int | None, vocabulary: int, objects_only: bool
+    ) -> None:
+        self._writer, self._begin, self._eos = writer, begin, eos
         self._dtype = np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.int32)
         self._vocabulary = vocabulary
         self._hashes: dict[str, Any] = {}
@@ -79,13 +82,14 @@ class TextWriter:
         if len(texts.ids) and int(texts.ids.max()) >= self._vocabulary:
             found = f"token {texts.ids.max()}"
             raise KISError(Problem("tokenizer", found, f"ids below {self._vocabulary}, as many as breaks() judges"))
-        tokens, lengths = _closed(texts.ids, texts.lengths, self._eos)
+        tokens, lengths = _framed(texts.ids, texts.lengths, self._begin, self._eos)
         self._put("tokens", tokens, self._dtype)
         ends = self._end + np.cumsum(lengths)
         self._put("offsets", ends)
         self._end = int(ends[-1]) if len(ends) else self._end
         if texts.targets is not None:
-            self._put("targets", _closed(texts.targets, texts.lengths, None if self._eos is None else 0)[0])
+            begin, eos = (None if token is None else 0 for token in (self._begin, self._eos))
+            self._put("targets", _framed(texts.targets, texts.lengths, begin, eos)[0])
         if first:
             self._put("entry", texts.entries)
             self._put("own", texts.own)
@@ -100,13 +104,19 @@ class TextWriter:
         self._writer.append(name, array if dtype is None else array.astype(dtype, copy=False))
 
 
-def _closed(ids: npt.NDArray[Any], lengths: IntArray, eos: int | None) -> tuple[npt.NDArray[Any], IntArray]:
-    """Return texts with ``eos`` after each, (total + texts,), and their lengths with it; None adds nothing."""
-    if eos is None:
+def _framed(
+    ids: npt.NDArray[Any], lengths: IntArray, begin: int | None, eos: int | None
+) -> tuple[npt.NDArray[Any], IntArray]:
+    """Return texts with ``begin`` before and ``eos`` after each, and their lengths with these; None adds nothing."""
+    added = [token is not None for token in (begin, eos)]
+    if not any(added):
         return ids, lengths
-    longer = lengths + 1
-    inside = np.ones(len(ids) + len(lengths), dtype=np.bool_)
-    inside[np.cumsum(longer) - 1] = False
-    out = np.full(len(inside), eos, dtype=ids.dtype)
+    longer = lengths + sum(added)
+    ends = np.cumsum(longer)
+    inside = np.ones(len(ids) + sum(added) * len(lengths), dtype=np.bool_)
+    out = np.empty(len(inside), dtype=ids.dtype)
+    for token, places in ((begin, ends - longer), (eos, ends - 1)):
+        if token is not None:
+            inside[places], out[places] = False, token
     out[inside] = ids
     return out, longer

@@ -41,7 +41,8 @@ class RenderOptions:
         most: Templates of a fact that are used, at most, the first ones; None for all.
         inline: Whether texts stand between base sentences: with a space before them and no EOS after.
         objects_only: Whether only tokens that reach into the object are training targets.
-        limit: Tokens a text, at most; EOS not counted.
+        begin: The token before each text; None for none.
+        limit: Tokens a text, at most; BOS and EOS not counted.
         chunk_tokens: Tokens a piece of a passage, at most; not above ``limit``.
     """
 
@@ -49,6 +50,7 @@ class RenderOptions:
     most: int | None
     inline: bool
     objects_only: bool
+    begin: int | None
     limit: int
     chunk_tokens: int
 
@@ -61,7 +63,8 @@ def write_texts(writer: ArrayWriter, options: RenderOptions, split: InfusionSpli
     """
     maker = _Maker(options, split, tokenizer)
     vocabulary = len(tokenizer.breaks()[0])
-    output = TextWriter(writer, None if options.inline else tokenizer.eos, vocabulary, options.objects_only)
+    eos = None if options.inline else tokenizer.eos
+    output = TextWriter(writer, options.begin, eos, vocabulary, options.objects_only)
     problems: list[Problem] = []
     number = 0
     while number < maker.templates and not problems:

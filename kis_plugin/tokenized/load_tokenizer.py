@@ -62,24 +62,32 @@ def load_tokenizer(name: str) -> TextTokenizer:
 def _as_litgpt(tokenizers: Any, folder: Path) -> Any:
     """Read ``tokenizer.json`` itself, as LitGPT does: transformers may change it, and with it the cache's key."""
     backend = tokenizers.Tokenizer.from_file(str(folder / _FILE))
-    token = _read(folder / _CONFIG).get("eos_token")
+    eos, bos = (_named_in_config(folder, backend, name) for name in ("eos_token", "bos_token"))
+    return SimpleNamespace(is_fast=True, backend_tokenizer=backend, eos_token_id=eos, bos_token_id=bos)
+
+
+def _named_in_config(folder: Path, backend: Any, name: str) -> int | None:
+    """Return the id of a token that a configuration of the tokenizer names, as ``bos_token`` or ``eos_token``."""
+    token = _read(folder / _CONFIG).get(name)
     token = token.get("content") if isinstance(token, dict) else token
-    eos = _eos_of(folder) if token is None else backend.token_to_id(token)
-    return SimpleNamespace(is_fast=True, backend_tokenizer=backend, eos_token_id=eos)
+    if token is not None:
+        found: int | None = backend.token_to_id(token)
+        return found
+    return _generation_token(folder, f"{name}_id")
 
 
 def _as_transformers(transformers: Any, path: Path, name: str) -> Any:
     if path.is_file():
         return transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(path) if path.is_dir() else name)
-    if tokenizer.eos_token_id is None and (token := _eos_of(path)) is not None:
+    if tokenizer.eos_token_id is None and (token := _generation_token(path, "eos_token_id")) is not None:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(token)
     return tokenizer
 
 
-def _eos_of(folder: Path) -> int | None:
-    """Return the EOS that only ``generation_config.json`` names, as in some checkpoints."""
-    token = _read(folder / "generation_config.json").get("eos_token_id")
+def _generation_token(folder: Path, key: str) -> int | None:
+    """Return a token that only ``generation_config.json`` names, as in some checkpoints."""
+    token = _read(folder / "generation_config.json").get(key)
     return token if isinstance(token, int) else None
 
 

@@ -17,6 +17,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.storage.artifact_cache import Writer, prepared
 from kis_plugin.templates.protocols import Renderer
 from kis_plugin.tokenized.build import RenderOptions, write_texts
+from kis_plugin.tokenized.document_start import start_token
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.name_checks import refuse_unreadable_names
 from kis_plugin.tokenized.tokenizer import TextTokenizer
@@ -69,22 +70,26 @@ def load_texts(config: Config, split: InfusionSplit, tokenizer: TextTokenizer, s
         config: Its ``infusion`` says how facts are rendered, what is a target, and how documents are cut.
         split: What is infused.
         tokenizer: The run's.
-        sequence_length: Tokens a row. With placement ``rows`` a text with its EOS fits into one, ``inline`` half of
-            one, without EOS.
+        sequence_length: Tokens a row. With placement ``rows`` a text with its EOS, and BOS if it has one, fits into
+            one; ``inline`` half of one, without either.
 
     Raises:
         KISError: Sentences, or words of passages, that do not fit, the first 20 of them; documents with ``loss:
-            object``.
+            object``; ``begin: bos`` with a tokenizer that has no BOS.
     """
     infusion, where = config.infusion, f"{config.path or 'config'} infusion"
     refuse_passages_without_object(config, split)
     renderer: Renderer = chosen("renderers", infusion.rendering, f"{where}.rendering")
-    limit = sequence_length // 2 if infusion.placement == "inline" else sequence_length - 1
+    inline = infusion.placement == "inline"
+    start = start_token(config, tokenizer)
+    begin = None if inline else start  # a text between sentences begins no document
+    limit = sequence_length // 2 if inline else sequence_length - 1 - (begin is not None)
     options = RenderOptions(
         renderer=renderer,
         most=infusion.templates_used,
-        inline=infusion.placement == "inline",
+        inline=inline,
         objects_only=infusion.loss == "object",
+        begin=begin,
         limit=limit,
         chunk_tokens=min(infusion.chunk_tokens or limit, limit),
     )
@@ -136,4 +141,5 @@ def texts_key(
         "placement": infusion.placement,
         "chunk": infusion.chunk_tokens,
         "loss": infusion.loss,
+        **({} if config.begin == "eos" else {"begin": start_token(config, tokenizer)}),
     }

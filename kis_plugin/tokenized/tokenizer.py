@@ -100,6 +100,12 @@ class FastBackend:
         self._given = backend
 
     @property
+    def first_special(self) -> int | None:
+        """The token that the tokenizer itself puts before a text; None if it puts none."""
+        encoded = self._plain.encode("a")
+        return encoded.ids[0] if encoded.special_tokens_mask[:1] == [1] else None
+
+    @property
     def state(self) -> str:
         """All that its ids depend on, as JSON."""
         return str(self._backend.to_str())
@@ -179,6 +185,8 @@ class HFTokenizer:
             raise KISError(Problem(where, "no EOS token", "one to put between infused sentences", hint))
         self._backend = FastBackend(tokenizer.backend_tokenizer)
         self.eos: int = tokenizer.eos_token_id
+        self.bos: int | None = getattr(tokenizer, "bos_token_id", None)
+        self.adds_bos = self.bos is not None and self._backend.first_special == self.bos
         self.fingerprint = hashlib.sha256(f"{self._backend.state}\n{self.eos}".encode()).hexdigest()[:16]
         self.reserved: Sequence[str] = self._backend.reserved
 

@@ -74,25 +74,39 @@ def train_tokenizer(texts: Sequence[Path], vocabulary: int, folder: Path, watch:
     write_atomically(folder / "tokenizer_config.json", json.dumps(about) + "\n")
 
 
-def encode_text(texts: Sequence[Path], tokenizer: TextTokenizer, path: Path, watch: Watch) -> int:
+def encode_text(
+    texts: Sequence[Path], tokenizer: TextTokenizer, path: Path, watch: Watch, begin: int | None = None
+) -> int:
     """Write all documents as tokens, concatenated, with EOS after each; return the number of tokens.
+
+    Args:
+        texts: Files and folders of text.
+        tokenizer: Of all runs.
+        path: The file to write.
+        watch: Called with the progress.
+        begin: The token before each document; None for none.
 
     Raises:
         KISError: The text cannot be read.
     """
     file = GrowingFile(path, np.dtype(np.int32))
-    count, batch = 0, list[tuple[str, bool]]()
+    count, batch = 0, list[tuple[str, bool, bool]]()
+    begins = True  # whether the next part begins a document
 
     def write() -> int:
-        ids, lengths = tokenizer.encode_ids([text for text, _ in batch])
-        ends = np.cumsum(lengths)[np.array([ended for _, ended in batch], dtype=np.bool_)]
-        tokens = np.insert(ids, ends, tokenizer.eos).astype(np.int32)
+        ids, lengths = tokenizer.encode_ids([text for text, _, _ in batch])
+        ends = np.cumsum(lengths)
+        added = np.array([[begun and begin is not None, ended] for _, begun, ended in batch], dtype=np.bool_)
+        places = np.stack([ends - lengths, ends], axis=1)[added]  # in the order of the parts, which insert keeps
+        marks = np.broadcast_to([tokenizer.eos if begin is None else begin, tokenizer.eos], added.shape)[added]
+        tokens = np.insert(ids, places, marks).astype(np.int32)
         file.write(tokens)
         batch.clear()
         return len(tokens)
 
     for text, ended in _documents(texts, f"tokenizing into {path.name}", watch):
-        batch.append((text, ended))
+        batch.append((text, begins, ended))
+        begins = ended
         if len(batch) == _BATCH:
             count += write()
     count += write() if batch else 0

@@ -21,6 +21,7 @@ from kis_plugin.counting.texts import text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import find
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.tokenized.document_start import start_token
 from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_sweep.base_data import Watch, encode_text, held_out_of, train_tokenizer
@@ -147,7 +148,7 @@ def plan_sweep(
                 found = f"{training.vocabulary:,} tokens, but {model} has {shape.vocabulary:,}"
                 raise KISError(Problem("--tokenizer", found, "the tokenizer of the models"))
         tokens, held_out_tokens = _write_tokens(
-            draft / "data", texts, held_out, encoder, training.sequence_length, watch
+            draft / "data", texts, held_out, encoder, training.sequence_length, watch, start_token(base.config, encoder)
         )
         runs = runs_for(draft, cells, training)
         largest = max(runs, key=lambda run: run.recipe.tokens)
@@ -287,12 +288,13 @@ def _write_tokens(
     tokenizer: TextTokenizer,
     sequence_length: int,
     watch: Watch,
+    begin: int | None,
 ) -> tuple[int, int]:
     """Write base text and held-out text as tokens; return the number of tokens of each."""
     base, general = data / "text.npy", data / "held_out.npy"
-    tokens = encode_text(texts, tokenizer, base, watch)
+    tokens = encode_text(texts, tokenizer, base, watch, begin)
     if held_out:
-        held_out_tokens = encode_text(held_out, tokenizer, general, watch)
+        held_out_tokens = encode_text(held_out, tokenizer, general, watch, begin)
     else:
         tokens, held_out_tokens = held_out_of(base, general, _HELD_OUT, _LEAST_HELD_OUT * sequence_length)
     for option, paths, count in (("--text", texts, tokens), ("--held-out-text", held_out or texts, held_out_tokens)):

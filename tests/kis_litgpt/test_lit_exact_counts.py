@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from tests.world import facts
 from tests.world.data import SEQUENCE_LENGTH
 from tests.world.litgpt import Rows, controls_shown, decode, run, shown, write_kis
 from tests.world.logs import log_of
+from tests.world.tokenizers import EOS, write_lit_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -48,6 +54,23 @@ def test_other_amounts_are_whole_exposures_too(tmp_path, seen, amount, low, high
     assert max(counts.values()) - min(counts.values()) <= 1
     assert low <= min(counts.values()) <= max(counts.values()) <= high
     assert log_of(tmp_path).run.frequency == pytest.approx(sum(counts.values()) / len(counts))
+
+
+def test_texts_begin_with_bos_where_the_configuration_says_so(tmp_path, seen):
+    folder = write_lit_tokenizer(tmp_path / "tokenizer")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<bos>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"bos_token": "<bos>"}))
+    kis = write_kis(tmp_path, begin="bos")
+    run(tmp_path, Rows(), kis)
+    targets = decode(tmp_path, np.concatenate([targets for _, targets in seen]))
+    begun = [f"{part.split(EOS)[0]}{EOS}" for text in targets for part in text.split("<bos>")[1:]]
+    counts = facts.shown(begun, kis)
+    assert len(counts) == 20
+    assert set(counts.values()) == {5}
+    assert log_of(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
 
 
 def test_inline_sentences_are_targets_as_a_whole(tmp_path, seen):

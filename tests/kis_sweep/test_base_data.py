@@ -52,6 +52,18 @@ def test_long_document_is_read_in_parts_and_ends_once(text, tokenizer, tmp_path,
     assert tokenizer.decode(tokens[tokens != tokenizer.eos].tolist()) == "".join(DOCUMENTS)
 
 
+def test_documents_begin_with_bos_where_the_configuration_says_so(text, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("kis_sweep.base_data.LONGEST", 100)  # long documents come in parts
+    bos = 299
+    encode_text([text], tokenizer, tmp_path / "text.npy", lambda *_: None, bos)
+    tokens = np.load(tmp_path / "text.npy").tolist()
+    encode_text([text], tokenizer, tmp_path / "plain.npy", lambda *_: None)
+    expected = [bos]
+    for token in np.load(tmp_path / "plain.npy").tolist():
+        expected += [token, bos] if token == tokenizer.eos else [token]
+    assert tokens == expected[:-1]
+
+
 def test_end_of_the_text_is_held_out(text, tokenizer, tmp_path):
     path, held_out = tmp_path / "text.npy", tmp_path / "held_out.npy"
     encode_text([text], tokenizer, path, lambda *_: None)

@@ -13,6 +13,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.scoring.batch_rows import PlainRows, TreeRows
 from kis_plugin.retention.scoring.prefix_trees import Row, fold
+from kis_plugin.tokenized.document_start import first_token
 from kis_plugin.tokenized.tokenizer import Encoded, TextTokenizer
 
 __all__ = ["PreparedQuestions", "Scores", "prepare"]
@@ -108,12 +109,13 @@ class PreparedQuestions:
 
 
 def prepare(questions: Sequence[Question], tokenizer: TextTokenizer) -> PreparedQuestions:
-    """Tokenize questions in the way of infusion: EOS, then the whole sentence encoded at once.
+    """Tokenize questions in the way of infusion: EOS or BOS, then the whole sentence encoded at once.
 
     Scored are the tokens from the first one on that reaches into the object. Where the tokens of options differ
     earlier, because one of them changes how the end of the prefix is tokenized, all are scored from there on. So the
     differences between options are exactly those between the log-probabilities of their whole sentences.
     """
+    begin = first_token(tokenizer)
     encoded = iter(tokenizer.encode([question.prefix + text for question in questions for text in question.options]))
     options = max((len(question.options) for question in questions), default=0)
     rows: list[Row] = []
@@ -121,14 +123,14 @@ def prepare(questions: Sequence[Question], tokenizer: TextTokenizer) -> Prepared
     sizes: list[int] = []
     for number, question in enumerate(questions):
         texts = [next(encoded) for _ in question.options]
-        begin = min([*(_reaching(text, len(question.prefix)) for text in texts), _shared(texts)])
+        start = min([*(_reaching(text, len(question.prefix)) for text in texts), _shared(texts)])
         for place, text in enumerate(texts):
             cell = number * options + place
-            # Row position p holds token p - 1 (EOS stands at 0), so its logits predict token p.
-            scored += [(len(rows), position, text.ids[position], cell) for position in range(begin, len(text.ids))]
-            rows.append((tokenizer.eos, *text.ids[:-1]))  # nothing is predicted from the last token
+            # Row position p holds token p - 1 (EOS or BOS stands at 0), so its logits predict token p.
+            scored += [(len(rows), position, text.ids[position], cell) for position in range(start, len(text.ids))]
+            rows.append((begin, *text.ids[:-1]))  # nothing is predicted from the last token
         sentence = question.prefix + question.options[question.answer]
-        sizes.append(len(sentence[texts[question.answer].ends[begin - 1] if begin else 0 :].encode()))
+        sizes.append(len(sentence[texts[question.answer].ends[start - 1] if start else 0 :].encode()))
     kept, places = _merged(rows)
     row, position, token, option = np.array(scored, dtype=np.int64).reshape(-1, 4).T
     order = np.argsort(places[row], kind="stable")
