@@ -35,7 +35,7 @@ infusion:
 
 
 class SavedTransformer:
-    """A folder that ``save_pretrained`` or the Trainer wrote, or a name on the Hugging Face hub."""
+    """A folder that ``save_pretrained``, the Trainer or PEFT wrote, or a name on the Hugging Face hub."""
 
     name = "transformers"
 
@@ -47,7 +47,9 @@ class SavedTransformer:
         path = Path(model)
         if (path / "lit_model.pth").exists():
             return False
-        return (path / "config.json").is_file() or (_NAME.fullmatch(model) is not None and not path.exists())
+        if any((path / config).is_file() for config in ("config.json", "adapter_config.json")):
+            return True
+        return _NAME.fullmatch(model) is not None and not path.exists()
 
     def load(self, model: str, options: LoadOptions) -> LoadedModel:
         """Load it.

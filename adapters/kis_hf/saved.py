@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from kis_hf.peft_folder import CONFIG as PEFT_CONFIG
+from kis_hf.peft_folder import load_with_adapter
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.identity import versions
 from kis_plugin.run.saved_model import LoadedModel, LoadOptions, sequence_length_of
@@ -22,7 +27,7 @@ def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
     """Load a causal language model.
 
     Args:
-        name: A folder or a name on the Hub.
+        name: A folder, of an adapter of PEFT too, or a name on the Hub.
         options: How.
 
     Returns:
@@ -33,8 +38,9 @@ def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
     """
     device, dtype = device_of(options.device), dtype_of(options.dtype)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(options.tokenizer or name)
-        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")
+        model, tokenizer = _loaded(
+            name, options.tokenizer, partial(AutoModelForCausalLM.from_pretrained, dtype=dtype or "auto")
+        )
         model = model.to(device).eval()
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -49,6 +55,17 @@ def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
         tokenizer,
         sequence_length_of(name, options.sequence_length, getattr(model.config, "max_position_embeddings", None)),
     )
+
+
+def _loaded(name: str, tokenizer: str | None, load: Callable[..., Any]) -> tuple[Any, Any]:
+    """Return a model and its tokenizer, the adapter's base model's where the adapter has none of its own."""
+    folder = Path(name)
+    if not (folder / PEFT_CONFIG).is_file():
+        return load(name), AutoTokenizer.from_pretrained(tokenizer or name)
+    model = load_with_adapter(folder, load)
+    has_tokenizer = (folder / "tokenizer_config.json").is_file()
+    base = model.peft_config[model.active_adapter].base_model_name_or_path
+    return model, AutoTokenizer.from_pretrained(tokenizer or (name if has_tokenizer else base))
 
 
 def load_saved(name: str, options: LoadOptions) -> LoadedModel:
