@@ -301,3 +301,12 @@ def test_imports_go_down_as_the_picture_shows():
         if room in floor and floor[room] < floor[file.relative_to(ROOT / "kis_plugin").parts[0]]
     ]
     assert upwards == []
+
+
+def test_the_screens_of_the_pages_are_what_the_commands_print(monkeypatch):
+    pytest.importorskip("plotille")
+    import doc_screens
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for name, text in doc_screens.screens().items():
+        assert (doc_screens.IMAGES / name).read_text(encoding="utf-8") == text, name

@@ -16,7 +16,7 @@ PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 FLOORS = (
     ("cli", "testing"),
     ("plugins",),
-    ("guard", "counting", "free_form", "probe_kinds", "difference"),
+    ("guard", "summary", "counting", "free_form", "probe_kinds", "difference"),
     ("infusion", "retention"),
     ("run",),
     ("tokenized",),
@@ -26,7 +26,8 @@ FLOORS = (
 """Folders of kis_plugin from top to bottom: what a floor imports lies on it or below it."""
 PURPOSE = {
     "cli": "commands of kis", "testing": "checks for plugins and adapters",
-    "plugins": "hooks, session", "guard": "has it collapsed?", "counting": "facts in corpora",
+    "plugins": "hooks, session", "guard": "has it collapsed?", "summary": "what came of it?",
+    "counting": "facts in corpora",
     "free_form": "free answers", "probe_kinds": "two hops, and more", "difference": "difference sampling",
     "infusion": "which row carries what", "retention": "what is probed, scores", "run": "model view, ranks, run log",
     "tokenized": "texts as token ids", "knowledge": "facts and documents", "templates": "how facts are phrased",

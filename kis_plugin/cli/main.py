@@ -104,6 +104,7 @@ kis inspect kis.yaml --tokenizer gpt2 --tokens 2B --block 1024
                          what would a run infuse, and where?
 kis prepare kis.yaml --tokenizer gpt2 --block 1024
                          prepare large knowledge ahead of a run
+kis show runs/RUN_ID     what came of a run?
 kis probe MODEL ...      what does a saved model know?
 kis sweep plan ...       train many small models, to predict from
 kis predict --logs runs/ --target 7B

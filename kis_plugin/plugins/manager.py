@@ -25,6 +25,7 @@ BUILT_IN = (
     "kis_plugin.difference.builtin",
     "kis_plugin.free_form.builtin",
     "kis_plugin.probe_kinds.builtin",
+    "kis_plugin.summary.builtin",
 )
 """Modules of the core that register what KIS ships. Adapters, predictor and sweep are entry points, as all plugins."""
 

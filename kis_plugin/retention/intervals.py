@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from kis_plugin.hashing import IntArray
 
-__all__ = ["effective_questions", "wilson"]
+__all__ = ["difference", "effective_questions", "wilson"]
 
 
 def wilson(accuracy: float, n: int) -> tuple[float, float]:
@@ -18,6 +18,22 @@ def wilson(accuracy: float, n: int) -> tuple[float, float]:
     """
     low, high = binomtest(round(accuracy * n), n).proportion_ci(0.95, method="wilson")
     return float(low), float(high)
+
+
+def difference(first: tuple[float, float, float], second: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Return by how much one accuracy exceeds another, with the 95 % interval of the difference.
+
+    The interval combines two Wilson intervals (Newcombe 1998, "Interval estimation for the difference between
+    independent proportions", Statistics in Medicine 17, method 10).
+
+    Args:
+        first: An accuracy with the ends of its interval.
+        second: The one that is taken from it, likewise.
+    """
+    (accuracy, low, high), (other, other_low, other_high) = first, second
+    value = accuracy - other
+    below, above = np.hypot(accuracy - low, other_high - other), np.hypot(high - accuracy, other - other_low)
+    return value, value - float(below), value + float(above)
 
 
 def effective_questions(correct: npt.NDArray[np.bool_], facts: IntArray) -> float:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray
 from kis_plugin.registry import find
-from kis_plugin.retention.intervals import effective_questions, wilson
+from kis_plugin.retention.intervals import difference, effective_questions, wilson
 from kis_plugin.retention.protocols import AnswerScorer
 from kis_plugin.retention.questions.baselines import ceiling_of
 from kis_plugin.retention.questions.question import Question
@@ -108,8 +108,7 @@ _KEYS: dict[str, Callable[[Question], tuple[str, ...]]] = {
 def above_control(records: Sequence[runlog.Retention]) -> runlog.Retention | None:
     """Return by how much held-out accuracy exceeds that of controls, with its interval; None where one is missing.
 
-    The interval combines the two Wilson intervals (Newcombe 1998, "Interval estimation for the difference between
-    independent proportions", Statistics in Medicine 17, method 10), which already account for several questions a fact.
+    Both intervals already account for several questions a fact (``kis_plugin.retention.intervals.difference``).
 
     Args:
         records: Of one evaluation, in which controls are probed like held-out facts.
@@ -118,18 +117,16 @@ def above_control(records: Sequence[runlog.Retention]) -> runlog.Retention | Non
     held_out, control = by_name.get(HELD_OUT), by_name.get(CONTROL)
     if held_out is None or control is None:
         return None
-    difference = held_out.accuracy - control.accuracy
-    below = np.hypot(held_out.accuracy - held_out.extra["low"], control.extra["high"] - control.accuracy)
-    above = np.hypot(held_out.extra["high"] - held_out.accuracy, control.accuracy - control.extra["low"])
+    value, low, high = difference(*((one.accuracy, one.extra["low"], one.extra["high"]) for one in (held_out, control)))
     return runlog.Retention(
         step=held_out.step,
         tokens=held_out.tokens,
         probe=ABOVE_CONTROL,
-        accuracy=difference,
+        accuracy=value,
         n=held_out.n,
         independent=held_out.independent,
         seconds=held_out.seconds,
-        extra={"low": difference - float(below), "high": difference + float(above), "control_n": control.n},
+        extra={"low": low, "high": high, "control_n": control.n},
     )
 
 

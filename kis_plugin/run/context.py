@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.escapes import to_stderr
 from kis_plugin.run.infuser import Infuser, Shown
 from kis_plugin.run.log import Record
 from kis_plugin.run.model_view import ModelView
+from kis_plugin.run.notice import above_bars
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.run.row_lengths import RowLengths
 from kis_plugin.tokenized.tokenizer import TextTokenizer
@@ -67,10 +67,6 @@ class RunSession(Protocol):
         """End training after this step. Every rank must call it, at the end of a step."""
 
 
-def _to_stderr(line: str) -> None:
-    to_stderr(line, keep="\n")
-
-
 class _NotBegun:
     """Stands in for the session of a run that has none yet."""
 
@@ -120,7 +116,7 @@ class TrainingRun:
     ranks: Ranks = field(default_factory=Ranks)
     versions: Mapping[str, str] = field(default_factory=dict)
     row_lengths: RowLengths | None = None
-    notify: Callable[[str], None] = _to_stderr
+    notify: Callable[[str], None] = above_bars
     session: RunSession = field(default=cast("RunSession", _NotBegun()), repr=False, compare=False)
 
     @property

@@ -105,6 +105,18 @@ class AdapterSuite(ABC):
         assert sorted({record.step for record in log.retention}) == [0, 10, 20]
         assert {record.probe for record in log.retention} == {"held_out", "seen", "control", "above_control"}
 
+    def test_the_user_sees_each_evaluation_and_a_summary(
+        self, host: Host, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """On stderr, whatever bars and lines the host draws there."""
+        host.run(tmp_path, small_config(tmp_path, 5))
+        lines = capfd.readouterr().err.splitlines()
+        assert len([line for line in lines if "kis:     step  held-out (chance" in line]) == 1
+        rows = [line.split()[1] for line in lines if line.startswith("kis:  ") and "step" not in line]
+        assert rows == ["0", "10", "20"]
+        (infused,) = [line for line in lines if line.startswith("  infused ")]
+        assert f"{INFUSED} facts, each exactly 5 times" in infused
+
     @pytest.mark.slow
     def test_retention_rises_and_controls_stay_at_chance(self, host: Host, tmp_path: Path) -> None:
         """What the model is shown it learns, as its probes say."""

@@ -17,6 +17,7 @@ __all__ = ["LOST", "OUTPUT", "attempt", "record_lost", "run_once"]
 
 LOST = 1
 OUTPUT = "output.txt"
+_QUIET = {"KIS_QUIET": "1"}  # the last line of the output is taken for the reason of a failure
 _LAST = 2000  # characters at the end of the output in which the reason of a failure is sought
 
 
@@ -43,7 +44,7 @@ def run_once(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | dict(environment),
+            env=os.environ | _QUIET | dict(environment),
             start_new_session=True,  # Ctrl-C reaches only the sweep, which ends its runs itself
         )
         started(process)

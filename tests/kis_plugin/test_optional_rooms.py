@@ -8,7 +8,7 @@ import pytest
 import kis_plugin
 
 ROOT = Path(kis_plugin.__file__).parent
-OPTIONAL = ("counting", "difference", "free_form", "probe_kinds")
+OPTIONAL = ("counting", "difference", "free_form", "probe_kinds", "summary")
 CORE = ("config", "guard", "infusion", "knowledge", "plugins", "retention", "run", "storage", "templates", "tokenized")
 
 

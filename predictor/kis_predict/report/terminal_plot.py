@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from kis_plugin.amounts import short
+from kis_plugin.storage.terminal_chart import can_draw, canvas_of, framed
 from kis_predict.prediction import Prediction
 from kis_predict.report.chart_data import SizeCurve, law_curve, size_curves, spread
 
@@ -23,11 +21,6 @@ _WIDTH, _HEIGHT = 32, 6
 _MOST = 6
 NEEDED = 80
 """Columns that the charts take."""
-
-
-def can_draw(console: Console) -> bool:
-    """Return whether plotille is there and the terminal shows braille."""
-    return find_spec("plotille") is not None and console.encoding.lower().replace("-", "").startswith("utf")
 
 
 def size_charts(answer: Prediction) -> Group:
@@ -61,7 +54,7 @@ def law_chart(answer: Prediction, width: int = 68) -> Padding:
         n, ends = [*n, curve.target[0]], [*ends, *curve.target[1:]]
     low, high, left, right = math.log(min(ends)), math.log(max(ends)), math.log(min(n)), math.log(max(n))
     side, over = 0.02 * (right - left) or 1, 0.08 * (high - low) or 1
-    canvas = _canvas(width, 10, (left - side, low - over, right + side, high + over))
+    canvas = canvas_of(width, 10, (left - side, low - over, right + side, high + over))
     bottom, top = low - over, high + over
     for line, colour in ((curve.line, "green"), *((edge, None) for edge in curve.band)):
         for at in range(0, len(curve.grid) - 1, 1 if colour else 2):  # the band's edges are dashed
@@ -80,11 +73,11 @@ def law_chart(answer: Prediction, width: int = 68) -> Padding:
     heights = (short(math.exp(high)), short(math.exp(low)))
     if curve.axis == "share":
         heights = (f"{math.exp(high):.3g}", f"{math.exp(low):.3g}")
-    return _framed(canvas, title, heights, (f"N={short(math.exp(left))}", short(math.exp(right))), width)
+    return framed(canvas, title, heights, (f"N={short(math.exp(left))}", short(math.exp(right))), width)
 
 
 def _panel(curve: SizeCurve, limits: tuple[float, float, float, float], colour: str) -> Padding:
-    canvas = _canvas(_WIDTH, _HEIGHT, limits)
+    canvas = canvas_of(_WIDTH, _HEIGHT, limits)
     for at in range(len(curve.grid) - 1):
         canvas.line(
             math.log(curve.grid[at]), curve.fitted[at], math.log(curve.grid[at + 1]), curve.fitted[at + 1], color=colour
@@ -97,27 +90,4 @@ def _panel(curve: SizeCurve, limits: tuple[float, float, float, float], colour: 
     title = Text(f"N={short(curve.size.group.params)}", style=f"bold {colour}")
     title.append(f"  D={short(curve.size.group.tokens)}", style="dim")
     ends = (short(math.exp(limits[0])), short(math.exp(limits[2])))
-    return _framed(canvas, title, (f"{limits[3]:.2f}", f"{limits[1]:.2f}"), (f"F={ends[0]}", ends[1]), _WIDTH)
-
-
-def _canvas(width: int, height: int, limits: tuple[float, float, float, float]) -> Any:
-    canvas: Any = import_module("plotille").Canvas
-    return canvas(width, height, *limits, mode="names")
-
-
-def _framed(
-    canvas: Any, title: Text, heights: tuple[str, str], ends: tuple[str, str], width: int
-) -> Padding:  # fmt: skip
-    """Return a canvas under its title, between an axis on the left and one below."""
-    lines = canvas.plot().split("\n")
-    side = max(map(len, heights))
-    body = Text.assemble(" " * (side + 1), title, "\n")
-    for at, line in enumerate(lines):
-        label = heights[0] if at == 0 else heights[1] if at == len(lines) - 1 else ""
-        body.append(f"{label:>{side}}", style="dim")
-        body.append("┤" if label else "│", style="dim")
-        body.append(Text.from_ansi(line))
-        body.append("\n")
-    body.append(" " * side + "└" + "─" * width + "\n", style="dim")
-    body.append(" " * (side + 1) + ends[0] + ends[1].rjust(width - len(ends[0])), style="dim")
-    return Padding(body, (0, 0, 1, 0))
+    return framed(canvas, title, (f"{limits[3]:.2f}", f"{limits[1]:.2f}"), (f"F={ends[0]}", ends[1]), _WIDTH)

@@ -68,7 +68,7 @@ def test_a_narrow_terminal_gets_no_charts(answer):
 
 
 def test_without_plotille_only_the_charts_are_missing(answer, monkeypatch):
-    monkeypatch.setattr("kis_predict.report.terminal_plot.find_spec", lambda name: None)
+    monkeypatch.setattr("kis_plugin.storage.terminal_chart.find_spec", lambda name: None)
     assert printed(answer) == printed(answer, charts=False)
 
 
