@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from kis_hf.loss import Losses, Reader
 from kis_plugin.config.choice import Choice
@@ -21,7 +21,7 @@ from kis_plugin.difference.score_file import Score, entry_key, refuse_other_file
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.facts import Fact, Passage
 from kis_plugin.run.identity import versions
-from kis_plugin.storage.terminal import safe_console
+from kis_plugin.storage.terminal import progress
 from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split
 
 __all__ = ["score_knowledge"]
@@ -52,10 +52,10 @@ def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> i
         raise KISError(Problem(str(config.knowledge), "no facts and no passages", "something to score"))
     results = []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=safe_console(stderr=True)) as progress:
+    with progress(*columns) as bars:
         for reader in (small, large):
-            task = progress.add_task(reader.name, total=len(split.knowledge))
-            results.append(_losses(reader, config, split, partial(progress.advance, task)))
+            task = bars.add_task(reader.name, total=len(split.knowledge))
+            results.append(_losses(reader, config, split, partial(bars.advance, task)))
     write_scores(output, _about(config, split, small, large), _scores(config, split, *results))
     return len(split.knowledge)
 

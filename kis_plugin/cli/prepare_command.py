@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kis_plugin.escapes import to_stderr
-from kis_plugin.storage.terminal import AS_JSON, echo, refusal_as_json, safe_console
+from kis_plugin.storage.terminal import AS_JSON, echo, progress, refusal_as_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -74,10 +74,10 @@ def prepare(config: Path, tokenizer: str, sequence_length: int, verify: bool, as
         if verify:
             _verify(loaded)
         encoder = load_tokenizer(tokenizer)
-        with _progress() as progress:
-            report = prepare_config(loaded, encoder, sequence_length, _shown_by(progress))
-            for task in progress.tasks:
-                progress.update(task.id, total=task.completed)
+        with _progress() as bars:
+            report = prepare_config(loaded, encoder, sequence_length, _shown_by(bars))
+            for task in bars.tasks:
+                bars.update(task.id, total=task.completed)
     if as_json:
         click.echo(json.dumps({"status": "ok", **asdict(report)}, indent=2))
         return
@@ -180,19 +180,20 @@ def _size(path: Path) -> int:
 
 
 def _progress() -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=safe_console(stderr=True))
+    return progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    )
 
 
-def _shown_by(progress: Progress) -> Callable[[str, int, int | None], None]:
+def _shown_by(display: Progress) -> Callable[[str, int, int | None], None]:
     """Return a function that shows each step as its own progress bar."""
     bars = {}
 
     def show(step: str, done: int, total: int | None) -> None:
         if step not in bars:
-            bars[step] = progress.add_task(_STEPS[step], total=total)
-        progress.update(bars[step], completed=done, total=total)
+            bars[step] = display.add_task(_STEPS[step], total=total)
+        display.update(bars[step], completed=done, total=total)
 
     return show

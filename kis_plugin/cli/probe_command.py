@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from kis_plugin.escapes import to_stderr
-from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, safe_console, table
+from kis_plugin.storage.terminal import AS_JSON, console, progress, refusal_as_json, table
 
 if TYPE_CHECKING:
     from kis_plugin.retention.saved_model import ProbeReport
@@ -121,9 +121,9 @@ def probe(
         loaded = load_model(model, LoadOptions(tokenizer, device, dtype, sequence_length))
         if (begin or prober.config.begin) == "bos":
             loaded = replace(loaded, tokenizer=loaded.beginning_with_bos())
-        with _progress() as progress:
-            task = progress.add_task("probing", total=1.0)
-            outcomes = prober.evaluate(loaded, lambda part: progress.update(task, completed=part))
+        with progress() as bars:
+            task = bars.add_task("probing", total=1.0)
+            outcomes = prober.evaluate(loaded, lambda part: bars.update(task, completed=part))
         report = report_of(model, loaded, prober, outcomes)
         if output:
             _write(output, [report.as_json()], indent=2)
@@ -190,10 +190,3 @@ def _write(path: Path, values: Iterable[Mapping[str, Any]], indent: int | None =
             file.write((json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n").encode())
 
     write_atomically(path, write, overwrite=False)
-
-
-def _progress() -> Any:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=safe_console(stderr=True))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kis_plugin.storage.terminal import AS_JSON, echo, refusal_as_json, safe_console
+from kis_plugin.storage.terminal import AS_JSON, echo, progress, refusal_as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +56,9 @@ def count(
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
     """Show a bar of bytes on stderr. No thread draws it, since worker processes are forked meanwhile."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (TextColumn("counting"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=safe_console(stderr=True), auto_refresh=False) as progress:
-        task = progress.add_task("counting", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total, refresh=True)
+    with progress(*columns, auto_refresh=False) as bars:
+        task = bars.add_task("counting", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total, refresh=True)

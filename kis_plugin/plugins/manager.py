@@ -26,6 +26,7 @@ BUILT_IN = (
     "kis_plugin.free_form.builtin",
     "kis_plugin.probe_kinds.builtin",
     "kis_plugin.summary.builtin",
+    "kis_plugin.synthetic.builtin",
 )
 """Modules of the core that register what KIS ships. Adapters, predictor and sweep are entry points, as all plugins."""
 

@@ -15,9 +15,12 @@ from kis_plugin.escapes import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
     from rich.table import Table
 
-__all__ = ["AS_JSON", "console", "echo", "escape_message", "escaped", "refusal_as_json", "safe_console", "table"]
+__all__ = [
+    "AS_JSON", "console", "echo", "escape_message", "escaped", "progress", "refusal_as_json", "safe_console", "table",
+]  # fmt: skip
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout instead of tables.")
 
@@ -56,6 +59,19 @@ def escape_message(error: click.ClickException) -> None:
 def echo(line: str) -> None:
     """Print a line of a result to stdout."""
     click.echo(escaped(line))
+
+
+def progress(*columns: ProgressColumn, **options: Any) -> Progress:
+    """Return progress bars on stderr; without a terminal there they show nothing.
+
+    Args:
+        columns: What each bar shows; by default its name, the bar, how much is done, and the time left.
+        options: Those of rich's ``Progress``.
+    """
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    plain = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*(columns or plain), console=safe_console(stderr=True), disable=not sys.stderr.isatty(), **options)
 
 
 def table(*columns: str, numbers: Sequence[int] = ()) -> Table:

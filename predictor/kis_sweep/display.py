@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from kis_plugin.amounts import short
 from kis_plugin.retention.series import HELD_OUT, SEEN
-from kis_plugin.storage.terminal import safe_console, table
+from kis_plugin.storage.terminal import progress, safe_console, table
 from kis_sweep.added_runs import AddedRuns
 from kis_sweep.base_data import Watch
 from kis_sweep.folder import State, states_of
@@ -176,13 +176,13 @@ def added_object(added: AddedRuns) -> dict[str, Any]:
 def watching() -> Iterator[Watch]:
     """Show progress of planning as bars on stderr."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=safe_console(stderr=True)) as progress:
+    with progress(*columns) as display:
         bars: dict[str, TaskID] = {}
 
         def watch(task: str, done: int, total: int) -> None:
             if task not in bars:
-                bars[task] = progress.add_task(task, total=total)
-            progress.update(bars[task], completed=done, total=total)
+                bars[task] = display.add_task(task, total=total)
+            display.update(bars[task], completed=done, total=total)
 
         yield watch
 

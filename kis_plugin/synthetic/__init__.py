@@ -1,0 +1,1 @@
+"""Fictional facts whose information is known exactly, for calibration: ``kis synth``."""
