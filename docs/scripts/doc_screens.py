@@ -83,12 +83,42 @@ def shown(name: str, *places: str) -> str:
     return screen(name, f"kis show {' '.join(places)}", lambda out: show_runs(histories, out, following))
 
 
+def sweep_table() -> str:
+    """Return the table of a sweep in the middle of its runs."""
+    from dataclasses import replace
+
+    from kis_plugin.run.log import LOG_NAME, read_run_log
+    from kis_sweep.folder import State
+    from kis_sweep.progress.course import Course
+    from kis_sweep.progress.table import live_table
+    from kis_sweep.run_spec import Recipe, Shape, SweepRun
+
+    shape = Shape(layers=5, width=112, heads=7, key_heads=7, feed_forward=304, vocabulary=2048, tied=True)
+    recipe = Recipe(
+        steps=2200, batch=4, sequence_length=256, learning_rate=0.004, least_rate=0.1, warmup=0.05, weight_decay=0.1,
+        clip=1.0, precision="32", compile=False, saves=4, keep_model=False, seed=0,
+    )  # fmt: skip
+    courses = []
+    for name, state, step, elapsed in zip(
+        SEVERAL,
+        ("finished", "failed", "running", "interrupted", "waiting"),
+        (2200, 440, 1760, 880, 0),
+        (372.0, 81.0, 301.0, 150.0, None),
+        strict=True,
+    ):
+        log = read_run_log(Path("runs", name, LOG_NAME))
+        log = replace(log, retention=tuple(record for record in log.retention if record.step <= step))
+        run = SweepRun(Path("sweep"), name, "hf", log.run.frequency, shape, recipe)
+        courses.append(Course(State(run, state, None if state == "waiting" else log), step, elapsed))
+    return screen("sweep-table", "kis sweep run sweep/", lambda out: out.print(live_table(courses, {}, [], 24)))
+
+
 def screens() -> dict[str, str]:
     """Return each picture by its file's name."""
     with unpacked((ONE,)):
         found = {"run-summary.svg": run_summary(), "show-run.svg": shown("show-run", f"runs/{ONE}")}
     with unpacked(SEVERAL):
-        found["show-compare.svg"] = shown("show-compare", "runs/")
+        found |= {"show-compare.svg": shown("show-compare", "runs/"), "sweep-table.svg": sweep_table()}
     return found
 
 

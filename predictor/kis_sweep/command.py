@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,30 +83,44 @@ def run(
 
     A run that fails is retried once, after all others. Exit code 1 if any run failed both times.
     """
-    from kis_sweep.display import live, show_failed
+    from kis_sweep.display import show_failed
     from kis_sweep.engines import ENGINES, Resources
     from kis_sweep.folder import runs_of
+    from kis_sweep.progress.table import live, unreadable_names
     from kis_sweep.run_all import run_sweep
 
     visible = tuple(gpus.split(",")) if gpus else _gpus() if engine == "local" else ()
     resources = Resources(threads, jobs, visible, per_gpu, address, cluster, _parameters(parameters))
+    again = f"kis sweep run {shlex.quote(str(sweep))}"
     sweep = sweep.resolve()
     exit_on_sigterm()
     broken: list[Problem] = []
+    runs = runs_of(sweep, [])
     try:
-        with live(runs_of(sweep, [])) as ended:
+        with live(runs, _planned_seconds(sweep), unreadable_names(sweep, runs)) as ended:
             result = run_sweep(sweep, ENGINES[engine], resources, ended, only, broken)
-    except KeyboardInterrupt:
-        to_stderr(f"Interrupted. kis sweep run {sweep} continues from the last checkpoints.")
+    except (KeyboardInterrupt, SystemExit):
+        to_stderr(f"Interrupted. To continue from the last checkpoints: {again}")
         raise
     _show_broken(broken)
     before = f" {result.before} had finished before." if result.before else ""
     echo(f"Finished {result.finished} run{'' if result.finished == 1 else 's'}.{before}")
     if result.failed:
         show_failed(result.failed, console())
+        echo(f"Next, once the reason is mended: {again}")
     if result.failed or broken:
         raise SystemExit(1)
-    echo(f"Next: kis predict --logs {sweep / 'runs'} --target 7B")
+    echo(f"Next: kis predict --logs {shlex.quote(str(sweep / 'runs'))} --target 7B")
+
+
+def _planned_seconds(sweep: Path) -> Mapping[int, float]:
+    """Return the seconds per step that planning measured, by size; none where ``sweep.yaml`` does not have them."""
+    from kis_sweep.planning import settings_of
+
+    try:
+        return settings_of(sweep).seconds
+    except KISError:  # they serve an estimate only: runs are trained from their own files
+        return {}
 
 
 def _show_broken(broken: Sequence[Problem]) -> None:
@@ -119,17 +134,39 @@ def _show_broken(broken: Sequence[Problem]) -> None:
 @AS_JSON
 def status(sweep: Path, as_json: bool) -> None:
     """Show the progress and the latest results of each run."""
-    from kis_sweep.display import state_object, states_table
     from kis_sweep.folder import runs_of, states_of
+    from kis_sweep.progress.course import courses_of
+    from kis_sweep.progress.table import course_object, courses_table, summary_of, unreadable_names
 
     broken: list[Problem] = []
     with refusal_as_json(as_json):
-        states = states_of(runs_of(sweep, broken))
+        runs = runs_of(sweep, broken)
+        courses = courses_of(states_of(runs))
+    unreadable = unreadable_names(sweep, runs)
     _show_broken(broken)
     if as_json:
-        click.echo(json.dumps({"status": "ok", "runs": [state_object(state) for state in states]}, indent=2))
-    else:
-        console().print(states_table(states))
+        rows = [course_object(course) for course in courses] + [
+            {"name": name, "state": "unreadable"} for name in unreadable
+        ]
+        click.echo(json.dumps({"status": "ok", "runs": rows}, indent=2))
+        return
+    out = console()
+    out.print(courses_table(courses, unreadable))
+    out.print(f"{summary_of(courses, _planned_seconds(sweep), unreadable)}.")
+    for course in courses:
+        if course.state.state == "failed":
+            out.print(f"{course.state.run.name}: {course.state.reason or 'did not finish'}")
+    if next_step := _next_step([course.state.state for course in courses]):
+        out.print(f"Next: {next_step.format(sweep=shlex.quote(str(sweep)), runs=shlex.quote(str(sweep / 'runs')))}")
+
+
+def _next_step(states: Sequence[str]) -> str:
+    """Return the command that leads on from runs in these states."""
+    if "running" in states:
+        return ""
+    if all(state == "finished" for state in states):
+        return "kis predict --logs {runs} --target 7B"
+    return "kis sweep run {sweep}"
 
 
 @sweep.command(name="next")

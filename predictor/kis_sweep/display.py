@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from kis_plugin.amounts import short
-from kis_plugin.retention.series import HELD_OUT, SEEN
 from kis_plugin.storage.terminal import progress, safe_console, table
 from kis_sweep.added_runs import AddedRuns
 from kis_sweep.base_data import Watch
-from kis_sweep.folder import State, states_of
+from kis_sweep.folder import State
 from kis_sweep.planning import Planned
 from kis_sweep.run_spec import SweepRun
 
 __all__ = [
-    "added_object", "costs", "live", "show_added", "show_failed", "show_plan", "state_object", "states_table",
-    "watching",
+    "added_object", "costs", "show_added", "show_failed", "show_plan", "watching",
 ]  # fmt: skip
-
-_REFRESH = 0.5  # per second; logs are read again each time
-_ROWS = 20  # maximum number of runs in the live table
 
 
 def costs(planned: Planned) -> dict[str, Any]:
@@ -98,36 +91,6 @@ def show_plan(planned: Planned, out: Console) -> None:
         )
 
 
-def states_table(states: Sequence[State]) -> Table:
-    """Return a table of runs with their state and latest results."""
-    shown = table("run", "state", "done", "held out", "seen", "loss", numbers=(2, 3, 4, 5))
-    for state in states:
-        found = state_object(state)
-        cells = [
-            f"{found['done']:.0%}",
-            *(f"{found[name]:.3f}" if found[name] is not None else "" for name in (HELD_OUT, SEEN, "loss")),
-        ]
-        reason = f"failed: {state.reason}" if state.state == "failed" else state.state
-        shown.add_row(state.run.name, reason, *cells)
-    return shown
-
-
-def state_object(state: State) -> dict[str, Any]:
-    """Return a run's state and latest results as plain values."""
-    log = state.log
-    last = {record.probe: record.accuracy for record in log.retention} if log else {}
-    steps = [record.step for record in log.retention] if log else []
-    return {
-        "name": state.run.name,
-        "state": state.state,
-        "reason": state.reason,
-        "done": 1.0 if state.state == "finished" else max(steps, default=0) / state.run.recipe.steps,
-        HELD_OUT: last.get(HELD_OUT),
-        SEEN: last.get(SEEN),
-        "loss": log.loss[-1].loss if log and log.loss else None,
-    }
-
-
 def show_failed(failed: Sequence[State], out: Console) -> None:
     """Print why runs failed, and where their output is."""
     out.print(f"{len(failed)} failed:")
@@ -185,42 +148,6 @@ def watching() -> Iterator[Watch]:
             display.update(bars[task], completed=done, total=total)
 
         yield watch
-
-
-@contextmanager
-def live(runs: Sequence[SweepRun]) -> Iterator[Callable[[SweepRun, int], None]]:
-    """Show a live table of the runs on stderr, or, where that is no terminal, a line for each run that ends."""
-    out = safe_console(stderr=True)
-
-    def ended(run: SweepRun, code: int) -> None:
-        if not out.is_terminal:
-            out.print(f"{run.name}: {'finished' if code == 0 else f'failed with {code}'}", highlight=False)
-
-    if not out.is_terminal:
-        yield ended
-        return
-    done: dict[str, State] = {}  # finished runs, whose logs no longer change and are not read again
-
-    def current_table() -> Table:
-        done.update((state.run.name, state) for state in states_of([run for run in runs if run.name not in done]))
-        states = [done[run.name] for run in runs]
-        for state in states:
-            if state.state != "finished":
-                del done[state.run.name]
-        return _live_table(states)
-
-    with Live(console=out, get_renderable=current_table, refresh_per_second=_REFRESH):
-        yield ended
-
-
-def _live_table(states: Sequence[State]) -> Table:
-    """Return the live table: running runs first, and the count of all states below."""
-    counts = Counter(state.state for state in states)
-    order = {"running": 0, "interrupted": 1, "failed": 2, "finished": 3, "waiting": 4}
-    shown = sorted(states, key=lambda state: order[state.state])[:_ROWS]
-    found = states_table(shown)
-    found.caption = ", ".join(f"{count} {state}" for state, count in counts.items())
-    return found
 
 
 def _runs(count: int) -> str:

@@ -162,10 +162,10 @@ def _state(run: SweepRun) -> State:
     log = logs[-1] if logs else None
     failure = failure_of(run)
     if failure.is_file():
-        return State(run, "failed", log, failure.read_text(encoding="utf-8").strip())
-    if log is None:
-        return State(run, "waiting")
-    return State(run, "running" if _is_locked(run.work) else "interrupted", log)
+        return State(run, "failed", log, failure.read_text(encoding="utf-8", errors="replace").strip())
+    if _is_locked(run.work):
+        return State(run, "running", log)
+    return State(run, "waiting" if log is None else "interrupted", log)
 
 
 def _is_locked(folder: Path) -> bool:
@@ -200,7 +200,7 @@ def damage_of(run: SweepRun) -> str:
 def _logs(run: SweepRun) -> list[RunLog]:
     """Return the readable, non-empty logs of the run, the latest last."""
     logs = []
-    for path in sorted(run.logs.glob(f"*/{LOG_NAME}"), key=lambda path: path.stat().st_mtime):
+    for path in sorted(run.logs.glob(f"*/{LOG_NAME}"), key=lambda path: path.lstat().st_mtime):
         with suppress(KISError):  # empty, or damaged: ``damage_of`` reports it
             logs.append(read_run_log(path))
     return logs

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_sweep.folder import failure_of, finished_log
+from kis_sweep.progress.attempts import note_begin, note_end
 from kis_sweep.run_spec import SweepRun
 
 __all__ = ["LOST", "OUTPUT", "attempt", "record_lost", "run_once"]
@@ -48,12 +49,15 @@ def run_once(
             start_new_session=True,  # Ctrl-C reaches only the sweep, which ends its runs itself
         )
         started(process)
+        note_begin(run)
         try:
             code = process.wait()
         except BaseException:  # SLURM ends a job so; the next attempt must not meet this process
             _kill(process)
             process.wait()
             raise
+        finally:
+            note_end(run)
     if code == 0 and finished_log(run) is None:
         code = 1
     if code != 0:

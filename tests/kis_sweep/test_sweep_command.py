@@ -210,7 +210,8 @@ def test_interrupted_sweep_ends_as_an_uninterrupted_one(world, tmp_path_factory)
     assert settings["training"]["saves"] == 4
     process = begin_and_await_a_checkpoint(world, "--jobs", "1")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
+    assert "Interrupted. To continue from the last checkpoints: kis sweep run sweep\n" in said
     assert list(world.glob("sweep/work/*/checkpoints"))
     assert not list(world.glob("sweep/work/*/failed.txt"))
     done = kis(world, "sweep", "run", "sweep")

@@ -15,6 +15,9 @@ OF_FACTS = ["The", "place", "where", "was", "born", "is", "Person", "Town", "in"
 WORDS = [first + vowel + last for first in "bcdfghlmnprst" for vowel in "aeiou" for last in ("", "n", "st", "rd")]
 
 
+UNREPEATED = ("run_id", "seconds", "versions", "wall_seconds")
+
+
 def write_split(folder: Path) -> None:
     """Write ``text.txt`` and ``facts.jsonl``."""
     rng = random.Random(0)
@@ -75,9 +78,7 @@ def begin_and_await_a_checkpoint(folder: Path, *words: str) -> subprocess.Popen[
 def logged(path: Path) -> list[dict]:
     """Return the lines of a run log without what is another at every time: id, versions, seconds."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [
-        {key: value for key, value in line.items() if key not in ("run_id", "seconds", "versions")} for line in lines
-    ]
+    return [{key: value for key, value in line.items() if key not in UNREPEATED} for line in lines]
 
 
 def logs_of(sweep: Path) -> dict[str, list[dict]]:

@@ -1,0 +1,1 @@
+"""How far a sweep is: time spent on each run, time left, and the table that shows both."""
