@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.records import Record
+from kis_plugin.storage.atomic_write import explained_writing
 
 __all__ = ["LOG_NAME", "RunLogWriter"]
 
@@ -31,18 +32,26 @@ class RunLogWriter:
             folder.mkdir(parents=True, exist_ok=True)
             if self.path.exists():
                 _mend_last_line(self.path)
-            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+            self._file = self.path.open("ab", buffering=0)  # a line that failed is not tried again at the end
         except OSError as error:
             expected = "a run log that can be written"
             raise KISError(Problem(str(error.filename or self.path), str(error.strerror or error), expected)) from error
 
     def write(self, record: Record) -> None:
-        """Append one record and flush it."""
+        """Append one record and flush it.
+
+        Raises:
+            KISError: The disk is full, or the file can no longer be written; a torn line is taken away when the run
+                resumes.
+        """
         values = {"type": record.type, **asdict(record)}
         values |= values.pop("extra")
         kept = {key: value for key, value in values.items() if value is not None}
-        self._file.write(json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n")
-        self._file.flush()
+        line = json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n"
+        with explained_writing(str(self.path)):
+            rest = memoryview(line.encode())
+            while rest:  # a disk may take a part of it before it is full
+                rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
         """Close the file. Closing twice is fine."""

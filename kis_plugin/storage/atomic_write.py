@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from kis_plugin.errors import KISError, Problem
 
-__all__ = ["Content", "flush", "flush_folder", "write_atomically"]
+__all__ = ["Content", "explained_writing", "flush", "flush_folder", "write_atomically"]
 
 Content = str | bytes | Callable[[BinaryIO], None]
 """Text (written as UTF-8), bytes, or a function that writes to the binary file it is given."""
@@ -43,12 +44,27 @@ def write_atomically(path: Path, content: Content, *, where: str = "", overwrite
     """
     where = where or str(path)
     try:
-        _write(path, content, overwrite)
+        with explained_writing(where):
+            _write(path, content, overwrite)
     except FileExistsError as error:
         raise KISError(Problem(where, "a file that exists already", "the name of a new file")) from error
+
+
+@contextmanager
+def explained_writing(where: str) -> Iterator[None]:
+    """Turn the error of a file that cannot be written into one that names it and says what to do.
+
+    Raises:
+        KISError: In place of any ``OSError`` but ``FileExistsError``.
+    """
+    try:
+        yield
+    except FileExistsError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = "Free some space on that disk, or write to another one." if error.errno == errno.ENOSPC else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "Free some space on that disk, or write to another one." if full else ""
         raise KISError(Problem(where, reason[:1].lower() + reason[1:], "a file that can be written", hint)) from error
 
 

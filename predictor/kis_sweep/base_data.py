@@ -11,7 +11,7 @@ import numpy as np
 
 from kis_plugin.counting.texts import LONGEST, parts, pieces_of, text_files
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.atomic_write import explained_writing, write_atomically
 from kis_plugin.storage.npy_files import GrowingFile, open_mapped
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
@@ -100,7 +100,8 @@ def encode_text(
         places = np.stack([ends - lengths, ends], axis=1)[added]  # in the order of the parts, which insert keeps
         marks = np.broadcast_to([tokenizer.eos if begin is None else begin, tokenizer.eos], added.shape)[added]
         tokens = np.insert(ids, places, marks).astype(np.int32)
-        file.write(tokens)
+        with explained_writing(str(path)):
+            file.write(tokens)
         batch.clear()
         return len(tokens)
 
@@ -110,7 +111,8 @@ def encode_text(
         if len(batch) == _BATCH:
             count += write()
     count += write() if batch else 0
-    file.close()
+    with explained_writing(str(path)):
+        file.close()
     return count
 
 
@@ -135,10 +137,11 @@ def held_out_of(path: Path, held_out: Path, fraction: float, least: int) -> tupl
     if kept < count:
         raise KISError(Problem("--text", f"{len(tokens):,} tokens", f"at least {2 * least:,}", "Give more text."))
     for file_path, (first, stop) in {held_out: (kept, len(tokens)), path.with_suffix(".part"): (0, kept)}.items():
-        file = GrowingFile(file_path, tokens.dtype)
-        for start in range(first, stop, _PIECE):
-            file.write(tokens[start : min(start + _PIECE, stop)])
-        file.close()
+        with explained_writing(str(file_path)):
+            file = GrowingFile(file_path, tokens.dtype)
+            for start in range(first, stop, _PIECE):
+                file.write(tokens[start : min(start + _PIECE, stop)])
+            file.close()
     path.with_suffix(".part").replace(path)
     return kept, count
 

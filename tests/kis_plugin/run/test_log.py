@@ -105,6 +105,19 @@ def test_a_log_that_cannot_be_written_is_refused():
         RunLogWriter(Path("runs/r"))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_full_disk_is_named_with_the_log_and_what_was_written_stays():
+    writer = RunLogWriter(Path("runs/r"))
+    writer.write(RUN)
+    with (
+        Path("/dev/full").open("ab", buffering=0) as writer._file,
+        pytest.raises(KISError, match=r"^runs.r.kis\.jsonl: found no space left on device, .*Free some space"),
+    ):
+        writer.write(LOSS)
+    writer.close()
+    assert read_run_log(writer.path).run == RUN
+
+
 @pytest.mark.parametrize("kept", [1, 20, -2])
 def test_a_torn_last_line_is_left_out_with_a_warning(kept):
     path = write(RUN, LOSS)
