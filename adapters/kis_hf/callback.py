@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import ExportableState
 
 from kis_hf.batch_numbering import BatchNumbering, BatchSurvey
+from kis_hf.best_metric import BestMetric, call_before_early_stopping, evaluations
 from kis_hf.epochs import Epochs, Position
 from kis_hf.host import log_of, ranks_of, refuse_parallel, trainer_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
@@ -77,6 +78,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._stream: BatchNumbering | None = None
         self._host: dict[str, int] = {}
         self._losses: list[tuple[int, str, float]] = []  # measured before the session began
+        self._best: BestMetric | None = None
         self._epoch = 0
         KnowledgeInfusion._latest = self
 
@@ -101,6 +103,9 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._release()
         trainer, loader = trainer_of(self), kwargs["train_dataloader"]
         refuse_parallel(trainer)
+        self._best = BestMetric.of(args)
+        if self._best is not None:
+            call_before_early_stopping(trainer, self)
         begin = partial(self._start, trainer, kwargs["model"], kwargs.get("processing_class"))
         # Collators make labels from ids: where some tokens are no targets, or EOS would be none, rows are infused after
         # the collator.
@@ -139,11 +144,16 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         metrics: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write the Trainer's evaluation losses to the run log: they show what is forgotten."""
+        """Write the Trainer's evaluation losses to the run log: they show what is forgotten.
+
+        Give the Trainer the retention that ``metric_for_best_model`` names.
+        """
         for name, value in (metrics or {}).items():
             if name.endswith("_loss") and name.startswith("eval"):
                 self._losses.append((state.global_step, name.removesuffix("_loss"), float(value)))
         self._publish_losses()
+        if self._best is not None and self._session is not None and isinstance(metrics, dict):
+            self._best.put_into(metrics, state.global_step, self._session.diverged is not None)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keep the exposures so far beside the run log."""
@@ -270,6 +280,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             sequence_length=sequence_length,
             steps=state.max_steps,
             row_lengths=row_lengths,
+            evaluated_at=self._evaluated_at(args, state.max_steps),
             start_step=state.global_step,
             ranks=ranks_of(trainer),
             versions=versions("torch", "transformers", "accelerate"),
@@ -279,11 +290,20 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         # A Trainer that starts anew, as after out of memory with auto_find_batch_size, keeps the weights that it has.
         same_weights = resumed is None and self._trained is not None and self._trained[1] is model
         earlier = self._trained[0] if same_weights and self._trained else None
-        session = self._session = Session(run, resumed, host=[log_of(trainer)], earlier=earlier)
+        session = self._session = Session(
+            run, resumed, host=[log_of(trainer), *([self._best] if self._best else [])], earlier=earlier
+        )
         self._trained = session, model
         self._drain, stop = watch_batches(model, session.batch, sequence_length, row_lengths is None)
         self._undo.append(stop)
         return session
+
+    def _evaluated_at(self, args: TrainingArguments, steps: int) -> frozenset[int]:
+        """Return where the Trainer needs retention."""
+        if self._best is None:
+            return frozenset()
+        rows = self._host["rows_per_epoch"]
+        return evaluations(args, steps, -(-rows // self._host["rows_per_step"]) if rows else None)
 
     @property
     def _infuses(self) -> bool:
@@ -304,7 +324,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     def _release(self) -> None:
         while self._undo:
             self._undo.pop()()
-        self._session = self._sampler = self._stream = None
+        self._session = self._sampler = self._stream = self._best = None
         self._losses = []
 
     def _need_tokenizer(self, processing_class: Any) -> Any:

@@ -14,7 +14,7 @@ from kis_plugin.guard.loss_limit import LossLimit
 from kis_plugin.guard.paired_test import Change, Results, SeriesResults, compare, pairwise_level
 from kis_plugin.guard.verdict import Best, is_better
 from kis_plugin.hook_markers import hookimpl
-from kis_plugin.retention.evaluation_steps import evaluation_steps
+from kis_plugin.retention.evaluation_steps import evaluation_steps_of
 from kis_plugin.retention.results import Outcomes
 from kis_plugin.retention.series import HELD_OUT, SEEN
 from kis_plugin.run import log as runlog
@@ -29,7 +29,7 @@ class Guard:
 
     def __init__(self, run: TrainingRun) -> None:
         self._config = run.config.retention.guard
-        evaluations = len(evaluation_steps(run.config.retention.every, run.steps))
+        evaluations = len(evaluation_steps_of(run))
         self._level = pairwise_level(self._config.alpha, evaluations)
         self._best: Best | None = None
         self._streak = 0  # evaluations in a row that showed a fall

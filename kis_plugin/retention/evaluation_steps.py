@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["evaluation_steps"]
+from kis_plugin.run.context import TrainingRun
+
+__all__ = ["evaluation_steps", "evaluation_steps_of"]
+
+
+def evaluation_steps_of(run: TrainingRun, start_step: int = 0) -> frozenset[int]:
+    """Return the steps after which a run is evaluated: by ``retention.every``, and where its host needs it."""
+    regular = evaluation_steps(run.config.retention.every, run.steps, start_step)
+    return regular | {step for step in run.evaluated_at if start_step < step <= run.steps}
 
 
 def evaluation_steps(every: float, steps: int, start_step: int = 0) -> frozenset[int]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hook_markers import hookimpl
 from kis_plugin.retention.control_leaks import leak_warnings
-from kis_plugin.retention.evaluation_steps import evaluation_steps
+from kis_plugin.retention.evaluation_steps import evaluation_steps_of
 from kis_plugin.retention.prior_knowledge_file import keep_known
 from kis_plugin.retention.questions.baselines import baseline_scores
 from kis_plugin.retention.questions.question import Question, by_series
@@ -38,7 +38,7 @@ class Retention:
     """
 
     def __init__(self, run: TrainingRun) -> None:
-        self._steps = evaluation_steps(run.config.retention.every, run.steps, run.start_step)
+        self._steps = evaluation_steps_of(run, run.start_step)
         self._evaluator: Evaluator | None = None
         self._reduced: Evaluator | None = None  # with the questions that the time budget leaves
         self._budget: TimeBudget | None = None

@@ -97,6 +97,7 @@ class TrainingRun:
         ranks: The processes that train the model.
         versions: Of what the run was made with, by distribution.
         row_lengths: The lengths of the base rows, where they differ; None: each has T tokens.
+        evaluated_at: Steps after which the host needs retention, beside those of ``retention.every``.
         notify: Shows the user a line that is no result; on stderr unless the host has better.
         session: The running session; a run that the host describes has none yet.
     """
@@ -116,6 +117,7 @@ class TrainingRun:
     ranks: Ranks = field(default_factory=Ranks)
     versions: Mapping[str, str] = field(default_factory=dict)
     row_lengths: RowLengths | None = None
+    evaluated_at: frozenset[int] = frozenset()
     notify: Callable[[str], None] = above_bars
     session: RunSession = field(default=cast("RunSession", _NotBegun()), repr=False, compare=False)
 

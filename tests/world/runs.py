@@ -58,12 +58,13 @@ def trainer_for(
     folder: Path, config: dict[str, Any] | None, rows: int = 80, tokenizer: Any = None, callbacks: Any = (), **keys: Any
 ) -> WatchedTrainer:
     tokenizer = tokenizer or make_tokenizer()
-    data = keys.pop("data", lambda rows: rows)
+    data, evaluated = keys.pop("data", lambda rows: rows), keys.pop("eval_dataset", None)
     infusion = [KnowledgeInfusion(config, tokenizer=tokenizer)] if config else []
     return WatchedTrainer(
         model=make_model(),
         args=arguments(folder, **keys),
         train_dataset=data(BaseRows(rows, tokenizer)),
+        eval_dataset=evaluated,
         callbacks=[*infusion, *callbacks],
     )
 
