@@ -120,7 +120,7 @@ class BatchNumbering:
             return BatchSurvey(max(before) if before else width, before or None, rule)
         found = self._of_all_ranks(np.concatenate([_padded_to(one.lengths, self._epochs.size) for one in rows]))
         lengths = found[found > 0].tolist()
-        joined = any(len(one.bounds) != len(one.columns["input_ids"]) for one in rows)
+        joined = any(one.joined for one in rows)
         if len(set(lengths)) == 1 and not joined:  # where rows are joined, later ones may differ without being seen to
             self.position.lengths = []
             return BatchSurvey(lengths[0], None, rule)
@@ -151,7 +151,7 @@ class BatchNumbering:
             due = self._epochs.due(self.position.batches)
             self.position.batches += 1
             count, width = len(rows.bounds), int(rows.columns["input_ids"].shape[1])
-            differs = rows.padded or width != row_infusion.sequence_length
+            differs = rows.joined or bool((rows.lengths != row_infusion.sequence_length).any())
             if count > due or (differs and not self.position.lengths and self._epochs.ranks > 1):
                 found = f"a batch of {count} rows of {width} tokens"
                 raise self._stopped(session, found, f"{due} rows of {row_infusion.sequence_length} tokens")

@@ -18,7 +18,7 @@ from kis_hf.best_metric import BestMetric, call_before_early_stopping, evaluatio
 from kis_hf.epochs import Epochs, Position
 from kis_hf.host import log_of, ranks_of, refuse_parallel, trainer_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
-from kis_hf.row_numbering import RowNumbering, masks_eos
+from kis_hf.row_numbering import RowNumbering, check_collator, masks_eos
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem
@@ -29,6 +29,7 @@ from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
 from kis_plugin.run.row_lengths import RowLengths
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from kis_torch.block_diagonal import use_block_diagonal
+from kis_torch.collating import refuse_unpadded
 from kis_torch.model_view import TorchModelView
 from kis_torch.parameters import parameter_counts
 from kis_torch.ranks import same_on_all_ranks
@@ -193,6 +194,9 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         numbering = RowNumbering.find(loader)
         sequence_length = int(survey.lengths.max())
         lengths = None if survey.uniform or not self._infuses else RowLengths(survey.lengths)
+        if lengths is not None:
+            dataset, ends = numbering.loader.dataset, (survey.lengths.argmin(), survey.lengths.argmax())
+            refuse_unpadded(numbering.loader.collate_fn, [dataset[int(end)] for end in ends], "data_collator")
         accumulation = args.gradient_accumulation_steps
         steps_per_epoch = max(math.ceil(len(loader) / accumulation), 1)
         whole, rest = divmod(state.max_steps, steps_per_epoch)
@@ -246,7 +250,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             )
 
         self._stream = BatchNumbering(trainer, epochs, start, position, self._infuses)
-        self._undo.append(self._stream.undo)
+        self._undo += [self._stream.undo, check_collator(loader)]
 
     def _start(
         self,

@@ -12,9 +12,10 @@ from torch.utils.data import BatchSampler, IterableDataset
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler, OncePerRow
+from kis_torch.collating import CheckedCollator
 from kis_torch.room import RoomQueue, RoomSampler
 
-__all__ = ["RowNumbering", "masks_eos"]
+__all__ = ["RowNumbering", "check_collator", "masks_eos"]
 
 
 @dataclass
@@ -35,6 +36,8 @@ class RowNumbering:
     """Rows that all ranks together take in one go."""
     rows_per_epoch: int
     numbered: NumberedSampler | None = None
+    uncheck: Callable[[], None] | None = None
+    """Restores the collator."""
 
     @staticmethod
     def fits(loader: Any) -> bool:
@@ -92,6 +95,7 @@ class RowNumbering:
         # DataLoader.__setattr__ forbids both once it is built; nothing in it depends on them but the next iter().
         object.__setattr__(self.loader, "dataset", InfusedDataset(self.loader.dataset, example))
         object.__setattr__(self.loader, "batch_sampler", OncePerRow(self.batches, drawn, skip))
+        self.uncheck = check_collator(self.loader)
         return self.numbered
 
     def undo(self) -> None:
@@ -101,7 +105,23 @@ class RowNumbering:
         self.inmost.sampler = self.numbered.sampler
         object.__setattr__(self.loader, "dataset", self.loader.dataset.base)
         object.__setattr__(self.loader, "batch_sampler", self.batches)
-        self.numbered = None
+        if self.uncheck is not None:
+            self.uncheck()
+        self.numbered = self.uncheck = None
+
+
+def check_collator(loader: Any) -> Callable[[], None]:
+    """Let a loader's collator be named where it cannot join rows of different lengths; return how to undo that."""
+    inner = getattr(loader, "base_dataloader", loader)
+    collate = getattr(inner, "collate_fn", None)
+    if collate is None:
+        return lambda: None
+    inner.collate_fn = CheckedCollator(collate, "data_collator")
+
+    def undo() -> None:
+        inner.collate_fn = collate
+
+    return undo
 
 
 def masks_eos(loader: Any) -> bool:

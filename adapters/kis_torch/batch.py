@@ -75,10 +75,9 @@ class BatchRows:
         return np.array([stop - first for _, first, stop in self.bounds], dtype=np.int64)
 
     @property
-    def padded(self) -> bool:
-        """Whether rows are of different lengths, or joined."""
-        ids = self.columns["input_ids"]
-        return len(self.bounds) != len(ids) or bool((self.lengths != ids.shape[1]).any())
+    def joined(self) -> bool:
+        """Whether the rows were joined to one."""
+        return len(self.bounds) != len(self.columns["input_ids"])
 
     def label_pairs(self) -> list[tuple[Any, Any]]:
         """Return ids and labels of each row, if there are labels."""
@@ -175,7 +174,12 @@ def _bounds(columns: Mapping[str, torch.Tensor], rows: int) -> list[tuple[int, i
 
 
 def _cut(starts: IntArray, tokens: int, rows: int) -> list[tuple[int, int, int]]:
-    """Cut joined rows, (1, tokens), into ``rows`` parts of like length, each from where a document begins."""
+    """Cut joined rows, (1, tokens), into ``rows`` parts, each from where a document begins.
+
+    Where there are as many documents, each is a row. Else the parts are of like length.
+    """
+    if len(starts) == rows and starts[0] == 0:
+        return [(0, int(first), int(stop)) for first, stop in zip(starts, [*starts[1:], tokens], strict=True)]
     starts = starts if len(starts) else np.zeros(1, dtype=np.int64)
     wanted = np.arange(rows) * tokens / rows
     nearest = starts[np.abs(starts[None, :] - wanted[:, None]).argmin(axis=1)]  # (rows,)

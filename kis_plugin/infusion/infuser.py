@@ -8,20 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
-from kis_plugin.infusion.build_plan import plan_infusion
 from kis_plugin.infusion.delivery import DeliveryCheck
 from kis_plugin.infusion.exposure_counter import ExposureCounter
-from kis_plugin.infusion.inputs import InfusionInputs, load_inputs
 from kis_plugin.infusion.plan import InfusionPlan
+from kis_plugin.infusion.plan_run import plan_run
 from kis_plugin.infusion.resume import check_plan
 from kis_plugin.infusion.throttle_file import Throttle, ThrottleFile
 from kis_plugin.retention.prior_knowledge import decide_known
 from kis_plugin.retention.prior_knowledge_file import known_state
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.infuser import Shown
-from kis_plugin.run.row_lengths import RowLengths
 from kis_plugin.tokenized.infusion_split import load_split
 
 __all__ = ["PlannedInfuser"]
@@ -44,7 +41,7 @@ class PlannedInfuser:
     def __init__(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
         self._run = run
         self._known = decide_known(run, load_split(run.config), resumed)
-        self._inputs, self.plan = _planned(run, self._known)
+        self._inputs, self.plan = plan_run(run, self._known)
         self._counter = ExposureCounter(self.plan)
         self._delivery = DeliveryCheck(self.plan, run.tokenizer, run.ranks)
         self._throttled: list[dict[str, Any]] = list(resumed.get("eased", [])) if resumed else []
@@ -168,59 +165,6 @@ class PlannedInfuser:
             if record["miscounted"] and self._run.rank == 0:
                 self._run.notify(_miscount_warning(record["miscounted"], exposures, due))
         return record
-
-
-def _planned(run: TrainingRun, known: npt.NDArray[np.bool_] | None) -> tuple[InfusionInputs, InfusionPlan]:
-    """Plan a run; where rows differ in length, into the rows that have room.
-
-    Raises:
-        KISError: No row takes the longest text, or the rows that do are too few.
-    """
-    lengths = run.row_lengths
-    if lengths is None:
-        inputs = load_inputs(run.config, run.tokenizer, run.sequence_length)
-        return inputs, plan_infusion(inputs, run.rows, known)
-    best: tuple[float, InfusionInputs, InfusionPlan] | None = None
-    refused: KISError | None = None
-    for room in lengths.rooms:
-        try:
-            inputs = load_inputs(run.config, run.tokenizer, room)
-            plan = _plan_with_room(run, lengths, inputs, known)
-        except KISError as error:  # a text is longer than that, or too few rows have so much room
-            refused = error
-            continue
-        used = plan.infused_rows / max(lengths.most(run.rows, room), 1)
-        if best is None or used < best[0]:
-            best = used, inputs, plan
-    if best is None:
-        assert refused is not None
-        rows = ", ".join(f"{lengths.part(room):.1%} have {room} tokens or more" for room in lengths.rooms)
-        found = f"rows of {int(lengths.lengths.min())} to {lengths.longest} tokens: {rows}"
-        hint = "Rows that cannot take a whole text keep their base text; pack longer rows."
-        raise KISError([*refused.problems, Problem("train_dataset", found, "enough rows with room", hint)])
-    return best[1], best[2]
-
-
-def _plan_with_room(
-    run: TrainingRun, lengths: RowLengths, inputs: InfusionInputs, known: npt.NDArray[np.bool_] | None
-) -> InfusionPlan:
-    """Plan into rows of which some have no room, so that what waits for room finds it before the run ends.
-
-    Raises:
-        KISError: Too few rows have room.
-    """
-    room, free = inputs.sequence_length, 0
-    while True:
-        plan = plan_infusion(inputs, run.rows - free, known, run.tokens)
-        needed = lengths.kept_free(run.rows, plan.infused_rows, room)
-        if plan.infused_rows > lengths.most(run.rows, room) or needed >= run.rows:
-            found = f"{plan.infused_rows:,} infused rows of up to {room} tokens"
-            part = f"{lengths.part(room):.1%} have {room} tokens or more"
-            expected = f"at most {lengths.most(run.rows, room):,}: of the run's {run.rows:,} rows, {part}"
-            raise KISError(Problem("infusion", found, expected, "Infuse less, train longer, or pack longer rows."))
-        if needed <= free:
-            return plan
-        free = needed
 
 
 def _miscount_warning(wrong: int, exposures: IntArray, due: IntArray) -> str:

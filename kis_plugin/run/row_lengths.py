@@ -44,6 +44,11 @@ class RowLengths:
         """Tokens of the longest row."""
         return int(self.lengths.max())
 
+    @property
+    def uniform(self) -> bool:
+        """Whether all of these rows have one length."""
+        return bool((self.lengths == self.lengths[0]).all())
+
     @cached_property
     def rooms(self) -> tuple[int, ...]:
         """Tokens that infused texts of one row may have together: a few choices, from small to all of a row.

@@ -12,6 +12,7 @@ from kis_hf.row_numbering import RowNumbering
 from kis_plugin.errors import KISError
 from kis_plugin.hashing import permutation
 from kis_plugin.infusion.row_index import InfusedDataset
+from kis_torch.collating import refuse_unpadded
 from tests.world.data import BaseRows
 from tests.world.facts import kis
 from tests.world.runs import trainer_for
@@ -140,23 +141,42 @@ def test_evaluation_losses_go_to_the_run_log(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "error", "message"),
+    ("rows", "message"),
     [
-        ([{"text": "no tokens"}] * 8, KISError, r"train_dataloader: found batches of a dict, expected token ids"),
-        # The host's own collator, which pads nothing, cannot join these.
-        ([{"input_ids": [1] * n} for n in range(30, 38)], ValueError, "expected sequence of length"),
-        ([{"input_ids": [1] * 64}] * 2, KISError, "found 2 rows, expected at least one batch over all ranks, 4"),
-        ([{"input_ids": [1] * 8}] * 80, KISError, "sentence of .* tokens"),
+        ([{"text": "no tokens"}] * 8, r"train_dataloader: found batches of a dict, expected token ids"),
+        (
+            [{"input_ids": [1] * n} for n in range(30, 38)],
+            "data_collator: found default_data_collator, which cannot join rows of 30 to 37 tokens: .*, expected one "
+            "that pads them",
+        ),
+        ([{"input_ids": [1] * 64}] * 2, "found 2 rows, expected at least one batch over all ranks, 4"),
+        ([{"input_ids": [1] * 8}] * 80, "sentence of .* tokens"),
     ],
 )
-def test_data_infused_wrongly_is_refused_before_step_1(tmp_path, rows, error, message):
+def test_data_infused_wrongly_is_refused_before_step_1(tmp_path, rows, message):
     trainer = trainer_for(tmp_path, kis(tmp_path), remove_unused_columns=False)
     trainer.train_dataset = rows
-    with pytest.raises(error, match=message):
+    with pytest.raises(KISError, match=message):
         trainer.train()
     assert trainer.state.global_step == 0
-    if error is KISError:  # what KIS refuses leaves no log of a run
-        assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_trial_of_the_collator_leaves_random_states_alone(tmp_path):
+    import random
+
+    import numpy as np
+
+    def draws():
+        return torch.rand(1).item(), random.random(), np.random.rand()
+
+    seeds = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    expected = draws()
+    torch.set_rng_state(seeds[0])
+    random.setstate(seeds[1])
+    np.random.set_state(seeds[2])
+    refuse_unpadded(lambda rows: draws(), [{"input_ids": [1]}, {"input_ids": [1, 2]}], "data_collator")
+    assert draws() == expected
 
 
 @pytest.mark.parametrize("amount", [{"share": 1e-9}, {"tokens": 3}, {"frequency": 0.001}])
@@ -229,6 +249,6 @@ def test_a_row_of_another_length_stops_the_run_even_in_a_worker(tmp_path, worker
     )
     examined = {0, 1999, *permutation(2000, 0)[:64].tolist()}  # when the run begins
     trainer.train_dataset = [{"input_ids": [1] * (64 if n in examined else 63)} for n in range(2000)]
-    # The host's own collator pads nothing.
-    with pytest.raises(ValueError, match="expected sequence of length 64"):
+    with pytest.raises(KISError, match="default_data_collator, which cannot join rows of 63 to 64 tokens"):
         trainer.train()
+    assert trainer.state.global_step == 0

@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
 from kis_torch.watch import watch_batches
+from tests.kis_hf.test_row_shapes import RaggedRows, assert_exact
 from tests.world.data import Stream
 from tests.world.facts import kis
 from tests.world.models import make_model
@@ -160,17 +161,26 @@ def test_threads_bring_their_batches_one_after_the_other():
 
 
 @pytest.mark.parametrize("data", [lambda rows: rows, Stream])
-def test_rows_that_a_collator_joins_are_counted_or_refused(tmp_path, data):
+def test_rows_of_one_length_that_a_collator_joins_are_exact(tmp_path, data):
     from transformers import DataCollatorWithFlattening
 
     config, tokenizer = kis(tmp_path, frequency=4), make_tokenizer()
     trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, data=data)
     trainer.data_collator = DataCollatorWithFlattening()
-    if data is Stream:
-        with pytest.raises(KISError, match="found 40 infused rows of up to 64 tokens"):
-            trainer.train()
-        return
     trainer.train()
     assert {batch.shape for batch in trainer.seen} == {(1, 256)}
     assert set(shown([batch.reshape(-1, 64) for batch in trainer.seen], config, tokenizer).values()) == {4}
     assert run_log(tmp_path).end.achieved_frequency == {"min": 4, "max": 4, "mean": 4}
+
+
+@pytest.mark.parametrize("data", [lambda rows: rows, Stream])
+def test_rows_of_any_length_that_a_collator_joins_are_exact(tmp_path, data):
+    from transformers import DataCollatorWithFlattening
+
+    config, tokenizer = kis(tmp_path, frequency=3), make_tokenizer()
+    rows = RaggedRows(240, tokenizer, 20)
+    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer, max_steps=60, data=lambda _: data(rows))
+    trainer.data_collator = DataCollatorWithFlattening()
+    trainer.train()
+    assert {batch.shape[0] for batch in trainer.seen} == {1}
+    assert_exact(trainer, tmp_path, config, tokenizer)
