@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import TracebackType
 
 from kis_plugin.escapes import escaped
 
-__all__ = ["KISError", "Problem", "nearest", "need_or_refuse"]
+__all__ = ["KISError", "Problem", "nearest", "need_or_refuse", "show_uncaught"]
 
 
 _LAYOUT = "\n\t"  # what our own sentences may hold
@@ -81,3 +83,28 @@ def need_or_refuse(where: str, need: Callable[[], None], libraries: str) -> None
     except ImportError as error:
         found, _, hint = str(error).partition(". ")
         raise KISError(Problem(where, found, libraries, hint)) from error
+
+
+def show_uncaught() -> None:
+    """Let a ``KISError`` that a training script does not catch end it with the message and its exit code.
+
+    Adapters call this: users' scripts have no command line of ours around them, and a traceback through the host says
+    nothing about bad input. Other exceptions are shown as before; a second call does nothing.
+    """
+    if isinstance(sys.excepthook, _Hook):
+        return
+    sys.excepthook = _Hook(sys.excepthook)
+
+
+@dataclass(frozen=True)
+class _Hook:
+    """Shows uncaught exceptions; those that are not KIS's by ``before``."""
+
+    before: Callable[[type[BaseException], BaseException, TracebackType | None], object]
+
+    def __call__(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not isinstance(error, KISError):
+            self.before(kind, error, traceback)
+            return
+        sys.stderr.write(f"kis: error: {error}\n")
+        raise SystemExit(error.exit_code)

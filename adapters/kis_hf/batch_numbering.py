@@ -150,15 +150,15 @@ class BatchNumbering:
             rows = BatchRows.of(batch, self._epochs.size)
             due = self._epochs.due(self.position.batches)
             self.position.batches += 1
-            count, width = len(rows.bounds), int(rows.columns["input_ids"].shape[1])
+            count, lengths = len(rows.bounds), sorted({*rows.lengths.tolist()})
+            tokens = " to ".join(f"{length}" for length in (lengths[:1] + lengths[-1:] if lengths[1:] else lengths))
+            found = f"a batch of {count} rows of {tokens} tokens" + ", joined to one" * rows.joined
             differs = rows.joined or bool((rows.lengths != row_infusion.sequence_length).any())
             if count > due or (differs and not self.position.lengths and self._epochs.ranks > 1):
-                found = f"a batch of {count} rows of {width} tokens"
                 raise self._stopped(session, found, f"{due} rows of {row_infusion.sequence_length} tokens")
             if count == due or self.position.lengths:
                 kept.append(rows)
             elif self._epochs.length is not None:
-                found = f"a batch of {count} rows of {width} tokens"
                 raise self._stopped(session, found, f"{due} rows of {row_infusion.sequence_length} tokens")
             else:
                 self._warn(

@@ -21,7 +21,7 @@ from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
 from kis_hf.row_numbering import RowNumbering, check_collator, masks_eos
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import AMOUNTS, Config
-from kis_plugin.errors import KISError, Problem
+from kis_plugin.errors import KISError, Problem, show_uncaught
 from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
@@ -58,6 +58,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     def __init__(
         self, config: str | Path | Mapping[str, Any] | None = None, tokenizer: Any = None, *, restored: bool = False
     ) -> None:
+        show_uncaught()
         latest = KnowledgeInfusion._latest
         self._tokenizer = tokenizer
         if restored and latest is not None:

@@ -15,7 +15,7 @@ from kis_litgpt.pretrain_hooks import install
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_litgpt.training import Training
 from kis_plugin.config.load import load_config
-from kis_plugin.errors import KISError, Problem
+from kis_plugin.errors import KISError, Problem, show_uncaught
 
 __all__ = ["KnowledgeInfusion"]
 
@@ -36,6 +36,7 @@ class KnowledgeInfusion(DataModule):
 
     def __post_init__(self) -> None:
         """Read the configuration."""
+        show_uncaught()
         super().__init__()
         self._config = load_config(Path(self.kis))
         self._connected: tuple[LitTokenizer, int] | None = None

@@ -80,5 +80,5 @@ def _lengths(examples: Any) -> list[int]:
     """Return the tokens of each example, as far as it has any."""
     if not isinstance(examples, Sequence):
         return []
-    ids = [one.get("input_ids") if isinstance(one, Mapping) else one for one in examples]
-    return [len(one) for one in ids if np.ndim(one) == 1]
+    ids: list[Any] = [one.get("input_ids") if isinstance(one, Mapping) else one for one in examples]
+    return [len(one) for one in ids if one is not None and np.ndim(one) == 1]

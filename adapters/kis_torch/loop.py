@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import Config
-from kis_plugin.errors import KISError, Problem
+from kis_plugin.errors import KISError, Problem, show_uncaught
 from kis_plugin.hashing import IntArray
 from kis_plugin.infusion.row_index import InfusedDataset
 from kis_plugin.plugins.session import Session
@@ -85,6 +85,7 @@ class KnowledgeInfusion:
         sums: Callable[[IntArray], IntArray] | None = None,
         resumed: Mapping[str, Any] | None = None,
     ) -> None:
+        show_uncaught()
         self.config: Config = config_from(config) if isinstance(config, Mapping) else load_config(Path(config))
         process, processes = rank_and_size(rank, world_size)
         reduce = sums or summing(processes, next(model.parameters()).device)

@@ -66,6 +66,15 @@ class RowInfusion:
             return _rolled(self._right_padded(row, _rolled(base, padding)), None)
         return self._right_padded(row, base)
 
+    def places(self, rows: Sequence[int | None]) -> Sequence[int]:
+        """Return the places in a batch, of planned rows or None for base text, of the examples that are changed."""
+        if self.explicit_labels or self.block_diagonal or not rows:
+            return range(len(rows))
+        first, between = rows[0], getattr(self.source, "infused_between", None)
+        if between is not None and first is not None and rows == list(range(first, first + len(rows))):
+            return [row - first for row in between(first, first + len(rows))]
+        return [place for place, row in enumerate(rows) if row is not None and self.source.infused(row)]
+
     def _right_padded(self, row: int | None, base: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the example for a row that begins with a token of its text."""
         placed = None if row is None else self.source.place(row, base["input_ids"])
@@ -269,4 +278,4 @@ def _like(column: Any, values: npt.NDArray[Any]) -> Any:
     """Return values as a column of the same type."""
     if isinstance(column, torch.Tensor):
         return torch.from_numpy(values).to(column.dtype)
-    return values.astype(column.dtype) if isinstance(column, np.ndarray) else values.tolist()
+    return values.astype(column.dtype, copy=False) if isinstance(column, np.ndarray) else values.tolist()

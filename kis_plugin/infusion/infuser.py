@@ -13,7 +13,7 @@ from kis_plugin.infusion.delivery import DeliveryCheck
 from kis_plugin.infusion.exposure_counter import ExposureCounter
 from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.infusion.plan_run import plan_run
-from kis_plugin.infusion.resume import check_plan
+from kis_plugin.infusion.resume import check_plan, plan_settings
 from kis_plugin.infusion.throttle_file import Throttle, ThrottleFile
 from kis_plugin.retention.prior_knowledge import decide_known
 from kis_plugin.retention.prior_knowledge_file import known_state
@@ -50,7 +50,7 @@ class PlannedInfuser:
         self.plan.throttles = ThrottleFile(before, max([self._drawn, *(throttle.row for throttle in before)]))
         self._mismatched: list[str] = list(resumed.get("mismatched", [])) if resumed else []
         if resumed is not None:
-            found = check_plan(run, resumed["plan"], self.plan.fingerprint())
+            found = check_plan(run, resumed, self.plan.fingerprint())
             self._mismatched = sorted({*self._mismatched, *found})
 
     @property
@@ -142,6 +142,7 @@ class PlannedInfuser:
         """Return the plan's fingerprint and the throttles, for a resume."""
         return {
             "plan": dict(self.plan.fingerprint()),
+            "settings": plan_settings(self._run.config),
             "schedule_hash": self.plan.schedule_hash,
             "eased": self._throttled,
             **({"mismatched": self._mismatched} if self._mismatched else {}),
@@ -171,8 +172,8 @@ def _miscount_warning(wrong: int, exposures: IntArray, due: IntArray) -> str:
     return (
         f"kis: warning: {wrong} of {len(due)} sentences did not reach the model as often as planned: "
         f"{exposures.min()} to {exposures.max()} times in place of {due.min()} to {due.max()}. Rows are counted as the "
-        "model's input_ids; a collator or a loss of your own that changes them is the first thing to look at. Do not "
-        "predict from this run."
+        "model's input_ids in training mode. Common causes: data or steps other than announced when the run began, "
+        "rows too short for a whole sentence, rows that were changed after KIS made them. Do not predict from this run."
     )
 
 

@@ -68,6 +68,11 @@ class Layout:
         """Return whether anything is infused into global row ``row``."""
         return self._slot(row) is not None
 
+    def infused_between(self, first: int, stop: int) -> list[int]:
+        """Return the rows from ``first`` to ``stop`` (not included) into which anything is infused."""
+        rows = self._row_map.rows_between(first, stop)
+        return [row for row in rows if self.infused(row)] if self.throttles else rows
+
     def texts_in(self, row: int) -> Whole | None:
         """Return the numbers of the texts that row ``row`` carries, in order, or None for base text."""
         at = self._slot(row)

@@ -136,6 +136,10 @@ class InfusionPlan:
         """Return whether anything is infused into global row ``row``."""
         return self._layout.infused(row)
 
+    def infused_between(self, first: int, stop: int) -> list[int]:
+        """Return the global rows from ``first`` to ``stop`` (not included) into which anything is infused."""
+        return self._layout.infused_between(first, stop)
+
     def texts_in(self, row: int) -> npt.NDArray[np.integer] | None:
         """Return the numbers of the texts that row ``row`` carries, in order, or None for base text."""
         return self._layout.texts_in(row)
@@ -156,7 +160,7 @@ class InfusionPlan:
             release(self.texts.tokens, self.texts.offsets)
         where, lengths = self._where(numbers)
         return Placed(
-            tokens=self.texts.tokens[where].astype(np.int32, copy=False),
+            tokens=np.asarray(self.texts.tokens)[where].astype(np.int32, copy=False),
             lengths=lengths,
             pieces=self.placement.pieces(row, lengths, base),
             targets=None if self.texts.targets is None else self.texts.targets[where].astype(np.bool_),
@@ -198,8 +202,9 @@ class InfusionPlan:
 
     def _where(self, numbers: npt.NDArray[np.integer]) -> tuple[IntArray, tuple[int, ...]]:
         """Return the indices of the tokens of some texts, and the length of each text."""
-        starts = self.texts.offsets[numbers]
-        lengths = self.texts.offsets[numbers + 1] - starts
+        offsets = np.asarray(self.texts.offsets)  # a plain array: one mapped from a file takes longer to index
+        starts = offsets[numbers]
+        lengths = offsets[numbers + 1] - starts
         # Token j of text i, counted over all of them, is token starts[i] + (j - tokens of the texts before i).
         where = (starts - lengths.cumsum() + lengths).repeat(lengths)
         where += np.arange(len(where))

@@ -28,7 +28,7 @@ class RowIndex(int):
 
     def __new__(cls, index: int, row: int | None, carries: int | None = -1) -> RowIndex:
         """Make an index that counts as the plain ``index`` everywhere."""
-        self = super().__new__(cls, index)
+        self = int.__new__(cls, index)
         self.row = row
         self.carries = row if carries == -1 else carries
         return self
@@ -132,6 +132,7 @@ class InfusedDataset:
     Args:
         base: The host's dataset.
         example: Called with the planned row, or None for base text, and the base example; returns the infused example.
+            It may have a method ``places``: planned rows of a batch -> the places of those whose example it changes.
 
     An index without a row number is its own row: that is right for one epoch in any order.
     """
@@ -151,11 +152,21 @@ class InfusedDataset:
         return self.example(row, base)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """Return the examples of one batch; the base dataset may fetch them together."""
+        """Return the examples of one batch; the base dataset may fetch them together.
+
+        Most rows of a batch are base text: those to be infused are found together, and no other is looked at.
+        """
         plain = [int(index) for index in indices]
-        bases = self.base.__getitems__(plain) if hasattr(self.base, "__getitems__") else [self.base[i] for i in plain]
+        base = self.base
+        examples = base.__getitems__(plain) if hasattr(base, "__getitems__") else [base[index] for index in plain]
         rows = [index.carries if isinstance(index, RowIndex) else int(index) for index in indices]
-        return [self.example(row, base) for row, base in zip(rows, bases, strict=True)]
+        places = getattr(self.example, "places", None)
+        changed = range(len(rows)) if places is None else places(rows)
+        if changed:
+            examples = list(examples)  # which may be the base dataset's own
+            for place in changed:
+                examples[place] = self.example(rows[place], examples[place])
+        return examples
 
     def __getattr__(self, name: str) -> Any:
         """Answer as the base dataset would (``column_names`` and the like)."""

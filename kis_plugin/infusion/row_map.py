@@ -74,6 +74,28 @@ class RowMap:
             span, slot = int(spans[slot]), int(places[slot])
         return span, int(self._before[span, part]) + slot
 
+    def rows_between(self, first: int, stop: int) -> list[int]:
+        """Return the rows from ``first`` to ``stop`` (not included) that carry a slot.
+
+        A batch has far fewer slots than rows: the stretches that it touches are looked at, not each of its rows.
+        """
+        rows: list[int] = []
+        for part in range(max(bisect_right(self._borders, first) - 1, 0), len(self._slots)):
+            begin, slots = self._borders[part], self._slots[part]
+            if begin >= stop:
+                break
+            if not slots:
+                continue
+            # The stretch that holds a row is found as in ``at``.
+            last = min(stop, self._borders[part + 1]) - 1 - begin
+            of_part = self._borders[part + 1] - begin
+            earliest = ((max(first - begin, 0) + 1) * slots - 1) // of_part
+            for slot in range(earliest, ((last + 1) * slots - 1) // of_part + 1):
+                row = self._row_of(part, slot)
+                if first <= row < stop:
+                    rows.append(row)
+        return rows
+
     def before(self, row: int) -> IntArray:
         """Return how many slots of each span lie before ``row``: (spans,)."""
         part = min(bisect_right(self._borders, row), len(self._slots)) - 1

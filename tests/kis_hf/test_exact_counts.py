@@ -87,10 +87,13 @@ def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, workers,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 1}, r"resume at step 7: seed: found 1, expected 0 as in the checkpoint"),
-        ({"infusion": {"frequency": 4}}, r"exposures: found \[\[20, 4, 0\]\], expected \[\[20, 3, 0\]\]"),
-        ({"infusion": {"frequency": 3, "window": [0, 0.5]}}, "window"),
-        ({"retention": {"control": 0}}, "items"),
+        ({"seed": 1}, r"resume at step 7: seed: 1 in the configuration, 0 in the checkpoint"),
+        (
+            {"infusion": {"frequency": 4}},
+            r"infusion\.frequency: 4 in the configuration, 3 in the checkpoint",
+        ),
+        ({"infusion": {"frequency": 3, "window": [0, 0.5]}}, r"infusion\.window: \[0\.0, 0\.5\] in the"),
+        ({"retention": {"control": 0}}, r"retention\.control: 0 in the configuration, 4 in the checkpoint"),
     ],
 )
 def test_a_resume_with_another_plan_is_refused_by_name(tmp_path, change, message):

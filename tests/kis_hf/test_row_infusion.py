@@ -96,3 +96,16 @@ def test_block_diagonal_texts_get_positions_and_no_mask(kind):
     assert list(map(int, plain["position_ids"])) == list(range(8))
     assert "attention_mask" not in done_tokens
     assert "attention_mask" not in plain
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 1], [1, None, 0], [None], []])
+@pytest.mark.parametrize("keys", [{}, {"explicit_labels": True}])
+def test_the_rows_of_a_batch_that_change_are_found_together(rows, keys):
+    class Between(Told):
+        def infused_between(self, first, stop):
+            return [row for row in range(first, stop) if self.infused(row)]
+
+    for source in (Told([2], [0]), Between([2], [0])):
+        infusion = RowInfusion(source, 6, **keys)
+        expected = list(range(len(rows))) if keys else [place for place, row in enumerate(rows) if row == 0]
+        assert list(infusion.places(rows)) == expected

@@ -217,6 +217,14 @@ def test_processes_that_share_a_batch_are_refused_by_name(tmp_path, kind):
         trainer.train()
 
 
+def test_tensor_parallelism_of_more_processes_is_refused(tmp_path):
+    trainer = trainer_for(tmp_path, kis(tmp_path))
+    trainer.get_tp_size = lambda: 2
+    message = "tensor parallelism over 2 processes, in a run of 1, expected a multiple of 2 processes"
+    with pytest.raises(KISError, match=message):
+        trainer.train()
+
+
 def test_steps_take_batches_from_get_batch_samples(tmp_path):
     calls = []
 

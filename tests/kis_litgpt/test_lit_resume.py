@@ -95,10 +95,10 @@ def test_a_kill_after_a_checkpoint_repeats_what_came_after_it(tmp_path, seen):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 1}, r"resume at step 5: seed: found 1, expected 0 as in the checkpoint"),
-        ({"infusion": {"frequency": 4}}, r"exposures: found \[\[20, 4, 0\]\], expected \[\[20, 5, 0\]\]"),
-        ({"infusion": {"frequency": 5, "window": [0, 0.9]}}, "window"),
-        ({"retention": {"control": 0}}, "items"),
+        ({"seed": 1}, r"resume at step 5: seed: 1 in kis\.yaml, 0 in the checkpoint"),
+        ({"infusion": {"frequency": 4}}, r"infusion\.frequency: 4 in kis\.yaml, 5 in the checkpoint"),
+        ({"infusion": {"frequency": 5, "window": [0, 0.9]}}, r"infusion\.window: \[0\.0, 0\.9\] in kis\.yaml"),
+        ({"retention": {"control": 0}}, r"retention\.control: 0 in kis\.yaml, 4 in the checkpoint"),
     ],
 )
 def test_a_resume_with_another_plan_is_refused_by_name(tmp_path, seen, change, message):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from kis_plugin import KISError, Problem
 from kis_plugin.errors import nearest
+from tests.world.processes import environment
 
 
 def test_a_problem_is_one_line():
@@ -53,3 +56,25 @@ def test_a_name_that_is_valid_is_nearest_to_itself(name, others):
 def test_a_worker_process_hands_the_text_on():
     error = KISError(Problem("train_dataset", "a row of 63 tokens", "64 tokens in every row"))
     assert str(KISError(f"Caught KISError in DataLoader worker process 0.\n{error}")).endswith(str(error))
+
+
+HOOK = """
+from kis_plugin.errors import KISError, Problem, show_uncaught
+show_uncaught()
+show_uncaught()
+raise {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "last"),
+    [
+        ("KISError(Problem('kis.yaml', '1', '2'))", 2, "kis: error: kis.yaml: found 1, expected 2"),
+        ("ValueError('another')", 1, "ValueError: another"),
+    ],
+)
+def test_a_script_that_is_refused_ends_with_the_message_alone(error, code, last):
+    done = subprocess.run([sys.executable, "-c", HOOK.format(error)], capture_output=True, text=True, env=environment())
+    lines = done.stderr.splitlines()
+    assert (done.returncode, lines[-1]) == (code, last)
+    assert (len(lines) == 1) == (code == 2)

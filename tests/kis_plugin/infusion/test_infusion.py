@@ -109,6 +109,11 @@ CHANGES = {
 }
 
 
+IN_KIS_YAML = {"exposures": "infusion.frequency"} | {
+    key: f"infusion.{key}" for key in ("schedule", "placement", "rendering", "window")
+}
+
+
 def changed(folder, name):
     change = dict(CHANGES[name])
     if "facts" in change:
@@ -127,7 +132,9 @@ def test_a_resume_that_finds_something_else_is_refused_by_name(facts, name):
     other = changed(facts, name)
     with pytest.raises(KISError) as refused:
         Session(make_run(facts, other.pop("infusion"), start_step=50, **other), state)
-    assert any(problem.where == f"resume at step 50: {name}" for problem in refused.value.problems)
+    assert any(
+        problem.where == f"resume at step 50: {IN_KIS_YAML.get(name, name)}" for problem in refused.value.problems
+    )
     assert (facts / "runs" / "r" / "kis.jsonl").read_bytes() == log
 
 
@@ -140,7 +147,9 @@ def test_on_mismatch_warn_goes_on_and_says_so(facts, name):
     session = Session(make_run(facts, other.pop("infusion"), start_step=50, notify=said.append, **other), state)
     train(session, first=200)
     session.end(100)
-    assert any("on_mismatch is warn" in line and f"resume at step 50: {name}" in line for line in said)
+    assert any(
+        "on_mismatch is warn" in line and f"resume at step 50: {IN_KIS_YAML.get(name, name)}" in line for line in said
+    )
     assert any("from row 200 on" in line for line in said)
     assert read_run_log(facts / "runs" / "r" / "kis.jsonl").end.extra.get("miscounted", 1) > 0
 

@@ -29,6 +29,22 @@ def test_an_index_without_a_row_is_its_own():
     assert dataset.__getitems__([RowIndex(0, 9), 2]) == ["a@9", "c@2"]
 
 
+class OfSome:
+    """Changes rows above 5, and names them."""
+
+    def places(self, rows):
+        return [place for place, row in enumerate(rows) if row > 5]
+
+    def __call__(self, row, base):
+        return f"{base}@{row}"
+
+
+def test_only_the_examples_that_change_are_made():
+    base = ["a", "b", "c"]
+    assert InfusedDataset(base, OfSome()).__getitems__([RowIndex(0, 4), RowIndex(1, 9), 2]) == ["a", "b@9", "c"]
+    assert base == ["a", "b", "c"]
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     rows=st.integers(1, 60),
