@@ -1,0 +1,126 @@
+"""The base corpus as one stream of tokens: read where it is tokenized, tokenized once where it is text."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kis_plugin.counting.texts import parts, pieces_of, text_files
+from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.tokenized.tokenizer import TextTokenizer
+from kis_write.megatron_files import read_index
+
+__all__ = ["TOKENS", "BaseTokens", "open_base", "token_type"]
+
+TOKENS = "base.npy"
+"""Name of the file, beside the data set, that holds the base corpus as tokens where it was text."""
+_DOCUMENTS = 512  # tokenized at a time
+
+BaseTokens = npt.NDArray[np.integer]
+"""(tokens,), memory-mapped: documents end to end, each with its EOS."""
+
+
+def token_type(vocabulary: int) -> type[np.integer]:
+    """Return the smallest type that all hosts read: uint16, or int32 for a vocabulary of 65,500 tokens and more."""
+    return np.uint16 if vocabulary < 65_500 else np.int32
+
+
+def open_base(
+    paths: Sequence[Path], tokenizer: TextTokenizer, vocabulary: int, folder: Path, watch: Callable[[int], None]
+) -> BaseTokens:
+    """Return the tokens of a base corpus.
+
+    Args:
+        paths: One tokenized file (a one-dimensional ``.npy``, or a Megatron ``.bin`` with its ``.idx``, named with or
+            without its ending), or files and folders of text.
+        tokenizer: For text; each document is followed by its EOS.
+        vocabulary: One more than the greatest token id.
+        folder: Where the tokens of text are kept.
+        watch: Called with the number of documents tokenized so far.
+
+    Raises:
+        KISError: Nothing to read, a file that is neither, or token ids beyond the vocabulary.
+    """
+    tokens = _tokenized(paths)
+    if tokens is None:
+        place = folder / TOKENS
+        if not place.exists():
+            _tokenize(paths, tokenizer, vocabulary, place, watch)
+        tokens = np.load(place, mmap_mode="r", allow_pickle=False)
+    if not len(tokens):
+        raise KISError(Problem(f"--base {paths[0]}", "no tokens", "text, or a tokenized file"))
+    greatest = int(max(tokens[:: max(len(tokens) // 1_000_000, 1)].max(), tokens[-1]))
+    if greatest >= vocabulary:
+        expected = f"ids below the tokenizer's {vocabulary:,}"
+        raise KISError(Problem(f"--base {paths[0]}", f"token id {greatest}", expected, "Name the base's tokenizer."))
+    return tokens
+
+
+def _tokenized(paths: Sequence[Path]) -> BaseTokens | None:
+    """Return the tokens of a tokenized file; None where the paths are text."""
+    kinds = {".npy": _numpy, ".bin": _megatron, ".idx": _megatron}
+    first = paths[0]
+    read = kinds.get(first.suffix) or (_megatron if Path(f"{first}.idx").is_file() else None)
+    if read is None:
+        return None
+    if len(paths) > 1:
+        raise KISError(Problem("--base", f"{len(paths)} paths, {first.name} among them", "one tokenized file, or text"))
+    return read(first)
+
+
+def _numpy(path: Path) -> BaseTokens:
+    try:
+        tokens: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        hint = "A file without a header, as OLMo-core writes, is not read: numpy.save adds one."
+        raise KISError(Problem(f"--base {path}", str(error), "a file that numpy.save wrote", hint)) from error
+    if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
+        found = f"an array of shape {tokens.shape} and type {tokens.dtype}"
+        raise KISError(Problem(f"--base {path}", found, "a one-dimensional array of token ids"))
+    return tokens  # type: ignore[no-any-return]
+
+
+def _megatron(path: Path) -> BaseTokens:
+    prefix = path.with_suffix("") if path.suffix in (".bin", ".idx") else path
+    index = read_index(Path(f"{prefix}.idx"))
+    tokens = np.memmap(f"{prefix}.bin", dtype=index.dtype, mode="r")
+    if len(tokens) != int(index.lengths.sum(dtype=np.int64)):
+        found = f"{len(tokens):,} tokens"
+        raise KISError(Problem(f"{prefix}.bin", found, f"{int(index.lengths.sum(dtype=np.int64)):,}, by its .idx"))
+    return tokens
+
+
+def _tokenize(
+    paths: Sequence[Path], tokenizer: TextTokenizer, vocabulary: int, place: Path, watch: Callable[[int], None]
+) -> None:
+    """Write the tokens of text files as one array, all or nothing."""
+    dtype, done, total = token_type(vocabulary), 0, 0
+    with tempfile.TemporaryFile(dir=place.parent) as raw:  # gone at any exit
+        documents = _documents(paths)
+        while some := list(islice(documents, _DOCUMENTS)):
+            ids, lengths = tokenizer.encode_ids(some)
+            tokens = np.insert(ids, np.cumsum(lengths), tokenizer.eos).astype(dtype)
+            raw.write(tokens.tobytes())
+            done, total = done + len(some), total + len(tokens)
+            watch(done)
+        raw.flush()
+        held = np.memmap(raw, dtype=dtype, mode="r", shape=(total,)) if total else np.zeros(0, dtype=dtype)
+        write_atomically(place, lambda file: np.save(file, held, allow_pickle=False))
+
+
+def _documents(paths: Sequence[Path]) -> Iterator[str]:
+    for piece in pieces_of(text_files(paths)):
+        held: list[str] = []
+        for part in parts(piece, lambda count: None):
+            held.append(part.text)
+            if part.ends:
+                text, held = "".join(held), []
+                if text.strip():
+                    yield text

@@ -1,0 +1,13 @@
+"""The hook of ``kis write``: file formats that other distributions add."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kis_plugin.hook_markers import hookspec
+from kis_write.protocols import Format
+
+
+@hookspec
+def kis_register_formats(register: Callable[[Format], None]) -> None:
+    """Add file formats: call ``register(format)`` for each."""

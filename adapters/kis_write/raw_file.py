@@ -1,0 +1,19 @@
+"""One file of tokens that processes write at once, each its own stretch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["write_stretch"]
+
+
+def write_stretch(path: Path, tokens: npt.NDArray[np.integer], at: int) -> None:
+    """Write tokens at token ``at`` of a file, which is made where it is missing and grows as it must."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o666)
+    with os.fdopen(handle, "r+b") as file:
+        file.seek(at * tokens.dtype.itemsize)
+        file.write(np.ascontiguousarray(tokens).data)
