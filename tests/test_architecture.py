@@ -15,6 +15,7 @@ PACKAGES = {
     "kis_torch": ROOT / "adapters" / "kis_torch",
     "kis_hf": ROOT / "adapters" / "kis_hf",
     "kis_litgpt": ROOT / "adapters" / "kis_litgpt",
+    "kis_write": ROOT / "adapters" / "kis_write",
     "kis_predict": ROOT / "predictor" / "kis_predict",
     "kis_sweep": ROOT / "predictor" / "kis_sweep",
 }
@@ -24,6 +25,7 @@ MAY_IMPORT = {
     "kis_torch": {"kis_plugin", "kis_sweep"},
     "kis_hf": {"kis_plugin", "kis_torch", "kis_sweep"},
     "kis_litgpt": {"kis_plugin", "kis_torch", "kis_sweep"},
+    "kis_write": {"kis_plugin"},
     "kis_predict": {"kis_plugin"},
     "kis_sweep": {"kis_plugin", "kis_predict"},
 }

@@ -12,7 +12,7 @@ import pytest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "python-api.md").read_text(encoding="utf-8")
 PACKAGES = {
-    "kis_plugin": None, "kis_plugin.testing": "pytest", "kis_predict": None, "kis_sweep": None,
+    "kis_plugin": None, "kis_plugin.testing": "pytest", "kis_predict": None, "kis_sweep": None, "kis_write": None,
     "kis_torch": "torch", "kis_hf": "transformers", "kis_litgpt": "litgpt",
 }  # fmt: skip
 """The packages, with what their names need installed."""

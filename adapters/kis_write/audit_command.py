@@ -14,8 +14,8 @@ from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kis_write.audit import AuditReport, Sought
     from kis_plugin.run.manifest import Manifest
+    from kis_write.audit import AuditReport, Sought
 
 __all__ = ["audit"]
 
@@ -73,8 +73,8 @@ def _report(
     data: Path | None, reader: str, loader: str | None, config: Path | None, sentences: Path | None,
     tokenizer: str | None, sequence_length: int | None, expect: str | None,
 ) -> AuditReport:  # fmt: skip
-    from kis_write.audit import audit_rows
     from kis_plugin.run.manifest import read_manifest
+    from kis_write.audit import audit_rows
     from kis_write.readers import batches_of_loader, read_as
 
     manifest = read_manifest(data) if data is not None else None

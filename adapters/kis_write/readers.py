@@ -83,9 +83,9 @@ def _files(folder: Path, manifest: Manifest) -> Iterator[Rows]:
 
 def _megatron(folder: Path, manifest: Manifest) -> Iterator[Rows]:
     _need("megatron", manifest, "megatron")
-    from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig  # type: ignore[import-not-found]
-    from megatron.core.datasets.indexed_dataset import IndexedDataset  # type: ignore[import-not-found]
-    from megatron.core.datasets.utils import Split  # type: ignore[import-not-found]
+    from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+    from megatron.core.datasets.indexed_dataset import IndexedDataset
+    from megatron.core.datasets.utils import Split
 
     config = GPTDatasetConfig(
         random_seed=manifest.host_seed or 0,
@@ -119,11 +119,11 @@ class _MegatronTokenizer:
 def _olmo(folder: Path, manifest: Manifest) -> Iterator[Rows]:
     _need("olmo", manifest, "olmo")
     from olmo_core.data import (
-        NumpyDataLoaderConfig,  # type: ignore[import-not-found]
+        NumpyDataLoaderConfig,
         NumpyFSLDatasetConfig,
         TokenizerConfig,
     )
-    from olmo_core.data.types import NumpyDatasetDType  # type: ignore[import-not-found]
+    from olmo_core.data.types import NumpyDatasetDType
 
     assert manifest.batch is not None
     dtype = NumpyDatasetDType.uint16 if manifest.vocabulary <= 1 << 16 else NumpyDatasetDType.uint32
@@ -155,7 +155,7 @@ def _datasets(folder: Path, manifest: Manifest) -> Iterator[Rows]:
 
 def _datatrove(folder: Path, manifest: Manifest) -> Iterator[Rows]:
     _need("datatrove", manifest, "datatrove")
-    from datatrove.utils.dataset import DatatroveFileDataset  # type: ignore[import-not-found]
+    from datatrove.utils.dataset import DatatroveFileDataset
 
     size = 2 if manifest.vocabulary <= 1 << 16 else 4
     dataset = DatatroveFileDataset(str(folder / "kis.ds"), manifest.sequence_length, token_size=size)

@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
+from kis_plugin.run.manifest import MANIFEST, Manifest, file_of, write_manifest
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_write.base_tokens import TOKENS, open_base
-from kis_plugin.run.manifest import MANIFEST, Manifest, file_of, write_manifest
 from kis_write.request import Planned, WriteRequest, planned
 from kis_write.row_maker import RowMaker
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from kis_plugin.escapes import to_stderr
+from kis_plugin.escapes import escaped, to_stderr
 from kis_plugin.storage.terminal import AS_JSON, console, progress, refusal_as_json, table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ run's last evaluation, controls included, and the figures are those that its log
 """
 
 _MODEL = (
-    click.option("--model", required=True, metavar="MODEL", help="A folder, a LitGPT checkpoint, a name on the Hub."),
+    click.option("--model", metavar="MODEL", help="A folder, a LitGPT checkpoint, a name on the Hub."),
     click.option("--tokenizer", metavar="NAME", help="Its tokenizer; by default the model's own."),
     click.option("--device", metavar="DEVICE", help="Where to run: cpu, cuda, cuda:1. Default: a GPU if there is one."),
     click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16, ...; auto: as it was saved."),
@@ -57,6 +57,14 @@ _QUESTIONS = (
     click.option("--background", type=FILE, metavar="FILE", help="Facts that the base data teaches."),
     click.option("--seed", type=click.IntRange(0), help="Seed of all random choices. Default: 0."),
 )
+_LOG = (
+    click.option("--log", type=FILE, metavar="FOLDER", help="Write a run log of a run without an adapter there."),
+    click.option("--checkpoints", metavar="PATTERN", help="Its checkpoints, in place of --model: 'ck/step-*'."),
+    click.option("--manifest", type=FILE, metavar="FILE", help="That of the data set of kis write it was trained on."),
+    click.option("--audit", type=FILE, metavar="FILE", help="What kis audit -o wrote: the exposures it really got."),
+    click.option("--step-from", metavar="REGEX", help="Where a path has its step. Default: its last number."),
+    click.option("--steps", type=click.IntRange(1), metavar="COUNT", help="Of the run. Default: the last checkpoint."),
+)
 _SHOWN = (
     click.option("--by", multiple=True, type=click.Choice(["relation"]), help="Also show the parts of each series."),
     click.option("--batch-tokens", type=click.IntRange(1), metavar="COUNT", help="Tokens of one forward pass."),
@@ -78,9 +86,9 @@ def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 
 @click.command(help=HELP, short_help="Probe what a saved model knows.")
-@_with([*_MODEL, *_QUESTIONS, *_SHOWN])
+@_with([*_MODEL, *_QUESTIONS, *_LOG, *_SHOWN])
 def probe(
-    model: str,
+    model: str | None,
     tokenizer: str | None,
     device: str | None,
     dtype: str,
@@ -89,6 +97,12 @@ def probe(
     config: Path | None,
     run: Path | None,
     knowledge: Path | None,
+    log: Path | None,
+    checkpoints: str | None,
+    manifest: Path | None,
+    audit: Path | None,
+    step_from: str | None,
+    steps: int | None,
     by: Sequence[str],
     batch_tokens: int | None,
     output: Path | None,
@@ -97,6 +111,20 @@ def probe(
     **questions: Any,
 ) -> None:
     """Probe what a saved model knows."""
+    if log is not None:
+        others = {"model": model, "config": config, "run": run, "knowledge": knowledge, **questions}
+        found = [f"--{name}" for name, value in others.items() if value not in (None, ())]
+        if found or checkpoints is None or manifest is None:
+            raise click.UsageError("--log takes --checkpoints and --manifest, which name the questions and the run.")
+        with refusal_as_json(as_json):
+            _write_log(
+                log, checkpoints, manifest, audit, step_from, steps, (tokenizer, device, dtype, sequence_length), begin
+            )
+        return
+    if model is None:
+        raise click.UsageError("Say what to probe: --model, or --checkpoints with --log.")
+    if any(value is not None for value in (checkpoints, manifest, audit, step_from, steps)):
+        raise click.UsageError("--checkpoints, --manifest, --audit, --step-from and --steps go with --log.")
     _refuse_both(config, run, {"knowledge": knowledge, **questions})
     from dataclasses import replace
 
@@ -135,6 +163,32 @@ def probe(
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
         _show(report, by)
+
+
+def _write_log(
+    log: Path, pattern: str, manifest: Path, audit: Path | None, step_from: str | None, steps: int | None,
+    load: tuple[Any, ...], begin: str | None,
+) -> None:  # fmt: skip
+    """Probe the checkpoints of a run and write its log."""
+    from kis_plugin.retention.checkpoint_log import LoggedRun, checkpoints_at, log_checkpoints, read_audit
+    from kis_plugin.run.manifest import read_manifest
+    from kis_plugin.run.saved_model import LoadOptions
+
+    found = checkpoints_at(pattern, step_from)
+    last = found[-1].step
+    if steps is not None and steps < last:
+        raise click.UsageError(f"--steps {steps} is less than step {last} of {found[-1].model}.")
+    audited = None if audit is None else read_audit(audit)
+    logged = LoggedRun(read_manifest(manifest), found, steps or max(last, 1), audited)
+    with progress() as shown:
+        bars = [shown.add_task(Path(one.model).name, total=1.0) for one in found]
+
+        def watch(number: int, part: float) -> None:
+            shown.update(bars[number], completed=part)
+
+        path = log_checkpoints(logged, log, LoadOptions(*load), begin, watch)
+    click.echo(f"{len(found)} checkpoints probed. Written to {escaped(str(path))}")
+    click.echo(f"Next: kis-predict --logs {escaped(str(log))} --target SIZE")
 
 
 def _refuse_both(config: Path | None, run: Path | None, questions: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.retention.general_loss import GeneralText
 from kis_plugin.retention.load_model import load_model
-from kis_plugin.retention.results import series_records
+from kis_plugin.retention.results import above_control, series_records
 from kis_plugin.retention.saved_model import Prober, prober_of_config
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import versions
@@ -76,10 +77,12 @@ def checkpoints_at(pattern: str, step_from: str | None = None) -> list[Checkpoin
     if not expression.groups:
         raise KISError(Problem(f"--step-from {step_from}", "no group", r"one around the step, such as step-(\d+)"))
     found: dict[int, str] = {}
-    for path in sorted(glob(pattern)):
+    for path in sorted(glob(pattern)):  # noqa: PTH207 - an absolute pattern, which Path.glob refuses
         match = expression.search(path)
         if match is None or not match[1].isdecimal():
-            raise KISError(Problem(path, "no step in its name", "one", r"Say where it stands: --step-from 'step(\d+)'."))
+            raise KISError(
+                Problem(path, "no step in its name", "one", r"Say where it stands: --step-from 'step(\d+)'.")
+            )
         step = int(match[1])
         if step in found:
             raise KISError(Problem(path, f"step {step}, as {found[step]}", "another step for each checkpoint"))
@@ -105,7 +108,7 @@ def read_audit(path: Path) -> Mapping[str, Any]:
 
 
 def log_checkpoints(
-    logged: LoggedRun, runs: Path, options: LoadOptions, begin: str, watch: Callable[[int, float], None]
+    logged: LoggedRun, runs: Path, options: LoadOptions, begin: str | None, watch: Callable[[int, float], None]
 ) -> Path:
     """Probe each checkpoint and write the run log, all of it or nothing.
 
@@ -113,7 +116,7 @@ def log_checkpoints(
         logged: The run.
         runs: The folder of run logs; the run gets a folder of its own.
         options: How checkpoints are loaded.
-        begin: The token before each sentence: ``eos`` or ``bos``.
+        begin: The token before each sentence, ``eos`` or ``bos``; None: as the configuration has it.
         watch: Called with the number of the checkpoint and the fraction of its work that is done.
 
     Returns:
@@ -131,7 +134,7 @@ def log_checkpoints(
     options = replace(options, sequence_length=options.sequence_length or manifest.sequence_length)
     for number, checkpoint in enumerate(logged.checkpoints):
         model = load_model(checkpoint.model, options)
-        if begin == "bos":
+        if (begin or config.begin) == "bos":
             model = replace(model, tokenizer=model.beginning_with_bos())
         if run is None:
             run = _run(logged, config, runs, model)
@@ -142,8 +145,8 @@ def log_checkpoints(
         elif model.params != run.params:
             found, expected = f"{model.params:,} parameters", f"{run.params:,}, as {logged.checkpoints[0].model}"
             raise KISError(Problem(f"model {checkpoint.model}", found, expected))
-        records += _evaluated(replace(run, model=model.view, tokenizer=model.tokenizer), prober, model, checkpoint,
-                              lambda part, number=number: watch(number, part))  # fmt: skip
+        here = replace(run, model=model.view, tokenizer=model.tokenizer)
+        records += _evaluated(here, prober, model, checkpoint.step, partial(watch, number))
     assert run is not None
     assert folder is not None
     records.append(_end_record(logged, run))
@@ -156,7 +159,9 @@ def log_checkpoints(
 
 def _run(logged: LoggedRun, config: Config, runs: Path, model: LoadedModel) -> TrainingRun:
     manifest = logged.manifest
-    run_id = f"{manifest.format}-{model.params}-frequency{manifest.frequency:g}-seed{config.seed}-{manifest.schedule_hash}"
+    run_id = (
+        f"{manifest.format}-{model.params}-frequency{manifest.frequency:g}-seed{config.seed}-{manifest.schedule_hash}"
+    )
     return TrainingRun(
         config=config,
         tokenizer=model.tokenizer,
@@ -201,11 +206,13 @@ def _run_record(logged: LoggedRun, config: Config, run: TrainingRun, prober: Pro
 
 
 def _evaluated(
-    run: TrainingRun, prober: Prober, model: LoadedModel, checkpoint: Checkpoint, watch: Callable[[float], None]
+    run: TrainingRun, prober: Prober, model: LoadedModel, step: int, watch: Callable[[float], None]
 ) -> list[Record]:
-    step = checkpoint.step
+    """Return the records of one checkpoint, as an evaluation during a run writes them."""
     outcomes = prober.evaluate(model, watch)
-    records: list[Record] = [*series_records(step, run.tokens_at(step), outcomes, run.config.retention.by)]
+    series = series_records(step, run.tokens_at(step), outcomes, run.config.retention.by)
+    difference = above_control(series)
+    records: list[Record] = [*series, *([difference] if difference else [])]
     wanted = run.config.retention
     if wanted.general_text is not None:
         loss = GeneralText(wanted.general_text, run.tokenizer, run.sequence_length, wanted.batch_tokens).loss(run, step)

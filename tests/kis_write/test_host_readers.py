@@ -1,0 +1,84 @@
+"""What the frameworks' own code reads from written data: every row once, in the order of the plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kis_plugin.registry import registered
+from kis_plugin.run.manifest import read_manifest
+from kis_write import write_dataset
+from kis_write.formats.megatron import Megatron
+from kis_write.megatron_files import index_bytes
+from kis_write.readers import read_as
+from kis_write.request import planned
+from tests.kis_write.test_written_rows import texts_of
+from tests.world.facts import kis, shown
+
+READERS = [
+    ("megatron", "megatron", "megatron.core.datasets.gpt_dataset", {"host_seed": 7}),
+    ("olmo", "olmo", "olmo_core.data", {"host_seed": 7, "batch": 8}),
+    ("datasets", "parquet", "datasets", {}),
+    ("datatrove", "datatrove", "datatrove.utils.dataset", {}),
+]
+
+
+def read(folder, reader: str) -> np.ndarray:
+    return np.concatenate(list(read_as(reader, folder, read_manifest(folder))))
+
+
+@pytest.mark.parametrize(("reader", "form", "module", "changed"), READERS, ids=[row[0] for row in READERS])
+def test_the_host_reads_every_row_once_in_the_order_of_the_plan(request_for, tmp_path, reader, form, module, changed):
+    pytest.importorskip(module)
+    request = request_for(format=form, **changed)
+    write_dataset(request, tmp_path / "out")
+    rows = read(tmp_path / "out", reader)
+    assert len(rows) == 200
+    assert set(shown(texts_of(rows), kis(tmp_path)).values()) == {6}
+    plan, start = planned(request).plan, rows.shape[1] - 64
+    for number, row in enumerate(rows):
+        texts = plan.texts_in(number)
+        if texts is not None:
+            tokens = plan.tokens(texts)
+            np.testing.assert_array_equal(row[start : start + len(tokens)], tokens)
+
+
+def test_megatron_reads_several_documents_without_a_torn_row(request_for, tmp_path, monkeypatch):
+    pytest.importorskip("megatron.core.datasets.gpt_dataset")
+    monkeypatch.setitem(registered("formats"), "megatron", Megatron(longest=2000))
+    request = request_for(format="megatron", host_seed=3)
+    write_dataset(request, tmp_path / "out")
+    rows = read(tmp_path / "out", "megatron")
+    assert set(shown(texts_of(rows), kis(tmp_path)).values()) == {6}
+    plan = planned(request).plan
+    found = [number for number, row in enumerate(rows) if plan.texts_in(number) is not None]
+    assert len(found) == plan.infused_rows
+    for number in found:
+        tokens = plan.tokens(plan.texts_in(number))
+        np.testing.assert_array_equal(rows[number][: len(tokens)], tokens)
+
+
+def test_the_index_has_the_bytes_that_megatron_writes(tmp_path):
+    datasets = pytest.importorskip("megatron.core.datasets.indexed_dataset")
+    torch = pytest.importorskip("torch")
+    builder = datasets.IndexedDatasetBuilder(str(tmp_path / "theirs.bin"), dtype=np.uint16)
+    for length in (5, 300, 1):
+        builder.add_document(torch.arange(length), [length])
+    builder.finalize(str(tmp_path / "theirs.idx"))
+    assert (tmp_path / "theirs.idx").read_bytes() == index_bytes([5, 300, 1], np.uint16)
+
+
+@pytest.mark.parametrize(("reader", "form", "module", "changed"), READERS, ids=[row[0] for row in READERS])
+def test_a_host_that_is_missing_is_named(request_for, tmp_path, reader, form, module, changed, monkeypatch):
+    import sys
+
+    from kis_plugin.errors import KISError
+
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    write_dataset(request_for(format=form, **changed), tmp_path / "out")
+    for name in [name for name in sys.modules if name.split(".")[0] == module.split(".")[0]]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module.split(".")[0], None)
+    with pytest.raises(KISError, match=f"--as {reader}"):
+        read(tmp_path / "out", reader)
