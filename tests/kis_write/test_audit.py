@@ -116,10 +116,10 @@ def test_texts_are_counted_as_a_plain_search_counts_them():
     found = TextIndex(texts).find(rows)
     # A text 0 before a text 1 without a gap is text 30.
     assert len(found.whole) >= len(placed) - placed.count(0)
-    spoken = [row.tolist() for row in rows]
+    lists = [row.tolist() for row in rows]
     for number in range(2, 30):
         wanted = texts[number].tolist()
-        plain = sum(row[at : at + len(wanted)] == wanted for row in spoken for at in range(len(row)))
+        plain = sum(row[at : at + len(wanted)] == wanted for row in lists for at in range(len(row)))
         assert list(found.whole).count(number) == plain
 
 
