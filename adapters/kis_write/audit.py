@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
+from kis_plugin.tokenized.document_start import start_token
 from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split
 from kis_plugin.tokenized.texts import TokenizedTexts, load_texts
 from kis_plugin.tokenized.tokenizer import TextTokenizer
@@ -29,7 +30,7 @@ class Sought:
     """What an audit looks for.
 
     Attributes:
-        texts: (tokens,) each, without EOS.
+        texts: (tokens,) each, without what separates them.
         item: (texts,) which item each states.
         names: Of the items: facts, pieces of passages, or sentences.
         control: (items,) whether an item must not occur.
@@ -140,11 +141,12 @@ def sought_of_config(config: Config, tokenizer: TextTokenizer, sequence_length: 
     none = np.zeros(0, dtype=np.int64)
     held_back = replace(split, infused=split.control, passages_infused=none)
     control = load_texts(config, held_back, tokenizer, sequence_length) if len(split.control) else None
-    texts, item = _texts(infused, tokenizer.eos)
+    begin = start_token(config, tokenizer)
+    texts, item = _texts(infused, tokenizer.eos, begin)
     names = _names(split, infused)
     flags = [False] * len(names)
     if control is not None:
-        more, its_item = _texts(control, tokenizer.eos)
+        more, its_item = _texts(control, tokenizer.eos, begin)
         texts, item = [*texts, *more], np.concatenate([item, its_item + len(names)])
         names = [*names, *_names(held_back, control)]
         flags += [True] * len(control)
@@ -166,13 +168,14 @@ def sought_of_sentences(sentences: Sequence[str], tokenizer: TextTokenizer) -> S
     return Sought(texts, np.concatenate([numbers, numbers]), sentences, np.zeros(len(sentences), dtype=np.bool_))
 
 
-def _texts(texts: TokenizedTexts, eos: int) -> tuple[list[Rows], IntArray]:
-    """Return the tokens of each text without its EOS, and its item."""
+def _texts(texts: TokenizedTexts, eos: int, begin: int | None) -> tuple[list[Rows], IntArray]:
+    """Return the tokens of each text without those that separate it from others, and its item."""
     offsets = texts.offsets
     found: list[Rows] = []
     for first, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         ends = stop - 1 if stop > first + 1 and texts.tokens[stop - 1] == eos else stop
-        found.append(np.asarray(texts.tokens[first:ends]))
+        begins = first + 1 if texts.tokens[first] == begin and ends > first + 1 else first
+        found.append(np.asarray(texts.tokens[begins:ends]))
     return found, np.arange(len(found), dtype=np.int64) % len(texts)
 
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,8 @@ __all__ = ["TOKENS", "BaseTokens", "open_base", "token_type"]
 
 TOKENS = "base.npy"
 """Name of the file, beside the data set, that holds the base corpus as tokens where it was text."""
-_DOCUMENTS = 512  # tokenized at a time
+_PARTS = 512  # tokenized at a time
+Watch = Callable[[int], None]
 
 BaseTokens = npt.NDArray[np.integer]
 """(tokens,), memory-mapped: documents end to end, each with its EOS."""
@@ -33,7 +34,7 @@ def token_type(vocabulary: int) -> type[np.integer]:
 
 
 def open_base(
-    paths: Sequence[Path], tokenizer: TextTokenizer, vocabulary: int, folder: Path, watch: Callable[[int], None]
+    paths: Sequence[Path], tokenizer: TextTokenizer, vocabulary: int, folder: Path, begin: int | None, watch: Watch
 ) -> BaseTokens:
     """Return the tokens of a base corpus.
 
@@ -43,6 +44,7 @@ def open_base(
         tokenizer: For text; each document is followed by its EOS.
         vocabulary: One more than the greatest token id.
         folder: Where the tokens of text are kept.
+        begin: The token before each document of text; None for none.
         watch: Called with the number of documents tokenized so far.
 
     Raises:
@@ -52,7 +54,7 @@ def open_base(
     if tokens is None:
         place = folder / TOKENS
         if not place.exists():
-            _tokenize(paths, tokenizer, vocabulary, place, watch)
+            _tokenize(paths, tokenizer, vocabulary, place, begin, watch)
         tokens = np.load(place, mmap_mode="r", allow_pickle=False)
     if not len(tokens):
         raise KISError(Problem(f"--base {paths[0]}", "no tokens", "text, or a tokenized file"))
@@ -98,29 +100,44 @@ def _megatron(path: Path) -> BaseTokens:
 
 
 def _tokenize(
-    paths: Sequence[Path], tokenizer: TextTokenizer, vocabulary: int, place: Path, watch: Callable[[int], None]
+    paths: Sequence[Path], tokenizer: TextTokenizer, vocabulary: int, place: Path, begin: int | None, watch: Watch
 ) -> None:
     """Write the tokens of text files as one array, all or nothing."""
     dtype, done, total = token_type(vocabulary), 0, 0
     with tempfile.TemporaryFile(dir=place.parent) as raw:  # gone at any exit
-        documents = _documents(paths)
-        while some := list(islice(documents, _DOCUMENTS)):
-            ids, lengths = tokenizer.encode_ids(some)
-            tokens = np.insert(ids, np.cumsum(lengths), tokenizer.eos).astype(dtype)
+        parts_left = _parts(paths)
+        while some := list(islice(parts_left, _PARTS)):
+            tokens = _joined(some, tokenizer, begin).astype(dtype)
             raw.write(tokens.tobytes())
-            done, total = done + len(some), total + len(tokens)
+            done, total = done + sum(part.ends for part in some), total + len(tokens)
             watch(done)
         raw.flush()
         held = np.memmap(raw, dtype=dtype, mode="r", shape=(total,)) if total else np.zeros(0, dtype=dtype)
         write_atomically(place, lambda file: np.save(file, held, allow_pickle=False))
 
 
-def _documents(paths: Sequence[Path]) -> Iterator[str]:
+class _Part(NamedTuple):
+    """A stretch of a document: all of it, unless it is very long."""
+
+    text: str
+    begins: bool
+    ends: bool
+
+
+def _parts(paths: Sequence[Path]) -> Iterator[_Part]:
     for piece in pieces_of(text_files(paths)):
-        held: list[str] = []
+        begins = True
         for part in parts(piece, lambda count: None):
-            held.append(part.text)
-            if part.ends:
-                text, held = "".join(held), []
-                if text.strip():
-                    yield text
+            yield _Part(part.text, begins, part.ends)
+            begins = part.ends
+
+
+def _joined(some: Sequence[_Part], tokenizer: TextTokenizer, begin: int | None) -> npt.NDArray[np.int32]:
+    """Return the tokens of some parts, with the token that begins a document and the EOS that ends it."""
+    ids, lengths = tokenizer.encode_ids([part.text for part in some])
+    stops = np.cumsum(lengths)
+    added = np.array([(part.begins and begin is not None, part.ends) for part in some], dtype=np.bool_)  # (parts, 2)
+    places = np.stack([stops - lengths, stops], axis=1)[added]  # in the order of the parts, which insert keeps
+    marks = np.broadcast_to([tokenizer.eos if begin is None else begin, tokenizer.eos], added.shape)[added]
+    joined: npt.NDArray[np.int32] = np.insert(ids, places, marks)
+    return joined

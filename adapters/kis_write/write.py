@@ -19,6 +19,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.run.manifest import MANIFEST, Manifest, file_of, write_manifest
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.tokenized.document_start import start_token
 from kis_write.base_tokens import TOKENS, open_base
 from kis_write.request import Planned, WriteRequest, planned
 from kis_write.row_maker import RowMaker
@@ -58,14 +59,10 @@ def write_dataset(
     _refuse_folder(folder, request)
     all_of_it = planned(request)
     work = _begin(folder, request)
+    begin = start_token(all_of_it.config, all_of_it.tokenizer)
     with FileLock(work / "base.lock"):  # text is tokenized once, whatever the number of parts
-        base = open_base(
-            request.base,
-            all_of_it.tokenizer,
-            all_of_it.host.vocabulary,
-            work,
-            lambda done: show("tokenizing", done, None),
-        )
+        tokenizer, vocabulary = all_of_it.tokenizer, all_of_it.host.vocabulary
+        base = open_base(request.base, tokenizer, vocabulary, work, begin, lambda done: show("tokenizing", done, None))
     job = _Job(all_of_it, _maker(all_of_it, base), folder, work)
     _write_shards(job, [shard for shard in job.shards(part) if not job.marker(shard).exists()], workers, show)
     with FileLock(work / "finish.lock"):

@@ -13,6 +13,7 @@ import click
 
 from kis_plugin.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
+from kis_plugin.storage.terminal import progress as bars_on_stderr
 
 if TYPE_CHECKING:
     from kis_write.write import Watch
@@ -127,12 +128,11 @@ def _rows_of(tokens: str, sequence_length: int) -> int:
 @contextmanager
 def progress() -> Iterator[Watch]:
     """Show bars on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bars: dict[str, Any] = {}
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as shown:
+    with bars_on_stderr(*columns, auto_refresh=False) as shown:
 
         def watch(what: str, done: int, total: int | None) -> None:
             if what not in bars:

@@ -11,7 +11,8 @@ from kis_plugin.config.load import config_from
 from kis_plugin.registry import registered
 from kis_plugin.run.manifest import Manifest, read_manifest
 from kis_plugin.tokenized.infusion_split import load_split
-from kis_write import write_dataset
+from kis_write import audit_rows, write_dataset
+from kis_write.audit import sought_of_config
 from kis_write.formats.megatron import Megatron
 from kis_write.protocols import HostSettings
 from kis_write.request import planned
@@ -204,3 +205,18 @@ def test_side_data_sets_hold_the_infused_rows_alone(request_for, tmp_path):
     base, side = 200 - manifest.written_rows, manifest.written_rows
     assert manifest.flags["--data-path"] == f"{base} {tmp_path}/base/kis {side} {tmp_path}/out/kis"
     assert manifest.flags["--train-samples"] == "200"
+
+
+def test_documents_and_texts_begin_with_bos_where_the_configuration_says_so(request_for, tmp_path):
+    request = request_for({"frequency": 2, "begin": "bos"})
+    tokenizer = make_tokenizer()
+    tokenizer.bos_token = "river"  # any token of the vocabulary
+    tokenizer.save_pretrained(request.tokenizer)
+    write_dataset(request, tmp_path / "out")
+    rows, bos, eos = rows_of(tmp_path / "out"), tokenizer.bos_token_id, tokenizer.eos_token_id
+    after_eos = rows[:, 1:][rows[:, :-1] == eos]
+    assert len(after_eos) > 100
+    assert (after_eos == bos).mean() > 0.7  # after an infused text the base row goes on wherever it was cut
+    all_of_it = planned(request)
+    sought = sought_of_config(all_of_it.config, all_of_it.tokenizer, 64)
+    assert set(audit_rows(sought, [rows]).exposures) == {2}
