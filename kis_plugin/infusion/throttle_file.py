@@ -100,6 +100,7 @@ class ThrottleFile:
 
     def _open(self) -> None:
         self._file = self._path.open("r+b")
+        weakref.finalize(self, self._file.close)  # a run that fails never gets to an end of its own
         self._map = mmap.mmap(self._file.fileno(), _PAGE)
         self._whole, self._parts = memoryview(self._map).cast("q"), memoryview(self._map).cast("d")
 

@@ -58,7 +58,8 @@ def _load(path: Path, facts: int) -> IntArray:
     """Return 1 and the mask, (1 + facts,); zeros for a file of other facts, or one that cannot be read."""
     nothing = np.zeros(facts + 1, dtype=np.int64)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, as numpy leaves a file open that is no whole archive.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if int(file["facts"]) != facts:
                 return nothing
             return np.concatenate([[1], np.unpackbits(file["known"], count=facts)]).astype(np.int64)

@@ -64,7 +64,8 @@ def write_exposures(path: Path, saved: SavedExposures) -> None:
 def read_exposures(path: Path) -> SavedExposures | str:
     """Return what was saved, or why it cannot be used."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, as numpy leaves a file open that is no whole archive.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             counts = np.asarray(file["exposures"])
             counted_from = int(file["counted_from"]) if "counted_from" in file else 0
             items = str(file["items"]) if "items" in file else ""

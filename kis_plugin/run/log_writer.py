@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class RunLogWriter:
             if self.path.exists():
                 _mend_last_line(self.path)
             self._file = self.path.open("ab", buffering=0)  # a line that failed is not tried again at the end
+            weakref.finalize(self, self._file.close)  # a run that fails never gets to an end of its own
         except OSError as error:
             expected = "a run log that can be written"
             raise KISError(Problem(str(error.filename or self.path), str(error.strerror or error), expected)) from error

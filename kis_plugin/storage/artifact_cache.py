@@ -130,6 +130,11 @@ class Writer:
             grown.close()
         self._grown = {}
 
+    def _abandon(self) -> None:
+        """Close the files of an artifact that will not be finished."""
+        for grown in self._grown.values():
+            grown.abandon()
+
 
 def is_prepared(folder: Path, kind: str, key: Mapping[str, Any]) -> bool:
     """Return whether there is an artifact of this kind and key, complete or damaged."""
@@ -276,6 +281,7 @@ def _build(folder: Path, place: Path, key: Mapping[str, Any], build: Callable[[W
             flush_folder(folder)
             shutil.rmtree(folder / f"{place.name}.damaged.partial", ignore_errors=True)
     except BaseException:
+        writer._abandon()  # Windows removes no open files
         shutil.rmtree(partial, ignore_errors=True)
         raise
 

@@ -76,6 +76,10 @@ class GrowingFile:
         self._file.write(np.ascontiguousarray(array).data)
         self._count += len(array)
 
+    def abandon(self) -> None:
+        """Close the file as it is, without a header: nothing reads it."""
+        self._file.close()
+
     def close(self) -> None:
         """Write the header (numpy's format 1.0) and flush the file to the disk."""
         described = np.lib.format.dtype_to_descr(self._dtype)

@@ -198,10 +198,10 @@ def test_a_full_output_is_an_error_a_closed_pipe_is_not():
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
     assert done.returncode == 2
     assert done.stderr.startswith("kis: standard output: found No space left on device, expected a place to write to")
-    piped = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    piped.stdout.close()
-    assert piped.stderr.read() == ""
-    assert piped.wait() in (0, 1)  # 1 is rich's
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as piped:
+        piped.stdout.close()
+        assert piped.stderr.read() == ""
+        assert piped.wait() in (0, 1)  # 1 is rich's
 
 
 def test_a_misspelt_command_is_refused_with_the_nearest():

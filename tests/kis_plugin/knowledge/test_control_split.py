@@ -35,6 +35,7 @@ def split_or_reject(facts, *args):
         return None
 
 
+@pytest.mark.filterwarnings("ignore:.*too few to hold any back:UserWarning")
 @given(facts_with_cross_references, st.integers(4, 60), st.integers(0, 9))
 def test_no_infused_fact_reveals_a_control(facts, count, seed):
     split = split_or_reject(facts, count, seed)
@@ -51,6 +52,7 @@ def test_no_infused_fact_reveals_a_control(facts, count, seed):
         assert {fact.subject, fact.object} not in [{other.subject, other.object} for other in infused_facts]
 
 
+@pytest.mark.filterwarnings("ignore:.*too few to hold any back:UserWarning")
 @given(st.integers(20, 60), st.integers(1, 4), st.integers(4, 40), st.integers(4, 50), st.integers(0, 99))
 def test_controls_are_distractors_for_each_other(subjects, relations, objects, count, seed):
     facts = graph(subjects, relations, objects)
