@@ -8,11 +8,11 @@ What stands in ``__all__`` is for users, and for authors of plugins and adapters
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hook_markers import hookimpl, hookspec
+from kis_plugin.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kis_plugin.config.load import load_config
@@ -43,33 +43,21 @@ __all__ = [
 __version__ = "0.2.0"
 
 _NAMES = {
-    "config.load": ("load_config",),
-    "config.schema": ("Config",),
-    "infusion.protocols": ("OrderedSchedule", "Schedule"),
-    "knowledge.facts": ("Fact", "Knowledge", "Passage", "Templates"),
-    "knowledge.protocols": ("Selection", "Source", "StreamingSource"),
-    "knowledge.sources.read": ("read_knowledge",),
-    "plugins.session": ("Session",),
-    "retention.protocols": ("ProbeKind",),
-    "run.context": ("TrainingRun",),
-    "run.infuser": ("Infuser", "RowSource"),
-    "run.log": ("End", "Guard", "Loss", "Retention", "Run", "RunLog", "RunLogWriter", "read_run_log"),
-    "run.model_view": ("ModelView", "TreeView"),
-    "run.protocols": ("ModelLoader", "RunPlugin"),
-    "run.ranks": ("Ranks",),
-    "run.saved_model": ("LoadOptions", "LoadedModel"),
-    "templates.protocols": ("Rendered", "Renderer", "TemplateSet"),
+    ".config.load": ("load_config",),
+    ".config.schema": ("Config",),
+    ".infusion.protocols": ("OrderedSchedule", "Schedule"),
+    ".knowledge.facts": ("Fact", "Knowledge", "Passage", "Templates"),
+    ".knowledge.protocols": ("Selection", "Source", "StreamingSource"),
+    ".knowledge.sources.read": ("read_knowledge",),
+    ".plugins.session": ("Session",),
+    ".retention.protocols": ("ProbeKind",),
+    ".run.context": ("TrainingRun",),
+    ".run.infuser": ("Infuser", "RowSource"),
+    ".run.log": ("End", "Guard", "Loss", "Retention", "Run", "RunLog", "RunLogWriter", "read_run_log"),
+    ".run.model_view": ("ModelView", "TreeView"),
+    ".run.protocols": ("ModelLoader", "RunPlugin"),
+    ".run.ranks": ("Ranks",),
+    ".run.saved_model": ("LoadOptions", "LoadedModel"),
+    ".templates.protocols": ("Rendered", "Renderer", "TemplateSet"),
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

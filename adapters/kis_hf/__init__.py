@@ -9,7 +9,9 @@ Importing this package imports neither torch nor transformers: ``kis`` lists its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kis_plugin.lazy_names import lazy_names, need_modules
 
 if TYPE_CHECKING:
     from kis_hf.callback import KnowledgeInfusion
@@ -18,30 +20,12 @@ __all__ = ["KnowledgeInfusion"]
 
 
 def need_extra() -> None:
-    """Import what the adapter stands on.
+    """Import what the adapter builds on.
 
     Raises:
         ImportError: torch or transformers is not installed; says how to install them.
     """
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise ImportError(
-            f"kis_hf needs {error.name}, which is not installed. Install the extra: pip install 'kis-plugin[hf]'"
-        ) from error
-    del torch, transformers
+    need_modules(__name__, "hf", "torch", "transformers")
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    need_extra()
-    from kis_hf.callback import KnowledgeInfusion
-
-    globals()[name] = KnowledgeInfusion
-    return KnowledgeInfusion
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, {".callback": __all__}, need_extra)

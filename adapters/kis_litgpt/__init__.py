@@ -7,7 +7,9 @@ Importing this package imports neither torch nor litgpt: ``kis`` lists what it a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kis_plugin.lazy_names import lazy_names, need_modules
 
 if TYPE_CHECKING:
     from kis_litgpt.data import KnowledgeInfusion
@@ -16,31 +18,12 @@ __all__ = ["KnowledgeInfusion"]
 
 
 def need_extra() -> None:
-    """Import what the adapter stands on.
+    """Import what the adapter builds on.
 
     Raises:
         ImportError: torch or litgpt is not installed; says how to install them.
     """
-    try:
-        import litgpt
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            f"kis_litgpt needs {error.name}, which is not installed. "
-            "Install the extra: pip install 'kis-plugin[litgpt]'"
-        ) from error
-    del litgpt, torch
+    need_modules(__name__, "litgpt", "torch", "litgpt")
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    need_extra()
-    from kis_litgpt.data import KnowledgeInfusion
-
-    globals()[name] = KnowledgeInfusion
-    return KnowledgeInfusion
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, {".data": __all__}, need_extra)

@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kis_plugin.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kis_plugin.infusion.row_index import InfusedDataset
@@ -21,25 +22,25 @@ if TYPE_CHECKING:
 
 __all__ = ["InfusedDataset", "InfusedIterableDataset", "InfusionSampler", "KnowledgeInfusion"]
 
-_WHERE = {
-    "InfusedDataset": "kis_plugin.infusion.row_index",
-    "InfusedIterableDataset": "kis_torch.stream",
-    "InfusionSampler": "kis_torch.sampler",
-    "KnowledgeInfusion": "kis_torch.loop",
+_NAMES = {
+    ".loop": ("KnowledgeInfusion",),
+    ".sampler": ("InfusionSampler",),
+    ".stream": ("InfusedIterableDataset",),
+    "kis_plugin.infusion.row_index": ("InfusedDataset",),
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def need_torch() -> None:
+    """Import torch.
+
+    Raises:
+        ImportError: It is not installed; says how to install it.
+    """
     try:
         import torch
     except ImportError as error:
         raise ImportError("kis_torch needs torch, which is not installed: pip install torch") from error
     del torch
-    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
-    return value
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _NAMES, need_torch)

@@ -16,8 +16,9 @@ What a plugin registers is checked by one call each: ``check_schedule``, ``check
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kis_plugin.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kis_plugin.testing.adapters import AdapterSuite, Host, Outcome
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     )
     from kis_plugin.testing.small_knowledge import controls_shown, people, shown, small_config, write_facts
 
-_WHERE = {
-    "adapters": ("AdapterSuite", "Host", "Outcome"),
-    "contracts": (
+_NAMES = {
+    ".adapters": ("AdapterSuite", "Host", "Outcome"),
+    ".contracts": (
         "check_probe_kind", "check_renderer", "check_schedule", "check_selection", "check_source", "check_template_set",
     ),
-    "small_knowledge": ("controls_shown", "people", "shown", "small_config", "write_facts"),
+    ".small_knowledge": ("controls_shown", "people", "shown", "small_config", "write_facts"),
 }  # fmt: skip
 
 __all__ = [
@@ -44,14 +45,4 @@ __all__ = [
     "check_source", "check_template_set", "controls_shown", "people", "shown", "small_config", "write_facts",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _WHERE.items():
-        if name in names:
-            value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -10,8 +10,9 @@ used, so that ``kis-predict --help`` answers at once.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kis_plugin.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kis_predict.api import predict, read_runs
@@ -24,20 +25,11 @@ __all__ = [
     "ForeignRun", "Law", "LeftOut", "LogReader", "MapUse", "ObservedRun", "Prediction", "Runs", "predict", "read_runs",
 ]  # fmt: skip
 
-_HOMES = {
-    "predict": "api", "read_runs": "api", "Prediction": "results", "ObservedRun": "observed", "Runs": "results",
-    "Law": "protocols", "LogReader": "protocols",
-    "ForeignRun": "readers.foreign", "LeftOut": "readers.foreign", "MapUse": "readers.foreign",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+_NAMES = {
+    ".api": ("predict", "read_runs"),
+    ".observed": ("ObservedRun",),
+    ".protocols": ("Law", "LogReader"),
+    ".readers.foreign": ("ForeignRun", "LeftOut", "MapUse"),
+    ".results": ("Prediction", "Runs"),
+}
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

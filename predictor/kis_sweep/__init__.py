@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kis_plugin.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kis_sweep.protocols import Framework
@@ -14,16 +15,5 @@ if TYPE_CHECKING:
 
 __all__ = ["Framework", "Recipe", "Shape", "SweepRun"]
 
-_HOMES = {"Framework": "protocols", "Recipe": "run_spec", "Shape": "run_spec", "SweepRun": "run_spec"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+_NAMES = {".protocols": ("Framework",), ".run_spec": ("Recipe", "Shape", "SweepRun")}
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)
