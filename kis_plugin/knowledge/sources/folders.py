@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from kis_plugin.knowledge.facts import Fact, Knowledge, Passage
 from kis_plugin.knowledge.sources.documents import NOTHING, PASSAGE_RULES, DocumentSource
+from kis_plugin.knowledge.sources.fact_file import FactFileSource
 from kis_plugin.knowledge.sources.fact_records import FACT_RULES
 from kis_plugin.knowledge.sources.ntriples import NTriplesSource
 from kis_plugin.knowledge.sources.record_files import is_saved_dataset, record_kind
@@ -18,7 +19,7 @@ from kis_plugin.knowledge.sources.unique_entries import Rule, yield_unique
 __all__ = ["FolderSource", "every_document"]
 
 T = TypeVar("T", Fact, Passage)
-_FileSource = TripleSource | NTriplesSource | DocumentSource
+_FileSource = FactFileSource | DocumentSource
 
 
 class FolderSource:
@@ -74,7 +75,7 @@ class FolderSource:
     def _fact_entries(self, folder: Path, files: list[Path], problems: Problems) -> Iterator[tuple[str, Fact]]:
         for file in files:
             source = self._source(file)
-            if isinstance(source, TripleSource | NTriplesSource):
+            if isinstance(source, FactFileSource):
                 for line, fact in source.entries(file, problems, f"{file.relative_to(folder).as_posix()}:"):
                     yield f"{file}:{line}", fact
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from kis_plugin.knowledge.facts import Fact, Knowledge
-from kis_plugin.knowledge.sources.fact_records import FACT_RULES, FactRecords
+from kis_plugin.knowledge.facts import Fact
+from kis_plugin.knowledge.sources.fact_file import FactFileSource
+from kis_plugin.knowledge.sources.fact_records import FactRecords
 from kis_plugin.knowledge.sources.rdf_terms import Term, local_name, parse_term, relation_name
 from kis_plugin.knowledge.sources.text_files import Problems, kind_of, lines, quoted
-from kis_plugin.knowledge.sources.unique_entries import yield_unique
 
 __all__ = ["NTriplesSource"]
 
@@ -26,40 +26,22 @@ _ABOUT_NAMES = _LABELS | {
 _LANGUAGES = ("en", "")  # of names and literals, the preferred one first
 
 
-class NTriplesSource:
+class NTriplesSource(FactFileSource):
     """N-Triples (.nt): facts of the file's triples, with the English labels it has; also .gz and .xz."""
 
     name = "ntriples"
     version = ""
+    nothing = ("no facts", "triples with names or literals in English or without a language")
 
     def claims(self, path: Path) -> bool:
         """Return whether this is a file of N-Triples."""
         return kind_of(path) == ".nt" and path.is_file()
 
-    def read(self, path: Path) -> Knowledge:
-        """Read all facts.
-
-        Raises:
-            KISError: Everything wrong with the file, each with its line.
-        """
-        return Knowledge(facts=tuple(self.stream(path)))
-
-    def stream(self, path: Path) -> Iterator[Fact]:
-        """Yield the facts one by one; the labels of the whole file stay in memory.
-
-        Raises:
-            KISError: Everything wrong with the file, each with its line, after the last fact.
-        """
-        return yield_unique(
-            lambda problems: self.entries(path, problems),
-            FACT_RULES,
-            Problems(path),
-            lambda line: (f"{path}:{line}", f"in line {line}"),
-            ("no facts", "triples with names or literals in English or without a language"),
-        )
-
     def entries(self, path: Path, problems: Problems, prefix: str = "") -> Iterator[tuple[int, Fact]]:
-        """Yield each fact with its line. Labels, descriptions and literals in other languages are no facts."""
+        """Yield each fact with its line. Labels, descriptions and literals in other languages are no facts.
+
+        The labels of the whole file stay in memory.
+        """
         labels = _labels(path)
         read = FactRecords(path, problems, prefix=prefix).facts
         for line, (subject, relation, obj) in _triples(path, problems):

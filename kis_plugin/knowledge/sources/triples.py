@@ -7,23 +7,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kis_plugin.knowledge.facts import Fact, Knowledge
+from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.sources.document_records import is_document
-from kis_plugin.knowledge.sources.fact_records import FACT_RULES, NAMES, OPTIONAL, FactRecords
+from kis_plugin.knowledge.sources.fact_file import FactFileSource
+from kis_plugin.knowledge.sources.fact_records import NAMES, OPTIONAL, FactRecords
 from kis_plugin.knowledge.sources.record_files import Columns, any_records, first_record, record_kind
 from kis_plugin.knowledge.sources.table_rows import DELIMITERS
 from kis_plugin.knowledge.sources.text_files import Problems, kind_of
-from kis_plugin.knowledge.sources.unique_entries import yield_unique
 
-__all__ = ["NOTHING", "TripleSource"]
+__all__ = ["TripleSource"]
 
 COLUMNS = {name.lower(): name for names in NAMES.values() for name in names} | {name: name for name in OPTIONAL}
-NOTHING = ("no facts", "a subject, a relation and an object in each record")
 _PARTS = COLUMNS.keys() - set(OPTIONAL)
 _LABEL = "Label"  # the service of labels in Wikidata queries puts the label of ?item into ?itemLabel
 
 
-class TripleSource:
+class TripleSource(FactFileSource):
     """JSONL, JSON, CSV, TSV, Parquet or a saved dataset with subject, relation and object in each record.
 
     Args:
@@ -31,6 +30,7 @@ class TripleSource:
     """
 
     name = "triples"
+    nothing = ("no facts", "a subject, a relation and an object in each record")
 
     def __init__(self, columns: Mapping[str, str] | None = None) -> None:
         self.columns = dict(columns or {})
@@ -51,36 +51,8 @@ class TripleSource:
             return True
         return kind_of(path) in DELIMITERS and not is_document(record)  # a table of other columns: they may be mapped
 
-    def read(self, path: Path) -> Knowledge:
-        """Read all facts.
-
-        Raises:
-            KISError: Everything wrong with the file, each with its line.
-        """
-        return Knowledge(facts=tuple(self.stream(path)))
-
-    def stream(self, path: Path) -> Iterator[Fact]:
-        """Yield the facts one by one.
-
-        Raises:
-            KISError: Everything wrong with the file, each with its line, after the last fact.
-        """
-        return yield_unique(
-            lambda problems: self.entries(path, problems),
-            FACT_RULES,
-            Problems(path),
-            lambda line: (f"{path}:{line}", f"in line {line}"),
-            NOTHING,
-        )
-
     def entries(self, path: Path, problems: Problems, prefix: str = "") -> Iterator[tuple[int, Fact]]:
-        """Yield each fact with its line, repeated ones too.
-
-        Args:
-            path: The file.
-            problems: Collects errors.
-            prefix: Before the ids of facts that have none in the file.
-        """
+        """Yield each fact with its line, repeated ones too."""
         kind = record_kind(path)
         read = FactRecords(path, problems, table=kind is not None and kind.table, prefix=prefix).facts
         for line, record in any_records(path, problems, self._known()):
