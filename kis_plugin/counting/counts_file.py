@@ -11,7 +11,6 @@ The numbers are windows (sentences, paragraphs or documents) that hold the subje
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,30 +95,24 @@ def read_counts(path: Path) -> FactCounts:
     Raises:
         KISError: The file does not exist, or has something wrong, with the line.
     """
-    keys, both = array("Q"), array("q")
-    about: Mapping[str, Any] = {}
-    for where, line in COUNTS.lines(path):
-        if not about:
-            about = _about(line, where)
-            continue
-        key, count = line.get("key"), line.get("both")
-        try:
-            number = int(key, 16) if isinstance(key, str) else -1
-        except ValueError:
-            number = -1
-        if type(count) is not int or not 0 <= count < 1 << 63 or not 0 <= number < 1 << 64:
-            found = f"both {count!r}, key {key!r}"
-            raise KISError(Problem(where, found, "a count and a key of 16 digits", COUNTS.again))
-        keys.append(number)
-        both.append(count)
-    if not about:
-        raise KISError(Problem(str(path), "an empty file", "counts", COUNTS.again))
-    found_keys = np.frombuffer(keys, dtype=np.uint64)
-    order = COUNTS.order_of(path, found_keys)
-    return FactCounts(path, about, found_keys[order], np.frombuffer(both, dtype=np.int64)[order])
+    return FactCounts(path, *COUNTS.columns(path, _check, _count, "q"))
 
 
-def _about(line: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+def _count(line: Mapping[str, Any], where: str) -> tuple[int, int]:
+    """Return key and count of a line."""
+    key, count = line.get("key"), line.get("both")
+    try:
+        number = int(key, 16) if isinstance(key, str) else -1
+    except ValueError:
+        number = -1
+    if type(count) is not int or not 0 <= count < 1 << 63 or not 0 <= number < 1 << 64:
+        found = f"both {count!r}, key {key!r}"
+        raise KISError(Problem(where, found, "a count and a key of 16 digits", COUNTS.again))
+    return number, count
+
+
+def _check(line: Mapping[str, Any], where: str) -> None:
+    """Refuse a first line that describes no counts."""
     if line.get("type") != COUNTS.type or line.get("schema") != COUNTS.schema:
         found = f"{line.get('type')!r}, schema {line.get('schema')!r}"
         raise KISError(Problem(where, found, f"{COUNTS.type!r}, schema {COUNTS.schema}", COUNTS.again))
@@ -132,4 +125,3 @@ def _about(line: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     ):
         expected = "bytes, a whole number, and sample, a list of texts"
         raise KISError(Problem(where, f"bytes {size!r}, sample {str(sample)[:40]!r}", expected, COUNTS.again))
-    return line

@@ -12,7 +12,6 @@ long texts first. ``loss * bytes / tokens`` is the mean loss per token.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -117,25 +116,7 @@ def read_scores(path: Path) -> Scores:
     Raises:
         KISError: The file does not exist, or has something wrong, with the line.
     """
-    keys, gaps = array("Q"), array("d")
-    about: Mapping[str, Any] = {}
-    for where, line in _FILE.lines(path):
-        if not about:
-            about = _about(line, where)
-            continue
-        try:
-            key, gap = int(line["key"], 16), float(line["gap"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise KISError(Problem(where, "no score", "a line with key and gap", _FILE.again)) from error
-        if not isfinite(gap) or key >> 64:
-            raise KISError(Problem(where, f"gap {gap}, key {line['key']}", "a finite gap", _FILE.again))
-        keys.append(key)
-        gaps.append(gap)
-    if not about:
-        raise KISError(Problem(str(path), "an empty file", "scores", _FILE.again))
-    found = np.frombuffer(keys, dtype=np.uint64)
-    order = _FILE.order_of(path, found)
-    return Scores(about, found[order], np.frombuffer(gaps, dtype=np.float64)[order])
+    return Scores(*_FILE.columns(path, _check, _gap, "d"))
 
 
 def read_gaps(path: Path, entries: Sequence[Fact] | Sequence[Passage], where: str) -> npt.NDArray[np.float64]:
@@ -158,8 +139,19 @@ def _line(score: Score) -> dict[str, Any]:
     return {**values, "gap": score.gap, "tokens": list(tokens), "bytes": size, "key": key}
 
 
-def _about(line: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+def _check(line: Mapping[str, Any], where: str) -> None:
+    """Refuse a first line that describes no scores."""
     if line.get("type") != _FILE.type or line.get("schema") != _FILE.schema or line.get("unit") != UNIT:
         found = f"{line.get('type')!r}, schema {line.get('schema')!r}, unit {line.get('unit')!r}"
         raise KISError(Problem(where, found, f"'scores', schema {_FILE.schema}, unit {UNIT!r}", _FILE.again))
-    return line
+
+
+def _gap(line: Mapping[str, Any], where: str) -> tuple[int, float]:
+    """Return key and gap of a line."""
+    try:
+        key, gap = int(line["key"], 16), float(line["gap"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise KISError(Problem(where, "no score", "a line with key and gap", _FILE.again)) from error
+    if not isfinite(gap) or key >> 64:
+        raise KISError(Problem(where, f"gap {gap}, key {line['key']}", "a finite gap", _FILE.again))
+    return key, gap

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,6 +29,7 @@ _FIRST_LINE = 1 << 20  # bytes of it that are read
 _NAMED = 20  # missing entries that an error names
 
 Keys = npt.NDArray[np.uint64]
+Line = Mapping[str, Any]
 
 
 def entry_key(entry: Fact | Passage) -> int:
@@ -132,6 +134,43 @@ class EntryFile:
         except ValueError as error:  # of JSON or of UTF-8
             found, expected = f"a line that is not JSON: {error}", f"what {self.command} writes"
             raise KISError(Problem(str(path), found, expected, self.again)) from error
+
+    def columns(
+        self,
+        path: Path,
+        check: Callable[[Line, str], None],
+        value_of: Callable[[Line, str], tuple[int, Any]],
+        code: str,
+    ) -> tuple[Line, Keys, npt.NDArray[Any]]:
+        """Read a whole file; 16 bytes an entry stay in memory.
+
+        Args:
+            path: The file.
+            check: Refuses a first line that is not right; called with it and its place.
+            value_of: Returns the key and the value of another line, or refuses it; called with it and its place.
+            code: Type of the values, ``q`` for integers and ``d`` for numbers (module ``array``).
+
+        Returns:
+            The first line; keys, (entries,) sorted; values, (entries,) in the order of the keys.
+
+        Raises:
+            KISError: The file does not exist, or has something wrong, with the line.
+        """
+        keys, values = array("Q"), array(code)
+        about: Line = {}
+        for where, line in self.lines(path):
+            if not about:
+                check(line, where)
+                about = line
+                continue
+            key, value = value_of(line, where)
+            keys.append(key)
+            values.append(value)
+        if not about:
+            raise KISError(Problem(str(path), "an empty file", self.type, self.again))
+        found = np.frombuffer(keys, dtype=np.uint64)
+        order = self.order_of(path, found)
+        return about, found[order], np.frombuffer(values, dtype=code)[order]
 
     def order_of(self, path: Path, keys: Keys) -> IntArray:
         """Return the indices that sort the keys of a whole file.
