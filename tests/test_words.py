@@ -64,7 +64,6 @@ EXCEPTIONS = {
     "kis_plugin/run/log_reader.py": "names the fields of schema 1",
     "kis_plugin/tokenized/build.py": "a key of prepared folders",
     "kis_plugin/tokenized/texts.py": "keys of a hash and of prepared folders",
-    "predictor/kis_predict/readers/run_log.py": "reads a field of schema 1",
 }
 TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".cff", ""}
 PATTERN = re.compile("|".join(rf"(?<![A-Za-z])(?:{word})(?![A-Za-z])" for word in OLD))

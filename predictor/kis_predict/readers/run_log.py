@@ -90,7 +90,7 @@ def _completed(end: End) -> str:
         "miscounted": extra.get("miscounted"),
         "partly counted": extra.get("counted_from_step") or extra.get("uncounted"),
         "changed": extra.get("mismatched"),
-        "throttled": extra.get("throttled") or extra.get("eased"),  # eased: schema 1
+        "throttled": extra.get("throttled"),
     }
     return next((status for status, mark in marks.items() if mark), "completed")
 

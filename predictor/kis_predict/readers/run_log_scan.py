@@ -18,6 +18,7 @@ from typing import Any, get_args, get_type_hints
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import (
     GENERAL,
+    SCHEMA,
     EmptyLogError,
     End,
     Guard,
@@ -67,9 +68,10 @@ class Scan:
     warnings: list[str] = field(default_factory=list)
     _problems: list[Problem] = field(default_factory=list)
     _losses: dict[str, tuple[int, float]] = field(default_factory=dict)  # line and last loss, by split
-    _last_held_out: tuple[int, Mapping[str, Any]] | None = None
+    _last_held_out: tuple[int, Mapping[str, Any], int] | None = None  # line, values, schema
     _torn: tuple[int, int, str] | None = None  # number, characters, why: of a line that waits for its successor
-    _aside: dict[str, tuple[int, str]] = field(default_factory=dict)  # lines not parsed yet, by series
+    _aside: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # number, text, schema: not parsed yet
+    _schema: int = SCHEMA  # of the latest run record
     _lines: int = 0
 
     @property
@@ -98,7 +100,9 @@ class Scan:
             found = f"{text.strip()[:60]!r}"
             self._problems.append(Problem(self._where(number), found, 'a JSON object with a "type"'))
         elif kind in _TAKERS and not (kind in _PLAIN and _is_plain(values, _PLAIN[kind])):
-            record, problems = parse_record(values, self._where(number))
+            if kind == Run.type:
+                self._schema = values.get("schema", SCHEMA)  # a resumed run may go on in a later format
+            record, problems = parse_record(values, self._where(number), self._schema)
             self._problems += problems
             if record is not None:
                 _TAKERS[kind](self, number, values, record)
@@ -111,12 +115,12 @@ class Scan:
         if not plain or self._torn:
             return False
         if f'"{HELD_OUT}"' in text:
-            self._aside[HELD_OUT] = (number, text)
+            self._aside[HELD_OUT] = (number, text, self._schema)
         elif text.startswith(_SKIMMED[2:4]):
             split = _SPLIT.search(text)
             if split is None or not (split[0] in self._aside or len(self._aside) < _MOST_SPLITS):
                 return False
-            self._aside[split[0]] = (number, text)
+            self._aside[split[0]] = (number, text, self._schema)
         self._lines += 1
         return True
 
@@ -136,7 +140,7 @@ class Scan:
         if _is_not_finite(values["accuracy"]):
             self.diverged = True
         elif values["probe"] == HELD_OUT and (self._last_held_out is None or number > self._last_held_out[0]):
-            self._last_held_out = (number, values)
+            self._last_held_out = (number, values, self._schema)
 
     def _take_loss(self, number: int, values: Mapping[str, Any], record: Record | None) -> None:
         value = values["loss"]
@@ -167,13 +171,14 @@ class Scan:
         """Check what could not be checked on the way, and raise every problem."""
         if self._torn:
             self._settle_torn(False, last=open_end)
-        for number, text in self._aside.values():
+        for number, text, schema in self._aside.values():
+            self._schema = schema
             self.take(number, text, _parse(text))
         if self._torn:  # one of those is no JSON after all
             self._settle_torn(False)
         if self._last_held_out:
-            number, values = self._last_held_out
-            record, problems = parse_record(values, self._where(number))
+            number, values, schema = self._last_held_out
+            record, problems = parse_record(values, self._where(number), schema)
             self._problems += problems
             self.held_out = record if isinstance(record, Retention) else None
         if not self._problems and self.run is None:

@@ -175,7 +175,7 @@ class TestRunsThatAreNotWhatTheySay:
     CASES = (
         ({**END, "miscounted": 3}, "were miscounted"),
         ({**END, "counted_from_step": 24}, "were resumed without their counts"),
-        ({**END, "eased": [{"step": 3, "keep": 0.5}]}, "were throttled by their guard"),
+        ({**END, "throttled": [{"step": 3, "keep": 0.5}]}, "were throttled by their guard"),
         ({**END, "status": "stopped"}, "did not complete"),
         ({"type": "run", "run_id": "a", "params": 10**7, "tokens": 2 * 10**8, "frequency": 9.0, "options": 4},
          "were resumed with another plan"),
@@ -191,6 +191,12 @@ class TestRunsThatAreNotWhatTheySay:
         assert warning.startswith("Left out 1 run that ")
         assert reason in warning
         assert str(path) in warning
+
+    @pytest.mark.parametrize(("schema", "status"), [(1, "throttled"), (2, "completed")])
+    def test_each_schema_has_its_own_names(self, write_log, schema, status):
+        path = write_log("a", HELD_OUT, {**END, "eased": [{"step": 3, "keep": 0.5}]}, schema=schema)
+        (run,) = RunLogReader().read(path)
+        assert run.status == status
 
     def test_a_resumed_run_of_the_same_plan_is_fitted(self, write_log):
         path = write_log("a", HELD_OUT, json.loads(write_log("b").read_text()) | {"run_id": "a"}, END)
