@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from kis_plugin.amounts import short
-from kis_plugin.storage.terminal import progress, safe_console, table
+from kis_plugin.storage.terminal import progress, table
 from kis_sweep.added_runs import AddedRuns
 from kis_sweep.base_data import Watch
 from kis_sweep.folder import State
