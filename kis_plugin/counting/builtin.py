@@ -1,4 +1,4 @@
-"""Registers ``kis count``, and what a run does with its result."""
+"""Registers ``kis count``, and what runs do with its result."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from kis_plugin.hook_markers import hookimpl
 if TYPE_CHECKING:
     import click
 
+    from kis_plugin.knowledge.protocols import Selection
     from kis_plugin.run.context import TrainingRun
     from kis_plugin.run.protocols import RunPlugin
 
@@ -20,6 +21,14 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
     from kis_plugin.counting.command import count
 
     register(count)
+
+
+@hookimpl
+def kis_register_selections(register: Callable[[Selection], None]) -> None:
+    """Add ``uncounted``."""
+    from kis_plugin.counting.uncounted import Uncounted
+
+    register(Uncounted())
 
 
 @hookimpl
