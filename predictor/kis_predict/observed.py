@@ -40,6 +40,8 @@ class ObservedRun:
     """Loss on general text at the end of the run, nats per token."""
     warnings: tuple[str, ...] = ()
     """What was odd about the log, one line each."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """What else the log says of the recipe, by label: learning rate, base repeat rate, fact set and the like."""
 
     def infused_share(self) -> float | None:
         """Return the logged share, or the one that F, the facts and D give; None if neither is known."""

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from kis_plugin.amounts import short
 from kis_predict.observed import ObservedRun
+from kis_predict.recipe import differences
 
-__all__ = ["FEWEST_FREQUENCIES", "MOST_SHARE", "Group", "Sweep", "build_sweep"]
+__all__ = ["FEWEST_FREQUENCIES", "MOST_SHARE", "Group", "Sweep", "build_sweep", "scattered_budgets"]
 
 Array = npt.NDArray[np.float64]
 
@@ -24,6 +25,10 @@ _EXPECTED_BY_CHANCE = 20
 _DOUBTFUL = 1e-3
 """Exposures per fact below which a frequency is taken for a mistake: a thousand facts would share one exposure."""
 _SAME_BUDGET = 1.01
+_ALIKE = 1.02
+"""Ratio up to which tokens of one exposure are those of the same facts."""
+_SCATTERED = 3
+"""Budgets of one size with too few frequencies each, from which on D is said to differ per run."""
 _OFF_GRID = 1000.0
 
 
@@ -106,16 +111,24 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
     thin: list[Group] = []
     for group in _group(kept):
         (groups if len(np.unique([run.frequency for run in group.runs])) >= FEWEST_FREQUENCIES else thin).append(group)
+    scattered = scattered_budgets(thin)
     warnings += [
-        f"{group.label()} has runs at fewer than {FEWEST_FREQUENCIES} frequencies and is not fitted" for group in thin
-    ]
+        f"{group.label()} has runs at fewer than {FEWEST_FREQUENCIES} frequencies and is not fitted"
+        for group in thin if group not in scattered
+    ] + ([f"D differs per run at {_sizes_of(scattered)}, which is not fitted"] if scattered else [])  # fmt: skip
     facts = {run.facts for run in kept}
     sizes = [run.tokens_per_fact for run in kept if run.tokens_per_fact]
-    alike = len(sizes) == len(kept) > 0 and max(sizes) <= 1.02 * min(sizes)
+    alike = len(sizes) == len(kept) > 0 and max(sizes) <= _ALIKE * min(sizes)
     if len(facts) > 1:
         warnings.append(
             f"The number of facts differs between runs ({_listed(facts)}): exposures per fact may not compare"
         )
+    if sizes and max(sizes) > _ALIKE * min(sizes):
+        warnings.append(
+            f"The tokens of one exposure differ between runs ({min(sizes):.3g} to {max(sizes):.3g}): "
+            "these are other facts"
+        )
+    warnings += differences(kept)
     return Sweep(
         groups=tuple(groups),
         thin=tuple(thin),
@@ -125,6 +138,16 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
         tokens_per_fact=float(np.mean(sizes)) if alike else None,
         uninfused=uninfused,
     )
+
+
+def scattered_budgets(thin: Sequence[Group]) -> list[Group]:
+    """Return the thin groups of sizes where D differs from run to run, as where F counts epochs: three or more each."""
+    count = Counter(group.params for group in thin)
+    return [group for group in thin if count[group.params] >= _SCATTERED]
+
+
+def _sizes_of(groups: Sequence[Group]) -> str:
+    return ", ".join(f"N={short(params)}" for params in sorted({group.params for group in groups}))
 
 
 def _doubtful(runs: Sequence[ObservedRun]) -> list[ObservedRun]:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kis_predict.recipe import settings_of
 from kis_predict.sweep import build_sweep
 
 
@@ -77,3 +78,50 @@ def test_what_logs_do_not_say_is_assumed_aloud(sweep_runs):
     sweep = build_sweep(sweep_runs(sizes=(1e7,), probes=None, chance=None, share=None, facts=None))
     assert ["4 options are assumed" in sweep.assumptions[0], "probes" in sweep.assumptions[1]] == [True, True]
     assert "share" in sweep.assumptions[2]
+
+
+@pytest.mark.parametrize(
+    ("column", "label"),
+    [
+        ("learning_rate", "learning rate"), ("config.optim", "optimizer"), ("base_epochs", "base repeat rate"),
+        ("knowledge_hash", "fact set"), ("weight_decay", "weight decay"),
+    ],
+)  # fmt: skip
+def test_recipes_that_differ_are_warned_of(sweep_runs, column, label):
+    def warned(of):
+        runs = [replace(run, settings=settings_of({column: of(at, run)})) for at, run in enumerate(sweep_runs())]
+        return [line for line in build_sweep(runs).warnings if f"The {label} differs" in line]
+
+    assert warned(lambda at, run: ("3e-4", "0.0003", 0.0003)[at % 3]) == []
+    (inside,) = warned(lambda at, run: (0.0003, 0.001)[at % 2])
+    assert "between runs of one size (N=10M: 0.0003, 0.001)" in inside
+    (between,) = warned(lambda at, run: 1e4 / run.params)
+    assert "between sizes (" in between
+    rate = label in ("learning rate", "weight decay")
+    assert ("continues this" in between, "mixes recipes" in between) == (rate, not rate)
+
+
+def test_a_table_gives_the_recipe_and_other_facts_are_warned_of(sweep_runs, write_csv):
+    from kis_predict.readers.csv_table import CSVReader
+
+    rows = write_csv(sweep_runs()).read_text().splitlines()
+    path = write_csv([], "recipes.csv")
+    cells = [f"{row},{3e-4 * (1 + at % 2)},x{at}" for at, row in enumerate(rows[1:])]
+    path.write_text("\n".join([rows[0] + ",lr,notes", *cells]))
+    (line,) = build_sweep(CSVReader().read(path)).warnings
+    assert "The learning rate differs between runs of one size (N=10M: 0.0003, 0.0006)" in line
+    other = [replace(run, tokens_per_fact=20.0 + at % 2 * 3) for at, run in enumerate(sweep_runs())]
+    (line,) = build_sweep(other).warnings
+    assert line == "The tokens of one exposure differ between runs (20 to 23): these are other facts"
+
+
+def test_a_budget_that_differs_per_run_is_said_in_one_line(sweep_runs):
+    from kis_predict.curves.size_estimates import estimate_sizes
+    from kis_predict.design.missing_runs import missing_runs
+
+    runs = [replace(run, tokens=round(run.frequency * 1e6)) for run in sweep_runs(last={})]
+    sweep = build_sweep(runs)
+    lines = missing_runs(sweep, estimate_sizes(sweep.groups, 50, 0, 0.9))
+    assert len(lines) == 2
+    assert lines[1].startswith("D differs per run at N=10M, N=30M, N=90M, N=270M: 44 budgets from ")
+    assert [line for line in sweep.warnings if "D differs per run" in line] == list(sweep.warnings)

@@ -8,7 +8,7 @@ import numpy as np
 
 from kis_plugin.amounts import short
 from kis_predict.curves.size_estimates import SizeEstimate
-from kis_predict.sweep import FEWEST_FREQUENCIES, MOST_SHARE, Group, Sweep
+from kis_predict.sweep import FEWEST_FREQUENCIES, MOST_SHARE, Group, Sweep, scattered_budgets
 
 __all__ = ["FEWEST_SIZES", "missing_runs"]
 
@@ -26,10 +26,10 @@ def missing_runs(sweep: Sweep, sizes: Sequence[SizeEstimate]) -> list[str]:
             return []
         doubted = "; ".join(size.group.label() for size in sizes if size.odds is not None)
         line = f"By their odds {expected:.2g} sizes collapsed; {_EXPECTED:g} are needed: add seeds at {doubted}"
-        return [line, *_together(_thin(group) for group in sweep.thin)]
+        return [line, *_thin_lines(sweep)]
     lines = [f"A collapse was observed at {len(seen)} size{'' if len(seen) == 1 else 's'}; {FEWEST_SIZES} are needed"]
     lines += _together(_beyond(size) for size in sizes if size.censored and size.group.params not in seen)
-    lines += _together(_thin(group) for group in sweep.thin)
+    lines += _thin_lines(sweep)
     have = {group.params for group in (*sweep.groups, *sweep.thin)}
     wanting = FEWEST_SIZES - len(have)
     if wanting > 0 and have:
@@ -79,6 +79,21 @@ def _beyond(size: SizeEstimate) -> tuple[Group, str]:
         more = f"a greater F would exceed a share of {MOST_SHARE:g}; use fewer facts a run, or more tokens"
         return group, f"{reason}, and {more}"
     return group, f"{reason}; add runs at F={_listed(fits)}"
+
+
+def _thin_lines(sweep: Sweep) -> list[str]:
+    """Return what the groups with too few frequencies lack; one line for those whose D differs per run."""
+    scattered = scattered_budgets(sweep.thin)
+    lines = _together(_thin(group) for group in sweep.thin if group not in scattered)
+    if not scattered:
+        return lines
+    tokens, runs = sorted(group.tokens for group in scattered), sum(len(group.runs) for group in scattered)
+    sizes = ", ".join(f"N={short(params)}" for params in sorted({group.params for group in scattered}))
+    return [
+        f"D differs per run at {sizes}: {len(scattered)} budgets from {short(tokens[0])} to {short(tokens[-1])} in "
+        f"{runs} runs. Keep D the same at a size while F varies, over {FEWEST_FREQUENCIES + 3} or more frequencies",
+        *lines,
+    ]
 
 
 def _thin(group: Group) -> tuple[Group, str]:

@@ -14,6 +14,7 @@ from kis_predict.readers.bounds import NUMBERS, REQUIRED, impossible, number
 from kis_predict.readers.compressed import COMPRESSED, open_stream, plain_name
 from kis_predict.readers.foreign import MapUse
 from kis_predict.readers.lines import text_lines
+from kis_predict.recipe import settings_of
 
 __all__ = ["CSVReader", "header_of", "mapping_hint"]
 
@@ -28,7 +29,9 @@ FINISHED = ("completed", "finished")
 
 @dataclass(frozen=True)
 class CSVReader:
-    """Reads a table with one run a row and the run log's names as columns; other columns are ignored.
+    """Reads a table with one run a row and the run log's names as columns.
+
+    Of other columns, those of the recipe, such as ``learning_rate``, are compared between runs.
 
     Attributes:
         mapping: Columns by other names, by field: ``{"params": "config.n_params"}``.
@@ -178,6 +181,7 @@ def _run(cells: Mapping[str, str], where: str) -> tuple[ObservedRun | None, list
             return None, [Problem(f"{where} options", f"{options:g}", "2 options or more")]
         values["chance"] = 1 / options
     run = replace(_EMPTY, source=where, status="completed" if finished else status, **values)  # type: ignore[arg-type]
+    run = replace(run, settings=settings_of(cells))
     problems = [Problem(f"{where} {key}", repr(values[key]), expected) for key, expected in impossible(run)]
     return (None, problems) if problems else (run, [])
 

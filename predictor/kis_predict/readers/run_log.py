@@ -12,6 +12,7 @@ from kis_predict.readers.bounds import impossible
 from kis_predict.readers.compressed import COMPRESSED, plain_name
 from kis_predict.readers.foreign import LeftOut, last_measured
 from kis_predict.readers.run_log_scan import Scan, scan
+from kis_predict.recipe import settings_of
 
 __all__ = ["RunLogReader"]
 
@@ -64,6 +65,7 @@ class RunLogReader:
             schedule_hash=run.schedule_hash,
             loss=found.loss,
             warnings=(*found.warnings, *stale),
+            settings=settings_of({**run.extra, **vars(run)}),
         )
         problems = [
             Problem(f"{path} {key}", repr(getattr(observed, key)), expected) for key, expected in impossible(observed)
