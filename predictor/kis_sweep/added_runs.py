@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import registered
+from kis_predict.design.next_runs import worth_its_cost
 from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import NextRun, Prediction
 from kis_predict.readers.gather import gather
@@ -42,7 +43,7 @@ class AddedRuns:
 
 
 def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool) -> AddedRuns:
-    """Add the runs that would narrow the prediction for a model size most.
+    """Add the runs that would narrow the prediction for a model size most; none where they would hardly narrow it.
 
     Args:
         sweep: Folder of the sweep.
@@ -69,7 +70,9 @@ def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run:
         found_runs = gather(logs, registered("log_readers")).runs if logs else ()
         request = PredictionRequest(params=target, next_runs=count, new_sizes=new_sizes, per_flop=True)
         prediction = predict(found_runs, request, registered("laws"))
-        return _add(prediction, _cells(prediction.next_runs, runs, settings), runs, settings, sweep, dry_run)
+        # Runs that hardly narrow the answer cost as much as those that do: then the sweep is done.
+        worth = prediction.next_runs if worth_its_cost(prediction.next_runs) else ()
+        return _add(prediction, _cells(worth, runs, settings), runs, settings, sweep, dry_run)
 
 
 def requested_runs(

@@ -179,9 +179,10 @@ def _next_step(states: Sequence[str]) -> str:
 @click.option("--dry-run", is_flag=True, help="Show the runs without adding them.")
 @AS_JSON
 def next_runs(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool, as_json: bool) -> None:
-    """Add the runs that would narrow the prediction most.
+    """Add the runs that would narrow the prediction most, until no run is worth its cost.
 
-    Exits with 0 if runs were added, with 1 if no further run would help.
+    Exits with 0 if runs were added, with 1 if no further run would help, or if all --count runs together would leave
+    the target's interval more than 95 % as wide as it is.
     """
     from kis_sweep.added_runs import next_runs_of
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from kis_plugin.amounts import short
 from kis_plugin.storage.terminal import progress, table
+from kis_predict.report.texts import not_worth_it
 from kis_sweep.added_runs import AddedRuns
 from kis_sweep.base_data import Watch
 from kis_sweep.folder import State
@@ -101,7 +102,8 @@ def show_failed(failed: Sequence[State], out: Console) -> None:
 def show_added(added: AddedRuns, out: Console, dry_run: bool) -> None:
     """Print the added runs, and the cost of the sweep with them."""
     if added.prediction and added.prediction.missing:
-        out.print("The runs so far are too few for a prediction:")
+        few = added.prediction.collapse is None
+        out.print("The runs so far are too few for a prediction:" if few else "The runs so far give no recommendation:")
         for line in added.prediction.missing:
             out.print(f"  {line}")
     if added.left_out:
@@ -109,8 +111,7 @@ def show_added(added: AddedRuns, out: Console, dry_run: bool) -> None:
     for name, reason in added.unfit.items():
         out.print(f"Left out: {name}. {reason}")
     if not added.added:
-        none = "Nothing to add." if added.left_out else "Nothing to add: the sweep already has these runs."
-        out.print("No further run that fits this sweep would improve the prediction." if added.prediction else none)
+        out.print(_nothing(added))
         return
     shown = table("run", "F", "D", "FLOPs", numbers=(1, 2, 3))
     for run in added.added:
@@ -120,6 +121,14 @@ def show_added(added: AddedRuns, out: Console, dry_run: bool) -> None:
     action = "Would add" if dry_run else "Added"
     total = f"The sweep then takes {added.flops:.2g} FLOPs, {fraction:.0%} of the full grid."
     out.print(f"{action} {_runs(len(added.added))}. {total}")
+
+
+def _nothing(added: AddedRuns) -> str:
+    """Return why no run was added."""
+    if added.prediction is None:
+        return "Nothing to add." if added.left_out else "Nothing to add: the sweep already has these runs."
+    verdict = not_worth_it(added.prediction.next_runs)
+    return verdict or "No further run that fits this sweep would improve the prediction."
 
 
 def added_object(added: AddedRuns) -> dict[str, Any]:
@@ -132,6 +141,7 @@ def added_object(added: AddedRuns) -> dict[str, Any]:
         "flops": added.flops,
         "grid_flops": added.grid_flops,
         "missing": list(added.prediction.missing) if added.prediction else [],
+        "not_worth_it": not_worth_it(added.prediction.next_runs) if added.prediction else "",
     }
 
 

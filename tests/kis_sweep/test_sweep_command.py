@@ -156,6 +156,26 @@ def test_next_adds_the_recommended_runs(swept, tmp_path):
     assert report["flops"] > report["grid_flops"]
 
 
+def test_next_stops_where_no_run_is_worth_its_cost(swept, monkeypatch):
+    from click.testing import CliRunner
+
+    from kis_predict.prediction import NextRun, Prediction, Target
+    from kis_sweep.command import sweep
+
+    folder, _ = swept
+    arguments = ["next", str(folder / "sweep"), "--target", "1M", "--dry-run"]
+    for width, code in ((0.97, 1), (0.94, 0)):
+        runs = (NextRun(10**6, 10**6, 7.0, 1e9, 0.99), NextRun(10**6, 10**6, 9.0, 1e9, width))
+        answer = Prediction("ok", Target(10**6, None), 0.9, (), (), (), next_runs=runs)
+        monkeypatch.setattr("kis_sweep.added_runs.predict", lambda *given, answer=answer: answer)
+        monkeypatch.setattr("kis_sweep.added_runs._cells", lambda wanted, *more: [Cell(10**5, 7.0, 5)] * bool(wanted))
+        done = CliRunner().invoke(sweep, arguments)
+        assert done.exit_code == code
+        assert ("No run is worth its cost: all of these leave" in " ".join(done.stdout.split())) == bool(code)
+        assert ("Would add 1 run" in done.stdout) != bool(code)
+    assert len(runs_of(folder / "sweep")) == 2
+
+
 def test_add_skips_existing_runs_and_too_large_shares(world, swept):
     shutil.copytree(swept[0] / "sweep", world / "sweep")
     shutil.copy(swept[0] / "kis.yaml", world)

@@ -9,6 +9,7 @@ six runs before it says anything, and is taken as a whole where that narrows mor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,13 +23,24 @@ from kis_predict.laws.selection import Candidate
 from kis_predict.prediction import NextRun
 from kis_predict.sweep import MOST_SHARE
 
-__all__ = ["next_runs"]
+__all__ = ["next_runs", "worth_its_cost"]
 
 Array = npt.NDArray[np.float64]
 
 _NUDGE = 1e-4
 _NEW_SIZE = (-3, -2, -1, 0, 1, 2)
 """Grid steps from the predicted collapse point at which a new size is swept."""
+_WORTH = 0.95
+"""Width of the target's interval, as a part of the present one, above which further runs are not advised."""
+
+
+def worth_its_cost(runs: Sequence[NextRun]) -> bool:
+    """Return whether proposed runs, all together, narrow the target's interval by 5 % or more, or may do so.
+
+    While there is no interval yet, any run may.
+    """
+    best = min((run.width for run in runs), default=math.inf)
+    return best <= _WORTH or math.isinf(best)
 
 
 @dataclass
