@@ -139,7 +139,7 @@ def command(
     from kis_predict.readers.column_mapping import parse_map
     from kis_predict.readers.gather import gather
 
-    problems = [*input_problems(logs, points, plot), *output_problems(plot, report, write_config)]
+    problems = [*input_problems(logs, points, plot, write_config), *output_problems(plot, report, write_config)]
     if problems:
         raise KISError(problems)
     request = PredictionRequest(params=target, **options)

@@ -128,7 +128,7 @@ def predict_from_points(
         "insufficient", Target(request.params, request.tokens), request.confidence, (),
         (f"{len(points)} critical points of {len(set(params.tolist()))} sizes as given; their runs are not known",),
         (), extrapolation=extrapolation, prefix_errors=errors, supported=supported_distance(errors),
-        method=method.describe(), request=request,
+        method=method.describe(), request=request, points=len(points),
     )  # fmt: skip
     reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far)
     if reasons:

@@ -18,7 +18,7 @@ from kis_predict.laws import built_in, law_fit, nuisance_grid, peak_gap, prefixe
 
 __all__ = ["CONSTANTS", "VERSION", "Constant", "changed", "describe"]
 
-VERSION = "2"
+VERSION = "3"
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "family_trust": Constant("power of the evidence that weighs curve families", "TRUST", (size_estimates,), True),
     "sure_odds": Constant("odds from which a size is read one way only", "SURE", (size_estimates,), True),
     "law_scatter": Constant("scale of the scatter of sizes about a law, nats", "SCATTER", (nuisance_grid,), False),
+    "exponent": Constant("prior standard deviation of a law's exponent of N", "EXPONENT", (nuisance_grid,), False),
     "bad_size": Constant("prior probability that one size is bad", "BAD", (nuisance_grid, prefixes), False),
     "bad_scatter": Constant("scatter of a bad size, nats", "BAD_SCATTER", (nuisance_grid, prefixes), False),
     "curvature": Constant("factor on the prior widths of the curvature", "CURVATURE", (built_in,), False),

@@ -51,13 +51,18 @@ class Open(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return number
 
 
-def input_problems(logs: Sequence[str], points: Path | None, plot: Path | None) -> list[Problem]:
+def input_problems(
+    logs: Sequence[str], points: Path | None, plot: Path | None, write_config: Path | None
+) -> list[Problem]:  # fmt: skip
     """Return what is wrong with the choice between logs and critical points."""
     if points is None:
         return [] if logs else [Problem("--logs", "nothing", "a folder of runs, or --points with critical points")]
     problems = [Problem("--points", "--logs beside it", "one of the two")] if logs else []
     if plot:
         problems.append(Problem("--plot", "--points beside it", "logs of runs: there are no curves to draw"))
+    if write_config:
+        expected = "logs of runs: in what unit the points are is not known"
+        problems.append(Problem("--write-config", "--points beside it", expected))
     return problems
 
 

@@ -19,7 +19,15 @@ from kis_predict.laws.axis import axis_report, axis_warnings, safe_limit, units_
 from kis_predict.laws.forgetting import forgetting_limit
 from kis_predict.laws.peak_gap import gap_draws
 from kis_predict.laws.points import Points
-from kis_predict.laws.refusal import amount_refusals, prefix_errors, refusals, supported_distance
+from kis_predict.laws.refusal import (
+    LOSS,
+    RISK,
+    amount_refusals,
+    collapse_stands,
+    prefix_errors,
+    refusals,
+    supported_distance,
+)  # fmt: skip
 from kis_predict.laws.retained import retained
 from kis_predict.laws.selection import Candidate, Sizes, fit_laws, mixture, quantile, surprising
 from kis_predict.laws.size_points import points_of
@@ -36,8 +44,12 @@ Array = npt.NDArray[np.float64]
 
 _FAR = 10.0
 _IN_DOUBT = 0.25
-_HEARD = 0.05
+_HEARD = 0.1
 """Weight from which a law is named where laws differ."""
+_MORE = {
+    RISK: "a greater risk (--risk) or a narrower interval (--next)",
+    LOSS: "a greater rise of general loss (--max-loss-rise)",
+}
 _LITTLE = 0.8
 """Part of the peak's height below which what is retained at the recommended amount is warned of."""
 
@@ -133,9 +145,9 @@ def answer(
         return replace(known, missing=tuple(reasons), warnings=(*none.warnings, *axis_lines, *law_lines))
     forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, request)
     limits = {
-        "collapse risk": float(np.exp(safe_limit(candidates, draws, weights, request.risk, axis, off_rule))),
+        RISK: float(np.exp(safe_limit(candidates, draws, weights, request.risk, axis, off_rule))),
         "upper bound of the peak": peak.high,
-        "rise of general loss": within_loss,
+        LOSS: within_loss,
         f"share of {MOST_SHARE:g}": MOST_SHARE / a_fact if a_fact else np.inf,
     }
     binding = min(limits, key=lambda name: limits[name])
@@ -144,19 +156,21 @@ def answer(
         learnt, float(request.params), draws, weights, (frequency, frequency / 2, 2 * frequency), request.confidence,
         request.seed,
     )  # fmt: skip
-    reasons = amount_refusals(frequency, binding, a_fact, kept[0], peak.frequency, off_rule)
-    warnings = (
-        *none.warnings, *axis_lines, *_retained_warnings(kept[0].of_peak),
-        *_law_warnings(candidates, points, learnt, extrapolation, request),
+    reasons = amount_refusals(limits, a_fact, kept[0], peak.frequency, off_rule, request.max_loss_rise)
+    law_lines = _law_warnings(candidates, points, learnt, extrapolation, request)
+    known = replace(known, warnings=(*none.warnings, *axis_lines, *law_lines), forgetting=forgetting)
+    if reasons and not collapse_stands(limits[RISK], a_fact):
+        return replace(known, missing=tuple(reasons))
+    known = replace(
+        known, collapse=collapse, peak=peak, law=law_report(chosen, candidates, request.confidence),
+        missing=tuple(reasons),
     )  # fmt: skip
     if reasons:
-        return replace(known, missing=tuple(reasons), warnings=warnings, forgetting=forgetting)
+        return known
     return replace(
         known,
         status="ok",
-        warnings=warnings,
-        collapse=collapse,
-        peak=peak,
+        warnings=(*none.warnings, *axis_lines, *_retained_warnings(kept[0].of_peak, binding), *law_lines),
         recommendation=Recommendation(
             frequency=frequency,
             infused_tokens=None if infused is None else frequency * infused,
@@ -164,16 +178,19 @@ def answer(
             risk=float(weights[draws < np.log(frequency)].sum() / weights.sum()),
             binding=binding,
         ),
-        law=law_report(chosen, candidates, request.confidence),
-        forgetting=forgetting,
-        binding="forgetting" if binding == "rise of general loss" else "collapse",
+        binding="forgetting" if binding == LOSS else "collapse",
         retained=kept,
     )
 
 
 def leading_law(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the law that the report names: that of size and budget where two budgets settle it, else the likeliest."""
-    return next((each for each in candidates if isinstance(each.law, BudgetedLaw)), candidates[0])
+    """Return the law that the report names.
+
+    It is that of size and budget where two budgets settle it; else the likeliest, or a straight one half as likely.
+    """
+    straight = (each for each in candidates if each.bend is None and not len(each.shrinkage.at))
+    likely = next((each for each in straight if each.weight >= candidates[0].weight / 2), candidates[0])
+    return next((each for each in candidates if isinstance(each.law, BudgetedLaw)), likely)
 
 
 def _next_runs(
@@ -212,32 +229,31 @@ def law_report(chosen: Candidate, candidates: Sequence[Candidate], confidence: f
     """Return the law that the report names, and the weights of all."""
     tail = ((1 - confidence) / 2, (1 + confidence) / 2)
     fit = chosen.fit
-    parameters = {name: float(value) for name, value in zip(chosen.law.parameters, fit.beta, strict=True)}
+    draws = dict(zip(chosen.law.parameters, fit.betas.T, strict=True))
     if chosen.bend is not None:
-        parameters[chosen.law.shape if isinstance(chosen.law, BentLaw) else "shape"] = float(fit.weights @ fit.shapes)
+        draws[chosen.law.shape if isinstance(chosen.law, BentLaw) else "shape"] = fit.shapes
     weights: dict[str, float] = {}
     for each in candidates:
         weights[each.name] = weights.get(each.name, 0.0) + each.weight
     return LawReport(
         name=chosen.law.name,
         formula=_formula(chosen),
-        parameters=parameters,
+        parameters={name: float(fit.weights @ values) for name, values in draws.items()},
         intervals={
-            name: (quantile(fit.betas[:, at], fit.weights, tail[0]), quantile(fit.betas[:, at], fit.weights, tail[1]))
-            for at, name in enumerate(chosen.law.parameters)
+            name: (quantile(values, fit.weights, tail[0]), quantile(values, fit.weights, tail[1]))
+            for name, values in draws.items()
         },
         holdout_error=None if chosen.holdout is None else float(abs(np.expm1(chosen.holdout))),
         others=weights,
     )
 
 
-def _retained_warnings(of_peak: float) -> list[str]:
+def _retained_warnings(of_peak: float, binding: str) -> list[str]:
     if of_peak >= _LITTLE:
         return []
-    return [
-        f"At the recommended amount {of_peak:.0%} of the peak's height is expected to be retained: a greater risk "
-        "(--risk) or a narrower interval (--next) would allow more"
-    ]
+    more = _MORE.get(binding, "nothing short of other facts or another budget")
+    return [f"At the recommended amount {of_peak:.0%} of the peak's height is expected to be retained: {more} would "
+            "allow more"]  # fmt: skip
 
 
 def _law_warnings(

@@ -63,7 +63,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class LawReport:
-    """The law with the greatest weight: the one that predicts larger sizes from smaller ones best.
+    """The law with the greatest weight, or a straight one with half of that.
 
     Attributes:
         name: As registered.
@@ -200,9 +200,13 @@ class NextRun:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The whole answer. If ``insufficient``, there is no number, and ``missing`` says what would give one.
+    """The whole answer. If ``insufficient``, nothing is recommended, and ``missing`` says why and what would help.
+
+    ``collapse``, ``peak`` and ``law`` are then there only where the laws support them, and the recommended amount alone
+    would be no guide: where general loss, say, bears less than retention takes to rise.
 
     Attributes:
+        points: Critical points that the answer rests on where no runs were given; 0 otherwise.
         retained: Expected held-out retention at the recommended amount, at half and at double of it.
         prefix_errors: Predictions of each size from the smaller ones alone.
         supported: How many times the largest size a target may have by these errors.
@@ -232,3 +236,4 @@ class Prediction:
     method: Mapping[str, Any] = field(default_factory=dict)
     sensitivity: tuple[Sensitivity, ...] = ()
     request: PredictionRequest | None = None
+    points: int = 0

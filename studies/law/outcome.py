@@ -88,7 +88,7 @@ def main() -> None:
             f"> {short(value[0])}" if found.censored else spread(*value),
             "" if predicted is None or found.censored else f"{predicted.frequency / value[0]:.2f}",
         )
-    if args.picture and predicted is not None:
+    if args.picture:
         args.picture.write_bytes(render(drawn(answer, found), args.picture.suffix.removeprefix(".")))
     Console().print(table)
 

@@ -13,6 +13,10 @@ ALPHAS = "N,F_c\n124M,.0815\n209M,.0899\n355M,.0965\n"
 """Published learning efficiencies of three sizes (Christoph et al. 2025, arXiv 2506.16912)."""
 
 
+RATIOS = "N;ratio\n460M;29.8\n940M;34.9\n1.6B;41.4\n3.1B;47.8\n"
+"""Published critical mixture ratios, in per cent (CMR, arXiv 2407.17467, T = 100)."""
+
+
 @pytest.fixture
 def points(tmp_path):
     def write(text: str, name: str = "points.csv") -> str:
@@ -33,6 +37,25 @@ def test_published_values_give_their_exponent(points, capsys):
     assert found["law"]["holdout_error"] < 0.04
     assert found["groups"] == []
     assert found["method"]["version"]
+
+
+def test_the_third_published_efficiency_is_predicted_from_two(points, capsys):
+    found = answer(capsys, "--points", points(ALPHAS), "--target", "700M")
+    (third,) = found["prefix_errors"]
+    assert third["params"] == 355e6
+    assert np.exp(third["log_error"]) == pytest.approx(1.03, abs=0.01)
+
+
+def test_published_ratios_follow_their_power_in_their_own_unit(points, capsys):
+    found = answer(capsys, "--points", points(RATIOS), "--target", "7B")
+    assert found["law"]["parameters"]["b"] == pytest.approx(0.25, abs=0.02)
+    assert found["law"]["holdout_error"] < 0.04
+    assert found["collapse"]["low"] < 47.8 * (7 / 3.1) ** 0.25 < found["collapse"]["high"]
+    assert found["points"] == 4
+    assert main(["--points", points(RATIOS), "--target", "7B"]) == 0
+    out = capsys.readouterr().out
+    assert "in the unit of the points into N=7B" in out.splitlines()[0]
+    assert "exposures" not in out
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -70,6 +93,7 @@ def test_a_target_too_far_is_refused(points, capsys):
         ("N,D,F_c\n1e8,1e9,1\n2e8,2e9,2\n3e8,3e9,3\n", [], "Give the target's budget by --tokens"),
         (ALPHAS, ["--logs", "x"], "--points: found --logs beside it"),
         (ALPHAS, ["--plot", "x.png"], "--plot: found --points beside it"),
+        (ALPHAS, ["--write-config", "x.yaml"], "--write-config: found --points beside it"),
     ],
 )
 def test_what_is_wrong_is_named(points, capsys, text, words, said):

@@ -15,8 +15,17 @@ from scipy.special import expit
 from kis_predict.protocols import WeightedLaw
 
 __all__ = [
-    "BudgetLaw", "CeilingLaw", "ComputeLaw", "CurvedBudgetLaw", "CurvedLaw", "OffsetLaw", "PowerLaw", "ShareLaw",
-    "SharpCeilingLaw", "built_in_laws",
+    "AbruptCeilingLaw",
+    "BudgetLaw",
+    "CeilingLaw",
+    "ComputeLaw",
+    "CurvedBudgetLaw",
+    "CurvedLaw",
+    "OffsetLaw",
+    "PowerLaw",
+    "ShareLaw",
+    "SharpCeilingLaw",
+    "built_in_laws",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
@@ -42,7 +51,7 @@ class PowerLaw:
     name = "power"
     formula = "log F_c = a + b log N"
     parameters: tuple[str, ...] = ("a", "b")
-    prior_weight = 0.4
+    prior_weight = 0.3
 
     def features(self, params: Array, tokens: Array) -> Array:
         """Return (groups, 2)."""
@@ -55,7 +64,7 @@ class CurvedLaw:
     name = "curved"
     formula = "log F_c = a + b log N + q (log N/1B)^2"
     parameters = ("a", "b", "q")
-    prior_weight = 0.3
+    prior_weight = 0.28
 
     @property
     def prior(self) -> Mapping[str, tuple[float, tuple[float, ...]]]:
@@ -159,7 +168,7 @@ class CeilingLaw(PowerLaw):
     name = "ceiling"
     formula = "1 / F_c = 1 / F_max + exp(-a - b log N)"
     shape = "log F_max"
-    prior_weight = 0.12
+    prior_weight = 0.24
     sharpness = 1.0
 
     def shapes(self, log_amounts: Array) -> Array:
@@ -174,16 +183,24 @@ class CeilingLaw(PowerLaw):
 
 
 class SharpCeilingLaw(CeilingLaw):
-    """The same with a quicker end of the rise: hardly bent before, level soon after."""
+    """A ceiling with a quicker end of the rise: hardly bent before, level soon after."""
 
     name = "sharp ceiling"
     formula = "1 / F_c^2 = 1 / F_max^2 + exp(-2a - 2b log N)"
     sharpness = 2.0
 
 
+class AbruptCeilingLaw(CeilingLaw):
+    """A ceiling that the rise reaches almost without notice."""
+
+    name = "abrupt ceiling"
+    formula = "1 / F_c^4 = 1 / F_max^4 + exp(-4a - 4b log N)"
+    sharpness = 4.0
+
+
 def built_in_laws() -> tuple[WeightedLaw, ...]:
     """Return one of each; simpler laws first, so that of two that say the same the simpler one is kept."""
     return (
         PowerLaw(), ShareLaw(), BudgetLaw(), CurvedLaw(), CurvedBudgetLaw(), ComputeLaw(), OffsetLaw(), CeilingLaw(),
-        SharpCeilingLaw(),
+        SharpCeilingLaw(), AbruptCeilingLaw(),
     )  # fmt: skip

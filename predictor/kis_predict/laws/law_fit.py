@@ -4,13 +4,13 @@
 
 y_g is log F_c of group g, x_g its row of the law's design, s_g its standard error from the bootstrap, sigma the law's
 own scatter; f is the identity but for laws that bend. Censored groups enter by the probability that y_g lies beyond
-their bound (Tobin 1958). beta has a flat prior, so that the exponent's sign is free; sigma a half-Cauchy (Gelman 2006,
-Bayesian Analysis 1(3)), and both are integrated out: with few sizes the prediction gets the heavy tails of Student's t
-instead of pretending that the scatter is known. One size may be bad: with a prior probability of one in ten its e_g is
-far wider (a contaminated normal, Tukey 1960), so that it hardly counts once the others contradict it. A size without
-a collapse may be the bad one too; one that collapsed before its first frequency may not, as letting it off would raise
-what is recommended on no evidence. A group whose own runs leave open whether it collapsed
-enters as a collapse and as a bound, each with its likelihood, so that the other groups help to decide.
+their bound (Tobin 1958). beta has a flat prior, but for a weak one on the exponent of N; its sign is free. sigma has a
+half-Cauchy prior (Gelman 2006, Bayesian Analysis 1(3)), and both are integrated out: with few sizes the prediction gets
+the heavy tails of Student's t instead of pretending that the scatter is known. One size may be bad: with a prior
+probability of one in ten its e_g is far wider (a contaminated normal, Tukey 1960), so that it hardly counts once the
+others contradict it. A size without a collapse may be the bad one too; one that collapsed before its first frequency
+may not, as letting it off would raise what is recommended on no evidence. A group whose own runs leave open whether it
+collapsed enters as a collapse and as a bound, each with its likelihood, so that the other groups help to decide.
 """
 
 from __future__ import annotations
@@ -167,6 +167,9 @@ def _pull(basis: Array, shrinkage: Shrinkage, grid: NuisanceGrid, ridge: float) 
     mean = np.zeros(p)
     mean[shrinkage.at] = shrinkage.mean
     precision = np.einsum("ai,wa,aj->wij", basis, weight, basis) + ridge * np.eye(p)
+    if shrinkage.slope is not None:
+        slope = shrinkage.slope @ basis
+        precision = precision + np.outer(slope, slope)
     linear = (weight * mean) @ basis
     constant = 0.5 * (weight * mean**2).sum(axis=1)
     return _Pull(precision[grid.width], linear[grid.width], constant[grid.width])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from kis_predict.laws.points import Points
 
-__all__ = ["BAD", "BAD_SCATTER", "FREE", "Bend", "NuisanceGrid", "Shrinkage", "nuisance_grid", "rank"]
+__all__ = ["BAD", "BAD_SCATTER", "EXPONENT", "FREE", "Bend", "NuisanceGrid", "Shrinkage", "nuisance_grid", "rank"]
 
 Array = npt.NDArray[np.float64]
 
@@ -23,6 +23,9 @@ SCATTER = 0.15
 """Scale of the half-Cauchy, nats: half of all laws are taken to scatter by less than 15 %."""
 BAD = 0.1
 """Prior probability that one size is bad."""
+EXPONENT = 1.5
+"""Prior standard deviation of a law's exponent of N: weak beside published ones, from -1.15 to 0.25, and enough to keep
+two or three near sizes from allowing any."""
 BAD_SCATTER = 1.0
 """Standard deviation of a bad size, nats."""
 _SIGMAS = np.geomspace(0.004, 4.0, 28)
@@ -51,11 +54,14 @@ class Shrinkage:
         at: Which parameters, (m,).
         mean: Their prior means, (m,).
         sd: Their prior standard deviations, one row for each width to try, equally likely, (widths, m).
+        slope: The row, (p,), whose product with beta is the law's exponent of N in the middle of the sizes, in standard
+            deviations of its prior; None for a flat one.
     """
 
     at: npt.NDArray[np.int64]
     mean: Array
     sd: Array
+    slope: Array | None = None
 
     def precision(self, p: int) -> Array:
         """Return the prior's precisions, (widths, p): zero for parameters that are free."""

@@ -7,16 +7,20 @@ reaches a factor of 3, and never more than a factor of 100 beyond the largest si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kis_plugin.amounts import short
+from kis_plugin.amounts import round_down, short
 from kis_predict.laws.selection import Candidate
 from kis_predict.prediction import PrefixError, Retained
 from kis_predict.sweep import MOST_SHARE
 
-__all__ = ["MOST_ERROR", "MOST_FAR", "MOST_WIDTH", "amount_refusals", "prefix_errors", "refusals", "supported_distance"]
+__all__ = [
+    "LOSS", "MOST_ERROR", "MOST_FAR", "MOST_WIDTH", "RISK", "amount_refusals", "collapse_stands", "prefix_errors",
+    "refusals", "supported_distance",
+]  # fmt: skip
 
 MOST_FAR = 100.0
 """Times the largest observed size that a target may have."""
@@ -24,6 +28,8 @@ MOST_WIDTH = 30.0
 """Ratio of the interval's ends."""
 MOST_ERROR = 3.0
 """Factor by which a prefix may miss the next size, and by which the target may be expected to be missed."""
+RISK, LOSS = "collapse risk", "rise of general loss"
+"""What may limit an amount."""
 _LEAST_ERROR = 0.02
 _OF_THREE_SIZES = 10.0
 """Times the largest size that a target may have where three sizes leave no prefix to judge by."""
@@ -123,32 +129,50 @@ def refusals(
 
 
 def amount_refusals(
-    frequency: float, binding: str, one_exposure: float | None, kept: Retained, peak: float, off_rule: bool
+    limits: Mapping[str, float], one_exposure: float | None, kept: Retained, peak: float, off_rule: bool,
+    max_loss_rise: float = math.nan,
 ) -> list[str]:  # fmt: skip
-    """Return why the recommended amount itself would be no guide.
+    """Return why the recommended amount, the least of ``limits``, would be no guide; empty if it is one.
 
     Args:
-        frequency: The recommended F.
-        binding: What limits it.
+        limits: What each consideration allows, F by name.
         one_exposure: Share of D that one exposure of every fact takes, None if unknown.
-        kept: What is retained there.
+        kept: What is retained at the least of them.
         peak: F_opt at the target.
         off_rule: Whether the lower of two limits is kept as the sweep cannot tell them apart: then the amount is low
             by intent.
+        max_loss_rise: Rise of general loss that one of the limits is for, nats.
     """
+    binding = min(limits, key=lambda name: limits[name])
+    frequency = limits[binding]
     if one_exposure is not None and one_exposure > MOST_SHARE:
         return [
             f"One exposure of every fact takes a share of {one_exposure:.3g} of D, more than {MOST_SHARE:g}: infuse "
             "fewer facts (--facts), or train on more tokens (--tokens)"
         ]
+    forgets = binding == LOSS
+    more = min(value for name, value in limits.items() if name != LOSS)
+    instead = f"accept a greater --max-loss-rise (collapse alone would allow F={short(round_down(more))})"
     if frequency < 1:
+        mend = instead if forgets else "infuse fewer facts, or narrow the interval by sizes nearer to the target"
         return [
-            f"The amount comes to {frequency:.3g} exposures of each fact, less than one (limited by: {binding}): "
-            "infuse fewer facts, or narrow the interval by sizes nearer to the target"
+            f"The amount comes to {frequency:.3g} exposures of each fact, less than one (limited by: {binding}): {mend}"
         ]
-    if kept.of_peak < _RISEN and frequency < peak and not off_rule:
-        return [
-            f"At F={short(frequency)}, the greatest amount within the risk, retention has hardly begun to rise "
-            f"({kept.of_peak:.0%} of the peak's height): add sizes nearer to the target, or accept a greater --risk"
-        ]
+    if kept.of_peak < _RISEN and frequency < peak and not (off_rule and not forgets):
+        little = f"retention has hardly begun to rise ({kept.of_peak:.0%} of the peak's height)"
+        if forgets:
+            rise = f"General loss may rise by {max_loss_rise:g} nats from F={short(frequency)} on"
+            return [f"{rise}, and there {little}: {instead}"]
+        mend = "add sizes nearer to the target, or accept a greater --risk"
+        if binding != RISK:
+            mend = "infuse fewer facts (--facts), or train on more tokens (--tokens)"
+        return [f"At F={short(frequency)}, the greatest amount by {binding}, {little}: {mend}"]
     return []
+
+
+def collapse_stands(risk_limit: float, one_exposure: float | None) -> bool:
+    """Return whether the predicted collapse is a guide even where the recommended amount is none.
+
+    It is where an amount that keeps to the risk of collapse alone could be infused.
+    """
+    return risk_limit >= 1 and (one_exposure is None or one_exposure <= MOST_SHARE)

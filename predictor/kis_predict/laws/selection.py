@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
+from kis_predict.laws import nuisance_grid
 from kis_predict.laws.law_fit import LawFit, fit_law
 from kis_predict.laws.nuisance_grid import FREE, Bend, Shrinkage
 from kis_predict.laws.points import Points
@@ -152,7 +153,7 @@ def _candidates(
         if isinstance(law, BudgetedLaw) and not _budgets_differ(sizes, observed):
             continue
         design, row = _design(law, sizes)
-        shrinkage = _shrinkage(law)
+        shrinkage = _shrinkage(law, sizes)
         for axis in axes:
             # From log F to the axis's own amounts.
             shifted = points.shifted(units[axis].at_groups)
@@ -188,16 +189,20 @@ def _steps(each: Candidate, points: Points, params: Array, seed: int) -> list[Pr
     return prefix_steps(fit, each.design, shifted, params)
 
 
-def _shrinkage(law: Law) -> Shrinkage:
-    """Return the prior of a law's parameters, if it has the mapping that says so."""
+def _shrinkage(law: Law, sizes: Sizes) -> Shrinkage:
+    """Return the prior of a law's exponent of N, and of the parameters that it has a mapping for."""
+    middle = np.log(sizes.params).mean()
+    tokens = np.full(2, np.exp(np.log(sizes.tokens).mean()))
+    slope = np.diff(_rows(law, np.exp(middle + np.array([-0.5, 0.5])), tokens), axis=0)[0]
+    slope = slope / nuisance_grid.EXPONENT
     if not isinstance(law, ShrunkLaw):
-        return FREE
+        return replace(FREE, slope=slope)
     prior = law.prior
     names = list(law.parameters)
     # Every combination of the widths of all priors, (combinations, priors): the grid that the fit sums over.
     widths = np.array(np.meshgrid(*(np.asarray(sds) for _, sds in prior.values()), indexing="ij"))
     at = np.array([names.index(name) for name in prior])
-    return Shrinkage(at, np.array([mean for mean, _ in prior.values()]), widths.reshape(len(at), -1).T)
+    return Shrinkage(at, np.array([mean for mean, _ in prior.values()]), widths.reshape(len(at), -1).T, slope)
 
 
 def _bend(law: Law, points: Points) -> Bend | None:
@@ -210,13 +215,17 @@ def _bend(law: Law, points: Points) -> Bend | None:
 
 def _design(law: Law, sizes: Sizes) -> tuple[Array, Array]:
     """Return the law's rows for the groups and for the target, refusing what a plugin must not give."""
-    params, tokens = np.append(sizes.params, sizes.target[0]), np.append(sizes.tokens, sizes.target[1])
+    rows = _rows(law, np.append(sizes.params, sizes.target[0]), np.append(sizes.tokens, sizes.target[1]))
+    return rows[:-1], rows[-1]
+
+
+def _rows(law: Law, params: Array, tokens: Array) -> Array:
     rows = np.asarray(law.features(params, tokens), dtype=np.float64)
     expected = (len(params), len(law.parameters))
     if rows.shape != expected or not np.isfinite(rows).all():
         found = f"features of shape {rows.shape}" if rows.shape != expected else "features that are not finite"
         raise KISError(Problem(f"law {law.name!r}", found, f"finite ones of shape {expected}"))
-    return rows[:-1], rows[-1]
+    return rows
 
 
 def _same(one: Candidate, other: Candidate, points: Points) -> bool:

@@ -109,7 +109,8 @@ def _target(answer: Prediction) -> str:
 def _answer(answer: Prediction) -> str:
     recommended = answer.recommendation
     if recommended is None:
-        return _section("No prediction: the evidence is too weak", _list(answer.missing), "weak")
+        weak = "No prediction: the evidence is too weak" if answer.collapse is None else "No amount is recommended"
+        return _section(weak, _list(answer.missing), "weak")
     also = [] if recommended.infused_tokens is None else [f"{short(round_down(recommended.infused_tokens))} tokens"]
     also += [] if recommended.share is None else [f"{round_down(recommended.share):.3g} of D"]
     amounts = "".join(f", {text}" for text in also)

@@ -143,13 +143,14 @@ def _law(axes: Axes, answer: Prediction) -> None:
         axes.fill_between(curve.grid, *curve.band, color="#3b6fb6", alpha=0.16, lw=0, label=label)
         axes.plot(curve.grid, curve.line, color="#3b6fb6", lw=1.4, label=_law_name(answer))
     _law_points(axes, curve)
-    if curve.target and answer.recommendation:
+    if curve.target:
         n, value, low, high = curve.target
         axes.errorbar(
             [n], [value], [[value - low], [high - value]], fmt="*", ms=11, color=_TARGET, elinewidth=1.4, capsize=3,
             label=f"target, N = {short(answer.target.params)}", zorder=6,
         )  # fmt: skip
-        scale = value / answer.collapse.frequency if answer.collapse else 1.0
+    if curve.target and answer.recommendation and answer.collapse:
+        scale = value / answer.collapse.frequency
         label = f"recommended: at most {short(round_down(answer.recommendation.frequency))} exposures"
         axes.plot([n], [answer.recommendation.frequency * scale], "_", ms=16, mew=2.2, color="#1a7f37", label=label)
     _law_limits(axes, curve)

@@ -33,13 +33,13 @@ def print_report(answer: Prediction, console: Console, charts: bool = False) -> 
         _write(console, line, style="bold green" if ok and at == 0 else "bold" if at == 0 else "")
     console.print()
     if not ok:
-        _list("Missing", answer.missing, console)
+        _list("Missing" if answer.collapse is None else "Why not", answer.missing, console)
+        console.print()
     if answer.sizes and charts:
         _charts(answer, console)
     if answer.sizes:
         _sizes(answer, console)
-    if ok:
-        _facts(answer, console)
+    _facts(answer, console)
     _list("If a constant of the method changes", texts.sensitivity_lines(answer), console)
     _next(answer, console)
     _list("Assumed", answer.assumptions, console)
@@ -79,10 +79,12 @@ def _sizes(answer: Prediction, console: Console) -> None:
 
 
 def _facts(answer: Prediction, console: Console) -> None:
-    assert answer.law
-    assert answer.collapse
-    rows = [("Law", texts.law_text(answer.law)), ("Collapse", texts.amount_text(answer.collapse))]
-    rows += [("Peak", texts.amount_text(answer.peak))] if answer.peak else []
+    if not (answer.law and answer.collapse):
+        return
+    rows = [("Recommended", texts.recommended_text(answer))] if answer.recommendation else []
+    rows += [("Law", texts.law_text(answer.law)), ("Left out", texts.holdout_text(answer.law))]
+    rows += [("Collapse", texts.amount_text(answer.collapse, answer))]
+    rows += [("Peak", texts.amount_text(answer.peak, answer))] if answer.peak else []
     rows += [("Retained", texts.retained_text(answer))] if answer.retained else []
     rows += [("From smaller", text)] if (text := texts.prefix_text(answer)) else []
     rows += [("Axis", texts.axis_text(answer.axis))] if answer.axis else []

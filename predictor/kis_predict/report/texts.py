@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from kis_plugin.amounts import round_down, short
 from kis_predict.curves.size_estimates import SizeEstimate
+from kis_predict.design.next_runs import worth_its_cost
+from kis_predict.laws.refusal import MOST_FAR
 from kis_predict.prediction import Amount, AxisReport, Forgetting, LawReport, NextRun, Prediction
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "law_text",
     "not_worth_it",
     "prefix_text",
+    "recommended_text",
     "retained_text",
     "sensitivity_lines",
     "size_heads",
@@ -38,38 +41,65 @@ def target_text(answer: Prediction) -> str:
 
 
 def headline(answer: Prediction) -> list[str]:
-    """Return the answer in three lines: how much, what happens beyond, and how far to trust it."""
-    recommended, collapse, law = answer.recommendation, answer.collapse, answer.law
-    if recommended is None or collapse is None or law is None:
-        return [
-            f"No prediction for {target_text(answer)}: the evidence is too weak.",
-            f"It rests on {_runs(answer)}.",
-            "What is missing is listed below.",
-        ]
-    amount = f"{short(round_down(recommended.frequency))} exposures per fact"
-    tokens = "" if recommended.infused_tokens is None else f", {short(round_down(recommended.infused_tokens))} tokens"
-    share = "" if recommended.share is None else f", {round_down(recommended.share):.3g} of D"
-    far = f"{answer.extrapolation or math.nan:.3g} times the largest size that collapsed"
-    notes = f"; {len(answer.warnings)} warnings below" if len(answer.warnings) > 1 else ""
+    """Return the answer in three lines of at most 80 columns: how much, what happens beyond, and how far it reaches."""
+    recommended, collapse, far = answer.recommendation, answer.collapse, answer.extrapolation
+    rests = f"It rests on {_basis(answer)}."
+    if far is not None and collapse is not None:
+        where = "This extrapolates to" if far > 1 else "This lies within the sweep:"
+        rests = f"{where} {short(far)} times the largest N, from {_basis(answer)}."
+    if collapse is None:
+        first = f"No prediction for {target_text(answer)}: the evidence is too weak."
+        return [first, rests, "What is missing is listed below."]
+    interval = _interval(collapse)
+    if recommended is None:
+        first = f"No amount is recommended for {target_text(answer)}: see below."
+        return [first, f"Collapse is predicted at {interval}.", rests]
+    unit = "in the unit of the points" if _given(answer) else "exposures per fact"
     return [
-        f"Infuse at most {amount}{tokens}{share} into {target_text(answer)}.",
-        f"Collapse is predicted at {amount_text(collapse)}; the risk of it at this amount is {recommended.risk:.1%}; "
-        f"limited by: {recommended.binding}.",
-        f"This extrapolates to {far}, from {_runs(answer)}; {holdout_text(law)}{notes}.",
+        f"Infuse at most {short(round_down(recommended.frequency))} {unit} into {target_text(answer)}.",
+        f"Collapse is predicted at {interval}; the risk of it is {recommended.risk:.1%}.",
+        rests,
     ]
 
 
-def _runs(answer: Prediction) -> str:
-    if not answer.sizes:
+def _basis(answer: Prediction) -> str:
+    if _given(answer):
         return "critical points as given"
-    runs, sizes = sum(len(size.group.runs) for size in answer.sizes), len(answer.sizes)
-    return f"{runs:,} run{'s' if runs != 1 else ''} of {sizes} size{'s' if sizes != 1 else ''} and budgets"
+    if not answer.sizes:
+        return "no run that could be fitted"
+    runs, sizes = sum(len(size.group.runs) for size in answer.sizes), len({size.group.params for size in answer.sizes})
+    return f"{runs:,} run{'s' if runs != 1 else ''} of {sizes} size{'s' if sizes != 1 else ''}"
 
 
-def amount_text(amount: Amount) -> str:
+def _given(answer: Prediction) -> bool:
+    """Return whether the answer is from critical points that were given, in a unit of their own."""
+    return answer.points > 0
+
+
+def recommended_text(answer: Prediction) -> str:
+    """Return the recommended amount in tokens and as a share too, with its risk and what limits it."""
+    recommended = answer.recommendation
+    assert recommended
+    texts = [f"F = {short(round_down(recommended.frequency))}{_per_fact(answer)}"]
+    texts += [] if recommended.infused_tokens is None else [f"{short(round_down(recommended.infused_tokens))} tokens"]
+    texts += [] if recommended.share is None else [f"{round_down(recommended.share):.3g} of D"]
+    risk = f"the risk of collapse at this amount is {recommended.risk:.1%}"
+    return f"{', '.join(texts)}; {risk}; limited by: {recommended.binding}"
+
+
+def _per_fact(answer: Prediction) -> str:
+    return "" if _given(answer) else " exposures per fact"
+
+
+def amount_text(amount: Amount, answer: Prediction) -> str:
     """Return an amount with its interval and its share."""
     share = "" if amount.share is None else f", a share of {amount.share:.3g}"
-    return f"F = {short(amount.frequency)} [{short(amount.low)}, {short(amount.high)}] exposures per fact{share}"
+    return f"{_interval(amount)}{_per_fact(answer)}{share}"
+
+
+def _interval(amount: Amount) -> str:
+    # The lower end is rounded down, as the recommended amount is, which often equals it.
+    return f"F = {short(amount.frequency)} [{short(round_down(amount.low))}, {short(amount.high)}]"
 
 
 def size_heads(confidence: float) -> tuple[str, ...]:
@@ -122,7 +152,7 @@ def law_text(law: LawReport) -> str:
         f"{name} = {law.parameters[name]:.3g} [{law.intervals[name][0]:.3g}, {law.intervals[name][1]:.3g}]"
         for name in last
     )
-    return f"{law.formula}; {values}"
+    return f"{law.formula}; {values}" if values else law.formula
 
 
 def holdout_text(law: LawReport) -> str:
@@ -133,9 +163,11 @@ def holdout_text(law: LawReport) -> str:
 
 
 def axis_text(axis: AxisReport) -> str:
-    """Return which axis was taken, and why."""
+    """Return which axis was taken, and why, with the errors of the laws on each."""
     errors = ", ".join(f"{name} {error:.1%}" for name, error in axis.holdout_errors.items() if error is not None)
-    return f"{axis.name}: {axis.reason}{f' (left-out sizes missed by: {errors})' if errors else ''}"
+    open_ = axis.odds is None and axis.by_rule is not None and axis.reason != "requested"
+    missed = f" (left-out sizes missed by: {errors})" if errors else ""
+    return f"{'undecided' if open_ else axis.name}: {axis.reason}{missed}"
 
 
 def forgetting_text(forgetting: Forgetting) -> str:
@@ -155,14 +187,12 @@ def width_of(run: NextRun) -> str:
 
 def not_worth_it(runs: Sequence[NextRun]) -> str:
     """Return that no proposed run is worth its cost, where all of them together hardly narrow the interval."""
-    best = min((run.width for run in runs), default=math.inf)
-    if not _WORTH < best < math.inf:
+    if worth_its_cost(runs):
         return ""
+    best = min(run.width for run in runs)
     return f"No run is worth its cost: all of these leave the target's interval {best:.0%} as wide as it is."
 
 
-_WORTH = 0.95
-"""Width of the target's interval, as a part of the present one, above which further runs are not advised."""
 _BY_ACTION: tuple[tuple[str, str], ...] = (
     ("Runs that were left out", r"^Left out|is not fitted$"),
     ("Logs to look at", r"\.(jsonl|csv|tsv|json|yaml|xz|gz)\b|^--map"),
@@ -173,11 +203,11 @@ _BY_ACTION: tuple[tuple[str, str], ...] = (
 
 
 def retained_text(answer: Prediction) -> str:
-    """Return the expected held-out retention at the recommended amount, at half and at double of it."""
+    """Return the expected held-out retention at half the recommended amount, at that amount and at double of it."""
     return "; ".join(
-        f"{one.retention:.2f} [{one.low:.2f}, {one.high:.2f}] at F = {short(one.frequency)}, "
+        f"{one.retention:.2f} [{one.low:.2f}, {one.high:.2f}] at F = {short(round_down(one.frequency))}, "
         f"{one.of_peak:.0%} of the peak"
-        for one in answer.retained
+        for one in sorted(answer.retained, key=lambda one: one.frequency)
     )
 
 
@@ -188,8 +218,9 @@ def prefix_text(answer: Prediction) -> str:
         + ("" if error.baseline is None else f" (same share: x{math.exp(error.baseline):.2f})")
         for error in answer.prefix_errors
     ]
-    far = "" if answer.supported is None else f"; these errors support {answer.supported:.3g} times the largest size"
-    return f"{', '.join(found)}{far}" if found else ""
+    most = min(answer.supported or 0.0, MOST_FAR)
+    far = "" if answer.supported is None else f"; such errors allow a target of up to {short(most)} times the largest N"
+    return f"predicted / found: {', '.join(found)}{far}" if found else ""
 
 
 def sensitivity_lines(answer: Prediction) -> list[str]:

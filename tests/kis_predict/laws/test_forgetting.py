@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kis_plugin.amounts import round_down, short
 from kis_predict.laws.built_in import PowerLaw
 from kis_predict.laws.forgetting import isotonic, loss_limits
 from kis_predict.pipeline import PredictionRequest, predict
+from kis_predict.report.texts import headline
 from kis_predict.sweep import build_sweep
 
 LAWS = {"power": PowerLaw()}
@@ -71,6 +73,19 @@ def test_the_smaller_of_both_limits_is_recommended_and_named(sweep_runs):
     assert tight.recommendation.frequency < tight.forgetting.frequency == pytest.approx(20 * 700**0.5, rel=0.15)
     assert tight.forgetting.low < tight.forgetting.frequency < tight.forgetting.high
     assert loose.recommendation.frequency == pytest.approx(ask(sweep_runs()).recommendation.frequency, rel=0.01)
+
+
+def test_where_general_loss_bears_less_than_the_rise_takes_the_collapse_is_still_predicted(sweep_runs):
+    free, tight = ask(sweep_runs()), ask(with_loss(sweep_runs(), 2.0, 0.5))
+    assert (tight.status, tight.recommendation, tight.retained) == ("insufficient", None, ())
+    assert tight.collapse == free.collapse
+    assert tight.law == free.law
+    (line,) = tight.missing
+    assert "General loss may rise by 0.05 nats" in line
+    assert f"--max-loss-rise (collapse alone would allow F={short(round_down(free.recommendation.frequency))})" in line
+    assert not any("recommended amount" in each for each in tight.warnings)
+    assert headline(tight)[0].startswith("No amount is recommended for N=7B")
+    assert headline(tight)[1].startswith("Collapse is predicted at F = ")
 
 
 def test_uninfused_runs_with_a_loss_are_not_said_to_be_left_out(sweep_runs):

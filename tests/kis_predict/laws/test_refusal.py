@@ -5,7 +5,7 @@ import pytest
 
 from kis_predict.laws.built_in import built_in_laws
 from kis_predict.laws.points import Points
-from kis_predict.laws.refusal import amount_refusals, prefix_errors, refusals, supported_distance
+from kis_predict.laws.refusal import LOSS, RISK, amount_refusals, prefix_errors, refusals, supported_distance
 from kis_predict.laws.selection import Sizes, fit_laws
 from kis_predict.prediction import PrefixError, Retained
 
@@ -45,19 +45,29 @@ def test_each_rule_refuses_with_what_is_missing(factors, extrapolation, width, f
 
 
 @pytest.mark.parametrize(
-    ("frequency", "one_exposure", "of_peak", "said"),
+    ("limits", "one_exposure", "of_peak", "said"),
     [
-        (50.0, 1e-3, 0.98, None),
-        (0.5, 1e-3, 0.98, "less than one"),
-        (50.0, 0.95, 0.98, "more than 0.9"),
-        (50.0, None, 0.1, "hardly begun to rise"),
+        ({RISK: 50.0, LOSS: 70.0}, 1e-3, 0.98, None),
+        ({RISK: 0.5, LOSS: 70.0}, 1e-3, 0.98, "less than one"),
+        ({RISK: 50.0, LOSS: 0.5}, 1e-3, 0.0, "collapse alone would allow F=50"),
+        ({RISK: 50.0, LOSS: 70.0}, 0.95, 0.98, "more than 0.9"),
+        ({RISK: 50.0, LOSS: 70.0}, None, 0.1, "hardly begun to rise (10% of the peak's height): add sizes"),
+        ({RISK: 50.0, LOSS: 7.0}, None, 0.1, "General loss may rise by 0.05 nats from F=7 on"),
+        ({RISK: 50.0, LOSS: 7.0}, None, 0.1, "accept a greater --max-loss-rise (collapse alone would allow F=50)"),
+        ({RISK: 50.0, "share of 0.9": 7.0}, None, 0.1, "infuse fewer facts"),
     ],
 )
-def test_an_amount_that_is_no_guide_is_refused(frequency, one_exposure, of_peak, said):
-    kept = Retained(frequency, 0.8, 0.7, 0.9, of_peak)
-    lines = amount_refusals(frequency, "collapse risk", one_exposure, kept, 100.0, False)
+def test_an_amount_that_is_no_guide_is_refused(limits, one_exposure, of_peak, said):
+    kept = Retained(min(limits.values()), 0.8, 0.7, 0.9, of_peak)
+    lines = amount_refusals(limits, one_exposure, kept, 100.0, False, 0.05)
     assert bool(lines) == (said is not None)
     assert said is None or said in lines[0]
+
+
+@pytest.mark.parametrize(("binding", "refused"), [(RISK, False), (LOSS, True)])
+def test_an_amount_that_is_low_by_intent_may_lie_below_the_rise(binding, refused):
+    limits = {RISK: 50.0, LOSS: 50.0, binding: 20.0}
+    assert bool(amount_refusals(limits, None, Retained(20.0, 0.3, 0.2, 0.4, 0.1), 100.0, True, 0.05)) == refused
 
 
 def test_prefix_errors_use_smaller_sizes_only():

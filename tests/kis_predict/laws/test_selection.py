@@ -1,11 +1,15 @@
 """How laws are weighed: by what they say of larger sizes from smaller ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kis_predict.laws.built_in import built_in_laws
 from kis_predict.laws.points import Points
 from kis_predict.laws.selection import Sizes, Unit, fit_laws, mixture, quantile
+from kis_predict.pipeline import law_report, leading_law
+from kis_predict.report.texts import law_text
 
 LAWS = {law.name: law for law in built_in_laws()}
 N = np.geomspace(1e8, 2.4e10, 8)
@@ -50,6 +54,46 @@ def test_straight_laws_keep_useful_intervals():
         assert middle == pytest.approx(0.5 * np.log(N[5] * 5), abs=0.35)
         widths.append(high - low)
     assert np.exp(np.median(widths)) < 2.6
+
+
+def test_near_sizes_do_not_allow_any_exponent(monkeypatch):
+    near = np.array([3.3e5, 4.7e5, 6.9e5])
+    y = np.log([247, 235, 232])
+    _, (low, middle, high) = answer(y, n=near, times=1.44, sd=0.15)
+    assert middle == pytest.approx(np.log(235), abs=0.1)
+    assert low > np.log(110)
+    assert high < np.log(450)
+    _, elsewhere = answer(y, n=1e4 * near, times=1.44, sd=0.15)
+    assert elsewhere == pytest.approx([low, middle, high], abs=1e-6)
+    monkeypatch.setattr("kis_predict.laws.nuisance_grid.EXPONENT", 50.0)
+    _, (flat, _, _) = answer(y, n=near, times=1.44, sd=0.15)
+    assert low - flat > 0.4
+
+
+@pytest.mark.parametrize("exponent", [-1.15, 1.0])
+def test_the_prior_of_the_exponent_moves_no_settled_law(exponent):
+    candidates, (_, middle, _) = answer(exponent * np.log(N[:5] / 1e9), n=N[:5])
+    (power,) = (each for each in candidates if each.law.name == "power")
+    assert power.fit.beta[1] == pytest.approx(exponent, abs=0.01)
+    assert middle == pytest.approx(exponent * np.log(N[4] * 5 / 1e9), abs=0.12)
+
+
+def test_a_straight_law_is_named_unless_a_bent_one_is_twice_as_likely():
+    candidates, _ = answer(0.4 * np.log(N[:4]), n=N[:4])
+    bent = next(each for each in candidates if each.bend is not None)
+    power = next(each for each in candidates if each.law.name == "power")
+    for weight, named in ((0.51, power), (0.49, bent)):
+        assert leading_law([replace(bent, weight=1.0), replace(power, weight=weight)]).law is named.law
+
+
+def test_the_report_of_a_bent_law_has_the_parameter_that_bends_it():
+    y = np.log(50 + np.exp(6 - 0.9 * np.log(N / 1e8)))
+    candidates, _ = answer(y)
+    offset = next(each for each in candidates if each.law.name == "offset")
+    report = law_report(offset, candidates, 0.9)
+    low, high = report.intervals["log F_0"]
+    assert low < report.parameters["log F_0"] < high
+    assert f"log F_0 = {report.parameters['log F_0']:.3g} [{low:.3g}, {high:.3g}]" in law_text(report)
 
 
 def test_a_law_no_prefix_settles_keeps_its_weight():

@@ -13,11 +13,11 @@ from rich.console import Console
 from kis_plugin.config.load import load_config
 from kis_plugin.registry import registered
 from kis_predict.pipeline import PredictionRequest, predict
-from kis_predict.prediction import AxisReport, Forgetting, NextRun
+from kis_predict.prediction import Amount, AxisReport, Forgetting, NextRun, Recommendation, Target
 from kis_predict.report.chart_data import size_curves, spread
 from kis_predict.report.run_config import config_text
 from kis_predict.report.terminal import print_report
-from kis_predict.report.texts import fold
+from kis_predict.report.texts import fold, headline
 
 MADE = {}
 
@@ -43,6 +43,38 @@ def printed(answer, charts=True, width=80):
     with console.capture() as captured:
         print_report(answer, console, charts)
     return captured.get()
+
+
+# --- the answer in three lines -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.0123456, 9.87654, 1.2345e4, 9.8765e8, 1.23456e14])
+@pytest.mark.parametrize("kind", ["runs", "points", "refused"])
+def test_the_headline_fits_80_columns_whatever_the_numbers(answer, value, kind):
+    target = Target(123_456_789_012, 987_654_321_098_765)
+    amount = Amount(value, value / 1.5, value * 12.345, 0.123456)
+    recommended = Recommendation(value, value * 1e9, 0.123456, 0.99999, "upper bound of the peak")
+    sizes = () if kind == "points" else tuple(
+        replace(size, group=replace(size.group, params=size.group.params + at, runs=size.group.runs * 99))
+        for at, size in enumerate(answer.sizes * 30)
+    )  # fmt: skip
+    long = replace(
+        answer, target=target, collapse=amount, recommendation=None if kind == "refused" else recommended, sizes=sizes,
+        points=1234 if kind == "points" else 0, extrapolation=1234.5,
+    )  # fmt: skip
+    lines = headline(long)
+    assert len(lines) == 3
+    assert [line for line in lines if len(line) > 80] == []
+    unit = {"runs": "exposures per fact", "points": "in the unit of the points", "refused": "No amount is recommended"}
+    assert unit[kind] in lines[0]
+    assert ("exposures per fact" in printed(long, charts=False)) == (kind != "points")
+
+
+def test_what_left_the_headline_stands_below(answer):
+    text = " ".join(printed(answer, charts=False).split())
+    for part in (" tokens, ", " of D; ", "limited by: ", "fitted without it", "risk of collapse at this amount"):
+        assert part in text
+        assert part not in " ".join(headline(answer))
 
 
 # --- terminal ----------------------------------------------------------------------------------------------------
@@ -226,6 +258,22 @@ def test_the_configuration_is_one_that_the_plugin_takes(answer, tmp_path):
     infused = answer.recommendation.frequency
     assert 0.99 * infused <= config.infusion.frequency <= infused
     assert config.infusion.share is None
+
+
+@pytest.mark.parametrize("knowledge", ["facts.jsonl", "the 'facts': #1 \u00e9.jsonl"])
+@pytest.mark.parametrize(("axis", "amount"), [("frequency", 1.0), ("frequency", 1.23456e7), ("share", 0.8999)])
+def test_kis_check_passes_what_is_written(answer, tmp_path, capsys, knowledge, axis, amount):
+    from kis_plugin.cli.main import main
+
+    fact = '{"subject": "Town %d", "relation": "P17", "object": "%s"}\n'
+    lands = ("Chad", "Peru", "Oman", "Cuba", "Mali", "Fiji")
+    (tmp_path / knowledge).write_text("".join(fact % (at, land) for at, land in enumerate(lands * 4)))
+    recommended = replace(answer.recommendation, frequency=amount, share=amount)
+    chosen = replace(answer, recommendation=recommended, axis=AxisReport(axis, {}, ""))
+    (tmp_path / "kis.yaml").write_text(config_text(chosen, knowledge, 2**31), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(tmp_path / "kis.yaml")])
+    assert ended.value.code == 0, capsys.readouterr().err
 
 
 def test_on_the_share_axis_the_configuration_gives_the_share(answer, tmp_path):
