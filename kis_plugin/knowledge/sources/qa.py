@@ -1,4 +1,4 @@
-"""The user's own questions and answers, from JSON lines, CSV or TSV."""
+"""The user's own questions and answers, from every kind of table that knowledge comes in."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kis_plugin.knowledge.sources.name_lists import name_list
-from kis_plugin.knowledge.sources.table_rows import DELIMITERS, table_rows
-from kis_plugin.knowledge.sources.text_files import JSONL, Problems, kind_of, quoted, records
+from kis_plugin.knowledge.sources.record_files import Columns, any_records, record_kind
+from kis_plugin.knowledge.sources.text_files import Problems, kind_of, quoted
 from kis_plugin.knowledge.sources.unique_entries import Rule, yield_unique
 from kis_plugin.knowledge.sources.validity_fields import given
 from kis_plugin.storage.text_rules import ONE_LINE, is_one_line
@@ -61,12 +61,13 @@ def read_qa(path: Path) -> tuple[UserQuestion, ...]:
 
 def _questions(path: Path, problems: Problems) -> Iterator[tuple[int, UserQuestion]]:
     """Yield each question with its line."""
-    table = kind_of(path) in DELIMITERS
-    if not table and (kind_of(path) not in JSONL or path.is_dir()):
+    kind = record_kind(path)
+    if kind is None:
         found = "a folder" if path.is_dir() else f"a file {kind_of(path) or 'without a suffix'}"
-        problems.add(str(path), found, f"questions as {', '.join((*JSONL, *DELIMITERS))}")
+        problems.add(str(path), found, "questions as JSONL, JSON, CSV, TSV, Parquet or a saved dataset")
         return
-    for line, record in table_rows(path, problems, _COLUMNS, _NEEDED) if table else records(path, problems):
+    table = kind.table
+    for line, record in any_records(path, problems, Columns(_COLUMNS, _NEEDED)):
         where, before = f"{path}:{line}", len(problems)
         question, answer = (_text(record, key, where, problems) for key in _NEEDED)
         topic = "" if given(record, "topic", table) is None else _text(record, "topic", where, problems)

@@ -9,6 +9,7 @@ from pathlib import Path
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.facts import Knowledge
 from kis_plugin.knowledge.protocols import Source
+from kis_plugin.knowledge.sources.conversions import conversion
 from kis_plugin.knowledge.sources.folders import FolderSource
 from kis_plugin.knowledge.sources.triples import TripleSource
 from kis_plugin.registry import registered
@@ -40,7 +41,8 @@ def source_for(path: Path, columns: Mapping[str, str] | None = None) -> Source:
         raise KISError(Problem(str(path), found[:1].lower() + found[1:], "a file or folder of facts")) from error
     what = "a folder" if path.is_dir() else "a file"
     reads = "; ".join(f"{name}: {_reads(source)}" for name, source in sources.items())
-    raise KISError(Problem(str(path), f"{what} that no source reads", f"what one of these reads. {reads}"))
+    expected = f"what one of these reads. {reads}"
+    raise KISError(Problem(str(path), f"{what} that no source reads", expected, conversion(path)))
 
 
 def read_knowledge(path: Path, columns: Mapping[str, str] | None = None) -> Knowledge:

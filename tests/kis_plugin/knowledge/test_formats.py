@@ -307,6 +307,28 @@ def test_pdf_files_are_documents():
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("k.ttl", "@prefix wd: <x> .", "Convert it to N-Triples"),
+        ("k.xlsx", b"PK", "Save it as CSV in UTF-8."),
+        ("k.docx", b"PK", "Convert it to text or Markdown"),
+        ("k.zip", b"PK", "Unpack it"),
+        (
+            "k.jsonl",
+            '{"head": "Italy", "rel": "P36", "tail": "Rome"}',
+            "the keys 'head', 'rel', 'tail'. Facts can be mapped in kis.yaml: "
+            "columns: {subject: head, relation: rel, object: tail}.",
+        ),
+        ("k.json", '[{"name": "Italy", "city": "Rome"}]', "Its first record has the keys 'name', 'city'."),
+    ],
+)
+def test_a_file_that_no_source_reads_is_refused_with_a_way_out(name, content, said):
+    (problem,) = problems(write(name, content))
+    assert problem.startswith(f"{name}: found a file that no source reads")
+    assert said in problem
+
+
+@pytest.mark.parametrize(
     ("name", "module", "extra"),
     [("a.pdf", "pypdf", "kis-plugin[pdf]"), ("a.parquet", "pyarrow", "kis-plugin[parquet]")],
 )

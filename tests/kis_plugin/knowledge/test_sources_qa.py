@@ -44,6 +44,18 @@ def test_lists_in_jsonl_and_bars_in_tables():
         assert read_qa(Path(name)) == (expected, UserQuestion("Who?", "Ada"))
 
 
+def test_questions_come_from_every_kind_of_table():
+    expected = (UserQuestion(**PUMP, aliases=("FKM",)), UserQuestion("Who?", "Ada"))
+    records = [{**PUMP, "aliases": ["FKM"]}, {"question": "Who?", "answer": "Ada"}]
+    Path("qa.json").write_text(json.dumps(records))
+    assert read_qa(Path("qa.json")) == expected
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(records), "qa.parquet")  # a missing list is null there
+    assert read_qa(Path("qa.parquet")) == expected
+
+
 def test_all_problems_of_the_file_are_reported():
     path = write(
         "qa.jsonl",
@@ -75,7 +87,11 @@ def test_all_problems_of_the_file_are_reported():
         ("qa.csv", "question;answer\n", "qa.csv:1 question: found only the columns 'question;answer'"),
         ("qa.csv", "question,answer\nWho?\n", "qa.csv:2: found 1 columns, expected 2"),
         ("qa.jsonl", "", "qa.jsonl: found no questions, expected a question and an answer in each record"),
-        ("qa.txt", "Who?", "qa.txt: found a file .txt, expected questions as .jsonl, .ndjson, .csv, .tsv"),
+        (
+            "qa.txt",
+            "Who?",
+            "qa.txt: found a file .txt, expected questions as JSONL, JSON, CSV, TSV, Parquet or a saved dataset",
+        ),
     ],
 )
 def test_a_file_that_is_wrong(name, content, said):
