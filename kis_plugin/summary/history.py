@@ -122,7 +122,8 @@ class History:
         None without any loss.
         """
         named = self.run.extra.get("general_split")
-        return next((name for name in (named, GENERAL, *self.losses) if name in self.losses), None)
+        # The Trainer puts eval_ before the names of its evaluation sets.
+        return next((name for name in (named, f"eval_{named}", GENERAL, *self.losses) if name in self.losses), None)
 
     @property
     def evaluation_seconds(self) -> float | None:

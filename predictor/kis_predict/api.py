@@ -19,6 +19,7 @@ def read_runs(
     mapping: Mapping[str, str] | None = None,
     notify: Callable[[str], None] | None = None,
     follow_links: bool = False,
+    general_split: str | None = None,
 ) -> Runs:
     """Read the runs of a sweep.
 
@@ -29,6 +30,7 @@ def read_runs(
             line, as ``{"params": "config.n_params"}``.
         notify: Gets a line about what takes time; silent by default.
         follow_links: Whether to follow links that lead out of the folders searched.
+        general_split: The evaluation set whose loss is general loss, where the logs have several and do not say.
 
     Returns:
         The runs, in the order of the paths. ``notes`` says what was left out or assumed.
@@ -42,7 +44,9 @@ def read_runs(
 
     places = [paths] if isinstance(paths, (str, Path)) else list(paths)
     checked = parse_map([f"{name}={path}" for name, path in (mapping or {}).items()])
-    found = gather(places, registered("log_readers"), checked, notify or (lambda line: None), follow_links)
+    found = gather(
+        places, registered("log_readers"), checked, notify or (lambda line: None), follow_links, general_split
+    )
     return Runs(found.runs, found.notes)
 
 

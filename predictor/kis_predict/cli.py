@@ -100,6 +100,10 @@ _PATH = click.Path(path_type=Path)
     help="Where foreign logs, or JSON and YAML files next to them, have the values of a run: params=config.n_params. "
     "May be repeated.",
 )  # fmt: skip
+@click.option(
+    "--general-split", metavar="NAME",
+    help="The evaluation set whose loss is general loss, where logs have several and do not say which.",
+)  # fmt: skip
 @click.option("--follow-links", is_flag=True, help="Follow links that lead out of the folders searched.")
 @click.option("--far", is_flag=True, help="Answer for a target farther away than the evidence supports.")
 @click.option("--sensitivity", is_flag=True, help="Say how the answer moves with each constant of the method.")
@@ -131,7 +135,8 @@ _PATH = click.Path(path_type=Path)
 def command(
     logs: tuple[str, ...], points: Path | None, target: int, mapped: tuple[str, ...], as_json: bool, chart: bool | None,
     plot: Path | None,
-    report: Path | None, write_config: Path | None, knowledge: str, follow_links: bool, **options: Any,
+    report: Path | None, write_config: Path | None, knowledge: str, follow_links: bool,
+    general_split: str | None, **options: Any,
 ) -> int:  # fmt: skip
     """Answer and return the exit code."""
     from kis_plugin.registry import registered
@@ -148,7 +153,7 @@ def command(
 
         answer = predict_from_points(read_points(points), request, registered("laws"))
         return _finish(answer, as_json, chart, plot, report, write_config, knowledge)
-    found = gather(logs, registered("log_readers"), parse_map(mapped), _notify, follow_links)
+    found = gather(logs, registered("log_readers"), parse_map(mapped), _notify, follow_links, general_split)
     _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
     answer = predict(found.runs, request, registered("laws"))
     answer = replace(answer, warnings=(*found.notes, *answer.warnings), request=request)

@@ -38,6 +38,8 @@ class ObservedRun:
     schedule_hash: str = ""
     loss: float | None = None
     """Loss on general text at the end of the run, nats per token."""
+    loss_splits: tuple[str, ...] = ()
+    """Evaluation sets with a loss, where it is unclear which of them is general text; empty where it is clear."""
     warnings: tuple[str, ...] = ()
     """What was odd about the log, one line each."""
     settings: tuple[tuple[str, str], ...] = ()

@@ -16,7 +16,7 @@ from kis_predict.design.fallback_runs import fallback_runs
 from kis_predict.design.missing_runs import missing_runs
 from kis_predict.design.next_runs import next_runs
 from kis_predict.laws.axis import axis_report, axis_warnings, safe_limit, units_of
-from kis_predict.laws.forgetting import forgetting_limit
+from kis_predict.laws.forgetting import forgetting_limit, refuse_unclear_losses
 from kis_predict.laws.peak_gap import gap_draws
 from kis_predict.laws.points import Points
 from kis_predict.laws.refusal import (
@@ -58,8 +58,10 @@ def predict(runs: Sequence[ObservedRun], request: PredictionRequest, laws: Mappi
     """Answer ``request`` from ``runs``.
 
     Raises:
-        KISError: The sweep follows no rule for D and the request gives none, or a law that is not usable.
+        KISError: The sweep follows no rule for D and the request gives none, a law that is not usable, or losses of
+            several evaluation sets of which none is named as general.
     """
+    refuse_unclear_losses(runs)
     sweep = build_sweep(runs)
     sizes = tuple(estimate_sizes(sweep.groups, request.bootstraps, request.seed, request.confidence))
     found = answer(sweep, sizes, request, laws)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AxisLaw", "BentLaw", "BudgetedLaw", "Law", "LogReader", "MappedReader", "MergingReader", "NamedReader",
-    "ShrunkLaw", "WeightedLaw",
+    "ShrunkLaw", "SplitReader", "WeightedLaw",
 ]  # fmt: skip
 
 
@@ -59,6 +59,14 @@ class MappedReader(LogReader, Protocol):
 
     def with_mapping(self, mapping: Mapping[str, str]) -> LogReader:
         """Return a reader that finds the fields of a run where ``mapping`` says."""
+
+
+@runtime_checkable
+class SplitReader(LogReader, Protocol):
+    """A reader of logs with the losses of several evaluation sets."""
+
+    def with_general_split(self, name: str) -> LogReader:
+        """Return a reader that takes general loss from the evaluation set ``name``."""
 
 
 @runtime_checkable

@@ -16,14 +16,16 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from kis_plugin.amounts import short
+from kis_plugin.errors import KISError, Problem
 from kis_predict.laws.points import Points
 from kis_predict.laws.selection import Sizes, fit_laws, mixture, quantile
+from kis_predict.observed import ObservedRun
 from kis_predict.prediction import Forgetting
 from kis_predict.protocols import Law
 from kis_predict.request import PredictionRequest
 from kis_predict.sweep import Group, Sweep
 
-__all__ = ["LossLimit", "forgetting_limit", "isotonic", "loss_limits"]
+__all__ = ["LossLimit", "forgetting_limit", "isotonic", "loss_limits", "refuse_unclear_losses"]
 
 Array = npt.NDArray[np.float64]
 
@@ -52,6 +54,20 @@ class LossLimit:
     log_limit: float
     sd: float
     censored: Literal["left", "right"] | None
+
+
+def refuse_unclear_losses(runs: Sequence[ObservedRun]) -> None:
+    """Refuse runs with losses of several evaluation sets of which none is general loss: they decide about forgetting.
+
+    Raises:
+        KISError: It names the evaluation sets.
+    """
+    unclear = [run for run in runs if run.loss_splits]
+    if unclear:
+        names = sorted({name for run in unclear for name in run.loss_splits})
+        found = f"losses of {', '.join(names)} in {len(unclear):,} of {len(runs):,} logs, such as {unclear[0].source}"
+        hint = "Runs say it themselves with retention.general_split in kis.yaml."
+        raise KISError(Problem("--general-split", found, "the name of the one that is general text", hint))
 
 
 def forgetting_limit(

@@ -12,7 +12,7 @@ from typing import Any
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import LOG_NAME
 from kis_predict.observed import RunSequence
-from kis_predict.protocols import LogReader, MappedReader, MergingReader, NamedReader
+from kis_predict.protocols import LogReader, MappedReader, MergingReader, NamedReader, SplitReader
 from kis_predict.readers.archive import ENDINGS
 from kis_predict.readers.column_mapping import sidecar_names
 from kis_predict.readers.csv_table import mapping_hint
@@ -64,6 +64,7 @@ def gather(
     mapping: Mapping[str, str] | None = None,
     notify: Callable[[str], None] = lambda line: None,
     follow_links: bool = False,
+    general_split: str | None = None,
 ) -> RunSequence:
     """Read every run at or under ``places``.
 
@@ -75,6 +76,7 @@ def gather(
         mapping: Where foreign logs have the values of a run, by field of ``ObservedRun``.
         notify: Gets a line about what takes time.
         follow_links: Whether to follow links that lead out of the folders searched.
+        general_split: The evaluation set whose loss is general loss; None for what each log says.
 
     Raises:
         KISError: Everything wrong in any file, a place that does not exist, or no run at all.
@@ -83,7 +85,7 @@ def gather(
     with ExitStack() as stack:
         problems: list[Problem] = []
         search = _Search(mapping, notify, stack, follow_links)
-        logs = list(_logs(places, _with_mapping(readers, mapping), search, problems))
+        logs = list(_logs(places, _set_up(readers, mapping, general_split), search, problems))
         completion = Completion(mapping)
         runs: list[Found] = []
         left_out: list[LeftOut] = []
@@ -117,12 +119,17 @@ def gather(
     return RunSequence(tuple(kept), tuple(notes))
 
 
-def _with_mapping(readers: Mapping[str, LogReader], mapping: Mapping[str, str]) -> dict[str, Any]:
-    """Return the readers; those that apply ``--map`` themselves have it."""
-    return {
-        name: reader.with_mapping(mapping) if isinstance(reader, MappedReader) else reader
-        for name, reader in readers.items()
-    }
+def _set_up(
+    readers: Mapping[str, LogReader], mapping: Mapping[str, str], general_split: str | None
+) -> dict[str, LogReader]:
+    """Return the readers; those that apply ``--map`` or ``--general-split`` themselves have it."""
+    found = dict(readers)
+    for name, reader in readers.items():
+        if isinstance(reader, MappedReader):
+            found[name] = reader.with_mapping(mapping)
+        elif isinstance(reader, SplitReader) and general_split is not None:
+            found[name] = reader.with_general_split(general_split)
+    return found
 
 
 def _logs(

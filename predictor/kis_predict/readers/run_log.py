@@ -21,10 +21,21 @@ _ROUNDING = 0.005
 
 
 class RunLogReader:
-    """Reads ``kis.jsonl``, compressed or not, in one pass that keeps a few records only."""
+    """Reads ``kis.jsonl``, compressed or not, in one pass that keeps a few records only.
+
+    Args:
+        general_split: The evaluation set whose loss is general loss; None for what each log says.
+    """
 
     name = "run log"
     names = (LOG_NAME, *(LOG_NAME + ending for ending in COMPRESSED))
+
+    def __init__(self, general_split: str | None = None) -> None:
+        self._general_split = general_split
+
+    def with_general_split(self, name: str) -> RunLogReader:
+        """Return a reader that takes general loss from the evaluation set ``name``."""
+        return type(self)(name)
 
     def claims(self, path: Path) -> bool:
         """Return whether it is a file called ``kis.jsonl``."""
@@ -48,6 +59,7 @@ class RunLogReader:
             raise KISError(Problem(f"{path} options", f"{run.options}", "2 options or more"))
         if held_out is not None and (contradiction := _contradiction(held_out)):
             return [LeftOut(str(path), contradiction)]
+        loss, loss_splits = found.general_loss(self._general_split)
         stale = last_measured(str(path), held_out.step, found.end.step) if held_out and found.end else ()
         observed = ObservedRun(
             source=str(path),
@@ -63,7 +75,8 @@ class RunLogReader:
             share=_share(run.share, run.infused_tokens, run.tokens),
             seed=run.seed,
             schedule_hash=run.schedule_hash,
-            loss=found.loss,
+            loss=loss,
+            loss_splits=loss_splits,
             warnings=(*found.warnings, *stale),
             settings=settings_of({**run.extra, **vars(run)}),
         )

@@ -74,18 +74,30 @@ class Scan:
     _schema: int = SCHEMA  # of the latest run record
     _lines: int = 0
 
-    @property
-    def loss(self) -> float | None:
-        """The last general loss, nats per token; None if there is none.
+    def general_loss(self, named: str | None = None) -> tuple[float | None, tuple[str, ...]]:
+        """Return the last general loss, nats per token, and the evaluation sets among which it is unclear.
 
-        Of several splits, that of ``retention.general_split``, else the host's last one, else what KIS measured itself.
+        Args:
+            named: The general one; None for ``retention.general_split`` of the run, else the only one of the host,
+                else what KIS measured itself.
+
+        Returns:
+            None for no loss; and no names where it is clear.
         """
-        named = self.run.extra.get("general_split") if self.run else None
-        if isinstance(named, str) and named in self._losses:
-            return self._losses[named][1]
-        of_host = [found for split, found in self._losses.items() if split != GENERAL]
-        found = max(of_host, default=self._losses.get(GENERAL))
-        return None if found is None else found[1]
+        in_log = self.run.extra.get("general_split") if self.run else None
+        wanted = named or (in_log if isinstance(in_log, str) else None)
+        of_host = [split for split in self._losses if split != GENERAL]
+        if wanted is not None:
+            # The Trainer puts eval_ before the names of its evaluation sets.
+            split = next((split for split in (wanted, f"eval_{wanted}") if split in self._losses), None)
+            if split is not None:
+                return self._losses[split][1], ()
+            if wanted != GENERAL or named is not None:
+                return None, tuple(sorted(self._losses))
+        if len(of_host) > 1:
+            return None, tuple(sorted(of_host))
+        found = self._losses.get(of_host[0] if of_host else GENERAL)
+        return (None if found is None else found[1]), ()
 
     def take(self, number: int, text: str, values: Any) -> None:
         """Add the value of line ``number``, or the exception that parsing it raised."""

@@ -14,6 +14,7 @@ import pytest
 
 from kis_plugin.errors import KISError
 from kis_plugin.registry import registered
+from kis_predict.api import predict
 from kis_predict.cli import main
 from kis_predict.readers import CSVReader, RunLogReader, lines, run_log_scan
 from kis_predict.readers.column_mapping import load_mapping
@@ -214,12 +215,41 @@ class TestLosses:
 
     @pytest.mark.parametrize("skim_beyond", [-1, 10**9])
     @pytest.mark.parametrize(
-        ("named", "loss"), [({}, 3.0), ({"general_split": "wiki"}, 2.0), ({"general_split": "x"}, 3.0)]
+        ("in_log", "option", "loss", "unclear"),
+        [
+            ("wiki", None, 2.0, ()),
+            ("wiki", "domain", 3.0, ()),  # the option counts
+            (None, "wiki", 2.0, ()),
+            (None, "general", 1.0, ()),
+            (None, None, None, ("domain", "wiki")),
+            ("x", None, None, ("domain", "general", "wiki")),
+            (None, "x", None, ("domain", "general", "wiki")),
+        ],
     )
-    def test_the_named_split_is_general_loss(self, write_log, monkeypatch, named, loss, skim_beyond):
+    def test_the_named_split_is_general_loss(self, write_log, monkeypatch, in_log, option, loss, unclear, skim_beyond):
         monkeypatch.setattr(run_log_scan, "_SKIM_BEYOND", skim_beyond)
-        (run,) = RunLogReader().read(write_log("a", HELD_OUT, *self.LOSSES, END, **named))
-        assert run.loss == loss
+        named = {"general_split": in_log} if in_log else {}
+        (run,) = RunLogReader(option).read(write_log("a", HELD_OUT, *self.LOSSES, END, **named))
+        assert (run.loss, run.loss_splits) == (loss, unclear)
+
+    def test_names_of_the_trainer_are_found_without_their_prefix(self, write_log):
+        losses = ({**loss, "split": f"eval_{loss['split']}"} for loss in self.LOSSES)
+        (run,) = RunLogReader().read(write_log("a", HELD_OUT, *losses, END, general_split="wiki"))
+        assert (run.loss, run.loss_splits) == (2.0, ())
+
+    def test_the_only_split_of_the_host_needs_no_name(self, write_log):
+        (run,) = RunLogReader().read(write_log("a", HELD_OUT, *self.LOSSES[:2], END))
+        assert (run.loss, run.loss_splits) == (2.0, ())
+
+    def test_the_option_reaches_the_reader(self, write_log, tmp_path):
+        write_log("a", HELD_OUT, *self.LOSSES, END)
+        assert gather([tmp_path], registered("log_readers"), general_split="wiki").runs[0].loss == 2.0
+        assert main(["--logs", str(tmp_path), "--target", "1B", "--general-split", "x"]) == 2
+
+    def test_several_splits_without_a_name_are_refused_where_they_decide(self, write_log):
+        runs = list(RunLogReader().read(path := write_log("a", HELD_OUT, *self.LOSSES, END)))
+        with pytest.raises(KISError, match=rf"--general-split: found losses of domain, wiki in 1 of 1 logs.*{path}"):
+            predict(runs, "1B")
 
     def test_without_a_loss_of_the_host_that_of_kis_counts(self, write_log):
         (run,) = RunLogReader().read(write_log("a", HELD_OUT, self.LOSSES[0], END))
