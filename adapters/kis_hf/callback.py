@@ -299,7 +299,9 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             run, resumed, host=[log_of(trainer), *([self._best] if self._best else [])], earlier=earlier
         )
         self._trained = session, model
-        self._drain, stop = watch_batches(model, session.batch, sequence_length, row_lengths is None)
+        self._drain, stop = watch_batches(
+            model, session.batch, sequence_length, row_lengths is None, lambda: session.checks_delivery
+        )
         self._undo.append(stop)
         return session
 

@@ -15,14 +15,13 @@ import torch
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
-from kis_torch.labels import IGNORED, LabelRule
+from kis_torch.labels import IGNORED, LABEL_NAMES, LabelRule
 from kis_torch.row_infusion import RowInfusion
 
 __all__ = ["BatchRows", "infused_batch"]
 
 _WHERE = "train_dataloader"
 _IDS = ("input_ids", "tokens", "ids", "idx", "inputs", "x")
-_LABELS = ("labels", "targets", "target", "label", "y")
 _SEQUENCE_BOUNDS = ("cu_seq_lens_q", "cu_seq_lens_k")
 _LONGEST = ("max_length_q", "max_length_k")
 
@@ -204,7 +203,7 @@ def _is_column(part: Any, ids: torch.Tensor) -> bool:
 
 def _known_name(name: Any, part: torch.Tensor, ids: torch.Tensor) -> Any:
     """Return ``labels`` for a column of labels, by its name or by what it holds; else its own name."""
-    if name in _LABELS:
+    if name in LABEL_NAMES:
         return "labels"
     if isinstance(name, str) or not _is_ids(part):
         return name

@@ -12,10 +12,12 @@ import numpy.typing as npt
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.placed_row import Placed
 
-__all__ = ["IGNORED", "LabelRule", "infused_labels", "label_rule"]
+__all__ = ["IGNORED", "LABEL_NAMES", "LabelRule", "infused_labels", "label_rule"]
 
 IGNORED = -100
 """A label that no loss is taken of."""
+LABEL_NAMES = ("labels", "targets", "target", "label", "y")
+"""What labels are called in batches."""
 _SHOWN = 8  # tokens of a row that an error shows
 
 Ids = npt.NDArray[np.integer]

@@ -122,11 +122,11 @@ class DeliveryCheck:
         """Compare the labels of a text with its tokens: at the same place, or one before where labels are shifted.
 
         Which of the two a host uses is read off the base text of the batch. EOS may be without loss: collators that
-        mask padding mask it where a tokenizer pads with EOS.
+        mask padding mask it where a tokenizer pads with EOS. A row's first token is no target either way.
         """
         shift = _label_shift(ids, labels)
         start = match.place - shift
-        cut = max(-start, 0)  # a shifted label of the row's first token would stand before the row
+        cut = int(match.place == 0)
         found = labels[match.batch_row, start + cut : start + match.length]
         tokens = ids[match.batch_row, match.place + cut : match.place + match.length]
         targets = self._plan.targets(match.numbers)[cut:]

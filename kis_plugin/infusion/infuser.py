@@ -111,6 +111,11 @@ class PlannedInfuser:
         if not self._delivery.done:
             self._delivery.seen(input_ids, labels, matches)
 
+    @property
+    def checks_delivery(self) -> bool:
+        """Whether the first infused rows are still compared with those planned."""
+        return not self._delivery.done
+
     def step_end(self, step: int) -> None:
         """Stop the run if its first infused rows did not reach the model as planned. Every rank must call it."""
         if step and not self._delivery.done:

@@ -93,6 +93,11 @@ class Session:
         """What makes the infused rows; it pickles."""
         return self.infuser.row_source
 
+    @property
+    def checks_delivery(self) -> bool:
+        """Whether the labels of infused rows are still compared with those planned."""
+        return bool(getattr(self.infuser, "checks_delivery", False))
+
     def rows_drawn(self, rows: Sequence[int], carried: Sequence[int] | None = None) -> None:
         """Announce the global rows that this rank's loader is about to fetch (``Infuser.rows_drawn``)."""
         if carried is None:

@@ -70,6 +70,18 @@ class Evaluator:
         why = dict.fromkeys(scorer.without_trees for scorer in scorers if scorer.without_trees)
         return lines + [f"probes are scored row by row, which is slower: {reason}" for reason in why]
 
+    def try_model(self, model: ModelView) -> None:
+        """Try what an evaluation needs of the model; every rank must call it.
+
+        Raises:
+            KISError: As ``answer``.
+        """
+        from kis_plugin.retention.scoring.model_diagnosis import try_model  # it imports torch
+
+        if self._groups:
+            longest = max(int(group.scorer.lengths.max()) for group in self._groups)
+            try_model(model, self._tokenizer, max(longest - 1, 1))
+
     def answer(
         self, model: ModelView, ranks: Ranks | None = None, watch: Callable[[float], None] = lambda part: None
     ) -> Outcomes:

@@ -53,7 +53,7 @@ class Retention:
         """Make and tokenize the questions.
 
         Raises:
-            KISError: There are facts, and no question can be made about them.
+            KISError: There are facts, and no question can be made about them; or the model cannot be asked any.
         """
         split, infused = load_split(run.config), run.session.infuser.infused_facts
         infused = split.infused if infused is None else infused
@@ -62,6 +62,8 @@ class Retention:
         known = split.infused[:0] if self._known is None else split.infused[self._known]
         self._builder = QuestionBuilder(run.config, split, infused, known)
         self._prepare(run, run.start_step)
+        if self._evaluator is not None:
+            self._evaluator.try_model(run.model)
         self._general = _general_text(run)
         self._notify(run, start_notes(run.config, run.tokenizer))
         if probes := self._probes():

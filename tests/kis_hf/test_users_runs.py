@@ -94,6 +94,93 @@ def test_rows_that_arrive_changed_stop_the_run(tmp_path):
     assert trainer.state.global_step < 20
 
 
+def without_labels(batch):
+    """As a collator that takes the loss of a row's end alone makes it."""
+    labels = batch["labels"].clone()
+    labels[:, :40] = -100
+    return {**batch, "labels": labels}
+
+
+def masked(batch):
+    """As for masked language models."""
+    ids = batch["input_ids"].clone()
+    ids[:, 1::3] = 3
+    return {**batch, "input_ids": ids}
+
+
+def cut(batch):
+    return {name: column[:, 5:] for name, column in batch.items()}
+
+
+@pytest.mark.parametrize("data", [lambda rows: rows, Stream])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without_labels, r"labels of infused row \d+ of the run: found \[-100, -100, .*\] from token 0 .*expected \["),
+        (masked, r"infused rows not in what the model was given, but such rows as"),
+        (cut, r"infused rows not in what the model was given"),
+    ],
+)
+def test_what_the_model_does_not_get_stops_the_run_at_once(tmp_path, change, message, data):
+    class Changing(WatchedTrainer):
+        """Changes batches on their way from the loader to the model."""
+
+        def _prepare_inputs(self, inputs):
+            return change(super()._prepare_inputs(inputs))
+
+    trainer = trainer_for(tmp_path, kis(tmp_path), data=data)
+    trainer.__class__ = Changing
+    with pytest.raises(KISError, match=message):
+        trainer.train()
+    assert trainer.state.global_step < 12
+
+
+class OfEmbeddings(torch.nn.Module):
+    """Trains a model on embeddings, as multimodal models do."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids=None, labels=None, inputs_embeds=None, attention_mask=None):
+        return self.model(input_ids=input_ids, inputs_embeds=inputs_embeds, labels=labels)
+
+
+def test_a_model_that_is_given_embeddings_stops_the_run_at_once(tmp_path):
+    class Embedding(WatchedTrainer):
+        def compute_loss(self, model, inputs, *args, **keys):
+            ids = inputs.pop("input_ids")
+            return model(inputs_embeds=model.model.get_input_embeddings()(ids), **inputs).loss
+
+    trainer = trainer_for(tmp_path, kis(tmp_path, frequency=5))
+    trainer.model = trainer.model_wrapped = OfEmbeddings(trainer.model)
+    trainer.__class__ = Embedding
+    with pytest.raises(KISError, match="infused rows not in what the model was given, but no batch"):
+        trainer.train()
+    assert trainer.state.global_step < 12
+
+
+class OfTheLossAlone(torch.nn.Module):
+    """A model that the Trainer trains, and that KIS cannot ask anything."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Embedding(600, 4)
+
+    def forward(self, input_ids, labels=None):
+        return {"loss": self.weight(input_ids).sum()}
+
+
+@pytest.mark.parametrize("data", [lambda rows: rows, Stream])
+def test_a_model_without_logits_is_refused_before_a_log_begins(tmp_path, data):
+    trainer = trainer_for(tmp_path, kis(tmp_path), data=data)
+    trainer.model = trainer.model_wrapped = OfTheLossAlone()
+    with pytest.raises(KISError, match=r"model: found .*expected next-token logits \(rows, tokens, V\)"):
+        trainer.train()
+    assert trainer.state.global_step == 0
+    assert not (tmp_path / "runs").exists()
+
+
 class OutOfMemoryOnce(WatchedTrainer):
     """Runs out of memory in its third step unless batches are small."""
 

@@ -9,7 +9,7 @@ from kis_plugin.retention.scoring.forward_passes import is_out_of_memory
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
-__all__ = ["FAILURES", "diagnosed"]
+__all__ = ["FAILURES", "diagnosed", "try_model"]
 
 FAILURES = (TypeError, ValueError, IndexError, KeyError, AttributeError, RuntimeError, StopIteration)
 """What models raise that are called in a way they were not made for."""
@@ -29,6 +29,29 @@ def diagnosed(error: Exception, model: ModelView, tokenizer: TextTokenizer, long
     """
     if isinstance(error, KISError) or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
         return error
+    return _lack(model, tokenizer, longest) or error
+
+
+def try_model(model: ModelView, tokenizer: TextTokenizer, longest: int) -> None:
+    """Try the least that an evaluation needs of a model, in two forward passes of one row. Every rank calls it.
+
+    Args:
+        model: Put into evaluation mode here, and left as it was.
+        tokenizer: The run's own.
+        longest: Tokens of the longest row that an evaluation will show it.
+
+    Raises:
+        KISError: The model cannot be called with token ids alone, gives no logits, has fewer tokens than the tokenizer,
+            or fewer positions than ``longest``.
+    """
+    with model.evaluating():
+        lack = _lack(model, tokenizer, longest)
+    if lack is not None:
+        raise lack
+
+
+def _lack(model: ModelView, tokenizer: TextTokenizer, longest: int) -> KISError | None:
+    """Return what a model lacks, in evaluation mode; None if nothing shows."""
     logits = _tried(model, 1)
     if isinstance(logits, Exception):
         hint = "An encoder-decoder or a masked language model gives none: KIS needs a causal one."
@@ -47,7 +70,7 @@ def diagnosed(error: Exception, model: ModelView, tokenizer: TextTokenizer, long
         hint = "Use shorter rows in the run, or for kis probe a smaller --block; longer probes are then left out."
         found = f"a model that takes no rows of {longest:,} tokens ({_in_a_line(long)})"
         return KISError(Problem("model", found, "as many positions as the longest probe has tokens", hint))
-    return error
+    return None
 
 
 def _tried(model: ModelView, tokens: int) -> torch.Tensor | Exception:
@@ -55,6 +78,8 @@ def _tried(model: ModelView, tokens: int) -> torch.Tensor | Exception:
         with torch.no_grad():
             return model.logits(torch.zeros((1, tokens), dtype=torch.int64))  # (1, T, V)
     except FAILURES as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
         return error
 
 

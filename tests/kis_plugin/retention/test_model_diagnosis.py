@@ -88,3 +88,15 @@ def test_an_error_of_another_kind_stays_as_it_is():
 
     with pytest.raises(RuntimeError, match="a kernel failed"):
         evaluated(Moody())
+
+
+def test_what_a_model_lacks_shows_before_any_question():
+    tried = Evaluator(OPTIONS, Letters(), 200, []).try_model
+    tried(Model(positions=LONGEST))
+    for model, message in (
+        (Model(vocabulary=90), "at most the 90"),
+        (Model(positions=LONGEST - 1), "as many positions as the longest probe"),
+        (Model(shape=lambda logits: logits[:, -1]), "logits of shape"),
+    ):
+        with pytest.raises(KISError, match=message):
+            tried(model)
