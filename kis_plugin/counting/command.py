@@ -30,20 +30,39 @@ __all__ = ["count"]
     help="The unit of text in which both names must occur.",
 )
 @click.option("--workers", type=click.IntRange(1), metavar="COUNT", help="Processes; by default one for each core.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray", "slurm"]),
+    help="Count by datatrove, on many machines. Default: this one's cores.",
+)
+@click.option("--work", type=click.Path(path_type=Path), metavar="FOLDER", help="With --engine: keeps what is counted.")
+@click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="time=1:00:00, partition=NAME; repeatable.")
 @AS_JSON
 def count(
-    knowledge: Path, texts: tuple[Path, ...], output: Path, window: str, workers: int | None, as_json: bool
-) -> None:
+    knowledge: Path, texts: tuple[Path, ...], output: Path, window: str, workers: int | None, engine: str | None,
+    work: Path | None, slurm: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
     """Count how often the base text states each fact.
 
     KNOWLEDGE is a file or folder of facts, or a kis.yaml. TEXT are files and folders of .txt (documents separated by
     form feeds) or .jsonl (with "text"), also .gz or .xz. Needs kis-plugin[count].
     """
     from kis_plugin.counting.count import count_facts
+    from kis_plugin.counting.engine import Engine
     from kis_plugin.counting.pool import cores
 
+    if (engine is None) != (work is None) or (slurm and engine != "slurm"):
+        raise click.UsageError("--engine and --work go together, and --slurm with --engine slurm.")
+    options = dict(item.split("=", 1) for item in slurm if "=" in item)
+    if len(options) != len(slurm):
+        raise click.BadParameter("KEY=VALUE, each key once.", param_hint="--slurm")
     with refusal_as_json(as_json), _progress() as watch:
-        report = count_facts(knowledge, texts, output, window, workers or cores(), watch)
+        on = Engine(engine, work, workers or -1, options) if engine and work else None
+        report = count_facts(knowledge, texts, output, window, workers or cores(), watch, on)
+    if report is None:
+        queued = "The tasks are queued. Run the same command again when they are done."
+        click.echo(json.dumps({"status": "queued"}) if as_json else queued)
+        return
     if as_json:
         click.echo(json.dumps({"status": "ok", **vars(report)}, indent=2))
         return

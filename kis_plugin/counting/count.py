@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kis_plugin.config.load import load_config
 from kis_plugin.counting.counts_file import COUNTS, write_counts
-from kis_plugin.counting.names import names_of
+from kis_plugin.counting.names import Names, names_of
 from kis_plugin.counting.pool import Counted, count_pieces
 from kis_plugin.counting.texts import pieces_of, text_files
 from kis_plugin.errors import KISError, Problem
@@ -20,6 +20,9 @@ from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.per_entry_file import entry_key
 from kis_plugin.knowledge.store.load import Loaded, load_knowledge
 from kis_plugin.storage.artifact_cache import cache_folder
+
+if TYPE_CHECKING:
+    from kis_plugin.counting.engine import Engine
 
 __all__ = ["CountReport", "count_facts"]
 
@@ -48,8 +51,14 @@ class CountReport:
 
 
 def count_facts(
-    knowledge: Path, texts: Sequence[Path], output: Path, window: str, workers: int, watch: Callable[[int, int], None]
-) -> CountReport:
+    knowledge: Path,
+    texts: Sequence[Path],
+    output: Path,
+    window: str,
+    workers: int,
+    watch: Callable[[int, int], None],
+    engine: Engine | None = None,
+) -> CountReport | None:
     """Count the windows of the base text that hold each fact's subject, its object, and both.
 
     Args:
@@ -59,6 +68,10 @@ def count_facts(
         window: One of ``kis_plugin.counting.windows.WINDOWS``.
         workers: Number of processes.
         watch: Called with the bytes of the files read so far, and their total.
+        engine: Where to count, in place of processes of this machine.
+
+    Returns:
+        What was counted; None where the engine's tasks are queued and still to come.
 
     Raises:
         KISError: Anything wrong with the knowledge, the text or the output; nothing is written then.
@@ -73,7 +86,15 @@ def count_facts(
     names = names_of(_facts(loaded))
     if not len(names.subject):
         raise KISError(Problem(str(knowledge), "no facts", "facts: documents have no subject and object"))
-    counted = count_pieces(names, pieces, window, workers, lambda done: watch(done, total))
+    if engine is None:
+        counted = count_pieces(names, pieces, window, workers, lambda done: watch(done, total))
+    else:
+        from kis_plugin.counting.engine import CountTask, count_on_engine
+
+        on_engine = count_on_engine(names, pieces, CountTask(_names, knowledge.resolve(), window, engine.work), engine)
+        if on_engine is None:
+            return None
+        counted = on_engine
     if not counted.size.documents:
         raise KISError(Problem(", ".join(map(str, texts)), "no text in it", "the base text"))
     about = {
@@ -88,6 +109,10 @@ def count_facts(
     }
     write_counts(output, about, _facts(loaded), counted.subject, counted.object, counted.both)
     return _report(output, window, counted)
+
+
+def _names(knowledge: Path) -> Names:
+    return names_of(_facts(_loaded(knowledge)))
 
 
 def _loaded(path: Path) -> list[Loaded]:

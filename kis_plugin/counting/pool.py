@@ -21,7 +21,7 @@ from kis_plugin.counting.texts import Piece, parts
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 
-__all__ = ["Counted", "cores", "count_pieces"]
+__all__ = ["Counted", "Sums", "cores", "count_pieces"]
 
 _AHEAD = 4  # pieces per worker that are handed out at a time
 _LOOK = 0.2  # seconds between two progress updates
@@ -67,10 +67,7 @@ def count_pieces(
     Raises:
         KISError: Text that cannot be read, or a worker that was killed.
     """
-    entities = np.zeros(names.entities, dtype=np.int64)
-    pairs = np.zeros(names.pairs, dtype=np.int64)
-    size = Size()
-    samples: list[tuple[str, ...]] = [()] * len(pieces)
+    sums = Sums(names, len(pieces))
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     read = context.Value("q", 0)
     tools = (names, Matcher(names.patterns), window, read)
@@ -85,23 +82,43 @@ def count_pieces(
                 waiting[pool.submit(_count, pieces[number])] = number
             done, _ = wait(waiting, timeout=_LOOK, return_when=FIRST_COMPLETED)
             for future in done:
-                number, found = waiting.pop(future), future.result()
-                entities[found.entities] += found.in_windows
-                pairs[found.pairs] += found.together
-                size, samples[number] = size + found.size, found.sample
+                sums.add(waiting.pop(future), future.result())
             watch(read.value)
     except BrokenProcessPool as error:
         found_, expected = f"one of {workers} that was killed", "memory for all of them"
         raise KISError(Problem("--workers", found_, expected, "Take fewer workers.")) from error
     finally:
         pool.shutdown(cancel_futures=True)
-    return Counted(
-        entities[names.subject],
-        entities[names.object],
-        pairs[names.pair_of],
-        size,
-        _spread([text for some in samples for text in some]),
-    )
+    return sums.counted()
+
+
+class Sums:
+    """Adds up the counts of pieces, in any order.
+
+    Args:
+        names: The names of the facts.
+        pieces: How many there are.
+    """
+
+    def __init__(self, names: Names, pieces: int) -> None:
+        self._names = names
+        self._entities = np.zeros(names.entities, dtype=np.int64)
+        self._pairs = np.zeros(names.pairs, dtype=np.int64)
+        self._size = Size()
+        self._samples: list[tuple[str, ...]] = [()] * pieces
+
+    def add(self, piece: int, found: Found) -> None:
+        """Add what was found in a piece."""
+        self._entities[found.entities] += found.in_windows
+        self._pairs[found.pairs] += found.together
+        self._size, self._samples[piece] = self._size + found.size, found.sample
+
+    def counted(self) -> Counted:
+        """Return the counts of the whole text."""
+        names = self._names
+        sample = _spread([text for some in self._samples for text in some])
+        entities = self._entities
+        return Counted(entities[names.subject], entities[names.object], self._pairs[names.pair_of], self._size, sample)
 
 
 _tools: tuple[Any, ...] = ()
