@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kis_plugin.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kis_write.audit import AuditReport, audit_rows
@@ -13,22 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AuditReport", "Format", "WriteRequest", "audit_rows", "write_dataset"]
 
-_HOMES = {
-    "AuditReport": "audit",
-    "Format": "protocols",
-    "WriteRequest": "request",
-    "audit_rows": "audit",
-    "write_dataset": "write",
+_NAMES = {
+    ".audit": ("AuditReport", "audit_rows"),
+    ".protocols": ("Format",),
+    ".request": ("WriteRequest",),
+    ".write": ("write_dataset",),
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)
