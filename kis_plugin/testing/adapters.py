@@ -96,6 +96,23 @@ class AdapterSuite(ABC):
         assert log.end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
         assert log.run.tokens == 45 * BATCH * SEQUENCE_LENGTH
 
+    @pytest.mark.parametrize(
+        ("amount", "fewest", "most"), [({"frequency": 2.5}, 2, 3), ({"share": 0.3}, 3, 4)], ids=["frequency", "share"]
+    )
+    def test_other_amounts_are_whole_exposures_too(
+        self, host: Host, tmp_path: Path, amount: dict[str, float], fewest: int, most: int
+    ) -> None:
+        """Facts differ by one exposure at most, and the log has their mean."""
+        config = small_config(tmp_path) | {"infusion": amount}
+        outcome = host.run(tmp_path, config)
+        counts = shown([host.decode(tmp_path, row) for batch in outcome.batches for row in batch], config)
+        assert fewest <= min(counts.values()) <= max(counts.values()) <= min(most, min(counts.values()) + 1)
+        run = run_log(tmp_path).run
+        assert run.frequency == pytest.approx(sum(counts.values()) / len(counts))
+        if "share" in amount:
+            infused = run.infused_tokens or 0
+            assert infused <= amount["share"] * run.tokens < infused + SEQUENCE_LENGTH
+
     def test_the_run_log_describes_run_and_retention(self, host: Host, tmp_path: Path) -> None:
         """Its records hold what a prediction is made from."""
         host.run(tmp_path, small_config(tmp_path, 5))
@@ -152,10 +169,12 @@ class AdapterSuite(ABC):
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"seed": 1}, "seed: found 1, expected 0"),
-            ({"infusion": {"frequency": 4}}, "exposures: found .*4.*, expected .*5"),
+            ({"seed": 1}, r"seed: 1 in .*, 0 in the checkpoint"),
+            ({"infusion": {"frequency": 4}}, r"infusion\.frequency: 4 in .*, 5 in the checkpoint"),
+            ({"infusion": {"frequency": 5, "window": [0, 0.9]}}, r"infusion\.window: \[0\.0, 0\.9\] in "),
+            ({"retention": {"control": 0}}, r"retention\.control: 0 in .*, 4 in the checkpoint"),
         ],
-        ids=["seed", "frequency"],
+        ids=["seed", "frequency", "window", "control"],
     )
     def test_a_resume_with_another_plan_is_refused_by_name(
         self, host: Host, tmp_path: Path, change: dict[str, Any], message: str
@@ -164,7 +183,7 @@ class AdapterSuite(ABC):
         config = small_config(tmp_path, 5)
         host.run(tmp_path, config, stop=7)
         before = run_files(tmp_path)
-        with pytest.raises(KISError, match=rf"resume at step 7.*{message}"):
+        with pytest.raises(KISError, match=rf"(?s)resume at step 7.*{message}"):
             host.run(tmp_path, config | change, resume=True)
         assert run_files(tmp_path) == before
 

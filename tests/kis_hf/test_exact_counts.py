@@ -45,21 +45,6 @@ def test_every_fact_is_shown_exactly_f_times(tmp_path, keys):
     assert run_log(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
 
 
-@pytest.mark.parametrize(("amount", "low", "high"), [({"frequency": 2.5}, 2, 3), ({"share": 0.3}, 3, 4)])
-def test_other_amounts_are_whole_exposures_too(tmp_path, amount, low, high):
-    config, tokenizer = kis(tmp_path), make_tokenizer()
-    config["infusion"] = amount
-    trainer = trainer_for(tmp_path, config, tokenizer=tokenizer)
-    trainer.train()
-    counts = shown(trainer.seen, config, tokenizer)
-    assert max(counts.values()) - min(counts.values()) <= 1
-    assert low <= min(counts.values()) <= max(counts.values()) <= high
-    log = run_log(tmp_path)
-    assert log.run.frequency == pytest.approx(sum(counts.values()) / len(counts))
-    if "share" in amount:
-        assert log.run.infused_tokens <= 0.3 * log.run.tokens < log.run.infused_tokens + 64
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("cut", [7, 20, 26])  # inside the first epoch, at its end, inside the second
 def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, workers, cut):
@@ -82,27 +67,6 @@ def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, workers,
     assert log.end.status == "completed"
     assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
     assert [record.step for record in log.retention if record.probe == "held_out"] == [0, 18, 36]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seed": 1}, r"resume at step 7: seed: 1 in the configuration, 0 in the checkpoint"),
-        (
-            {"infusion": {"frequency": 4}},
-            r"infusion\.frequency: 4 in the configuration, 3 in the checkpoint",
-        ),
-        ({"infusion": {"frequency": 3, "window": [0, 0.5]}}, r"infusion\.window: \[0\.0, 0\.5\] in the"),
-        ({"retention": {"control": 0}}, r"retention\.control: 0 in the configuration, 4 in the checkpoint"),
-    ],
-)
-def test_a_resume_with_another_plan_is_refused_by_name(tmp_path, change, message):
-    config, keys = kis(tmp_path), {"save_strategy": "steps", "save_steps": 1000}
-    trainer_for(tmp_path, config, callbacks=[StopAt(7)], **keys).train()
-    before = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
-    with pytest.raises(KISError, match=message):
-        trainer_for(tmp_path, config | change, **keys).train(resume_from_checkpoint=True)
-    assert before == {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
 
 
 def test_a_resume_that_would_lose_rows_is_refused(tmp_path):

@@ -46,16 +46,6 @@ def test_every_fact_is_shown_exactly_f_times(tmp_path, seen, data, keys):
     assert log.run.tokens == keys.get("steps", 20) * keys.get("accumulation", 1) * 4 * SEQUENCE_LENGTH
 
 
-@pytest.mark.parametrize(("amount", "low", "high"), [({"frequency": 2.5}, 2, 3), ({"share": 0.3}, 3, 4)])
-def test_other_amounts_are_whole_exposures_too(tmp_path, seen, amount, low, high):
-    kis = write_kis(tmp_path, infusion=amount)
-    run(tmp_path, Rows(), kis)
-    counts = shown(tmp_path, seen, kis)
-    assert max(counts.values()) - min(counts.values()) <= 1
-    assert low <= min(counts.values()) <= max(counts.values()) <= high
-    assert log_of(tmp_path).run.frequency == pytest.approx(sum(counts.values()) / len(counts))
-
-
 def test_texts_begin_with_bos_where_the_configuration_says_so(tmp_path, seen):
     folder = write_lit_tokenizer(tmp_path / "tokenizer")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -99,20 +89,3 @@ def test_infused_rows_are_sentences_then_base_text(tmp_path, seen):
                 rest = len(target) - max(at for at, token in enumerate(target) if token == 0) - 1
                 assert (target[len(target) - rest :] == plain[:rest]).all()
     assert 0 < replaced < 80
-
-
-def test_without_infusion_training_is_the_same_to_the_last_bit(tmp_path, seen):
-    import torch
-
-    run(tmp_path / "plain", Rows())
-    plain = list(seen)
-    seen.clear()
-    run(tmp_path, Rows(), write_kis(tmp_path, infusion={"frequency": 0}))
-    assert all((a == b).all() for one, other in zip(plain, seen, strict=True) for a, b in zip(one, other, strict=True))
-    weights = [
-        torch.load(folder / "out" / "final" / "lit_model.pth", weights_only=True)["model"]
-        for folder in (tmp_path, tmp_path / "plain")
-        if folder == tmp_path
-    ]
-    stock = torch.load(tmp_path / "plain" / "out" / "final" / "lit_model.pth", weights_only=False)["model"]
-    assert all(torch.equal(weights[0][name], stock[name]) for name in stock)
