@@ -15,9 +15,11 @@ import numpy.typing as npt
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact, Passage
+from kis_plugin.knowledge.sources.text_files import quoted
 from kis_plugin.templates.protocols import Rendered, Renderer
 from kis_plugin.tokenized.array_writer import ArrayWriter, TextBatch, TextWriter
 from kis_plugin.tokenized.chunking import chunked, sections
+from kis_plugin.tokenized.name_checks import control_token, control_tokens
 from kis_plugin.tokenized.tokenizer import Encoded, TextTokenizer, flat
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class _Maker:
         (probe,) = tokenizer.encode(["a"])
         spaced = bool(probe.ids) and bool(tokenizer.breaks()[1][probe.ids[0]])
         self._lead = " " if options.inline and not spaced else ""
+        self._control = control_tokens(tokenizer)
 
     @property
     def templates(self) -> int:
@@ -137,7 +140,8 @@ class _Maker:
             else:
                 ids, lengths = tokenizer.encode_ids(sentences)
                 targets = None
-            return TextBatch(entries, own, ids, lengths, targets, self._unfit(facts, sentences, lengths))
+            problems = [*self._unfit(facts, sentences, lengths), *self._control_text(sentences, ids, lengths)]
+            return TextBatch(entries, own, ids, lengths, targets, problems)
 
         return job
 
@@ -150,6 +154,14 @@ class _Maker:
             hint = "Shorten it, or train with longer rows; a sentence is never cut."
             problems.append(Problem(f"fact {facts[at].id or sentence[:40]}", found, f"1 to {limit} tokens", hint))
         return problems
+
+    def _control_text(self, texts: Sequence[str], ids: npt.NDArray[np.int32], lengths: IntArray) -> Iterator[Problem]:
+        """Yield a problem for the first text of which a part becomes a control token."""
+        if found := control_token(ids, lengths, self._control):
+            at, token = found
+            hint = "Write it another way, or give the tokenizer no such token."
+            expected = "text without special tokens"
+            yield Problem("tokenizer", f"the token {token!r} in {quoted(texts[at].strip())}", expected, hint)
 
     def _passage_batches(self) -> Iterator[list[tuple[int, Passage, str]]]:
         """Yield entries and passages with texts of bounded length: whole passages, or sections of long ones."""
@@ -173,7 +185,9 @@ class _Maker:
             entries: list[int] = []
             pieces: list[Sequence[int]] = []
             problems: list[Problem] = []
-            for (entry, passage, _), text, encoded in zip(batch, texts, self._tokenizer.encode(texts), strict=True):
+            whole = self._tokenizer.encode(texts)
+            problems += self._control_text(texts, *flat([one.ids for one in whole]))
+            for (entry, passage, _), text, encoded in zip(batch, texts, whole, strict=True):
                 try:
                     found = list(chunked(text, encoded, self._options.chunk_tokens, f"passage {passage.id}"))
                 except KISError as error:

@@ -8,9 +8,10 @@ are one text to the model, which would see it twice as often as the configuratio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
@@ -21,9 +22,11 @@ from kis_plugin.storage.unicode_forms import canonical
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.tokenized.tokenizer import NormalizingTokenizer, TextTokenizer
 
-__all__ = ["refuse_unreadable_names"]
+__all__ = ["control_token", "control_tokens", "refuse_unreadable_names"]
 
 _NAMED = 20  # problems that are reported in full
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
+_UNASSIGNED = "\U0010fffe"  # in no vocabulary
 
 
 def refuse_unreadable_names(
@@ -48,6 +51,37 @@ def refuse_unreadable_names(
         problems = [*problems[:_NAMED], more]
     if problems:
         raise KISError(problems)
+
+
+def control_tokens(tokenizer: TextTokenizer) -> Mapping[int, str]:
+    """Return the control tokens that text may become, by id; empty for a tokenizer that declares none.
+
+    The token for unknown characters is not among them, nor are those for single bytes: text that is not in the
+    vocabulary becomes these.
+    """
+    if not isinstance(tokenizer, NormalizingTokenizer):
+        return {}
+    texts = [text for text in tokenizer.reserved if not _BYTE.fullmatch(text)]
+    (unknown,) = tokenizer.encode([_UNASSIGNED])
+    found = ((one.ids, text) for one, text in zip(tokenizer.encode(texts), texts, strict=True))
+    return {ids[0]: text for ids, text in found if len(ids) == 1 and ids[0] not in unknown.ids}
+
+
+def control_token(ids: npt.NDArray[np.integer], lengths: IntArray, tokens: Mapping[int, str]) -> tuple[int, str] | None:
+    """Return which of some texts holds a control token, and the token; None if none does.
+
+    The names were searched for such text as it is written. What is left are tokens that a normalizer makes of other
+    text (``<EOS>`` in lower case), and those that a name and its template make together.
+
+    Args:
+        ids: All texts end to end, (total,).
+        lengths: (texts,)
+        tokens: What ``control_tokens`` returned.
+    """
+    hits = np.flatnonzero(np.isin(ids, list(tokens)))
+    if not len(hits):
+        return None
+    return int(np.searchsorted(np.cumsum(lengths), hits[0], side="right")), tokens[int(ids[hits[0]])]
 
 
 def _equal_facts(facts: Sequence[Fact], tokenizer: NormalizingTokenizer) -> Iterator[Problem]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from kis_plugin.config.schema import Config, InfusionConfig
 from kis_plugin.errors import KISError
-from kis_plugin.knowledge.facts import Fact, Passage, Templates
+from kis_plugin.knowledge.facts import Fact, Knowledge, Passage, Templates
 from kis_plugin.templates.book import Layer, TemplateBook
+from kis_plugin.templates.load import load_templates
+from kis_plugin.tokenized.infusion_split import InfusionSplit
 from kis_plugin.tokenized.name_checks import refuse_unreadable_names
+from kis_plugin.tokenized.texts import load_texts
 from kis_plugin.tokenized.tokenizer import HFTokenizer
+from tests.world.tokenizers import hugging_face
 
 BOOK = TemplateBook([Layer("test", {"*": Templates(("{subject} {relation} {object}.", "{object}: {subject}."))})])
 
@@ -89,3 +96,39 @@ def test_many_refusals_are_counted():
 
 def test_a_tokenizer_without_rules_is_taken_as_it_is():
     refuse_unreadable_names(pair("a", "A"), (), BOOK, object())  # type: ignore[arg-type]
+
+
+def infused(facts, using, templates):
+    knowledge = Knowledge(tuple(facts), (), {"P19": Templates(templates)})
+    none = np.empty(0, dtype=np.int64)
+    split = InfusionSplit(
+        knowledge, load_templates(None, knowledge), np.arange(len(facts)), none, none, fingerprint="k"
+    )
+    config = Config(Path("facts.jsonl"), infusion=InfusionConfig(frequency=1, template_order="first"))
+    return load_texts(config, split, using, 64)
+
+
+@pytest.mark.parametrize(
+    ("subject", "template"),
+    [
+        ("the <TAG> no 1", "{subject} is in {object}."),  # the tokenizer makes it <tag> first
+        ("the <t", "{subject}ag> is in {object}."),  # name and template make it together
+    ],
+)
+def test_control_tokens_that_only_the_sentence_shows_are_refused(subject, template):
+    using = tokenizer(normalizers.Lowercase())
+    backend = using._backend._given
+    backend.add_tokens([AddedToken("<tag>", special=False, normalized=True)])
+    using = HFTokenizer(PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>"))
+    facts = [Fact("A", "P19", "Town", "a"), Fact(subject, "P19", "Town", "b")]
+    with pytest.raises(
+        KISError, match=r"tokenizer: found the token '<tag>' in 'the <.*, expected text without special"
+    ):
+        infused(facts, using, (template, "Of {subject}: {object}."))
+    infused(facts[:1], using, (template, "Of {subject}: {object}."))
+
+
+def test_unknown_characters_are_no_control_tokens():
+    using = HFTokenizer(hugging_face("word pieces"))
+    assert "[UNK]" in using.reserved
+    infused([Fact("東京", "P19", "Town", "a")], using, ("{subject} is in {object}.", "Of {subject}: {object}."))
