@@ -49,6 +49,9 @@ class EmptyLogError(KISError):
     """A run log without one whole line: its run was killed while the first was written."""
 
 
+_SHOWN = 20  # problems of one file
+
+
 def read_run_log(path: Path) -> RunLog:
     """Read one run log.
 
@@ -57,9 +60,9 @@ def read_run_log(path: Path) -> RunLog:
 
     Raises:
         EmptyLogError: The file is empty, or torn in its first line.
-        KISError: A line that is no record (not JSON, a missing key, a value of the wrong kind), or no run record; all
-            such lines at once. A line that a killed run left torn, the last one or one before a resumed run's record,
-            is only a warning.
+        KISError: A line that is no record (not JSON, a missing key, a value of the wrong kind), or no run record; the
+            first 20 such lines at once. A line that a killed run left torn, the last one or one before a resumed run's
+            record, is only a warning.
     """
     records, problems, warnings, lines = _records(path)
     runs = [record for record in records if isinstance(record, Run)]
@@ -67,6 +70,9 @@ def read_run_log(path: Path) -> RunLog:
         hint = "Take the folders of runs that never began out of the sweep."
         problems.append(Problem(str(path), "no record of type 'run'", "one as the first line", hint))
     problems += _other_runs(path, runs)
+    if len(problems) > _SHOWN:
+        more = Problem(str(path), f"{len(problems) - _SHOWN:,} more problems", "a run log, one JSON object a line")
+        problems = [*problems[:_SHOWN], more]
     if problems:
         raise (EmptyLogError if len(warnings) == lines else KISError)(problems)
     ends = [record for record in records if isinstance(record, End)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,6 +27,10 @@ def histories_at(places: Sequence[Path], notify: Callable[[str], None]) -> list[
     found: list[History] = []
     seen: set[Path] = set()
     for place in places:
+        if place.is_file() and tarfile.is_tarfile(place):
+            hint = f"Unpack it first: tar -xf {place}. kis-predict reads it as it is."
+            problems.append(Problem(str(place), "an archive of run logs", f"a {LOG_NAME}, or a folder with one", hint))
+            continue
         paths = _paths(place)
         if not paths:
             reason = "no run log" if place.exists() else "no such file or folder"

@@ -174,6 +174,12 @@ def test_every_problem_is_said_at_once_with_its_line():
     ]
 
 
+def test_a_file_of_another_kind_is_named_in_a_few_lines():
+    found = problems("no log\n" * 4999 + '{"type": "other"}\n')
+    assert len(found) == 21
+    assert found[-1] == f"{LOG_NAME}: found 4,979 more problems, expected a run log, one JSON object a line"
+
+
 @pytest.mark.parametrize("text", ["", "\n", SAMPLE.split("\n", 1)[1]])
 def test_a_log_without_its_run_is_refused(text):
     (found,) = problems(text)

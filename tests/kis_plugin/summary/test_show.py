@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tarfile
 from dataclasses import asdict
 from xml.etree import ElementTree
 
@@ -84,6 +85,7 @@ def test_json_holds_what_the_text_says(rising):
         (["nothing"], "nothing: found no such file or folder, expected a kis.jsonl"),
         (["."], "found no run log, expected"),
         (["torn"], f"torn/{LOG_NAME}:1"),
+        (["logs.tar.xz"], "logs.tar.xz: found an archive of run logs"),
         (["runs/rising", "--plot", "x.gif"], "found the ending '.gif', expected .svg or .png or .pdf"),
         (["runs/rising", "--html", "no/x.html"], "--html no/x.html"),
         (["runs/rising", "runs/other", "--follow"], "found 2 runs, expected one run"),
@@ -95,6 +97,8 @@ def test_bad_input_is_refused(rising, monkeypatch, arguments, says):
         write_log(rising.with_name("other"), RISES)
         (rising.parents[1] / "torn").mkdir()
         (rising.parents[1] / "torn" / LOG_NAME).write_text('[1]\n{"type": "end"}\n')
+        with tarfile.open("logs.tar.xz", "w:xz") as archive:
+            archive.add("torn")
     else:
         shutil.rmtree("runs")
     outcome = kis("show", *arguments)
