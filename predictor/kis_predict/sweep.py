@@ -26,7 +26,7 @@ _DOUBTFUL = 1e-3
 """Exposures per fact below which a frequency is taken for a mistake: a thousand facts would share one exposure."""
 _SAME_BUDGET = 1.01
 _ALIKE = 1.02
-"""Ratio up to which tokens of one exposure are those of the same facts."""
+"""Ratio up to which facts, and the tokens of one exposure, are taken for the same."""
 _SCATTERED = 3
 """Budgets of one size with too few frequencies each, from which on D is said to differ per run."""
 _OFF_GRID = 1000.0
@@ -79,8 +79,8 @@ class Sweep:
         thin: Groups with too few frequencies to be fitted; not among ``groups``.
         assumptions: What was taken for granted about the logs.
         warnings: What was left out and why, a line a reason.
-        facts: Facts infused in each run, None if unknown or not the same everywhere.
-        tokens_per_fact: Likewise, within 2 %.
+        facts: Facts infused in each run, None if unknown or not the same everywhere within 2 %.
+        tokens_per_fact: Likewise.
         uninfused: Completed runs at F = 0 that carry general loss.
     """
 
@@ -119,7 +119,10 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
     facts = {run.facts for run in kept}
     sizes = [run.tokens_per_fact for run in kept if run.tokens_per_fact]
     alike = len(sizes) == len(kept) > 0 and max(sizes) <= _ALIKE * min(sizes)
-    if len(facts) > 1:
+    # Which facts are controls is drawn by the seed, so that equal runs may infuse a few more or fewer.
+    counts = sorted(value for value in facts if value)
+    as_many = len(counts) == len(facts) > 0 and counts[-1] <= _ALIKE * counts[0]
+    if len(facts) > 1 and not as_many:
         warnings.append(
             f"The number of facts differs between runs ({_listed(facts)}): exposures per fact may not compare"
         )
@@ -134,7 +137,7 @@ def build_sweep(runs: Sequence[ObservedRun]) -> Sweep:
         thin=tuple(thin),
         assumptions=tuple(_assumptions(kept)),
         warnings=tuple(warnings),
-        facts=facts.pop() if len(facts) == 1 else None,
+        facts=int(np.median(counts)) if as_many else None,
         tokens_per_fact=float(np.mean(sizes)) if alike else None,
         uninfused=uninfused,
     )

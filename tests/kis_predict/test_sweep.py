@@ -115,6 +115,14 @@ def test_a_table_gives_the_recipe_and_other_facts_are_warned_of(sweep_runs, writ
     assert line == "The tokens of one exposure differ between runs (20 to 23): these are other facts"
 
 
+@pytest.mark.parametrize(("other", "facts"), [(1000, 1000), (1015, 1007), (1030, None), (None, None)])
+def test_a_few_facts_more_by_the_seed_are_the_same_facts(sweep_runs, other, facts):
+    runs = [replace(run, facts=other if run.seed else 1000) for run in sweep_runs(seeds=2)]
+    sweep = build_sweep(runs)
+    assert sweep.facts == facts
+    assert any("number of facts differs" in line for line in sweep.warnings) == (facts is None)
+
+
 def test_a_budget_that_differs_per_run_is_said_in_one_line(sweep_runs):
     from kis_predict.curves.size_estimates import estimate_sizes
     from kis_predict.design.missing_runs import missing_runs
