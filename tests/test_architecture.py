@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "kis_sweep": {"kis_plugin", "kis_predict"},
 }
 # Folders of the core that register what they add through hooks; none but the command line knows them.
-ADDED = {"counting", "difference", "free_form", "probe_kinds", "summary", "synthetic"}
+ADDED = {"counting", "difference", "free_form", "probe_kinds", "starter", "summary", "synthetic"}
 SCORING = "kis_plugin.retention.scoring"
 """The one part of the core that computes with tensors: imported when a model is probed."""
 FILES_AT_ROOT, FILES_IN_FOLDER, LINES_IN_FILE = 10, 20, 400

@@ -1,4 +1,4 @@
-"""What ``kis_hf`` adds to ``kis``: the command ``score``, saved models for ``kis probe``, runs for ``kis sweep``."""
+"""What ``kis_hf`` adds to ``kis``: ``score``, models for ``probe``, runs for ``sweep``, scripts for ``init``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kis_plugin.hook_markers import hookimpl
 if TYPE_CHECKING:
     from kis_plugin.run.protocols import ModelLoader
     from kis_plugin.run.saved_model import LoadedModel, LoadOptions
+    from kis_plugin.starter.protocols import Starter
     from kis_sweep.protocols import Framework
     from kis_sweep.run_spec import Shape, SweepRun
 
@@ -31,6 +32,10 @@ gap: how much likelier it is under the large model. A configuration then keeps t
 \b
 infusion:
   selection: {name: difference, scores: scores.jsonl, keep: 0.5}
+
+\b
+Examples:
+  kis score kis.yaml --small gpt2 --large gpt2-xl -o scores.jsonl
 """
 
 
@@ -108,6 +113,16 @@ def kis_register_frameworks(register: Callable[[Framework], None]) -> None:
 def kis_register_model_loaders(register: Callable[[ModelLoader], None]) -> None:
     """Add saved models of transformers."""
     register(SavedTransformer())
+
+
+@hookimpl
+def kis_register_starters(register: Callable[[Starter], None]) -> None:
+    """Add the Trainer, TRL, and the plain loop, whose model and tokenizer are those of transformers too."""
+    from kis_hf.starter import TrainerStarter, TRLStarter
+    from kis_torch.starter import TorchStarter
+
+    for starter in (TrainerStarter(), TRLStarter(), TorchStarter()):
+        register(starter)
 
 
 @hookimpl

@@ -12,6 +12,7 @@ from kis_plugin.hook_markers import hookimpl
 if TYPE_CHECKING:
     from kis_plugin.run.protocols import ModelLoader
     from kis_plugin.run.saved_model import LoadedModel, LoadOptions
+    from kis_plugin.starter.protocols import Starter
     from kis_sweep.protocols import Framework
     from kis_sweep.run_spec import Shape, SweepRun
 from kis_litgpt.checkpoint_files import WEIGHTS
@@ -87,6 +88,14 @@ def kis_register_frameworks(register: Callable[[Framework], None]) -> None:
 def kis_register_model_loaders(register: Callable[[ModelLoader], None]) -> None:
     """Add checkpoints of LitGPT."""
     register(LitCheckpoint())
+
+
+@hookimpl
+def kis_register_starters(register: Callable[[Starter], None]) -> None:
+    """Add LitGPT."""
+    from kis_litgpt.starter import LitGPTStarter
+
+    register(LitGPTStarter())
 
 
 def _need_extra(where: str) -> None:

@@ -15,7 +15,7 @@ PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 
 FLOORS = (
     ("cli", "testing"),
-    ("plugins", "synthetic"),
+    ("plugins", "starter", "synthetic"),
     ("guard", "summary", "counting", "free_form", "probe_kinds", "difference"),
     ("infusion", "retention"),
     ("run",),
@@ -31,7 +31,8 @@ PURPOSE = {
     "free_form": "free answers", "probe_kinds": "two hops, and more", "difference": "difference sampling",
     "infusion": "which row carries what", "retention": "what is probed, scores", "run": "model view, ranks, run log",
     "tokenized": "texts as token ids", "knowledge": "facts and documents", "templates": "how facts are phrased",
-    "synthetic": "fictional facts", "config": "kis.yaml", "storage": "files and caches",
+    "starter": "files of a new project", "synthetic": "fictional facts",
+    "config": "kis.yaml", "storage": "files and caches",
 }  # fmt: skip
 
 LEFT, WIDTH, TOP, HEIGHT, STEP = 250, 640, 60, 46, 70

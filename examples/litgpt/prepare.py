@@ -2,7 +2,7 @@
 
 python examples/litgpt/prepare.py litgpt-demo
 cd litgpt-demo
-PYTHONPATH=. litgpt pretrain pythia-14m --config pretrain.yaml
+litgpt pretrain pythia-14m --config pretrain.yaml
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     for name, content in (("train.txt", text), ("val.txt", held_out), ("facts.jsonl", "\n".join(facts) + "\n")):
         (folder / name).write_text(content, encoding="utf-8")
     write_tokenizer(folder / "tokenizer", [text, *facts])
-    for name in ("pretrain.yaml", "kis.yaml", "text_rows.py"):
+    for name in ("pretrain.yaml", "kis.yaml"):
         shutil.copy(HERE / name, folder / name)
 
 

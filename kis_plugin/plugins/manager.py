@@ -25,6 +25,7 @@ BUILT_IN = (
     "kis_plugin.difference.builtin",
     "kis_plugin.free_form.builtin",
     "kis_plugin.probe_kinds.builtin",
+    "kis_plugin.starter.builtin",
     "kis_plugin.summary.builtin",
     "kis_plugin.synthetic.builtin",
 )

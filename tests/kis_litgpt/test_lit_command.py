@@ -57,6 +57,31 @@ def test_the_example_runs_as_it_stands(folder):
     assert accuracy(log, "seen")[-1] > accuracy(log, "seen")[0] + 0.1
 
 
+def test_a_project_of_kis_init_runs(tmp_path):
+    from click.testing import CliRunner
+
+    from kis_plugin.cli.main import main
+
+    text, folder = tmp_path / "few.txt", tmp_path / "run"
+    text.write_text("The river crosses the market before the storm.\f" * 3000, encoding="utf-8")
+    done = CliRunner().invoke(main, ["init", str(folder), "--for", "litgpt", "--text", str(text)])
+    assert done.exit_code == 0, done.output
+    pretraining, config = folder / "pretrain.yaml", folder / "kis.yaml"
+    values = yaml.safe_load(pretraining.read_text())
+    values["train"] |= {"max_tokens": 60 * 64 * 8, "save_interval": 60}
+    values["eval"] |= {"interval": 30}
+    # The text that is repeated has fewer than 2,048 tokens, and a run of seconds takes fewer exposures.
+    values["model_config"] |= {"vocab_size": 512, "padded_vocab_size": 512}
+    pretraining.write_text(yaml.safe_dump(values))
+    config.write_text(config.read_text().replace("frequency: 500", "frequency: 5"))
+    subprocess.run([sys.executable, "make_tokenizer.py"], cwd=folder, env=environment(folder), check=True, timeout=60)
+    pretrain(folder, "--config", "pretrain.yaml")
+    log = log_of(folder)
+    assert log.end.status == "completed"
+    assert log.end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+    assert [record.step for record in log.retention if record.probe == "seen"] == [0, 30, 60]
+
+
 def test_the_command_goes_on_after_a_kill(folder):
     settings = yaml.safe_load((folder / "kis.yaml").read_text())
     settings["infusion"]["frequency"] = 12
@@ -65,7 +90,7 @@ def test_the_command_goes_on_after_a_kill(folder):
     del config["data"]
     (folder / "model.yaml").write_text(yaml.safe_dump(config))
     options = ["--config", "model.yaml", "--data", "kis_litgpt.KnowledgeInfusion", "--data.kis", "kis.yaml"]
-    options += ["--data.data", "text_rows.TextRows", "--data.data.train_path", "train.txt"]
+    options += ["--data.data", "kis_litgpt.text_rows.TextRows", "--data.data.train_path", "train.txt"]
     options += ["--data.data.val_path", "val.txt", "--train.max_tokens", "81920", "--train.save_interval", "8"]
     options += ["--eval.interval", "20", "--resume", "auto"]
     command = [str(LITGPT), "pretrain", "pythia-14m", *options]
