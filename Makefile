@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo test lint types check docs clean help
 
 demo: $(VENV)/.ready  ## sweep tiny models over infusion frequencies, then predict: under 10 minutes on two cores
-	$(BIN)/python examples/quickstart/demo.py --out $(OUT)
+	$(BIN)/kis demo --out $(OUT)
 
 test: $(VENV)/.ready  ## all tests, the slow ones too
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(TESTS)

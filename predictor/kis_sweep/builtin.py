@@ -21,7 +21,9 @@ def kis_add_hookspecs(add: Callable[[object], None]) -> None:
 
 @hookimpl
 def kis_register_commands(register: Callable[[click.Command], None]) -> None:
-    """Add ``kis sweep``."""
+    """Add ``kis sweep`` and ``kis demo``."""
     from kis_sweep.command import sweep
+    from kis_sweep.demo import demo
 
     register(sweep)
+    register(demo)
