@@ -5,34 +5,37 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kis_plugin.cli.advice import Advice, Plan, advise, information
 from kis_plugin.config.load import load_config
 from kis_plugin.config.options import chosen
 from kis_plugin.config.schema import Config, nearest_existing
 from kis_plugin.counting.by_count import read_run_counts
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.knowledge.fact_codes import coded
+from kis_plugin.knowledge.fact_codes import coded, sample
 from kis_plugin.knowledge.facts import Fact, Knowledge
 from kis_plugin.knowledge.sources.folders import FolderSource
 from kis_plugin.knowledge.sources.read import source_for
 from kis_plugin.knowledge.suspicious import suspicious_facts, suspicious_relations
 from kis_plugin.retention.general_text import documents
 from kis_plugin.retention.questions.baselines import baseline_scores
-from kis_plugin.retention.questions.question import by_series
+from kis_plugin.retention.questions.question import Question, by_series
 from kis_plugin.retention.questions.question_builder import initial_questions
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.protocols import Renderer
-from kis_plugin.tokenized.infusion_split import load_split
+from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split
 from kis_plugin.tokenized.texts import refuse_passages_without_object
 from kis_plugin.tokenized.tokenizer import render
 
 __all__ = ["CheckReport", "RelationReport", "amount_of", "check_config"]
+
+_SAMPLE = 1000  # facts whose sentences are measured
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class CheckReport:
         probes: Questions at each evaluation, by series.
         frequency_baseline: Accuracy of answering with the most infused object, by series.
         warnings: Remarks on the knowledge and the questions, one line each.
+        advice: What will probably teach nothing, cost much or show little, and what to change.
     """
 
     config: str
@@ -95,14 +99,20 @@ class CheckReport:
     probes: Mapping[str, int]
     frequency_baseline: Mapping[str, float]
     warnings: tuple[str, ...]
+    advice: tuple[Advice, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
         return {"status": "ok", **asdict(self)}
 
 
-def check_config(path: Path) -> CheckReport:
+def check_config(path: Path, params: int | None = None, tokens: int | None = None) -> CheckReport:
     """Read a configuration, its knowledge and its templates, and make the questions, as a run would.
+
+    Args:
+        path: The configuration.
+        params: Parameters of the model, for the advice.
+        tokens: Tokens of the run, for the advice.
 
     Raises:
         KISError: All problems of the first of these that has any.
@@ -141,6 +151,36 @@ def check_config(path: Path) -> CheckReport:
         probes=dict(Counter(question.series for question in questions)),
         frequency_baseline=baseline_scores(by_series(questions)),
         warnings=tuple(note.removeprefix("warning: ") for note in notes),
+        advice=advise(_plan(config, split, renderer, questions, params, tokens)),
+    )
+
+
+def _plan(
+    config: Config,
+    split: InfusionSplit,
+    renderer: Renderer,
+    questions: Sequence[Question],
+    params: int | None,
+    tokens: int | None,
+) -> Plan:
+    """Return what the advice is about."""
+    codes = coded(split.knowledge.facts).at(split.infused)
+    most = config.infusion.templates_used
+    count = {
+        relation: renderer.template_count(relation, split.book)
+        for relation in (codes.relations[number] for number in np.unique(codes.relation).tolist())
+    }
+    some = split.infused[sample(len(split.infused), _SAMPLE, config.seed)].tolist() if len(split.infused) else []
+    texts = [renderer.render(split.knowledge.facts[index], 0, split.book).text for index in some]
+    return Plan(
+        config=config,
+        templates={relation: number if most is None else min(number, most) for relation, number in count.items()},
+        bits=information(codes),
+        characters=sum(map(len, texts)) / max(len(texts), 1),
+        infused=len(split.infused),
+        questions=questions,
+        params=params,
+        tokens=tokens,
     )
 
 

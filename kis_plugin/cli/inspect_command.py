@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kis_plugin.amounts import parse_amount
+from kis_plugin.cli.amount_option import read_count
 from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
@@ -29,20 +29,12 @@ LETTERS_SHOWN = 200
 """Letters shown of a fact or a passage, without ``--whole``."""
 
 
-def _read_tokens(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Read a number of tokens as kis.yaml writes it: 2B and the like."""
-    try:
-        return None if value is None else parse_amount(value)
-    except ValueError as error:
-        raise click.BadParameter(f"found {value!r}, expected {error}.", ctx, param) from error
-
-
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
     "--tokenizer", required=True, metavar="NAME", help="The run's tokenizer: a folder, a tokenizer.json, or its name."
 )
-@click.option("--tokens", callback=_read_tokens, metavar="COUNT", help="Tokens of the whole run: 2B, 300M, 20000.")
+@click.option("--tokens", callback=read_count, metavar="COUNT", help="Tokens of the whole run: 2B, 300M, 20000.")
 @click.option(
     "--rows",
     type=click.IntRange(1),
@@ -68,7 +60,12 @@ def inspect(
     """Show what a run would infuse: how much, of what, and where.
 
     Reads the configuration CONFIG and plans the run as training would; nothing is trained and no base data is read.
-    """
+
+    \b
+    Examples:
+      kis inspect kis.yaml --tokenizer gpt2 --tokens 2B --block 1024
+      kis inspect kis.yaml --tokenizer tokenizer --rows 20000 --block 512 --examples 3 --whole
+    """  # noqa: D301 - click reads the character, not its escape
     if (tokens is None) == (rows is None):
         raise click.UsageError("Give the length of the run once: --tokens, or --rows.")
     if tokens is not None and tokens < sequence_length:
