@@ -18,6 +18,7 @@ from doc_pages import (
     as_shown,
     blocks,
     commands,
+    enters,
     facts_of_one_relation,
     files_of,
     name_of,
@@ -114,16 +115,35 @@ def test_configurations_load(page, tmp_path, monkeypatch):
 @with_blocks("console")
 def test_commands_run_and_print_what_is_shown(page, tmp_path):
     """Commands of a page run in order in one folder; output shown under a command is all of its output."""
-    if "--tokenizer tokenizer" in page.read_text(encoding="utf-8") or page.name == "first-infusion.md":
+    if "--tokenizer tokenizer" in page.read_text(encoding="utf-8") or page.name in (
+        "first-infusion.md",
+        "own-facts.md",
+    ):
         pytest.importorskip("transformers")
     prepare(tmp_path, page)
+    folder = tmp_path
     for command, shown in commands(page):
-        done = run(command, tmp_path)
+        if (entered := enters(command, folder)) is not None:
+            folder = entered
+            continue
+        done = run(command, folder)
         assert done.returncode == ("No prediction" in shown), f"{command}\n{done.stderr}"
         if shown.strip():
             assert as_shown(done.stdout) == as_shown(shown), command
     if page.name == "first-infusion.md":
         the_tutorial_ends_as_it_says(tmp_path)
+    if page.name == "own-facts.md":
+        its_run_is_exact(folder)
+
+
+def its_run_is_exact(folder):
+    from kis_plugin import read_run_log
+
+    (log,) = [read_run_log(path) for path in (folder / "runs").glob("*/kis.jsonl")]
+    assert log.end.status == "completed"
+    assert log.end.achieved_frequency == {"min": 500, "max": 500, "mean": 500}
+    last = {record.probe: record.accuracy for record in log.retention}
+    assert last["seen"] > last["control"]
 
 
 def the_tutorial_ends_as_it_says(folder):

@@ -50,7 +50,13 @@ def audit(
     batches of token ids, with --config or --sentences and the --tokenizer.
 
     Exits with 1 if counts differ from what is expected, or a control fact occurs.
-    """
+
+    \b
+    Examples:
+      kis audit infused
+      kis audit infused --as megatron
+      kis audit --loader loader.py:batches --config kis.yaml --tokenizer gpt2 --block 2048
+    """  # noqa: D301 - click reads the character, not its escape
     if (data is None) == (loader is None):
         raise click.UsageError("Say what to read: DATA, or --loader.")
     if config is not None and sentences is not None:

@@ -73,15 +73,16 @@ def write(
     tokens: str | None, host_seed: int | None, batch: int | None, keep_order: bool, part: tuple[int, int], workers: int,
     output: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    r"""Write the infused data set of a whole run.
+    """Write the infused data set of a whole run.
 
     For frameworks without an adapter: CONFIG says what is infused, the files hold base text and infused rows in the
     format of the framework, and the manifest beside them says how to read them. Check with kis audit what is read.
 
     \b
-    kis write kis.yaml --tokenizer gpt2 --block 2048 --base corpus/ --format megatron --tokens 10B --host-seed 1234 \
-        -o infused
-    """
+    Examples:
+      kis write kis.yaml --tokenizer gpt2 --block 2048 --base corpus/ --format parquet --tokens 10B -o infused
+      kis write kis.yaml --tokenizer gpt2 --block 2048 --base base.bin --format megatron --rows 500000 -o infused
+    """  # noqa: D301 - click reads the character, not its escape
     if (rows is None) == (tokens is None):
         raise click.UsageError("Say how long the run is: --rows or --tokens.")
     from kis_plugin.run.manifest import read_manifest

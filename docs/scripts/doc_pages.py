@@ -90,6 +90,12 @@ def run(line: str, folder: Path, limit: float = 600) -> subprocess.CompletedProc
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit)
 
 
+def enters(line: str, folder: Path) -> Path | None:
+    """Return the folder that ``cd FOLDER`` enters; None for any other command."""
+    words = shlex.split(line)
+    return folder / words[1] if words[0] == "cd" else None
+
+
 def as_shown(text: str) -> list[str]:
     """Return output as pages show it: without spaces at the ends of lines, without empty lines around it."""
     return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n").splitlines()
@@ -101,6 +107,9 @@ def refreshed(page: Path) -> Iterator[tuple[str, str, str]]:
         folder = Path(name)
         prepare(folder, page)
         for command, shown in commands(page):
+            if (entered := enters(command, folder)) is not None:
+                folder = entered
+                continue
             done = run(command, folder)
             yield command, shown, "\n".join(as_shown(done.stdout)) + "\n"
 

@@ -98,6 +98,10 @@ def _close_stdout() -> None:
 HELP = """Infuse an exact amount of knowledge into a pretraining run.
 
 \b
+kis init my-run          begin a project: kis.yaml, facts, templates, a training script
+kis synth people --count 1000 -o facts
+                         fictional facts whose information is known
+kis demo                 the whole job in small: a sweep and a prediction
 kis schema               a JSON Schema of kis.yaml, for your editor
 kis check kis.yaml       is the configuration right, and what would be infused?
 kis inspect kis.yaml --tokenizer gpt2 --tokens 2B --block 1024
@@ -105,7 +109,8 @@ kis inspect kis.yaml --tokenizer gpt2 --tokens 2B --block 1024
 kis prepare kis.yaml --tokenizer gpt2 --block 1024
                          prepare large knowledge ahead of a run
 kis show runs/RUN_ID     what came of a run?
-kis probe MODEL ...      what does a saved model know?
+kis probe --model model --knowledge facts.jsonl
+                         what does a saved model know?
 kis sweep plan ...       train many small models, to predict from
 kis predict --logs runs/ --target 7B
                          how much a large model takes (also: kis-predict)

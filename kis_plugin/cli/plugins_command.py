@@ -14,7 +14,13 @@ __all__ = ["plugins"]
 @click.command()
 @AS_JSON
 def plugins(as_json: bool) -> None:
-    """List what is registered and where it came from."""
+    """List what is registered and where it came from.
+
+    \b
+    Examples:
+      kis plugins
+      kis plugins --json
+    """  # noqa: D301 - click reads the character, not its escape
     from kis_plugin.cli.listing import list_registered
 
     found = list_registered()

@@ -65,7 +65,12 @@ def prepare(config: Path, tokenizer: str, sequence_length: int, verify: bool, as
 
     Reads, splits and tokenizes what the configuration CONFIG names, into the cache, where runs with the same tokenizer
     and rows of the same length find it.
-    """
+
+    \b
+    Examples:
+      kis prepare kis.yaml --tokenizer gpt2 --block 1024
+      kis prepare kis.yaml --tokenizer gpt2 --block 1024 --verify
+    """  # noqa: D301 - click reads the character, not its escape
     from kis_plugin.config.load import load_config
     from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 

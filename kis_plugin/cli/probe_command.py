@@ -23,6 +23,12 @@ HELP = """Probe what a saved model knows.
 
 With --knowledge every fact is probed, whether or not it was ever infused. With --config the questions are those of that
 run's last evaluation, controls included, and the figures are those that its log ends with.
+
+\b
+Examples:
+  kis probe --model model --knowledge facts.jsonl
+  kis probe --model gpt2 --knowledge facts.jsonl --templates templates.yaml --by relation
+  kis probe --model out/checkpoint-1000 --config kis.yaml --answers answers.jsonl
 """
 
 _MODEL = (

@@ -46,7 +46,12 @@ def count(
 
     KNOWLEDGE is a file or folder of facts, or a kis.yaml. TEXT are files and folders of .txt (documents separated by
     form feeds) or .jsonl (with "text"), also .gz or .xz. Needs kis-plugin[count].
-    """
+
+    \b
+    Examples:
+      kis count facts.jsonl corpus/ -o counts.jsonl
+      kis count kis.yaml corpus.jsonl.gz --window paragraph -o counts.jsonl
+    """  # noqa: D301 - click reads the character, not its escape
     from kis_plugin.counting.count import count_facts
     from kis_plugin.counting.engine import Engine
     from kis_plugin.counting.pool import cores

@@ -33,8 +33,9 @@ def collect(folder: Path, output: Path, also: tuple[str, ...]) -> None:
     kis-predict reads it as it is:
 
     \b
-    kis runs collect runs/ -o logs.tar.xz
-    kis-predict --logs logs.tar.xz --target 7B
+    Examples:
+      kis runs collect runs/ -o logs.tar.xz
+      kis-predict --logs logs.tar.xz --target 7B
 
     Included are the files that kis-predict reads (kis.jsonl, CSV tables, trainer_state.json, LitGPT's metrics.csv with
     its hyperparameters.yaml, TensorBoard's event files) and every kis.json. The same logs always give the same bytes.

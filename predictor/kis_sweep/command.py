@@ -29,10 +29,11 @@ def sweep() -> None:
     """Plan and run a sweep of small models for kis-predict.
 
     \b
-    kis sweep plan --sizes 1M,3M,10M --frequency 4..4096 --facts facts.jsonl --text corpus/ -o sweep/
-    kis sweep run sweep/
-    kis sweep next sweep/ --target 7B
-    kis-predict --logs sweep/runs --target 7B
+    Examples:
+      kis sweep plan --sizes 1M,3M,10M --frequency 4..4096 --facts facts.jsonl --text corpus/ -o sweep/
+      kis sweep run sweep/
+      kis sweep next sweep/ --target 7B
+      kis-predict --logs sweep/runs --target 7B
     """  # noqa: D301 (click's marker for lines that are not rewrapped)
 
 
@@ -82,7 +83,13 @@ def run(
     """Train the runs that are not finished. Stopped runs continue from their last checkpoint.
 
     A run that fails is retried once, after all others. Exit code 1 if any run failed both times.
-    """
+
+    \b
+    Examples:
+      kis sweep run sweep/
+      kis sweep run sweep/ --jobs 2 --gpus 0,1
+      kis sweep run sweep/ --engine slurm --slurm timeout_min=120 --slurm slurm_partition=gpu
+    """  # noqa: D301 - click reads the character, not its escape
     from kis_sweep.display import show_failed
     from kis_sweep.engines import ENGINES, Resources
     from kis_sweep.folder import runs_of
@@ -133,7 +140,12 @@ def _show_broken(broken: Sequence[Problem]) -> None:
 @_FOLDER
 @AS_JSON
 def status(sweep: Path, as_json: bool) -> None:
-    """Show the progress and the latest results of each run."""
+    """Show the progress and the latest results of each run.
+
+    \b
+    Examples:
+      kis sweep status sweep/
+    """  # noqa: D301 - click reads the character, not its escape
     from kis_sweep.folder import runs_of, states_of
     from kis_sweep.progress.course import courses_of
     from kis_sweep.progress.table import course_object, courses_table, summary_of, unreadable_names
@@ -183,7 +195,12 @@ def next_runs(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bo
 
     Exits with 0 if runs were added, with 1 if no further run would help, or if all --count runs together would leave
     the target's interval more than 95 % as wide as it is.
-    """
+
+    \b
+    Examples:
+      kis sweep next sweep/ --target 7B
+      kis sweep next sweep/ --target 7B --count 4 --new-sizes --dry-run
+    """  # noqa: D301 - click reads the character, not its escape
     from kis_sweep.added_runs import next_runs_of
 
     with refusal_as_json(as_json):
@@ -203,7 +220,12 @@ def add(sweep: Path, sizes: str | None, frequency: str, points: int, seeds: int,
     """Add runs of given frequencies, seeds and sizes. Runs that the sweep already has are not changed.
 
     Exits with 0 if runs were added, with 1 if there was none to add.
-    """
+
+    \b
+    Examples:
+      kis sweep add sweep/ --frequency 64,128 --seeds 2
+      kis sweep add sweep/ --sizes 3M --frequency 16..256 --points 4 --dry-run
+    """  # noqa: D301 - click reads the character, not its escape
     from kis_sweep.added_runs import requested_runs
     from kis_sweep.grid import parse_frequencies, parse_sizes
 

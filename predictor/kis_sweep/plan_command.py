@@ -95,7 +95,14 @@ def plan(
     as_json: bool,
     **training: Any,
 ) -> None:
-    """Write one configuration per run of a grid, and show its cost."""
+    """Write one configuration per run of a grid, and show its cost.
+
+    \b
+    Examples:
+      kis sweep plan --sizes 1M,3M,10M --frequency 4..4096 --facts facts.jsonl --text corpus/ -o sweep/
+      kis sweep plan --sizes 1M,3M --frequency 0,16,64,256 --config kis.yaml --text corpus/ --tokenizer gpt2 -o sweep/
+      kis sweep plan --from small/ --from medium/ --frequency 8..512 --facts facts.jsonl --text corpus/ -o sweep/
+    """  # noqa: D301 - click reads the character, not its escape
     from kis_sweep.display import costs, show_plan, watching
     from kis_sweep.grid import cells_of, first_runs, parse_frequencies, parse_sizes
     from kis_sweep.plan import rows_per_step
