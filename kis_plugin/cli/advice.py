@@ -111,10 +111,9 @@ def information(codes: FactCodes) -> float:
 
 def advise(plan: Plan) -> tuple[Advice, ...]:
     """Return what to change; nothing where nothing is wrong."""
-    if plan.frequency == 0 or not plan.infused:  # the run to compare with, or documents
-        checks = (_cost, _probes)
-    else:
-        checks = (_templates, _exposures, _share, _capacity, _cost, _probes)
+    of_facts = (_templates, _exposures, _share, _capacity)
+    infuses = plan.frequency != 0 and plan.infused > 0  # neither the run to compare with, nor documents
+    checks = (*(of_facts if infuses else ()), _cost, _probes)
     return tuple(found for check in checks for found in check(plan))
 
 

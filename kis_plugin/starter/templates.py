@@ -9,7 +9,8 @@ import yaml
 
 from kis_plugin.knowledge.facts import Knowledge
 from kis_plugin.knowledge.template_rules import distinct
-from kis_plugin.synthetic.domains import DOMAINS, read_domain
+from kis_plugin.synthetic.catalog import DOMAINS
+from kis_plugin.synthetic.domains import read_domain
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.load import load_templates
 

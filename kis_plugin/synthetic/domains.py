@@ -40,7 +40,7 @@ class Attribute:
         """Return the object of each entity: (count,), indices of ``objects``.
 
         Every assignment in which the frequencies of any two objects differ by at most one is equally likely, and
-        attributes are independent of each other. Knowing how often each object occurs therefore tells nothing, and
+        attributes are independent of each other. Knowing how often each object occurs therefore is of no use, and
         neither does another attribute.
 
         Args:
