@@ -80,9 +80,7 @@ def summary_lines(history: History, next_command: str = "") -> Iterator[str]:
         history: The run.
         next_command: What to enter next; none by default.
     """
-    run, end = history.run, history.log.end
-    state = "unfinished" if end is None else f"{end.status} at step {end.step:,}"
-    yield from _folded(f"run {run.run_id}: {state}", "")
+    yield from _folded(f"run {history.run.run_id}", "")
     for label, text in _entries(history):
         yield from _folded(text, label)
     yield f"{_INDENT}{'log':{_LABEL}}{escaped(path_text(history.log.path))}"
@@ -101,7 +99,8 @@ def _folded(text: str, label: str) -> Iterator[str]:
 
 
 def _entries(history: History) -> Iterator[tuple[str, str]]:
-    run = history.run
+    run, end = history.run, history.log.end
+    yield "state", "unfinished" if end is None else f"{end.status} at step {end.step:,}"
     framework = f", framework {run.framework}" if run.framework else ""
     yield "model", f"{short(run.params)} parameters, D = {short(run.tokens)} tokens{framework}"
     facts = f"{run.facts:,} facts, " if run.facts is not None else ""

@@ -35,7 +35,8 @@ def test_one_run_is_shown_whole_within_80_columns(rising, monkeypatch):
     assert lines[1].split() == ["0", "0.250", "[0.210,", "0.295]", "0.250", "0.250", "4.000"]
     assert lines[3].split() == ["400", "0.800", "[0.758,", "0.836]", "0.900", "0.260", "3.100"]
     for line in (
-        "run rising: completed at step 400",
+        "run rising",
+        "  state       completed at step 400",
         "  infused     100 facts, each exactly 64 times, 0.1 of D",
         "  held-out    0.250 -> 0.800 [0.758, 0.836], chance 0.250, 400 probes",
         "  difference  +0.000 -> +0.540 [+0.478, +0.594], held-out minus control",
