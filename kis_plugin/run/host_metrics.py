@@ -13,7 +13,8 @@ def host_metrics(records: Sequence[Record], everything: bool = False) -> dict[st
     """Return the numbers of some records by name; empty if there are none.
 
     Accuracy of each whole retention series is ``retention/<series>``, and loss on the general text that KIS measures
-    itself (nats per token) ``retention/general_loss``. Other losses come from the host and are left out.
+    itself (nats per token) ``retention/general_loss``. ``retention/chance`` is what a guess gives in the held-out
+    series, a level line to draw with it. Other losses come from the host and are left out.
 
     Args:
         records: Of one evaluation.
@@ -24,6 +25,8 @@ def host_metrics(records: Sequence[Record], everything: bool = False) -> dict[st
     for record in records:
         if isinstance(record, Retention) and "/" not in record.probe:
             metrics[f"retention/{record.probe}"] = record.accuracy
+            if record.probe == "held_out":
+                metrics["retention/chance"] = record.extra.get("chance")
             if everything:
                 metrics[f"retention/{record.probe}_margin"] = record.margin
                 metrics[f"retention/{record.probe}_bits_per_byte"] = record.bits_per_byte

@@ -155,9 +155,12 @@ def test_host_metrics_of_series_and_parts():
     parts = series_records(0, 0, outcomes(*[("s", "P19", True)] * 6, *[("s", "P36", False)] * 6), ["relation"])[1:]
     loss = Loss(step=0, tokens=0, split=GENERAL, loss=2.5, extra={"bits_per_byte": 1.25})
     every = [*found, *parts, loss, Loss(step=0, tokens=0, split="eval", loss=3.0)]
-    assert host_metrics(every) == {"retention/held_out": 0.5, "retention/general_loss": 2.5}
+    assert host_metrics(every) == {
+        "retention/held_out": 0.5, "retention/chance": 0.5, "retention/general_loss": 2.5,
+    }  # fmt: skip
     assert host_metrics(every, everything=True) == {
         "retention/held_out": 0.5,
+        "retention/chance": 0.5,
         "retention/held_out_margin": 1.0,
         "retention/held_out_bits_per_byte": 5.5,
         "retention/s/relation/P19": 1.0,
