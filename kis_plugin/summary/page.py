@@ -51,7 +51,7 @@ def page(histories: Sequence[History]) -> str:
     title = f"Run {histories[0].run.run_id}" if only else f"{len(histories)} runs"
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     charts = charts_of(histories)
-    sizes = [(980, 260), *[(460, 220)] * (len(charts) - 1)]
+    sizes = [(980, 260) if at == 0 else (460, 220) for at in range(len(charts))]
     drawn = "".join(
         _chart(chart, number, *size) for number, (chart, size) in enumerate(zip(charts, sizes, strict=True))
     )

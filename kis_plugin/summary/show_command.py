@@ -89,6 +89,7 @@ def _write_page(path: Path, histories: Sequence[History]) -> None:
 def _write_plot(path: Path, histories: Sequence[History]) -> None:
     from kis_plugin.errors import need_or_refuse
     from kis_plugin.storage.atomic_write import write_atomically
+    from kis_plugin.summary.charts import charts_of
 
     def need() -> None:
         try:
@@ -97,6 +98,8 @@ def _write_plot(path: Path, histories: Sequence[History]) -> None:
             raise ImportError(f"{error}. Install it with: pip install 'kis-plugin[plot]'") from error
 
     need_or_refuse(f"--plot {path}", need, "matplotlib")
+    if not charts_of(histories):
+        raise KISError(Problem(f"--plot {path}", "no retention and no loss in the logs", "something to draw"))
     from kis_plugin.summary.plot import picture
 
     write_atomically(path, picture(histories, path.suffix.lower().lstrip(".")), where=f"--plot {path}")

@@ -133,6 +133,28 @@ def test_the_same_logs_give_the_same_page_and_picture(rising, tmp_path):
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+def test_a_run_that_has_just_begun_is_shown(tmp_path):
+    log = write_log(tmp_path / "r", {}, end=False)
+    page = tmp_path / "p.html"
+    outcome = kis("show", log, "--html", page)
+    assert outcome.exit_code == 0
+    assert "  state       unfinished" in outcome.stdout.splitlines()
+    assert "64 exposures of each planned" in outcome.stdout
+    assert "Not measured" in page.read_text()
+    pytest.importorskip("matplotlib")
+    outcome = kis("show", log, "--plot", tmp_path / "p.svg")
+    assert outcome.exit_code == 2
+    assert "found no retention and no loss in the logs" in outcome.stderr
+    assert not (tmp_path / "p.svg").exists()
+
+
+def test_one_evaluation_is_enough_for_a_picture(tmp_path):
+    log = write_log(tmp_path / "r", {"held_out": [0.5]}, losses=[3.0], end=False)
+    outcome = kis("show", log, "--html", tmp_path / "p.html")
+    assert outcome.exit_code == 0
+    assert (tmp_path / "p.html").read_text().count('class="at"') == 2
+
+
 def test_hostile_names_stay_text(tmp_path):
     log = write_log(tmp_path / "r", RISES, losses=[4.0, 3.0], run={"run_id": EVIL}, end=False) / LOG_NAME
     log.write_text(log.read_text().replace('"split": "eval"', f'"split": {json.dumps(EVIL)}'))
