@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kis_plugin.run.log import GENERAL, Loss
+from kis_plugin.run.log import GENERAL, Loss, is_split
 
-__all__ = ["LossLimit", "is_split"]
+__all__ = ["LossLimit"]
 
 
 class LossLimit:
@@ -78,8 +78,3 @@ class LossLimit:
         self._split, self._best = state["split"], state["best"]
         self._reported = list(state["reported"])
         self._last, self._streak = state["last"], state["streak"]
-
-
-def is_split(split: str, named: str) -> bool:
-    """Return whether a split is the one that a user named: the Trainer puts ``eval_`` before their names."""
-    return split in (named, f"eval_{named}")

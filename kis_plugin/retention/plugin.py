@@ -12,6 +12,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hook_markers import hookimpl
 from kis_plugin.retention.control_leaks import leak_warnings
 from kis_plugin.retention.evaluation_steps import evaluation_steps_of
+from kis_plugin.retention.general_split import general_split_notes
 from kis_plugin.retention.prior_knowledge_file import keep_known
 from kis_plugin.retention.questions.baselines import baseline_scores
 from kis_plugin.retention.questions.question import Question, by_series
@@ -47,6 +48,7 @@ class Retention:
         self._phase = -1
         self._known: npt.NDArray[np.bool_] | None = None  # (infused facts,)
         self._notified: set[str] = set()  # lines that the user has seen
+        self._splits: set[str] = set()  # evaluation sets with a loss, on rank 0
 
     @hookimpl
     def kis_run_start(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> None:
@@ -87,7 +89,11 @@ class Retention:
 
     @hookimpl
     def kis_metrics(self, run: TrainingRun, records: Sequence[runlog.Record]) -> None:
-        """Keep which facts were known, once the run log begins: from there on nothing refuses the run any more."""
+        """Keep which facts were known, once the run log begins: from there on nothing refuses the run any more.
+
+        Note the evaluation sets whose losses are reported.
+        """
+        self._splits |= {record.split for record in records if isinstance(record, runlog.Loss)}
         if self._known is not None and any(isinstance(record, runlog.Run) for record in records):
             keep_known(run.folder, self._known)
 
@@ -122,6 +128,11 @@ class Retention:
             self._budget.end()
             if self._budget.exceeded:
                 self._notify(run, [_over_budget(run)])
+
+    @hookimpl
+    def kis_run_end(self, run: TrainingRun) -> None:
+        """Say where it stays unclear which loss is general loss."""
+        self._notify(run, general_split_notes(run.config.retention.general_split, self._splits))
 
     @hookimpl
     def kis_state(self) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-__all__ = ["GENERAL", "RECORDS", "SCHEMA", "End", "Guard", "Loss", "Record", "Retention", "Run", "Status"]
+__all__ = ["GENERAL", "RECORDS", "SCHEMA", "End", "Guard", "Loss", "Record", "Retention", "Run", "Status", "is_split"]
 
 SCHEMA = 2
 """Version of the format. 2 renamed a few fields of 1 (``log_reader.RENAMED``), which is still read."""
@@ -182,3 +182,8 @@ class End:
 
 Record = Run | Retention | Loss | Guard | End
 RECORDS: Mapping[str, type[Record]] = {cls.type: cls for cls in (Run, Retention, Loss, Guard, End)}
+
+
+def is_split(split: str, named: str) -> bool:
+    """Return whether a split is the one that a user named: the Trainer puts ``eval_`` before their names."""
+    return split in (named, f"eval_{named}")

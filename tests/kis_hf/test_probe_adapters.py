@@ -8,7 +8,6 @@ import sys
 import pytest
 import torch
 from click.testing import CliRunner
-from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
 
 from kis_plugin.cli.main import main
 from kis_plugin.errors import KISError
@@ -16,6 +15,8 @@ from kis_plugin.run.saved_model import LoadOptions
 from tests.world.facts import write_facts
 from tests.world.models import make_model
 from tests.world.tokenizers import make_tokenizer
+
+peft = pytest.importorskip("peft")
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def save_adapter(base, folder, tokenizer=None, **keys):
         tokenizer.save_pretrained(folder)
         model.resize_token_embeddings(len(tokenizer))
     torch.manual_seed(1)
-    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, **keys)
-    adapted = get_peft_model(model, lora)
+    lora = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, **keys)
+    adapted = peft.get_peft_model(model, lora)
     adapted.save_pretrained(folder)
     return adapted
 
@@ -118,8 +119,8 @@ def test_adapter_that_cannot_be_loaded_is_refused_in_words(base, tmp_path, chang
 
 
 def test_adapter_that_adds_tokens_to_each_row_is_refused(base, tmp_path):
-    tuned = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=4)
-    get_peft_model(make_model(), tuned).save_pretrained(tmp_path / "prompt")
+    tuned = peft.PromptTuningConfig(task_type=peft.TaskType.CAUSAL_LM, num_virtual_tokens=4)
+    peft.get_peft_model(make_model(), tuned).save_pretrained(tmp_path / "prompt")
     path = tmp_path / "prompt" / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": str(base)}))
     with pytest.raises(KISError, match="PROMPT_TUNING, which adds tokens to each row"):
