@@ -1,6 +1,6 @@
 """How far the answers of `kis-predict` can be trusted: sweeps of other families than the ones it fits, by scenario.
 
-    python -m benchmarks extrapolation             # 154 sweeps, some minutes
+    python -m benchmarks extrapolation             # 144 sweeps, ten minutes and more
     python -m benchmarks extrapolation --quick     # 12 sweeps
     python -m benchmarks extrapolation --part 0/2  # one half, for two processes; --save and --load join them
 
