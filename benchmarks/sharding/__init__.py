@@ -1,0 +1,1 @@
+"""The processes of ``python -m benchmarks sharded``."""
