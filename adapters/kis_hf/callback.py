@@ -224,11 +224,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         """Number the rows in the batches of each step: iterable data, batch samplers of the user's own."""
         epochs, accumulation = Epochs.of(trainer, loader), args.gradient_accumulation_steps
         rows = epochs.rows_of_run(state.max_steps, accumulation)
-        self._host = {
-            "rows_per_step": epochs.size * epochs.ranks * accumulation,
-            "rows_per_batch": epochs.size * epochs.ranks,
-            "rows_per_epoch": epochs.rows or 0,
-        }
+        self._host = {"rows_per_step": epochs.size * epochs.ranks * accumulation, **epochs.numbers}
         position = epochs.resumed_at(state.global_step, accumulation, not args.ignore_data_skip)
         resumed = kept_by_kis(self, state)
         if resumed:

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch.utils.data import IterableDataset
+from torch.utils.data import BatchSampler, IterableDataset
 from transformers import Trainer
 from transformers.trainer_utils import has_length
 
 from kis_hf.host import sharing
+from kis_hf.row_numbering import inmost_batches
 from kis_plugin.errors import KISError, Problem
 
 __all__ = ["Epochs", "Position"]
@@ -23,6 +24,7 @@ class Position:
     Attributes:
         epoch: Whole epochs before this one.
         batches: Batches that a rank read in this epoch.
+        batch_rows: Rows of one batch over all ranks.
         rows: Rows of the run that were read, over all ranks and epochs.
         lengths: Tokens of each row of the first step, where they differ; empty where they do not; None before it.
         waiting: Planned rows whose texts wait for a row with room.
@@ -30,6 +32,7 @@ class Position:
 
     epoch: int = 0
     batches: int = 0
+    batch_rows: int = 0
     rows: int = 0
     lengths: list[int] | None = None
     waiting: list[int] = field(default_factory=list)
@@ -44,12 +47,16 @@ class Epochs:
         ranks: Processes.
         length: Batches of one epoch on one rank; None where the data has no length.
         last: Rows of the last batch of an epoch on one rank, where there is a length.
+        parts: Processes that read parts of the data of their own; 1 where one order of rows is dealt to all of them.
+        own_batches: Whether the user's own code makes the batches: rows of other batches may come in another order.
     """
 
     size: int
     ranks: int
     length: int | None
     last: int
+    parts: int = 1
+    own_batches: bool = False
 
     @classmethod
     def of(cls, trainer: Trainer, loader: Any) -> Epochs:
@@ -62,15 +69,17 @@ class Epochs:
         ranks = int(trainer.accelerator.num_processes) // sharing(trainer)
         if not hasattr(inner, "dataset"):  # a loader of the user's own: only its batches can be seen
             size = int(getattr(inner, "batch_size", None) or trainer._train_batch_size)
-            return cls(size, ranks, None, size)
+            return cls(size, ranks, None, size, ranks, own_batches=True)
         _refuse_sharded_twice(inner.dataset, ranks)
         dispatched = type(loader).__name__ == "DataLoaderDispatcher"
+        parts = 1 if dispatched or (inner is not loader and not _own_part(inner.dataset)) else ranks
         batches = inner.batch_sampler
+        own = type(inmost_batches(batches)).__iter__ is not BatchSampler.__iter__
         size = int(inner.batch_size or getattr(batches, "batch_size", None) or trainer._train_batch_size)
         if getattr(loader if dispatched else batches, "split_batches", False):
             size //= ranks
         if not has_length(loader):
-            return cls(size, ranks, None, size)
+            return cls(size, ranks, None, size, parts, own)
         prepared = inner is not loader  # else every rank has a loader, and rows, of its own
         whole = size * ranks if prepared else size
         rows = len(_inmost(inner.dataset)) if prepared or not has_length(inner.sampler) else len(inner.sampler)
@@ -87,7 +96,17 @@ class Epochs:
             found = f"{rows} rows, {left} of them in the last batches of {ranks} processes"
             hint = "Set dataloader_drop_last=True, or leave even_batches on."
             raise KISError(Problem("train_dataset", found, f"a multiple of {whole} rows", hint))
-        return cls(size, ranks, len(loader), last)
+        return cls(size, ranks, len(loader), last, parts, own)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """What a resume must find unchanged, besides the rows of a step.
+
+        Rows are dealt to processes in one order, so batches of another size or on other processes are the same rows,
+        step by step. Where each process reads a part of its own, those of another number of processes are others.
+        """
+        numbers = {"rows_per_epoch": self.rows or 0, "processes_reading": self.parts}
+        return numbers | ({"rows_per_batch": self.size} if self.own_batches or self.parts > 1 else {})
 
     @property
     def rows(self) -> int | None:
@@ -110,13 +129,18 @@ class Epochs:
         """Return where in the data the Trainer continues when it resumes at ``step``, skipping batches or not."""
         per_epoch = step + 1 if self.length is None else math.ceil(self.length / accumulation)
         epoch, done = divmod(step, per_epoch)
-        return Position(epoch, done * accumulation if skips else 0)
+        return Position(epoch, done * accumulation if skips else 0, self.size * self.ranks)
 
     def same(self, one: Position, other: Position) -> bool:
         """Return whether two places in the data are the same: the end of an epoch is the beginning of the next."""
-        if self.length is None:
-            return (one.epoch, one.batches) == (other.epoch, other.batches)
-        return one.epoch * self.length + one.batches == other.epoch * self.length + other.batches
+        return self._place(one) == self._place(other)
+
+    def _place(self, position: Position) -> tuple[int, int]:
+        """Return the epoch, and the rows that were read in it over all ranks."""
+        read = position.batches * position.batch_rows
+        if self.rows is None:
+            return position.epoch, read
+        return divmod(position.epoch * self.rows + min(read, self.rows), self.rows)
 
 
 def _inmost(dataset: Any) -> Any:
@@ -124,6 +148,11 @@ def _inmost(dataset: Any) -> Any:
     while type(dataset).__name__ == "IterableDatasetShard":
         dataset = dataset.dataset
     return dataset
+
+
+def _own_part(dataset: Any) -> bool:
+    """Return whether accelerate gave this process shards of its own, as of a ``datasets.IterableDataset``."""
+    return isinstance(dataset, IterableDataset) and type(dataset).__name__ != "IterableDatasetShard"
 
 
 def _refuse_sharded_twice(dataset: Any, ranks: int) -> None:

@@ -15,7 +15,7 @@ from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler, OnceP
 from kis_torch.collating import CheckedCollator
 from kis_torch.room import RoomQueue, RoomSampler
 
-__all__ = ["RowNumbering", "check_collator", "masks_eos"]
+__all__ = ["RowNumbering", "check_collator", "inmost_batches", "masks_eos"]
 
 
 @dataclass
@@ -52,7 +52,7 @@ class RowNumbering:
             raise KISError(Problem("train_dataset", found, "the base data", "Use the callback or infuse(), not both."))
         if inner is loader or isinstance(inner.dataset, IterableDataset):
             return False
-        inmost = _inmost(inner.batch_sampler)
+        inmost = inmost_batches(inner.batch_sampler)
         return type(inmost).__iter__ is BatchSampler.__iter__ and hasattr(loader, "total_batch_size")
 
     @classmethod
@@ -63,7 +63,7 @@ class RowNumbering:
             KISError: Fewer rows than one batch.
         """
         inner = loader.base_dataloader
-        batches, inmost = inner.batch_sampler, _inmost(inner.batch_sampler)
+        batches, inmost = inner.batch_sampler, inmost_batches(inner.batch_sampler)
         rows_per_batch = int(loader.total_batch_size)
         rows = len(inmost.sampler)
         if rows < rows_per_batch:
@@ -138,7 +138,8 @@ def masks_eos(loader: Any) -> bool:
     return pad is not None and pad == getattr(tokenizer, "eos_token_id", None)
 
 
-def _inmost(batches: Any) -> Any:
+def inmost_batches(batches: Any) -> Any:
+    """Return the batch sampler inside those of accelerate, which deal its batches to processes."""
     while hasattr(batches, "batch_sampler"):
         batches = batches.batch_sampler
     return batches

@@ -28,7 +28,7 @@ class Epochs:
         self.loader: Any = loader
         self.stateful = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
         self.started = 0  # epochs
-        self._given = 0  # batches of this epoch
+        self.given = 0  # batches of this epoch
         self._random: list[torch.Tensor] = []  # as this epoch began
         self._restored: Mapping[str, Any] | None = None
 
@@ -37,12 +37,12 @@ class Epochs:
         restored, self._restored = self._restored, None
         if restored is None:
             self.started += 1
-            self._given = 0
+            self.given = 0
             self._random = [generator.get_state() for generator in self._generators()]
         self._set_epoch(self.started - 1)
         batches = iter(self.loader) if restored is None else self._rest(restored)
         for batch in batches:
-            self._given += 1
+            self.given += 1
             yield batch
 
     def state(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Epochs:
         base = {"loader": self.loader.state_dict()} if self.stateful else {}
         return {
             "epoch": self.started,
-            "given": self._given,
+            "given": self.given,
             "random": [*self._random],
             "random_now": [generator.get_state() for generator in self._generators()],
             **base,
@@ -63,7 +63,7 @@ class Epochs:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state`` when next iterated."""
-        self.started, self._given, self._random = state["epoch"], state["given"], list(state["random"])
+        self.started, self.given, self._random = state["epoch"], state["given"], list(state["random"])
         self._restored = state
 
     def _rest(self, restored: Mapping[str, Any]) -> Iterator[Any]:
@@ -74,7 +74,7 @@ class Epochs:
         else:
             for generator, state in zip(self._generators(), self._random, strict=True):
                 generator.set_state(state)
-            batches = self._without_first(self._given)
+            batches = self._without_first(self.given)
         first = next(batches, None)  # samplers draw their seed here at the latest
         for generator, state in zip(self._generators(), restored["random_now"], strict=True):
             generator.set_state(state)

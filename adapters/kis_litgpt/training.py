@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ import torch
 from kis_litgpt.loader import InfusedLoader, Numbering
 from kis_litgpt.model import LitModelView, parameter_counts
 from kis_litgpt.pretrain_hooks import Host
+from kis_litgpt.resume import Layout, changed_order, changed_steps, deal_to_one, differs_between_ranks
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
@@ -21,7 +23,6 @@ from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
 from kis_plugin.run.ranks import Ranks
 from kis_torch.host_log import HostLog
 from kis_torch.ranks import same_on_all_ranks, sum_over_ranks
-from kis_torch.resume import changed_numbers
 from kis_torch.watch import HostCopy
 
 __all__ = ["Training"]
@@ -47,6 +48,7 @@ class Training:
         self._config, self._tokenizer, self._loader = config, tokenizer, loader
         self._step = 0
         self._validated: int | None = None
+        self._saved = False
         self._given: HostCopy | None = None
 
     def begin(self, host: Host) -> None:
@@ -61,6 +63,9 @@ class Training:
         _refuse(host, self._config, self._tokenizer, self._loader)
         total, non_embedding = parameter_counts(host.model.config, bool(host.train.tie_embeddings))
         resumed = self._loader.restored if step else None
+        layout = Layout.of(host, resumed)
+        if resumed:
+            self._continue_in(layout, Layout.kept_in(resumed))
         run_id = (
             resumed_run_id(resumed, self._config.run_log)
             if resumed
@@ -90,8 +95,10 @@ class Training:
             # Stock LitGPT would do this to the base loader: its sampler gives every rank rows of its own.
             base = fabric.setup_dataloaders(self._loader.epochs.loader, move_to_device=False)
             self._loader.epochs.loader = base._dataloader
+        elif layout.dealt:
+            deal_to_one(self._loader.epochs.loader)
         numbering = Numbering(host.train.micro_batch_size, host.iterations, fabric.global_rank, fabric.world_size)
-        self._loader.describe = lambda: {**self.session.state(), "host": _numbers(host)}
+        self._loader.describe = lambda: {**self.session.state(), "host": layout.kept()}
         self._loader.start(self.session.row_source, numbering, self.session.rows_drawn, run.notify)
         if fabric.global_rank == 0:
             run.notify(f"kis: retention is measured every {every} steps, LitGPT's eval.interval.")
@@ -133,12 +140,31 @@ class Training:
 
     def saving(self) -> None:
         """Write the exposures so far beside the run log, before the checkpoint that needs them."""
+        if not self._saved:
+            self._saved = True
+            self._warn_of_places()
         self.session.save(self._step)
+
+    def _warn_of_places(self) -> None:
+        """Warn where each rank's data loader keeps a place of its own."""
+        run, epochs = self.session.run, self._loader.epochs
+        if epochs.stateful and differs_between_ranks(epochs.loader.state_dict(), run.ranks) and run.rank == 0:
+            run.notify(
+                "kis: warning: the state of the data loader differs between processes, and LitGPT saves that of rank 0 "
+                "alone. After a resume every process reads on from there: base text may be repeated or left out. "
+                "Counts of facts stay exact."
+            )
 
     def end(self) -> None:
         """Count, write the last line."""
         self.settle()
         self.session.end(self._step)
+
+    def _continue_in(self, now: Layout, before: Layout) -> None:
+        """Count what was trained on in the iterations of this layout: LitGPT takes its place from ``iter_num``."""
+        state, loader = self._host.state, self._loader
+        loader.iteration = state["iter_num"] = now.batches(before, loader.iteration)
+        loader.epochs.given = loader.epochs.given * before.rows_per_iteration // now.rows_per_iteration
 
     def _log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log retention to LitGPT's own logger, at the iteration that LitGPT logs its losses at."""
@@ -194,15 +220,15 @@ def _refuse(host: Host, config: Config, tokenizer: LitTokenizer, loader: Infused
         problems.append(Problem("tokenizer_dir", f"token ids up to {tokenizer.vocabulary - 1}", expected))
     where, saved = f"resume at step {state['step_count']}", loader.restored
     if state["step_count"] and saved is not None:
-        hint = "Keep micro_batch_size, global_batch_size and devices."
-        problems += changed_numbers(state["step_count"], _numbers(host), saved["host"], hint)
+        now, before = Layout.of(host, saved), Layout.kept_in(saved)
+        problems += changed_steps(state["step_count"], now, before)
+        moved = changed_order(state["step_count"], now, before, loader.epochs)
+        if config.on_mismatch == "error":
+            problems += moved
+        elif moved and fabric.global_rank == 0:
+            sys.stderr.write(f"kis: warning: on_mismatch is warn, and the data continues elsewhere: {moved[0]}\n")
         if loader.iteration != state["iter_num"]:
             found = f"data at iteration {loader.iteration}, training at {state['iter_num']}"
             problems.append(Problem(where, found, "both at the same"))
     if problems:
         raise KISError(problems)
-
-
-def _numbers(host: Host) -> Mapping[str, int]:
-    """What a resume must find unchanged for row numbers to go on."""
-    return {"rows_per_iteration": host.rows_per_iteration, "iterations_per_step": host.iterations_per_step}

@@ -136,6 +136,26 @@ def test_a_resumed_run_shows_the_same_rows_as_an_unbroken_one(tmp_path, data, cu
     assert read_run_log(resumed).end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
 
 
+@pytest.mark.parametrize(("data", "cut"), [(Stream, 7), (SizedStream, 7), (SizedStream, 12)])
+@pytest.mark.parametrize("size", [8, 2])
+def test_a_resume_in_batches_of_another_size_shows_the_same_rows(tmp_path, data, cut, size):
+    """As on another number of processes: a step has the same rows, in more or fewer batches."""
+    config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
+    keys = {"max_steps": 18, "save_strategy": "steps", "save_steps": 1000, "data": data, "tokenizer": tokenizer}
+    before = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    after = {"per_device_train_batch_size": size, "gradient_accumulation_steps": 8 // size}
+    whole = trainer_for(tmp_path / "whole", config, **keys, **before)
+    whole.train()
+    first = trainer_for(tmp_path, config, callbacks=[StopAt(cut)], **keys, **before)
+    first.train()
+    second = trainer_for(tmp_path, config, **keys, **after)
+    second.train(resume_from_checkpoint=True)
+    seen = torch.tensor([row.tolist() for batch in (*first.seen, *second.seen) for row in batch])
+    assert torch.equal(seen, torch.tensor([row.tolist() for batch in whole.seen for row in batch]))
+    assert len(second.seen[0]) == size
+    assert set(shown([seen.numpy()], config, tokenizer).values()) == {6}
+
+
 @pytest.mark.parametrize(
     ("cut", "keys", "message"),
     [
@@ -237,8 +257,10 @@ def test_rows_of_a_run_are_whole_epochs_and_the_rest():
     assert passes.rows == 38
     assert passes.rows_of_run(steps=7, accumulation=2) == 2 * 38 + 16  # three steps a pass
     assert Epochs(4, 2, None, 4).rows_of_run(7, 2) == 112
-    assert passes.resumed_at(7, 2, True) == Position(2, 2)
-    assert passes.same(Position(0, 5), Position(1, 0))
+    assert passes.resumed_at(7, 2, True) == Position(2, 2, 8)
+    assert passes.same(Position(0, 5, 8), Position(1, 0, 8))  # the last batch of the pass is short
+    assert passes.same(Position(0, 4, 8), Position(0, 8, 4))  # as many rows in batches half as large
+    assert not passes.same(Position(0, 4, 8), Position(0, 4, 4))
 
 
 @pytest.mark.parametrize("batch", [[1, 2], {"ids": 1}, {"input_ids": torch.ones(4)}])

@@ -85,6 +85,25 @@ def test_a_batch_sampler_of_ones_own_is_exact_in_any_order(tmp_path, batches, pr
     assert log.run.tokens == 2 * rows * 64
 
 
+def test_a_batch_sampler_of_ones_own_resumes_with_batches_of_its_size_only(tmp_path):
+    class Own(WatchedTrainer):
+        def get_train_dataloader(self):
+            size = self.args.per_device_train_batch_size
+            sampler = Backwards(RandomSampler(self.train_dataset), size, False)
+            return self.accelerator.prepare(
+                DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator)
+            )
+
+    keys = {"save_strategy": "steps", "save_steps": 1000, "max_steps": 12}
+    first = trainer_for(tmp_path, kis(tmp_path), callbacks=[StopAt(7)], gradient_accumulation_steps=2, **keys)
+    first.__class__ = Own
+    first.train()
+    second = trainer_for(tmp_path, kis(tmp_path), per_device_train_batch_size=8, **keys)
+    second.__class__ = Own
+    with pytest.raises(KISError, match="resume at step 7: rows_per_batch: found 8, expected 4 as before"):
+        second.train(resume_from_checkpoint=True)
+
+
 def test_rows_that_arrive_changed_stop_the_run(tmp_path):
     trainer = trainer_for(tmp_path, kis(tmp_path))
     collate = trainer.data_collator

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,21 @@ from kis_plugin.errors import KISError
 from tests.world.facts import WORDS
 from tests.world.litgpt import Rows, run, shown, write_kis
 from tests.world.logs import log_of
+
+
+def joined(seen):
+    """All inputs and all targets, (rows, T) each; what was seen is forgotten."""
+    parts = [np.concatenate(part) for part in zip(*seen, strict=True)]
+    seen.clear()
+    return parts
+
+
+def metrics_of(folder):
+    """What LitGPT logged since its last start, line by line."""
+    path = max((folder / "out").rglob("metrics.csv"), key=lambda path: path.stat().st_mtime_ns)
+    with path.open() as file:
+        lines = [{key: float(value) for key, value in line.items() if value} for line in csv.DictReader(file)]
+    return [line for line in lines if "learning_rate" in line]
 
 
 @pytest.mark.parametrize(
@@ -88,11 +105,44 @@ def test_a_kill_after_a_checkpoint_repeats_what_came_after_it(tmp_path, seen):
     assert held_out[3] == held_out[4]
 
 
+@pytest.mark.parametrize("kind", ["map", "stream"])
+@pytest.mark.parametrize(("batch", "accumulation"), [(2, 4), (8, 1)])
+@pytest.mark.parametrize("cut", [5, 10])  # inside the first pass, right at its end
+def test_a_resume_in_batches_of_another_size_shows_the_same_rows(tmp_path, seen, kind, batch, accumulation, cut):
+    """A step has the same rows in more or fewer iterations, by which LitGPT counts its place and its learning rate."""
+    kis, data = write_kis(tmp_path), Rows(kind=kind)
+    run(tmp_path / "whole", data, write_kis(tmp_path / "whole"), steps=14, accumulation=2)
+    whole = joined(seen)
+    run(tmp_path, data, kis, steps=14, accumulation=2, kill_at=cut + 1)
+    before = [part[: cut * 8] for part in joined(seen)]
+    run(tmp_path, data, kis, steps=14, batch=batch, accumulation=accumulation, resume="auto")
+    after = joined(seen)
+    for first, rest, all_rows in zip(before, after, whole, strict=True):
+        np.testing.assert_array_equal(np.concatenate([first, rest]), all_rows)
+    assert set(shown(tmp_path, [tuple(before), tuple(after)], kis).values()) == {5}
+    assert log_of(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+    rates = [line["learning_rate"] for line in metrics_of(tmp_path)]
+    assert rates[-1] == pytest.approx([line["learning_rate"] for line in metrics_of(tmp_path / "whole")][-1], abs=1e-4)
+
+
+def test_a_loader_that_keeps_its_place_itself_resumes_in_its_batches_only(tmp_path, seen, capsys):
+    data = Rows(kind="stateful")
+    run(tmp_path, data, write_kis(tmp_path), accumulation=2, kill_at=7)
+    with pytest.raises(KISError, match=r"resume at step 5: data: found 2 rows an iteration .* keeps its place itself"):
+        run(tmp_path, data, write_kis(tmp_path), batch=2, accumulation=4, resume="auto")
+    seen.clear()
+    run(tmp_path, data, write_kis(tmp_path, on_mismatch="warn"), batch=2, accumulation=4, resume="auto")
+    assert "the data continues elsewhere: resume at step 5" in capsys.readouterr().err
+    assert log_of(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+
+
 def test_a_resume_that_would_lose_rows_is_refused(tmp_path, seen):
     kis = write_kis(tmp_path)
     run(tmp_path, Rows(), kis, kill_at=7)
-    with pytest.raises(KISError, match="resume at step 5: rows_per_iteration: found 2, expected 4 as before"):
-        run(tmp_path, Rows(), kis, batch=2, accumulation=2, resume="auto")
+    with pytest.raises(KISError, match="resume at step 5: rows_per_step: found 8, expected 4 as before"):
+        run(tmp_path, Rows(), kis, steps=10, accumulation=2, resume="auto")
+    with pytest.raises(KISError, match="resume at step 5: rows_per_step: found 2, expected 4 as before"):
+        run(tmp_path, Rows(), kis, steps=40, batch=2, resume="auto")
     with pytest.raises(KISError, match="resume at step 5: rows: found 120, expected 80 as in the checkpoint"):
         run(tmp_path, Rows(), kis, steps=30, resume="auto")
 
