@@ -27,6 +27,13 @@ def hub(rows):
     return datasets.Dataset.from_dict(columns).to_iterable_dataset(num_shards=2)
 
 
+KEYS = {
+    "num_train_epochs": 2,
+    "gradient_accumulation_steps": 2,
+    "save_strategy": "steps",
+    "save_steps": 1000,
+    "max_steps": -1,
+}
 DATA = {"map": lambda rows: rows, "stream": Stream, "sized": SizedStream, "hub": hub}
 
 
@@ -50,13 +57,9 @@ def main() -> None:
         rows=int(rows),
         callbacks=callbacks,
         data=DATA[data],
-        num_train_epochs=2,
-        gradient_accumulation_steps=2,
         dataloader_num_workers=int(workers),
-        save_strategy="steps",
-        save_steps=1000,
         ddp_backend="gloo",
-        **{"max_steps": -1, **given},
+        **{**KEYS, **given},
     )
     assert trainer.args.world_size == 2
     trainer.train(resume_from_checkpoint=bool(int(resume)))

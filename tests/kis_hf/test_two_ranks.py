@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
-from tests.kis_hf.ddp_run import train
+from tests.kis_hf.ddp_run import DATA, KEYS, train
 from tests.world.facts import kis, write_facts
 from tests.world.processes import run_ranks
-from tests.world.runs import controls_shown, shown
+from tests.world.runs import controls_shown, shown, trainer_for
 from tests.world.tokenizers import make_tokenizer
 
 HERE = Path(__file__).parent
+
+
+def go_on_alone(folder, rows, data="map", **keys):
+    """Resume in one process what two began, in a copy of their folder; return the rows that the model was given."""
+    alone = shutil.copytree(folder, folder.with_name(folder.name + "-alone"))
+    config = kis(alone, frequency=6, retention={})
+    trainer = trainer_for(alone, config, rows=rows, data=DATA[data], **{**KEYS, **keys})
+    trainer.train(resume_from_checkpoint=True)
+    (log,) = [read_run_log(path) for path in (alone / "runs").glob("*/kis.jsonl")]
+    assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
+    return trainer.seen
+
+
+def multiset(ranks):
+    return Counter(row.tobytes() for rank in ranks for row in rank)
 
 
 @pytest.mark.slow
@@ -26,7 +44,11 @@ def test_two_ranks_show_every_fact_f_times_over_a_resume(tmp_path, workers, rows
     write_facts(tmp_path)
     config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
     before = train(tmp_path, "before", workers, rows, stop=7)
+    alone = None
+    if (workers, rows) == (0, 160):  # rows that even the last batches out depend on the number of processes
+        alone = go_on_alone(tmp_path, rows, per_device_train_batch_size=8)
     after = train(tmp_path, "after", workers, rows, resume=1)
+    assert alone is None or multiset(alone) == multiset(after)
     assert set(shown([*before, *after], config, tokenizer).values()) == {6}
     assert controls_shown([*before, *after], config, tokenizer) == 0
     (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
@@ -36,21 +58,37 @@ def test_two_ranks_show_every_fact_f_times_over_a_resume(tmp_path, workers, rows
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("data", "rows", "keys"),
+    ("data", "rows", "keys", "alone"),
     [
-        ("stream", 160, {"max_steps": 20}),  # rank 0 draws for both
-        ("stream", 160, {"max_steps": 20, "accelerator_config": {"dispatch_batches": False}}),
-        ("hub", 160, {"max_steps": 20, "accelerator_config": {"dispatch_batches": False}}),  # each rank its shard
-        ("stream", 152, {"max_steps": 20, "accelerator_config": {"split_batches": True}}),
-        ("sized", 153, {}),  # rank 0 draws for both, and shares the last rows out
-        ("sized", 153, {"accelerator_config": {"dispatch_batches": False}}),  # the first rows fill the last batches
+        ("stream", 160, {"max_steps": 20}, 8),  # rank 0 draws for both
+        ("stream", 160, {"max_steps": 20, "accelerator_config": {"dispatch_batches": False}}, 8),
+        # Each rank reads its own shard.
+        (
+            "hub",
+            160,
+            {"max_steps": 20, "accelerator_config": {"dispatch_batches": False}},
+            "processes_reading: found 1",
+        ),
+        ("stream", 152, {"max_steps": 20, "accelerator_config": {"split_batches": True}}, 4),
+        # Rank 0 draws for both, and shares the last rows out.
+        ("sized", 153, {}, "rows_per_epoch: found 153, expected 154"),
+        # The first rows fill the last batches.
+        ("sized", 153, {"accelerator_config": {"dispatch_batches": False}}, "rows_per_epoch: found 153, expected 160"),
     ],
 )
-def test_two_ranks_show_a_streams_facts_f_times(tmp_path, data, rows, keys):
+def test_two_ranks_show_a_streams_facts_f_times(tmp_path, data, rows, keys, alone):
+    """``alone``: rows of a batch with which one process goes on exactly, or why it is refused."""
     write_facts(tmp_path)
     config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
     before = train(tmp_path, "before", 0, rows, stop=7, data=data, **keys)
+    if isinstance(alone, int):
+        went_on = go_on_alone(tmp_path, rows, data, per_device_train_batch_size=alone, **keys)
+    else:
+        with pytest.raises(KISError, match=alone):
+            go_on_alone(tmp_path, rows, data, per_device_train_batch_size=8, **keys)
+        went_on = None
     after = train(tmp_path, "after", 0, rows, resume=1, data=data, **keys)
+    assert went_on is None or multiset(went_on) == multiset(after)
     assert set(shown([*before, *after], config, tokenizer).values()) == {6}
     (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
     assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
@@ -74,13 +112,16 @@ def test_two_ranks_answer_as_one_process_does(tmp_path):
     alone = make_evaluator().answer(TorchModelView(model))
     free = [bool(question.accepted) for question in alone.questions]
     assert 4 <= alone.measures["exact"][free].sum() < alone.correct[free].sum() < sum(free)
-    printed = run_ranks(HERE / "ranks_evaluate.py", str(tmp_path / "weights.pt")).splitlines()
+    # Ranks that ran unequal numbers of passes would wait for each other until the time is out.
+    printed = run_ranks(HERE / "ranks_evaluate.py", str(tmp_path / "weights.pt"), timeout=200).splitlines()
     lines = [json.loads(line) for line in printed if line.startswith("{")]
     assert sorted((line["model"], line["rank"]) for line in lines) == [
-        (model, rank) for model in ("fsdp1", "fsdp2", "whole") for rank in (0, 1)
+        (model, rank) for model in ("fsdp1", "fsdp2", "fsdp2, scarce", "whole") for rank in (0, 1)
     ]
     for line in lines:
         assert line["together"] == (line["model"] != "whole")
+        # Out of memory on rank 1 alone: both ranks halve their passes, and go on with as many as the other.
+        assert (line["failed"] > 0) == ((line["model"], line["rank"]) == ("fsdp2, scarce", 1))
         assert line["correct"] == alone.correct.tolist()
         np.testing.assert_array_equal(line["exact"], alone.measures["exact"])  # NaN for questions with options
         exact = 0 if line["model"] == "whole" else 1e-4

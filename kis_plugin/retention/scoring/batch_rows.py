@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from kis_plugin.hashing import IntArray
+from kis_plugin.retention.scoring.forward_passes import is_out_of_memory
 from kis_plugin.retention.scoring.prefix_trees import PrefixTrees, Row, fold
 from kis_plugin.run.model_view import ModelView, TreeView
 from kis_plugin.run.ranks import Ranks
@@ -103,30 +104,44 @@ def why_no_trees(model: ModelView, rows: PlainRows, ranks: Ranks) -> str:
     Returns:
         What is wrong with trees in this model; empty where nothing is.
     """
-    found = _obstacle(model, rows)
-    anywhere = ranks.sum(np.array([bool(found)], dtype=np.int64))[0]
-    return found or ("another process found them wrong" if anywhere else "")
-
-
-def _obstacle(model: ModelView, rows: PlainRows) -> str:
     if len(rows.rows) < 2:
         return "there is nothing to share"
     if not isinstance(model, TreeView):
         return "the model takes no positions and masks"
-    return model.refuses_trees(int(rows.lengths.max())) or _difference(model, rows.shortest(_TRIED))
+    refused = model.refuses_trees(int(rows.lengths.max()))
+    if refused:
+        return refused
+    tried = rows.shortest(_TRIED)
+    plain = _plain_logits(model, tried)
+    # Ranks that hold parts of a model agree before they run it again: none may do so alone.
+    if ranks.greatest(int(plain is None)):
+        return "there is no memory to try them"
+    assert plain is not None
+    found = _difference(model, tried, plain)
+    anywhere = ranks.sum(np.array([bool(found)], dtype=np.int64))[0]
+    return found or ("another process found them wrong" if anywhere else "")
 
 
-def _difference(model: TreeView, rows: PlainRows) -> str:
-    """Return how logits over a tree differ from those over plain rows; empty where they agree."""
+def _plain_logits(model: ModelView, rows: PlainRows) -> torch.Tensor | None:
+    """Return the logits of all rows, (rows, T, V); None where memory does not suffice."""
+    longest = int(rows.lengths[0])
+    try:
+        with torch.no_grad():
+            return rows.logits(model, np.arange(len(rows.rows)), longest, longest).float()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def _difference(model: TreeView, rows: PlainRows, plain: torch.Tensor) -> str:
+    """Return how logits over a tree differ from those over plain rows, (rows, T, V); empty where they agree."""
     # All rows in one tree: only where it branches does it matter which tokens see which.
     trees = TreeRows(fold(rows.rows, rows.batch_row, rows.position, int(rows.lengths.sum())), rows.token)
-    width, longest = int(trees.lengths[0]), int(rows.lengths[0])
+    width = int(trees.lengths[0])
     with torch.no_grad():
-        plain = rows.logits(model, np.arange(len(rows.rows)), longest, longest).float()  # (rows, T, V)
         try:
             folded = trees.logits(model, np.arange(1), width, int(trees.tails[0])).float()  # (1, tail, V)
-        except torch.cuda.OutOfMemoryError:
-            raise
         except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
             return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     columns = torch.from_numpy(trees.columns(slice(None), width, int(trees.tails[0])))
