@@ -19,6 +19,7 @@ from kis_hf.epochs import Epochs, Position
 from kis_hf.host import log_of, ranks_of, refuse_parallel, trainer_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
 from kis_hf.row_numbering import RowNumbering, check_collator, masks_eos
+from kis_hf.whole_batches import cuts_rows, watch_whole_batches
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem, show_uncaught
@@ -295,9 +296,12 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             run, resumed, host=[log_of(trainer), *([self._best] if self._best else [])], earlier=earlier
         )
         self._trained = session, model
-        self._drain, stop = watch_batches(
-            model, session.batch, sequence_length, row_lengths is None, lambda: session.checks_delivery
-        )
+        if cuts_rows(trainer):
+            self._drain, stop = watch_whole_batches(trainer, session.batch)
+        else:
+            self._drain, stop = watch_batches(
+                model, session.batch, sequence_length, row_lengths is None, lambda: session.checks_delivery
+            )
         self._undo.append(stop)
         return session
 

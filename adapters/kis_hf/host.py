@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -48,17 +49,17 @@ def log_of(trainer: Trainer) -> HostLog:
 
 
 def sharing(trainer: Trainer) -> int:
-    """Return how many processes are given the same batch: those of a tensor-parallel group."""
-    return int(trainer.get_tp_size() or 1)
+    """Return how many processes are given the same batch: those that split a model, or the tokens of its rows."""
+    return math.prod(int(size or 1) for size in (trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()))
 
 
 def ranks_of(trainer: Trainer) -> Ranks:
-    """Return the Trainer's processes; those of a tensor-parallel group have one data rank. Every process calls it."""
+    """Return the Trainer's processes; those that share batches have one data rank. Every process calls it."""
     args, group = trainer.args, sharing(trainer)
     reduce = partial(sum_over_ranks, device=args.device)
     if group == 1:
         return Ranks(args.process_index, args.world_size, reduce)
-    # Meshes of accelerate have the tensor-parallel dimension innermost: neighbours share a batch.
+    # Meshes of accelerate have the data-parallel dimensions outermost: neighbours share a batch.
     data_rank, data_size = args.process_index // group, args.world_size // group
     return Ranks.sharing(args.process_index, args.world_size, reduce, data_rank, data_size)
 

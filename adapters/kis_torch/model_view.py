@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from kis_plugin.errors import KISError, Problem
-from kis_torch.parameters import is_sharded, reshard
+from kis_torch.parameters import is_fsdp2, is_sharded, reshard
 
 __all__ = ["TorchModelView", "eager_module", "evaluating"]
 
@@ -36,7 +36,9 @@ class TorchModelView:
         self._model = eager_module(model)
         self._ask = logits
         self.together = is_sharded(self._model)
-        inner: Any = getattr(self._model, "module", self._model)  # of FSDP 1
+        inner: Any = self._model
+        while {"_orig_mod", "module"} & inner._modules.keys():  # compiled, FSDP 1
+            inner = inner._modules.get("_orig_mod") or inner._modules["module"]
         if getattr(getattr(inner, "config", None), "is_encoder_decoder", False):
             found = f"an encoder-decoder ({type(inner).__name__})"
             hint = "Its decoder never sees a row of base text, which is what facts are infused into."
@@ -114,11 +116,15 @@ class TorchModelView:
 
 
 def eager_module(model: nn.Module) -> nn.Module:
-    """Return the outermost module that is neither compiled, where each shape is a graph, nor wrapped in DDP."""
+    """Return the outermost module that is neither compiled, where each shape is a graph, nor wrapped in DDP.
+
+    Where FSDP 2 shards a compiled module, accelerate's order, that module gathers the parameters of the whole model:
+    it stays, and runs eagerly inside ``evaluating``.
+    """
     while True:
         if isinstance(model, DistributedDataParallel):
             model = model.module
-        elif "_orig_mod" in model._modules:
+        elif "_orig_mod" in model._modules and not is_fsdp2(model):
             model = model.get_submodule("_orig_mod")
         else:
             return model

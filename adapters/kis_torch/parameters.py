@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["is_sharded", "parameter_counts", "reshard"]
+__all__ = ["is_fsdp2", "is_sharded", "parameter_counts", "reshard"]
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -21,15 +21,20 @@ def is_sharded(model: nn.Module) -> bool:
     return fully or any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
+def is_fsdp2(module: nn.Module) -> bool:
+    """Return whether ``fully_shard`` was called on a module."""
+    if not torch.distributed.is_available():
+        return False
+    from torch.distributed import fsdp
+
+    return isinstance(module, getattr(fsdp, "FSDPModule", ()))  # torch 2.6 and newer
+
+
 def reshard(model: nn.Module) -> None:
     """Shard what a forward pass left whole: without a backward pass, FSDP 2 never shards its root again."""
-    if torch.distributed.is_available():
-        from torch.distributed import fsdp
-
-        kind = getattr(fsdp, "FSDPModule", ())  # torch 2.6 and newer
-        for module in model.modules():
-            if isinstance(module, kind):
-                module.reshard()
+    for module in model.modules():
+        if is_fsdp2(module):
+            module.reshard()  # type: ignore[operator]
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:

@@ -66,6 +66,13 @@ def accelerate_deepspeed() -> None:
     state.PartialState._prepare_backend = prepare_backend  # type: ignore[method-assign]
 
 
+def bf16_without_gpu() -> None:
+    """Without it: transformers refuses bf16 for DeepSpeed, which runs with ``use_cpu=False``, where there is no GPU."""
+    from transformers import training_args
+
+    training_args.is_torch_bf16_gpu_available = lambda: True  # type: ignore[attr-defined]
+
+
 def tensor_parallel_on_cpu() -> None:
     """Without it: accelerate refuses tensor parallelism for processes of type MULTI_CPU."""
     from accelerate import parallelism_config
@@ -80,6 +87,26 @@ def tensor_parallel_on_cpu() -> None:
                 raise
 
     parallelism_config.ParallelismConfig._validate_accelerator = validate_accelerator  # type: ignore[method-assign]
+
+
+def context_parallel_on_cpu() -> None:
+    """Without it: torch's ring attention finds no kernel on a CPU.
+
+    Rows are cut in place as torch's ``context_parallel`` does it; each process attends to its own part alone, so losses
+    mean nothing.
+    """
+    from accelerate import Accelerator
+
+    @contextmanager
+    def maybe_context_parallel(self: Any, buffers: Any = (), buffer_seq_dims: Any = (), **keys: Any) -> Iterator[None]:
+        mesh = self.torch_device_mesh["cp"]
+        with torch.no_grad():
+            for buffer, dim in zip(buffers, buffer_seq_dims, strict=True):
+                own = buffer.chunk(mesh.size(), dim)[mesh.get_local_rank()].clone()
+                buffer.set_(own)
+        yield
+
+    Accelerator.maybe_context_parallel = maybe_context_parallel  # type: ignore[method-assign]
 
 
 def lightning_fsdp() -> None:

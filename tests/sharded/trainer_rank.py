@@ -1,15 +1,20 @@
-"""One rank of a run of the Trainer whose model is split, started by torchrun: trainer_rank.py FOLDER SPEC."""
+"""One rank of runs of the Trainer whose model is split, started by torchrun: trainer_rank.py FOLDER STRATEGY SPECS.
+
+One start of the processes trains several times, each in a folder of its own: starting costs more than training.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import TrainerCallback
 
 from tests.sharded import shims
 from tests.world.data import BaseRows, Stream
@@ -39,7 +44,7 @@ def zero(stage: int) -> dict[str, Any]:
 NO_SAVES = {"save_strategy": "no"}
 STRATEGIES: dict[str, dict[str, Any]] = {
     "ddp": {}, "fsdp1": fsdp(1) | NO_SAVES, "fsdp2": fsdp(2), "zero2": zero(2), "zero3": zero(3),
-    "tp": NO_SAVES, "dp-tp": NO_SAVES,
+    "tp": NO_SAVES, "dp-tp": NO_SAVES, "cp": fsdp(2) | NO_SAVES,
 }  # fmt: skip
 
 
@@ -50,8 +55,15 @@ def install(strategy: str) -> None:
         shims.plain_cpu_device()
     if strategy.startswith("zero"):
         shims.accelerate_deepspeed()
+        shims.bf16_without_gpu()
     if strategy.endswith("tp"):
         shims.tensor_parallel_on_cpu()
+    if strategy == "cp":
+        shims.accelerate_fsdp()
+        shims.context_parallel_on_cpu()
+        import kis_hf.callback
+
+        kis_hf.callback.refuse_parallel = lambda trainer: None  # type: ignore[attr-defined]
 
 
 def model_of(strategy: str, folder: Path) -> Any:
@@ -74,51 +86,113 @@ def how_split(trainer: Any) -> dict[str, Any]:
         "local": sum(p.numel() for p in local),
         "whole": sum(int(getattr(p, "ds_numel", p.numel())) for p in parameters),
         "modules": sorted({type(m).__name__ for m in trainer.model_wrapped.modules()}),
+        "dtypes": sorted({str(p.dtype) for p in parameters}),
     }
 
 
-def main() -> None:
-    folder, spec = Path(sys.argv[1]), json.loads(sys.argv[2])
-    strategy, tag, stop, resume = spec["strategy"], spec["tag"], spec.get("stop", 0), spec.get("resume", False)
-    rank = int(os.environ.get("RANK", 0))
-    torch.set_num_threads(1)
-    install(strategy)
-    if strategy.endswith("tp"):
-        torch.distributed.init_process_group("gloo")
+class WholeBatches(WatchedTrainer):
+    """Notes batches before the host cuts their rows, and the width of what the model is given."""
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **keys: Any) -> Any:
+        self.__dict__.setdefault("whole", []).append(inputs["input_ids"].numpy().copy())
+        return super().training_step(model, inputs, *args, **keys)
+
+
+class NoteWeights(TrainerCallback):
+    """Keeps the whole weights after some steps: one vector of all parameters."""
+
+    def __init__(self, steps: list[int]) -> None:
+        self.steps, self.weights = steps, {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step in self.steps:
+            with whole(model):
+                parts = [p.full_tensor() if hasattr(p, "full_tensor") else p for p in model.parameters()]
+                self.weights[str(state.global_step)] = torch.cat([p.detach().float().flatten() for p in parts]).numpy()
+
+
+def whole(model: Any) -> ExitStack:
+    """A context in which parameters that are split by ZeRO 3 or FSDP 1 are whole."""
+    stack, parameters = ExitStack(), list(model.parameters())
+    if any(hasattr(p, "ds_id") for p in parameters):
+        import deepspeed
+
+        stack.enter_context(deepspeed.zero.GatheredParameters(parameters))
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    if isinstance(model, FullyShardedDataParallel):
+        stack.enter_context(FullyShardedDataParallel.summon_full_params(model, writeback=False))
+    return stack
+
+
+def train(folder: Path, strategy: str, spec: dict[str, Any]) -> None:
+    """Train once as ``spec`` says; leave the rows that the model was given, losses and weights in ``folder``."""
+    folder, tag, stop = folder / spec.get("in", spec["tag"]), spec["tag"], spec.get("stop", 0)
+    rank, graphs = int(os.environ.get("RANK", 0)), torch._dynamo.utils.counters["stats"]
+    torch._dynamo.reset()
+    graphs.clear()
     keys = {
         "max_steps": spec.get("steps", 20), "gradient_accumulation_steps": 2, "logging_steps": 1, "learning_rate": 1e-2,
         "save_strategy": "steps", "save_steps": 1000, "per_device_train_batch_size": spec.get("batch", 2),
         **STRATEGIES[strategy], **spec.get("arguments", {}),
     }  # fmt: skip
+    if "deepspeed" in keys and spec.get("arguments", {}).get("bf16"):
+        keys["deepspeed"] = keys["deepspeed"] | {"bf16": {"enabled": True}}
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         keys["ddp_backend"] = "gloo"
+    if strategy == "cp":
+        from accelerate import ParallelismConfig
+
+        keys["parallelism_config"] = ParallelismConfig(cp_size=2)
     tokenizer, seen = make_tokenizer(), []
-    model = model_of(strategy, folder)
+    model = model_of(strategy, folder.parent)
 
     def note(module: Any, args: Any, kwargs: Any = None) -> None:
         if module.training and torch.is_grad_enabled():
             seen.append(torch.as_tensor(args[0] if args else kwargs["input"]).cpu().numpy().copy())
 
     # Counted at the embedding: what the model was really given.
-    model.get_input_embeddings().register_forward_pre_hook(note)
+    if not keys.get("torch_compile") and strategy != "cp":
+        model.get_input_embeddings().register_forward_pre_hook(note)
     from kis_hf import KnowledgeInfusion
 
-    callbacks = [KnowledgeInfusion(kis(folder, **spec.get("kis", {"frequency": 6})), tokenizer=tokenizer)]
+    weights = NoteWeights([8, 20])
+    callbacks: list[Any] = [weights, *([StopAt(stop)] if stop else [])]
+    if spec.get("kis", True):
+        given = {"frequency": 6, **(spec["kis"] if isinstance(spec.get("kis"), dict) else {})}
+        if "general_text" in given.get("retention", {}):
+            (folder / "signs.txt").write_text("#$%&@! " * 20)
+            given["retention"]["general_text"] = str(folder / "signs.txt")
+        callbacks.append(KnowledgeInfusion(kis(folder, **given), tokenizer=tokenizer))
     rows = BaseRows(spec.get("rows", 160), tokenizer)
-    trainer = WatchedTrainer(
+    host = WholeBatches if strategy == "cp" else WatchedTrainer
+    trainer = host(
         model=model,
         args=arguments(folder, **keys),
         train_dataset=Stream(rows) if spec.get("stream") else rows,
-        callbacks=callbacks + ([StopAt(stop)] if stop else []),
+        callbacks=callbacks,
     )
-    trainer.train(resume_from_checkpoint=resume)
-    np.save(folder / f"{tag}-{rank}.npy", np.concatenate(seen))
+    trainer.train(resume_from_checkpoint=spec.get("resume", False))
+    given = getattr(trainer, "whole", None) or seen or trainer.seen
+    np.save(folder / f"{tag}-{rank}.npy", np.concatenate(given))
     if rank == 0:
+        np.savez(folder / f"{tag}-weights.npz", **weights.weights)
         history = [entry for entry in trainer.state.log_history if "loss" in entry]
         report = {"losses": [entry["loss"] for entry in history], "split": how_split(trainer)}
+        report |= {"graphs": graphs["unique_graphs"], "width": trainer.seen[0].shape[1]}
         (folder / f"{tag}.json").write_text(json.dumps(report))
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
+
+
+def main() -> None:
+    folder, strategy, specs = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    torch.set_num_threads(1)
+    install(strategy)
+    if strategy.endswith("tp"):
+        torch.distributed.init_process_group("gloo")
+    for spec in specs:
+        train(folder, strategy, spec)
     sys.stdout.flush()
     os._exit(0)  # gloo's threads now and then abort the interpreter's own end, after all is done
 

@@ -110,9 +110,11 @@ def write_kis(folder: Path, **keys: Any) -> Path:
     return folder / "kis.yaml"
 
 
-def watch_training(monkeypatch: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+def watch_training(
+    monkeypatch: Any, seen: list[tuple[np.ndarray, np.ndarray]] | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Leave out compilation and the saving of command lines; note what the loss is taken of in training."""
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    seen = [] if seen is None else seen
     inputs: list[np.ndarray] = []
     forward, loss = pretrain.GPT.forward, pretrain.chunked_cross_entropy
 
