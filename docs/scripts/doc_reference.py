@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
+from doc_compatibility import compatibility
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "adapters"), str(ROOT / "predictor")]
@@ -181,6 +182,7 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "configuration": ("configuration.md", configuration),
     "run log": ("run-log.md", run_log),
     "command line": ("command-line.md", command_line),
+    "compatibility": ("compatibility.md", compatibility),
 }
 
 
