@@ -58,7 +58,7 @@ def train(folder, strategy, steps, infused):
         )
     )  # fmt: skip
     # Evaluated before the first step and after the last alone: what is measured is infusion and counting.
-    config = small_config(folder, frequency=steps, retention={"every": 1.0})
+    config = small_config(folder, frequency=steps, retention={"every": steps})
     args = TrainingArguments(
         output_dir=str(folder / "out"), per_device_train_batch_size=BATCH, max_steps=steps, save_strategy="no",
         report_to="none", disable_tqdm=True, use_cpu=True, logging_steps=1_000_000, ddp_backend="gloo",
