@@ -272,7 +272,7 @@ def test_each_shell_gets_its_completion(shell):
 
 
 def test_charts_that_cannot_be_drawn_are_said_to_be_missing(sweep, capsys, monkeypatch):
-    monkeypatch.setattr("kis_predict.report.terminal_plot.find_spec", lambda name: None)
+    monkeypatch.setattr("kis_plugin.storage.terminal_chart.find_spec", lambda name: None)
     assert run("--logs", sweep, "--target", "7B", "--chart") == 0
     assert "No charts: they need pip install 'kis-plugin[plot]'" in capsys.readouterr().err
 
