@@ -55,7 +55,7 @@ class Retention:
         """Make and tokenize the questions.
 
         Raises:
-            KISError: No question can be made about any of the facts; or the model cannot be asked any.
+            KISError: No question can be made about any of the facts; or the model cannot be probed.
         """
         split, infused = load_split(run.config), run.session.infuser.infused_facts
         infused = split.infused if infused is None else infused
