@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kis_plugin.hook_markers import hookspec
-from kis_write.protocols import Format
+
+if TYPE_CHECKING:
+    from kis_write.protocols import Format
 
 
 @hookspec

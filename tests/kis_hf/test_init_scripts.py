@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from kis_plugin.cli.main import main
+from kis_plugin.storage.shipped_data import sample_text
 from tests.world import processes
 from tests.world.logs import log_of
 
@@ -20,7 +21,7 @@ def test_the_script_runs(framework, tmp_path):
     if framework == "trl":
         pytest.importorskip("trl")
     text = tmp_path / "few.txt"
-    text.write_text("The river crosses the market before the storm.\f" * 3000, encoding="utf-8")
+    text.write_text(sample_text(300_000), encoding="utf-8")
     folder = tmp_path / "run"
     done = CliRunner().invoke(main, ["init", str(folder), "--for", framework, "--text", str(text)])
     assert done.exit_code == 0, done.output

@@ -61,17 +61,16 @@ def test_a_project_of_kis_init_runs(tmp_path):
     from click.testing import CliRunner
 
     from kis_plugin.cli.main import main
+    from kis_plugin.storage.shipped_data import sample_text
 
     text, folder = tmp_path / "few.txt", tmp_path / "run"
-    text.write_text("The river crosses the market before the storm.\f" * 3000, encoding="utf-8")
+    text.write_text(sample_text(300_000), encoding="utf-8")
     done = CliRunner().invoke(main, ["init", str(folder), "--for", "litgpt", "--text", str(text)])
     assert done.exit_code == 0, done.output
     pretraining, config = folder / "pretrain.yaml", folder / "kis.yaml"
     values = yaml.safe_load(pretraining.read_text())
     values["train"] |= {"max_tokens": 60 * 64 * 8, "save_interval": 60}
     values["eval"] |= {"interval": 30}
-    # The text that is repeated has fewer than 2,048 tokens, and a run of seconds takes fewer exposures.
-    values["model_config"] |= {"vocab_size": 512, "padded_vocab_size": 512}
     pretraining.write_text(yaml.safe_dump(values))
     config.write_text(config.read_text().replace("frequency: 500", "frequency: 5"))
     subprocess.run([sys.executable, "make_tokenizer.py"], cwd=folder, env=environment(folder), check=True, timeout=60)

@@ -217,7 +217,7 @@ def test_kis_predict_is_a_command_of_kis_too(tmp_path):
 
 
 def test_an_interrupted_command_ends_with_130(monkeypatch):
-    def interrupted(config):
+    def interrupted(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kis_plugin.cli.check.check_config", interrupted)
