@@ -34,7 +34,17 @@ PATH = click.Path(path_type=Path)
     metavar="MODEL",
     help="Continue from a trained Llama, instead of --sizes; repeatable, one per size.",
 )
-@click.option("--frequency", required=True, metavar="LIST", help="Exposures per fact: 4..4096, or 0,16,64, or both.")
+@click.option("--frequency", metavar="LIST", help="Exposures per fact: 4..4096, or 0,16,64, or both.")
+@click.option("--target", type=Amount(), help="N of the large model: choose sizes, frequencies and seeds for it.")
+@click.option("--budget", metavar="AMOUNT", help="With --target: FLOPs such as 1e21, or GPU-hours such as 500h:H100.")
+@click.option("--longest", metavar="AMOUNT", help="With --target: the longest run, on one GPU, such as 168h:H100.")
+@click.option("--target-tokens", type=Amount(), help="With --target: its D.  [default: --tokens-per-param times N]")
+@click.option("--exposure-tokens", type=Amount(), help="With --target: tokens of one exposure of all facts.")
+@click.option("--text-tokens", type=Amount(), help="With --target: tokens of the sweep's base text.")
+@click.option("--target-text-tokens", type=Amount(), help="With --target: tokens of the large run's base text.")
+@click.option(
+    "--simulations", type=click.IntRange(1, 100), default=5, show_default=True, help="With --target: sweeps simulated."
+)
 @click.option("--points", type=click.IntRange(2), default=10, show_default=True, help="Frequencies per range.")
 @click.option("--uninfused/--no-uninfused", default=True, help="Train each size at F = 0 too.  [default: uninfused]")
 @click.option(
@@ -47,7 +57,7 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--config", type=PATH, help="A kis.yaml for all runs, instead of --facts; its amount, seed and run_log are ignored."
 )
-@click.option("--text", "texts", type=PATH, multiple=True, required=True, help="Base text, .txt or .jsonl; repeatable.")
+@click.option("--text", "texts", type=PATH, multiple=True, help="Base text, .txt or .jsonl; repeatable.")
 @click.option(
     "--held-out-text", type=PATH, multiple=True, help="Held-out general text.  [default: the last 1 % of the text]"
 )
@@ -74,12 +84,12 @@ PATH = click.Path(path_type=Path)
     "--framework", default="hf", show_default=True, help="Training framework: hf, litgpt, or one of a plugin."
 )
 @click.option("--time/--no-time", "timed", default=True, help="Time a few steps of each size.  [default: time]")
-@click.option("--output", "-o", type=PATH, required=True, help="The sweep's folder, new or empty.")
+@click.option("--output", "-o", type=PATH, help="The sweep's folder, new or empty.")
 @AS_JSON
 def plan(
     sizes: str | None,
     models: tuple[str, ...],
-    frequency: str,
+    frequency: str | None,
     points: int,
     uninfused: bool,
     seeds: int,
@@ -91,17 +101,28 @@ def plan(
     tokenizer: str | None,
     batch_tokens: int | None,
     timed: bool,
-    output: Path,
+    output: Path | None,
     as_json: bool,
+    target: int | None,
+    budget: str | None,
+    longest: str | None,
+    target_tokens: int | None,
+    exposure_tokens: int | None,
+    text_tokens: int | None,
+    target_text_tokens: int | None,
+    simulations: int,
     **training: Any,
 ) -> None:
     """Write one configuration per run of a grid, and show its cost.
+
+    With --target and --budget, choose the grid, and say what its prediction would be worth; nothing is written.
 
     \b
     Examples:
       kis sweep plan --sizes 1M,3M,10M --frequency 4..4096 --facts facts.jsonl --text corpus/ -o sweep/
       kis sweep plan --sizes 1M,3M --frequency 0,16,64,256 --config kis.yaml --text corpus/ --tokenizer gpt2 -o sweep/
       kis sweep plan --from small/ --from medium/ --frequency 8..512 --facts facts.jsonl --text corpus/ -o sweep/
+      kis sweep plan --target 7B --budget 500h:H100 --facts facts.jsonl
     """  # noqa: D301 - click reads the character, not its escape
     from kis_sweep.display import costs, show_plan, watching
     from kis_sweep.grid import cells_of, first_runs, parse_frequencies, parse_sizes
@@ -110,6 +131,23 @@ def plan(
     from kis_sweep.training import trained_shapes
 
     exit_on_sigterm()
+    if target is not None or budget is not None:
+        if target is None or budget is None:
+            raise click.UsageError("--target and --budget go together.")
+        if sizes or models or frequency or output:
+            raise click.UsageError("--target chooses the grid: leave out --sizes, --from, --frequency and --output.")
+        from kis_sweep.budget.command import advise_on_budget
+
+        advise_on_budget(
+            target, budget, longest, target_tokens, training["tokens_per_param"], exposure_tokens, facts, config,
+            text_tokens, target_text_tokens, simulations, as_json,
+        )  # fmt: skip
+        return
+    for name, given in (("--frequency", frequency), ("--text", texts), ("--output / -o", output)):
+        if not given:
+            raise click.UsageError(f"Missing option '{name}'.")
+    assert frequency is not None
+    assert output is not None
     if (facts is None) == (config is None):
         raise click.UsageError("Give exactly one of --facts and --config.")
     if (sizes is None) != bool(models):
