@@ -11,15 +11,18 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch.utils.data import Dataset
 from transformers import AutoConfig, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
 
 from kis_hf.callback import KnowledgeInfusion
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.npy_files import open_mapped
 from kis_plugin.tokenized.load_tokenizer import names_a_missing_folder
 from kis_sweep.run_spec import Shape, SweepRun
 from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard
 from kis_torch.sweep_rows import PackedRows
 from kis_torch.sweep_rows import seconds_per_step as timed_step
+from kis_torch.whole_files import damage_of_checkpoint, damage_of_exposures
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -136,13 +139,17 @@ def _model(run: SweepRun, eos: int, last: str | None) -> Any:
 
 
 def _last_whole(run: SweepRun) -> str | None:
-    """Return the last checkpoint that was written to its end, None if there is none; torn ones are removed."""
-    steps = sorted(int(path.name.rpartition("-")[2]) for path in run.checkpoints.glob("checkpoint-*"))
-    for step in reversed(steps):
+    """Return the last whole checkpoint, None if there is none; those after it are named and removed.
+
+    The exposures so far are written when all of the Trainer's own files are.
+    """
+    steps = (path.name.rpartition("-")[2] for path in run.checkpoints.glob("checkpoint-*"))
+    for step in sorted((int(step) for step in steps if step.isdecimal()), reverse=True):
         path = run.checkpoints / f"checkpoint-{step}"
-        # The exposures so far are written when all of the Trainer's own files are.
-        if any(run.logs.glob(f"*/exposures-{step}.npz")):
+        damage = damage_of_checkpoint(path, TRAINER_STATE_NAME) or damage_of_exposures(run.logs, step)
+        if not damage:
             return str(path)
+        to_stderr(f"kis: {path} is not whole ({damage}): removed; the run goes on from the one before")
         shutil.rmtree(path)
     return None
 

@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 import yaml
@@ -18,14 +17,16 @@ from litgpt.data import DataModule
 from litgpt.utils import chunked_cross_entropy
 from torch.utils.data import DataLoader
 
-from kis_litgpt.checkpoint_files import WEIGHTS
+from kis_litgpt.checkpoint_files import CONFIG, WEIGHTS
 from kis_litgpt.saved import is_tied, read_config, read_weights
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_sweep.run_spec import Shape, SweepRun
 from kis_sweep.run_spec_file import EVALUATION_TOKENS, EVALUATIONS, discard
 from kis_torch.sweep_rows import PackedRows
 from kis_torch.sweep_rows import seconds_per_step as timed_step
+from kis_torch.whole_files import damage_of_checkpoint, damage_of_exposures
 
 __all__ = ["PackedText", "config_of", "config_on_from", "plain_shape", "seconds_per_step", "shape_of", "train"]
 
@@ -144,9 +145,14 @@ def train(run: SweepRun) -> None:
         KISError: Anything wrong with the run's configuration.
     """
     out = run.checkpoints
-    for path in out.rglob("step-*/*.pth"):
-        if not is_zipfile(path):  # torn: a file of torch is complete only with its last bytes
-            shutil.rmtree(path.parent)
+    for path in sorted(out.rglob("step-*")):
+        step = path.name.removeprefix("step-")
+        damage = damage_of_checkpoint(path, WEIGHTS, CONFIG)
+        if not damage and step.isdecimal():
+            damage = damage_of_exposures(run.logs, int(step))
+        if damage:
+            to_stderr(f"kis: {path} is not whole ({damage}): removed; the run goes on from the one before")
+            shutil.rmtree(path)
     begun = any(out.rglob("step-*/*.pth"))
     if not begun:
         shutil.rmtree(run.logs, ignore_errors=True)  # of an attempt that ended before its first checkpoint

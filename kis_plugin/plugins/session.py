@@ -19,7 +19,7 @@ from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.earlier_counts import EarlierCounts, counts_of_checkpoint, counts_of_session
 from kis_plugin.run.exposure_file import SavedExposures, exposures_path, write_exposures
 from kis_plugin.run.infuser import Infuser, RowSource, Shown
-from kis_plugin.run.log import LOG_NAME, End, Loss, Record, Retention, Run, Status
+from kis_plugin.run.log import End, Loss, Record, Retention, Run, Status, has_begun
 
 __all__ = ["Session"]
 
@@ -85,7 +85,7 @@ class Session:
         self.infuser = infuser
         self._hook.kis_run_start(run=self.run, resumed=resumed)
         self._before = self._earlier_counts(resumed, earlier)
-        if resumed is None or not (run.folder / LOG_NAME).exists():  # resumed where the first part's log is not
+        if resumed is None or not has_begun(run.folder):  # resumed where the first part's log is not
             self.publish([self._run_record()])
 
     @property

@@ -10,8 +10,18 @@ from typing import Any
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.records import RECORDS, SCHEMA, End, Guard, Loss, Record, Retention, Run
+from kis_plugin.storage.regular_files import refuse_special_file
 
-__all__ = ["RENAMED", "EmptyLogError", "RunLog", "newer_schema", "parse_record", "read_run_log"]
+__all__ = [
+    "RENAMED",
+    "DamagedLogError",
+    "EmptyLogError",
+    "RunLog",
+    "newer_schema",
+    "parse_record",
+    "read_run_log",
+    "refuse_undecoded",
+]
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     Run.type: {"null": "frequency_baseline"},
@@ -49,6 +59,10 @@ class EmptyLogError(KISError):
     """A run log without one whole line: its run was killed while the first was written."""
 
 
+class DamagedLogError(KISError):
+    """A run log with lines that are no records, or with the records of several runs."""
+
+
 _SHOWN = 20  # problems of one file
 
 
@@ -60,21 +74,24 @@ def read_run_log(path: Path) -> RunLog:
 
     Raises:
         EmptyLogError: The file is empty, or torn in its first line.
-        KISError: A line that is no record (not JSON, a missing key, a value of the wrong kind), or no run record; the
-            first 20 such lines at once. A line that a killed run left torn, the last one or one before a resumed run's
-            record, is only a warning.
+        DamagedLogError: A line that is no record (not JSON, a missing key, a value of the wrong kind), or no run
+            record; the first 20 such lines at once. A line that a killed run left torn, the last one or one before a
+            resumed run's record, is only a warning.
+        KISError: The file cannot be read, or a later release wrote it.
     """
     records, problems, warnings, lines = _records(path)
     runs = [record for record in records if isinstance(record, Run)]
     if not problems and not runs:
         hint = "Take the folders of runs that never began out of the sweep."
         problems.append(Problem(str(path), "no record of type 'run'", "one as the first line", hint))
+    if newer := [problem for run in runs for problem in newer_schema(path, run)][:1]:
+        raise KISError(problems + newer)
     problems += _other_runs(path, runs)
     if len(problems) > _SHOWN:
         more = Problem(str(path), f"{len(problems) - _SHOWN:,} more problems", "a run log, one JSON object a line")
         problems = [*problems[:_SHOWN], more]
     if problems:
-        raise (EmptyLogError if len(warnings) == lines else KISError)(problems)
+        raise (EmptyLogError if len(warnings) == lines else DamagedLogError)(problems)
     ends = [record for record in records if isinstance(record, End)]
     return RunLog(
         path=path,
@@ -123,15 +140,13 @@ def _upgraded(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _other_runs(path: Path, runs: list[Run]) -> list[Problem]:
-    """Say where one file holds several runs, or one that this release cannot know how to read."""
-    problems = [
+    """Say where one file holds several runs."""
+    return [
         Problem(f"{path} {name}", f"{getattr(run, name)} in a second run record", f"{getattr(runs[0], name)} as before")
         for run in runs[1:]
         for name in ("params", "tokens", "frequency", "facts", "options", "seed")
         if getattr(run, name) != getattr(runs[0], name)
     ]
-    newer = [problem for run in runs for problem in newer_schema(path, run)]
-    return problems + newer[:1]
 
 
 def newer_schema(path: Path, run: Run) -> list[Problem]:
@@ -154,8 +169,19 @@ def parse_record(values: Mapping[str, Any], where: str, schema: int = SCHEMA) ->
     return _record(RECORDS[kind], _upgraded(values, kind) if schema == 1 else values, where)
 
 
+def refuse_undecoded(text: str) -> None:
+    """Refuse a line that was read with ``surrogateescape`` from bytes that are not UTF-8: a damaged key is another key.
+
+    Raises:
+        ValueError: It has such bytes.
+    """
+    if not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text):
+        raise ValueError("bytes that are not UTF-8")
+
+
 def _parsed(text: str) -> Any:
     try:
+        refuse_undecoded(text)
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         return error
@@ -168,7 +194,8 @@ def _kind(values: Any) -> str | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        refuse_special_file(path)
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise KISError(Problem(str(path), str(error.strerror or error), "a readable run log")) from error
 

@@ -12,7 +12,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.records import Record
 from kis_plugin.storage.atomic_write import explained_writing
 
-__all__ = ["LOG_NAME", "RunLogWriter"]
+__all__ = ["LOG_NAME", "RunLogWriter", "has_begun"]
 
 LOG_NAME = "kis.jsonl"
 
@@ -58,6 +58,15 @@ class RunLogWriter:
     def close(self) -> None:
         """Close the file. Closing twice is fine."""
         self._file.close()
+
+
+def has_begun(folder: Path) -> bool:
+    """Return whether the log in a run's folder has its first line; one that was emptied or torn there has not."""
+    try:
+        with (folder / LOG_NAME).open("rb") as file:
+            return isinstance(json.loads(file.readline()), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _mend_last_line(path: Path) -> None:

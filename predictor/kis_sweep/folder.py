@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from kis_plugin.config.load import load_config
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run.log import LOG_NAME, EmptyLogError, RunLog, read_run_log
+from kis_plugin.escapes import to_stderr
+from kis_plugin.run.log import LOG_NAME, DamagedLogError, EmptyLogError, RunLog, read_run_log
 from kis_plugin.storage.yaml_nodes import Node, read_yaml
 from kis_sweep.run_spec import SweepRun
 from kis_sweep.run_spec_file import read_sweep_run
@@ -19,19 +21,22 @@ from kis_sweep.run_spec_file import read_sweep_run
 __all__ = [
     "SETTINGS",
     "State",
-    "damage_of",
+    "damaged_logs",
     "exclusive",
     "failure_of",
     "finished_log",
     "locked",
     "read_settings",
     "runs_of",
+    "set_aside_damaged_logs",
     "states_of",
 ]
 
 SETTINGS = "sweep.yaml"
 _FAILED = "failed.txt"
 _LOCK, _MOMENT = ".lock", 1.0
+_DAMAGED = "damaged"
+_SHOWN = 2000  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,21 @@ def runs_of(sweep: Path, broken: list[Problem] | None = None) -> list[SweepRun]:
             runs.append(run)
         except KISError as error:
             problems += error.problems
+    problems += _without_configuration(sweep)
     if broken is not None:
         broken += problems
     elif problems:
         raise KISError(problems)
     return sorted(runs, key=lambda run: (run.shape.params, run.frequency, run.recipe.seed))
+
+
+def _without_configuration(sweep: Path) -> Iterator[Problem]:
+    """Yield the logs whose run has no configuration: its folder was removed, or given another name."""
+    for folder in sorted({path.parent.parent for path in sweep.glob(f"runs/*/*/{LOG_NAME}")}):
+        planned = sweep / "configs" / folder.name
+        if not planned.is_dir():
+            hint = "Put it back, or move the log to another place."
+            yield Problem(str(folder), "the log of a run without a configuration", f"the folder {planned}", hint)
 
 
 def _contradictions(run: SweepRun) -> Iterator[Problem]:
@@ -127,25 +142,37 @@ def locked(sweep: Path) -> Iterator[None]:
 
 
 @contextmanager
-def exclusive(folder: Path, where: str, found: str) -> Iterator[None]:
+def exclusive(folder: Path, where: str, found: str, wait: bool = False) -> Iterator[None]:
     """Lock a folder for this process.
 
     Args:
         folder: An existing folder.
         where: Its name in error messages.
-        found: What error messages say about it if another process has locked it.
+        found: What messages say about it if another process has locked it.
+        wait: Wait for that process to end, instead of raising.
 
     Raises:
-        KISError: Another process has locked it.
+        KISError: Another process has locked it; or the lock cannot be made.
     """
+    lock = FileLock(folder / _LOCK)
     try:
         # Wait a moment: a process that only checks the lock (``_is_locked``) also takes it briefly.
-        with FileLock(folder / _LOCK, timeout=_MOMENT):
-            yield
+        lock.acquire(timeout=_MOMENT)
     except Timeout as error:
+        if not wait:
+            raise KISError(
+                Problem(where, found, "one process at a time", "Wait for the other process, or stop it.")
+            ) from error
+        to_stderr(f"kis: {where}: {found}; waiting for its end")
+        lock.acquire(poll_interval=_MOMENT / 4)
+    except OSError as error:
         raise KISError(
-            Problem(where, found, "one process at a time", "Wait for the other process, or stop it.")
+            Problem(str(folder / _LOCK), str(error.strerror or error).lower(), "a file that can be locked")
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def failure_of(run: SweepRun) -> Path:
@@ -155,16 +182,19 @@ def failure_of(run: SweepRun) -> Path:
 
 def _state(run: SweepRun) -> State:
     logs = _logs(run)
+    log = logs[-1] if logs else None
     if done := _finished(run, logs):
         return State(run, "finished", done)
-    if damage := damage_of(run):
-        return State(run, "failed", None, damage)
-    log = logs[-1] if logs else None
-    failure = failure_of(run)
-    if failure.is_file():
-        return State(run, "failed", log, failure.read_text(encoding="utf-8", errors="replace").strip())
     if _is_locked(run.work):
         return State(run, "running", log)
+    if damaged := damaged_logs(run):
+        problem, mends = next(iter(damaged.values()))
+        todo = "kis sweep run sets it aside and trains the run again" if mends else "The run is left out until then"
+        return State(run, "failed", None, f"its log is damaged: {problem}. {todo}")
+    failure = failure_of(run)
+    if failure.is_file():
+        with failure.open(encoding="utf-8", errors="replace") as file:
+            return State(run, "failed", log, file.read(_SHOWN).strip())
     return State(run, "waiting" if log is None else "interrupted", log)
 
 
@@ -177,6 +207,8 @@ def _is_locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+    except PermissionError:  # the sweep of someone else: nothing shows whether it runs
+        return False
 
 
 def _finished(run: SweepRun, logs: Sequence[RunLog]) -> RunLog | None:
@@ -185,22 +217,39 @@ def _finished(run: SweepRun, logs: Sequence[RunLog]) -> RunLog | None:
     return next((log for log in logs if log.end and log.end.status == "completed"), None)
 
 
-def damage_of(run: SweepRun) -> str:
-    """Return which log of the run is damaged, how, and what to do about it; empty if none is."""
+def damaged_logs(run: SweepRun) -> dict[Path, tuple[Problem, bool]]:
+    """Return the logs of a run that cannot be read: what is wrong with each, and whether the run can do without it.
+
+    A log that a later release wrote, or that may not be read, is whole: setting it aside would lose a run.
+    """
+    found = {}
     for path in sorted(run.logs.glob(f"*/{LOG_NAME}")):
         try:
             read_run_log(path)
         except EmptyLogError:
             continue
         except KISError as error:
-            return f"{error.problems[0]}. Its log is damaged: move {path.parent} away to train the run again."
-    return ""
+            found[path] = (error.problems[0], isinstance(error, DamagedLogError))
+    return found
+
+
+def set_aside_damaged_logs(run: SweepRun) -> None:
+    """Move damaged logs to ``work/NAME/damaged`` and name them, so that the run goes on from its last checkpoint.
+
+    The caller holds the run's lock. A run without a checkpoint starts again from its beginning.
+    """
+    for path, (problem, mends) in damaged_logs(run).items():
+        if mends:
+            kept = run.work / _DAMAGED / f"{path.parent.name}-{uuid.uuid4().hex[:8]}.jsonl"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(kept)
+            to_stderr(f"kis: {run.name}: its log is damaged and was moved to {kept}: {problem}")
 
 
 def _logs(run: SweepRun) -> list[RunLog]:
     """Return the readable, non-empty logs of the run, the latest last."""
     logs = []
     for path in sorted(run.logs.glob(f"*/{LOG_NAME}"), key=lambda path: path.lstat().st_mtime):
-        with suppress(KISError):  # empty, or damaged: ``damage_of`` reports it
+        with suppress(KISError):  # empty, or damaged: ``damaged_logs`` reports it
             logs.append(read_run_log(path))
     return logs

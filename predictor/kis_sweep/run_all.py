@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import to_stderr
 from kis_sweep.engines import Engine, Resources
-from kis_sweep.folder import State, damage_of, failure_of, finished_log, locked, runs_of, states_of
+from kis_sweep.folder import State, damaged_logs, failure_of, finished_log, locked, runs_of, states_of
 from kis_sweep.run_spec import SweepRun
 
 __all__ = ["Result", "run_sweep"]
@@ -38,6 +39,7 @@ def run_sweep(
     ended: Callable[[SweepRun, int], None],
     only: Sequence[str] = (),
     broken: list[Problem] | None = None,
+    notify: Callable[[str], None] = to_stderr,
 ) -> Result:
     """Execute all runs that are not finished, the most expensive first.
 
@@ -50,6 +52,7 @@ def run_sweep(
         ended: Called with each run that ends, and its exit code.
         only: Names of runs; all by default.
         broken: Collects the problems of unreadable runs, which are then left out; if None, they are raised.
+        notify: Called with a line for each damaged log.
 
     Raises:
         KISError: The folder holds no sweep, a name is unknown, or another process runs the sweep.
@@ -57,8 +60,14 @@ def run_sweep(
     runs = _chosen(runs_of(sweep, broken), only)
     with locked(sweep):
         unfinished = [run for run in runs if finished_log(run) is None]
-        # A damaged log is kept: its run is reported as failed, and the others are trained.
-        waiting = [run for run in unfinished if not damage_of(run)]
+        waiting = []
+        for run in unfinished:
+            damaged = damaged_logs(run)
+            for problem, mends in damaged.values():
+                then = "It is set aside, and the run goes on from its last checkpoint." if mends else "It is left out."
+                notify(f"kis: {run.name}: its log is damaged: {problem}. {then}")
+            if all(mends for _, mends in damaged.values()):
+                waiting.append(run)
         _refuse_missing(sweep, waiting)
         before = len(runs) - len(unfinished)
         for run in waiting:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kis_plugin.errors import KISError
+from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_sweep.folder import failure_of, finished_log
 from kis_sweep.progress.attempts import note_begin, note_end
@@ -19,6 +23,7 @@ __all__ = ["LOST", "OUTPUT", "attempt", "record_lost", "run_once"]
 LOST = 1
 OUTPUT = "output.txt"
 _QUIET = {"KIS_QUIET": "1"}  # the last line of the output is taken for the reason of a failure
+_FULL = re.compile(r"no space left|disk quota exceeded|os error 28|PytorchStreamWriter failed writing", re.IGNORECASE)
 _LAST = 2000  # characters at the end of the output in which the reason of a failure is sought
 
 
@@ -35,13 +40,25 @@ def run_once(
         environment: Environment variables, added to those of this process.
         started: Called with the process, so that the caller can end it.
     """
+    try:
+        code, reason = _trained(run, environment, started)
+    except OSError as error:  # a full disk, or one that is gone: the other runs go on
+        code, reason = LOST, _of_disk(run, str(error)) or str(error)
+    if code != 0:
+        _record(run, reason)
+    return code
+
+
+def _trained(
+    run: SweepRun, environment: Mapping[str, str], started: Callable[[subprocess.Popen[bytes]], None]
+) -> tuple[int, str]:
+    """Train a run in a separate process; return its exit code, and why it failed."""
     run.work.mkdir(parents=True, exist_ok=True)
     failure_of(run).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "kis_sweep.worker", str(run.sweep), run.name]
     with (run.work / OUTPUT).open("ab") as output:
         before = output.tell()
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            command,
+            _command(run),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -49,8 +66,8 @@ def run_once(
             start_new_session=True,  # Ctrl-C reaches only the sweep, which ends its runs itself
         )
         started(process)
-        note_begin(run)
         try:
+            note_begin(run)
             code = process.wait()
         except BaseException:  # SLURM ends a job so; the next attempt must not meet this process
             _kill(process)
@@ -60,9 +77,20 @@ def run_once(
             note_end(run)
     if code == 0 and finished_log(run) is None:
         code = 1
-    if code != 0:
-        write_atomically(failure_of(run), _reason(run.work / OUTPUT, before, code) + "\n")
-    return code
+    return code, _reason(run, before, code) if code != 0 else ""
+
+
+def _command(run: SweepRun) -> list[str]:
+    return [sys.executable, "-m", "kis_sweep.worker", str(run.sweep), run.name]
+
+
+def _record(run: SweepRun, reason: str) -> None:
+    """Write why a run failed beside its files, or, where nothing can be written there, to stderr."""
+    try:
+        run.work.mkdir(parents=True, exist_ok=True)
+        write_atomically(failure_of(run), reason + "\n")
+    except (KISError, OSError):
+        to_stderr(f"kis: {run.name}: {reason}")
 
 
 def attempt(sweep: str, name: str, environment: Mapping[str, str]) -> int:
@@ -75,8 +103,7 @@ def attempt(sweep: str, name: str, environment: Mapping[str, str]) -> int:
 
 def record_lost(run: SweepRun, error: BaseException) -> int:
     """Record that a run was lost together with its machine; return its exit code."""
-    run.work.mkdir(parents=True, exist_ok=True)
-    write_atomically(failure_of(run), f"{type(error).__name__}: {error}".splitlines()[0] + "\n")
+    _record(run, f"{type(error).__name__}: {error}".splitlines()[0])
     return LOST
 
 
@@ -88,12 +115,22 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _reason(output: Path, start: int, code: int) -> str:
-    """Return why a process failed: the signal that ended it, or the last line of its output from byte ``start`` on."""
+def _reason(run: SweepRun, start: int, code: int) -> str:
+    """Return why a process failed: a full disk, a signal, or the last line of its output from byte ``start`` on."""
+    output = run.work / OUTPUT
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     with output.open("rb") as file:
         file.seek(max(start, output.stat().st_size - _LAST))
         text = file.read().decode("utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else f"exit code {code}"
+    last = lines[-1] if lines else f"exit code {code}"
+    return next((found for line in reversed(lines) if (found := _of_disk(run, line))), last)
+
+
+def _of_disk(run: SweepRun, line: str) -> str:
+    """Return what a line of output says about a full disk in plain words; empty if it does not."""
+    if not _FULL.search(line):
+        return ""
+    free = shutil.disk_usage(run.sweep).free
+    return f"no space left on the disk of {run.sweep}, {free / 1e6:,.1f} MB are free: {line}"

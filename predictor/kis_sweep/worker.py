@@ -12,7 +12,7 @@ from pathlib import Path
 from kis_plugin.errors import KISError
 from kis_plugin.escapes import to_stderr
 from kis_plugin.registry import find
-from kis_sweep.folder import exclusive
+from kis_sweep.folder import exclusive, finished_log, set_aside_damaged_logs
 from kis_sweep.run_spec_file import read_sweep_run
 
 __all__ = ["main"]
@@ -23,9 +23,12 @@ def main(sweep: str, name: str) -> int:
     try:
         run = read_sweep_run(Path(sweep), name)
         run.work.mkdir(parents=True, exist_ok=True)
-        # A process that outlived the sweep that started it may still be training this run.
-        with exclusive(run.work, run.name, "a run that another process trains"):
-            find("frameworks", run.framework, f"{run.settings} framework").train(run)
+        # A process that outlived the sweep that started it may still train this run: it is let finish, and where it
+        # does not, the run goes on from its last checkpoint.
+        with exclusive(run.work, run.name, "a run that another process trains", wait=True):
+            if finished_log(run) is None:
+                set_aside_damaged_logs(run)
+                find("frameworks", run.framework, f"{run.settings} framework").train(run)
     except KISError as error:
         to_stderr(f"kis: {error}", keep="\n\t")
         return error.exit_code

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -17,7 +19,16 @@ from kis_plugin.config.load import load_config
 from kis_sweep.folder import runs_of
 from kis_sweep.grid import Cell
 from kis_sweep.planning import add_runs, settings_of
-from tests.world.sweeps import begin_and_await_a_checkpoint, ends_of, kis, logs_of, plan, sweep_whole, write_split
+from tests.world.sweeps import (
+    begin_and_await_a_checkpoint,
+    ends_of,
+    environment,
+    kis,
+    logs_of,
+    plan,
+    sweep_whole,
+    write_split,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -209,6 +220,56 @@ def test_next_refuses_a_sweep_with_unfinished_runs(world, swept):
     assert runs_of(world / "sweep") == runs
 
 
+STOPPED = """
+import os, sys
+from pathlib import Path
+from kis_hf import callback
+from kis_hf.sweep_training import train
+from kis_sweep.run_spec_file import read_sweep_run
+
+on_save, saves = callback.KnowledgeInfusion.on_save, []
+def stop(self, *words, **keys):
+    on_save(self, *words, **keys)
+    saves.append(1)
+    if len(saves) == 2:
+        os._exit(9)
+callback.KnowledgeInfusion.on_save = stop
+train(read_sweep_run(Path(sys.argv[1]), sys.argv[2]))
+"""
+
+
+def test_damaged_newest_checkpoints_and_logs_are_named_and_passed_over(world, capfd):
+    from kis_sweep.worker import main
+
+    plan(world, "--no-time", "--no-uninfused")
+    (run,) = runs_of(world / "sweep")
+    ended = subprocess.run([sys.executable, "-c", STOPPED, str(run.sweep), run.name], env=environment(), check=False)
+    assert ended.returncode == 9
+    before, newest = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    shutil.copytree(world, world.with_name("copy"))
+    (exposures,) = run.logs.glob(f"*/exposures-{newest.name.rpartition('-')[2]}.npz")
+    exposures.write_bytes(b"")
+    assert main(str(run.sweep), run.name) == 0
+    assert f"kis: {newest} is not whole (its exposures" in capfd.readouterr().err
+    end = logs_of(world / "sweep")[run.name][-1]
+    assert (end["status"], end["starts"]) == ("completed", 2)
+    assert end["achieved_frequency"] == {"min": 8, "max": 8, "mean": 8}
+    assert "counted_from_step" not in end
+    # The same with a torn model and a damaged log: the run goes on from the checkpoint before, in a new log.
+    run = runs_of(world.with_name("copy") / "sweep")[0]
+    model = run.checkpoints / newest.name / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:1000])
+    (log,) = run.logs.glob("*/kis.jsonl")
+    log.write_bytes(b"garbage\n{}\n" + log.read_bytes())
+    assert main(str(run.sweep), run.name) == 0
+    said = capfd.readouterr().err
+    assert f"kis: {run.name}: its log is damaged and was moved to {run.work / 'damaged'}" in said
+    assert f"kis: {model.parent} is not whole (model.safetensors " in said
+    first, *_, end = logs_of(run.sweep)[run.name]
+    assert (first["type"], end["status"], end["starts"]) == ("run", "completed", 2)
+    assert end["achieved_frequency"] == {"min": 8, "max": 8, "mean": 8}
+
+
 def test_incomplete_checkpoint_is_skipped(world):
     """A kill while a checkpoint is written leaves a folder without the files that are written last."""
     from kis_hf.sweep_training import train
@@ -218,6 +279,7 @@ def test_incomplete_checkpoint_is_skipped(world):
     torn = run.checkpoints / "checkpoint-3"
     torn.mkdir(parents=True)
     (torn / "model.safetensors").write_bytes(b"torn")
+    (run.checkpoints / "checkpoint-of mine").mkdir()
     train(run)
     assert not run.checkpoints.exists()
     assert logs_of(world / "sweep")[run.name][-1]["status"] == "completed"

@@ -15,8 +15,12 @@ LONGEST_LINE = 16 * 2**20
 _BLOCK = 2**20
 
 
-def line_blocks(path: Path) -> Iterator[tuple[int, list[str], bool]]:
+def line_blocks(path: Path, errors: str = "replace") -> Iterator[tuple[int, list[str], bool]]:
     """Yield the lines of a file, plain or compressed, some thousands at a time.
+
+    Args:
+        path: The file.
+        errors: What becomes of bytes that are not UTF-8, as ``bytes.decode`` names it.
 
     Yields:
         The number of the first line, the lines without their ends, and whether the last of them lacks its end: it is
@@ -36,7 +40,7 @@ def line_blocks(path: Path) -> Iterator[tuple[int, list[str], bool]]:
                 _check_length(path, number, waiting)
                 continue
             text = b"".join((*parts, block[:cut]))
-            lines = text.decode("utf-8", "replace").split("\n")
+            lines = text.decode("utf-8", errors).split("\n")
             if len(text) > LONGEST_LINE:
                 for at, line in enumerate(lines):
                     _check_length(path, number + at, len(line))
@@ -46,7 +50,7 @@ def line_blocks(path: Path) -> Iterator[tuple[int, list[str], bool]]:
             waiting = len(parts[0])
     rest = b"".join(parts)
     if rest:
-        yield number, [rest.decode("utf-8", "replace")], True
+        yield number, [rest.decode("utf-8", errors)], True
 
 
 def text_lines(path: Path) -> Iterator[str]:

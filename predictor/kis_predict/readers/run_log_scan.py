@@ -29,6 +29,7 @@ from kis_plugin.run.log import (
     newer_schema,
     parse_record,
 )
+from kis_plugin.run.log_reader import refuse_undecoded
 from kis_predict.readers.lines import line_blocks
 
 __all__ = ["HELD_OUT", "Scan", "scan"]
@@ -213,7 +214,7 @@ def scan(path: Path) -> Scan:
         OSError: It cannot be read.
     """
     found, ends_open, characters = Scan(path), False, 0
-    for first, lines, open_end in line_blocks(path):
+    for first, lines, open_end in line_blocks(path, errors="surrogateescape"):
         ends_open = open_end
         if characters > _SKIM_BEYOND and not open_end:
             for at, text in enumerate(lines):
@@ -234,6 +235,8 @@ def scan(path: Path) -> Scan:
 def _parse_together(lines: list[str]) -> list[Any] | None:
     """Return the values of lines by one call of the parser; None if one of them is empty or not one value."""
     try:
+        for line in lines:
+            refuse_undecoded(line)
         values = json.loads(f"[{f',{_SEPARATOR},'.join(lines)}]")
     except (ValueError, RecursionError):
         return None
@@ -249,6 +252,7 @@ def _parse(text: str) -> Any:
     if not text.strip():
         return None
     try:
+        refuse_undecoded(text)
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         return error

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.run.log import LOG_NAME, End, Loss, Retention, Run, RunLogWriter, read_run_log
+from kis_plugin.run.log import LOG_NAME, End, Loss, Retention, Run, RunLogWriter, has_begun, read_run_log
 
 pytestmark = pytest.mark.usefixtures("here")
 anything = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -236,3 +236,13 @@ def test_a_log_of_both_schemas_reads_each_line_by_its_own():
     probe = '{"type":"retention","step":0,"tokens":0,"probe":"held_out","accuracy":0.5,"n":4,"floor":0.3}\n'
     first, second = read_run_log(log(run % 1 + probe + run % 2 + probe)).retention
     assert (first.extra, second.extra) == ({"frequency_baseline": 0.3}, {"floor": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("content", "begun"),
+    [(None, False), (b"", False), (b'{"type": "ru', False), (b"\0" * 40, False), (b'{"type": "run"}\n{"ty', True)],
+)
+def test_a_log_has_begun_with_its_first_whole_line(tmp_path, content, begun):
+    if content is not None:
+        (tmp_path / LOG_NAME).write_bytes(content)
+    assert has_begun(tmp_path) is begun
