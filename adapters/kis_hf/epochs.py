@@ -49,6 +49,7 @@ class Epochs:
         last: Rows of the last batch of an epoch on one rank, where there is a length.
         parts: Processes that read parts of the data of their own; 1 where one order of rows is dealt to all of them.
         own_batches: Whether the user's own code makes the batches: rows of other batches may come in another order.
+        workers: Loader workers that share a stream with a length; 1 for other data.
     """
 
     size: int
@@ -57,6 +58,7 @@ class Epochs:
     last: int
     parts: int = 1
     own_batches: bool = False
+    workers: int = 1
 
     @classmethod
     def of(cls, trainer: Trainer, loader: Any) -> Epochs:
@@ -96,7 +98,9 @@ class Epochs:
             found = f"{rows} rows, {left} of them in the last batches of {ranks} processes"
             hint = "Set dataloader_drop_last=True, or leave even_batches on."
             raise KISError(Problem("train_dataset", found, f"a multiple of {whole} rows", hint))
-        return cls(size, ranks, len(loader), last, parts, own)
+        shared = isinstance(inner.dataset, IterableDataset) and ranks == 1 and not inner.drop_last
+        workers = max(int(inner.num_workers), 1) if shared else 1
+        return cls(size, ranks, len(loader), last, parts, own, workers)
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -114,12 +118,28 @@ class Epochs:
         return None if self.length is None else ((self.length - 1) * self.size + self.last) * self.ranks
 
     def rows_of_run(self, steps: int, accumulation: int) -> int:
-        """Return the rows of a run of so many optimizer steps, over all ranks."""
+        """Return the rows of a run of so many optimizer steps, over all ranks.
+
+        Raises:
+            KISError: The run would meet short batches within an epoch: each worker ends with one of its own.
+        """
+        self._refuse_short_batches(steps * accumulation)
         step = accumulation * self.size * self.ranks
         if self.length is None or self.rows is None:
             return steps * step
         whole, rest = divmod(steps, math.ceil(self.length / accumulation))
         return whole * self.rows + min(rest * step, self.rows)
+
+    def _refuse_short_batches(self, batches: int) -> None:
+        rows, whole = self.rows, self.size * self.workers
+        if self.workers == 1 or rows is None or rows % whole == 0 or batches <= rows // whole * self.workers:
+            return
+        found = f"a stream of {rows} rows, which {self.workers} workers share in batches of {self.size}"
+        hint = (
+            "Each worker ends with a short batch of its own, after which the next row is unknown. Set "
+            "dataloader_num_workers to 0 or 1, or leave __len__ out and give max_steps."
+        )
+        raise KISError(Problem("train_dataset", found, f"a multiple of {whole} rows", hint))
 
     def due(self, batches: int) -> int:
         """Return the rows of the batch that comes after ``batches`` of an epoch, on one rank."""

@@ -277,3 +277,20 @@ def test_base_rows_are_never_changed(tmp_path):
     assert all(
         torch.equal(ours[name], theirs[name]) for ours, theirs in zip(kept, before, strict=True) for name in ours
     )
+
+
+def test_short_batches_of_several_workers_are_known_before_the_start(tmp_path):
+    """20 rows are 10 for each of two workers: two batches of 4, then one of 2, in the middle of the epoch."""
+    keys = {"rows": 20, "data": SizedStream, "dataloader_num_workers": 2}
+    config = kis(tmp_path, frequency=1)
+    trainer = trainer_for(tmp_path, config, max_steps=6, **keys)
+    with pytest.raises(KISError) as caught:
+        trainer.train()
+    assert str(caught.value).startswith(
+        "train_dataset: found a stream of 20 rows, which 2 workers share in batches of 4, expected a multiple of 8 rows"
+    )
+    assert "dataloader_num_workers to 0 or 1" in str(caught.value)
+    assert not hasattr(trainer, "seen")
+    trainer = trainer_for(tmp_path, config, max_steps=4, **keys)
+    trainer.train()
+    assert [batch.shape[0] for batch in trainer.seen] == [4, 4, 4, 4]
