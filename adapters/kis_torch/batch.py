@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from kis_plugin.errors import KISError, Problem
@@ -77,6 +78,16 @@ class BatchRows:
     def joined(self) -> bool:
         """Whether the rows were joined to one."""
         return len(self.bounds) != len(self.columns["input_ids"])
+
+    def by_row(self, name: str, filled: int) -> npt.NDArray[np.int64] | None:  # (rows, T)
+        """Return a column's rows, each from its first token of text on, ``filled`` behind its end; None without it."""
+        column = self.columns.get(name)
+        if column is None:
+            return None
+        values = np.full((len(self.bounds), int(self.lengths.max(initial=0))), filled, dtype=np.int64)
+        for number, (row, first, stop) in enumerate(self.bounds):
+            values[number, : stop - first] = column[row, first:stop].cpu().numpy()
+        return values
 
     def label_pairs(self) -> list[tuple[Any, Any]]:
         """Return ids and labels of each row, if there are labels."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from kis_plugin.errors import KISError, Problem
 
-__all__ = ["CheckedCollator", "collator_name", "refuse_unpadded"]
+__all__ = ["CheckedCollator", "collator_name", "refuse_unpadded", "same_random_state"]
 
 _HINT = (
     "Give a collator that pads, such as transformers' DataCollatorWithPadding or DataCollatorForSeq2Seq, or "
@@ -61,10 +62,17 @@ def refuse_unpadded(collate: Callable[[Any], Any], examples: Sequence[Any], wher
     Raises:
         KISError: It cannot join them.
     """
+    with same_random_state():
+        CheckedCollator(collate, where)(list(examples))
+
+
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """Leave the random states of Python, numpy and torch as they were: what is looked at beforehand must not show."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
-            CheckedCollator(collate, where)(list(examples))
+            yield
     finally:
         random.setstate(of_python)
         np.random.set_state(of_numpy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.infuser import RowSource
 from kis_torch.row_infusion import RowInfusion, common_length
 
-__all__ = ["Example", "first_example", "row_length"]
+__all__ = ["BaseExample", "Example", "first_example", "row_length"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,18 @@ class Example:
         placed = self.source.place(row, ids[1:] if ahead else ids)
         assert placed is not None
         return placed.inputs_and_targets(ids, self.eos) if ahead else placed.joined(placed.tokens, ids)
+
+
+class BaseExample:
+    """Leaves every example as it is: its batch is infused."""
+
+    def __call__(self, row: int | None, base: Any) -> Any:
+        """Return the base example."""
+        return base
+
+    def places(self, rows: Sequence[int | None]) -> Sequence[int]:
+        """Return no place of a batch: nothing changes."""
+        return ()
 
 
 def first_example(dataset: Any) -> Any:

@@ -1,17 +1,22 @@
-"""A look at the rows of a map-style dataset before training: their lengths, and what their labels are."""
+"""A look at the rows of the data before training: their lengths, and what their labels are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from torch.utils.data import DataLoader, IterableDataset
 
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray, permutation
+from kis_torch.batch import BatchRows
+from kis_torch.collating import CheckedCollator, same_random_state
 from kis_torch.labels import LabelRule, label_rule
 
-__all__ = ["RowSurvey", "survey_rows"]
+__all__ = ["RowSurvey", "gives_batches", "survey_batches", "survey_rows"]
 
 _EXAMINED = 64  # rows that are read of a dataset whose lengths are known, or that is too large to be read
 _ALL = 20_000  # rows up to which a dataset of unknown lengths is read as a whole
@@ -64,6 +69,64 @@ def survey_rows(dataset: Any, infuses: bool = True) -> RowSurvey | None:
     if known is None:
         lengths = np.fromiter((len(one["input_ids"]) for one in _all(dataset)), dtype=np.int64, count=count)
     return RowSurvey(lengths, rule)
+
+
+def gives_batches(data: Any) -> bool:
+    """Return whether ``data`` gives whole batches: a loader, or a function that makes one batch."""
+    return isinstance(data, DataLoader) or (callable(data) and not hasattr(data, "__getitem__"))
+
+
+def survey_batches(
+    data: Any, collate: Callable[[Any], Any] | None, batch_size: int, infuses: bool = True
+) -> tuple[RowSurvey, bool]:
+    """Look at the rows of some batches, as a loop will be given them; no random state changes.
+
+    Args:
+        data: A loader, or a function that makes a batch; with a collator, a dataset or a stream of examples.
+        collate: Makes a batch of a list of examples.
+        batch_size: Rows of a batch.
+        infuses: Whether anything is to be infused; else no labels are refused.
+
+    Returns:
+        The survey, and whether it is of a sample of the rows.
+
+    Raises:
+        KISError: No batch, one without token ids, labels of two kinds; a stream that can be read once only.
+    """
+    count = max(_EXAMINED // batch_size, 1)
+    with same_random_state():
+        batches = [BatchRows.of(batch, batch_size) for batch in islice(_batches(data, collate, batch_size), count)]
+    if not batches:
+        raise KISError(Problem("dataset", f"no batch of {batch_size} rows", "at least one"))
+    rule = label_rule((pair for one in batches for pair in one.label_pairs() if infuses), "dataset")
+    lengths = np.concatenate([one.lengths for one in batches])
+    whole = survey_rows(data, infuses=False) if _map_style(data) and len(data) else None
+    if whole is not None:  # a collator may cut rows, never lengthen them
+        return RowSurvey(np.minimum(whole.lengths, lengths.max()), rule), False
+    same = bool((lengths == lengths[0]).all()) and not any(one.joined for one in batches)
+    return RowSurvey(lengths[:1] if same else lengths, rule), not same
+
+
+def _batches(data: Any, collate: Callable[[Any], Any] | None, batch_size: int) -> Iterator[Any]:
+    if collate is None:
+        return iter(data, object()) if not isinstance(data, DataLoader) else iter(data)
+    examples: Iterable[Any]
+    if not _map_style(data):
+        examples = iter(data)
+        if examples is iter(data):
+            hint = "Rows that are looked at before training would be missing from it."
+            expected = "one that iter() starts again"
+            raise KISError(Problem("dataset", "a stream that can be read once only", expected, hint))
+    else:
+        examples = (data[index] for index in permutation(len(data), 0)[: max(_EXAMINED, batch_size)].tolist())
+    checked = CheckedCollator(collate, "collate_fn")
+    return (
+        checked(batch) for batch in iter(lambda: list(islice(examples, batch_size)), []) if len(batch) == batch_size
+    )
+
+
+def _map_style(data: Any) -> bool:
+    return hasattr(data, "__getitem__") and not isinstance(data, IterableDataset)
 
 
 def _all(dataset: Any) -> Iterator[Any]:

@@ -37,6 +37,17 @@ def test_two_ranks_show_every_fact_f_times_over_a_resume(tmp_path, data):
     assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
 
 
+@pytest.mark.slow
+def test_two_ranks_agree_on_which_rows_have_room(tmp_path):
+    write_facts(tmp_path)
+    parts = [*train(tmp_path, "before", "ragged", 7, 0), *train(tmp_path, "after", "ragged", 0, 1)]
+    config, tokenizer = kis(tmp_path, frequency=2), make_tokenizer()
+    assert set(shown(parts, config, tokenizer).values()) == {2}
+    (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
+    assert log.end.achieved_frequency == {"min": 2, "max": 2, "mean": 2}
+    assert 0 < log.run.extra["rows_with_room"] < 1
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     rows=st.integers(1, 60),
