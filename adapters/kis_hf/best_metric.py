@@ -10,7 +10,7 @@ from transformers import EarlyStoppingCallback, IntervalStrategy, Trainer, Train
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hook_markers import hookimpl
 from kis_plugin.run.context import TrainingRun
-from kis_plugin.run.host_metrics import host_metrics
+from kis_plugin.run.host_metrics import CHANCE, host_metrics
 from kis_plugin.run.log import Retention
 
 __all__ = ["BestMetric", "call_before_early_stopping", "evaluations"]
@@ -45,7 +45,7 @@ class BestMetric:
         Raises:
             KISError: There is no such series.
         """
-        found = host_metrics(records)
+        found = {name: value for name, value in host_metrics(records).items() if name != CHANCE}
         if self._name not in found:
             expected = f"one of {', '.join(found)}" if found else "a series, and this run has none"
             raise KISError(Problem(_WHERE, self._name, expected, "retention.probes.kinds names the series of a run."))

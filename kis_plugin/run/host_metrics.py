@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from kis_plugin.run.log import GENERAL, Loss, Record, Retention
 
-__all__ = ["host_metrics"]
+__all__ = ["CHANCE", "host_metrics"]
+
+CHANCE = "retention/chance"
+"""What a guess gives in the held-out series: a level line, and no series to choose a model by."""
 
 
 def host_metrics(records: Sequence[Record], everything: bool = False) -> dict[str, float]:
@@ -26,7 +29,7 @@ def host_metrics(records: Sequence[Record], everything: bool = False) -> dict[st
         if isinstance(record, Retention) and "/" not in record.probe:
             metrics[f"retention/{record.probe}"] = record.accuracy
             if record.probe == "held_out":
-                metrics["retention/chance"] = record.extra.get("chance")
+                metrics[CHANCE] = record.extra.get("chance")
             if everything:
                 metrics[f"retention/{record.probe}_margin"] = record.margin
                 metrics[f"retention/{record.probe}_bits_per_byte"] = record.bits_per_byte

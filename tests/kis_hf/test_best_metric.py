@@ -88,7 +88,8 @@ def test_evaluation_after_each_epoch_measures_retention_there(tmp_path):
 
 def test_unknown_series_is_refused_before_the_first_step(tmp_path):
     run = trainer(tmp_path, kis(tmp_path), "retention/answer")
-    expected = "found retention/answer, expected one of retention/held_out, retention/seen, retention/control"
+    expected = "found retention/answer, expected one of retention/held_out, retention/seen, retention/control, "
+    expected += "retention/above_control"
     with pytest.raises(KISError, match=f"metric_for_best_model: {expected}"):
         run.train()
     assert run.state.global_step == 0

@@ -25,8 +25,10 @@ from kis_plugin.infusion.inputs import load_inputs
 from kis_plugin.plugins import hookspecs
 from kis_plugin.plugins import manager as plugins
 from kis_plugin.plugins.session import Session
+from kis_plugin.starter import hookspecs as starter_hookspecs
 from kis_predict import hookspecs as predict_hookspecs
 from kis_sweep import hookspecs as sweep_hookspecs
+from kis_write import hookspecs as write_hookspecs
 from tests.world.plain import Letters, make_run
 
 EXAMPLE = Path(__file__).parents[2] / "plugin_example"
@@ -244,11 +246,14 @@ def test_the_example_is_found_where_pip_installs_it(here):
     }  # fmt: skip
 
 
+HOOKSPECS = (hookspecs, sweep_hookspecs, predict_hookspecs, starter_hookspecs, write_hookspecs)
+
+
 def test_the_documentation_shows_every_hook_with_its_arguments():
     text = HOOKS.read_text(encoding="utf-8")
     headings = re.findall(r"^### `(kis_\w+\(.*\))`$", text, re.MULTILINE)
     expected = []
-    declared = {**vars(hookspecs), **vars(sweep_hookspecs), **vars(predict_hookspecs)}
+    declared = {name: hook for declares in HOOKSPECS for name, hook in vars(declares).items()}
     for name in [name for name in declared if name.startswith("kis_")]:
         arguments = ", ".join(inspect.signature(declared[name]).parameters)
         expected.append(f"{name}({arguments})")
