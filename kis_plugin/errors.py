@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
-from kis_plugin.escapes import escaped
+from kis_plugin.escapes import escaped, to_stderr
 
 __all__ = ["KISError", "Problem", "nearest", "need_or_refuse", "show_uncaught"]
 
@@ -106,5 +106,5 @@ class _Hook:
         if not isinstance(error, KISError):
             self.before(kind, error, traceback)
             return
-        sys.stderr.write(f"kis: error: {error}\n")
+        to_stderr(f"kis: error: {error}", keep="\n")
         raise SystemExit(error.exit_code)

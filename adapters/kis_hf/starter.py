@@ -39,6 +39,7 @@ _SFT: Final = f"""
 arguments = SFTConfig(
 {_ARGUMENTS}    max_length=LENGTH,
     packing=True,
+    packing_strategy="wrapped",  # long documents are cut into rows; "bfd" keeps their first row only
     bf16=torch.cuda.is_available(),
     gradient_checkpointing=False,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,6 +16,7 @@ from kis_litgpt.resume import Layout, changed_order, changed_steps, deal_to_one,
 from kis_litgpt.tokenizer import LitTokenizer
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.escapes import to_stderr
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
@@ -226,7 +226,7 @@ def _refuse(host: Host, config: Config, tokenizer: LitTokenizer, loader: Infused
         if config.on_mismatch == "error":
             problems += moved
         elif moved and fabric.global_rank == 0:
-            sys.stderr.write(f"kis: warning: on_mismatch is warn, and the data continues elsewhere: {moved[0]}\n")
+            to_stderr(f"kis: warning: on_mismatch is warn, and the data continues elsewhere: {moved[0]}")
         if loader.iteration != state["iter_num"]:
             found = f"data at iteration {loader.iteration}, training at {state['iter_num']}"
             problems.append(Problem(where, found, "both at the same"))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kis_plugin.escapes import escaped
-from kis_plugin.storage.terminal import AS_JSON, refusal_as_json
+from kis_plugin.storage.terminal import AS_JSON, echo, refusal_as_json
 from kis_plugin.storage.terminal import progress as bars_on_stderr
 
 if TYPE_CHECKING:
@@ -97,20 +96,20 @@ def write(
         path = write_dataset(request, output, part, workers, watch)
     if path is None:
         number, parts = part
-        click.echo(json.dumps({"status": "unfinished"}) if as_json else f"Part {number} of {parts} is written.")
+        echo(json.dumps({"status": "unfinished"}) if as_json else f"Part {number} of {parts} is written.")
         return
     manifest = read_manifest(path)
     if as_json:
-        click.echo(path.read_text(encoding="utf-8"))
+        click.echo(json.dumps(json.loads(path.read_text(encoding="utf-8")), indent=2))
         return
     exposures = f"{manifest.facts:,} facts, {manifest.frequency:g} exposures each"
-    click.echo(f"{exposures}: {manifest.infused_tokens:,} tokens, {manifest.share:.3g} of {manifest.tokens:,}.")
-    click.echo(f"{manifest.written_rows:,} rows in {escaped(str(output))}. For the host:")
+    echo(f"{exposures}: {manifest.infused_tokens:,} tokens, {manifest.share:.3g} of {manifest.tokens:,}.")
+    echo(f"{manifest.written_rows:,} rows in {output}. For the host:")
     for name, value in manifest.flags.items():
-        click.echo(f"  {name} {escaped(value)}")
+        echo(f"  {name} {value}")
     if manifest.order == "chance":
-        click.echo("The host trains on the rows in an order of its own.")
-    click.echo(f"Next: kis audit {escaped(str(output))}")
+        echo("The host trains on the rows in an order of its own.")
+    echo(f"Next: kis audit {output}")
 
 
 def _rows_of(tokens: str, sequence_length: int) -> int:
@@ -131,7 +130,7 @@ def progress() -> Iterator[Watch]:
     """Show bars on stderr."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bars: dict[str, Any] = {}
     with bars_on_stderr(*columns, auto_refresh=False) as shown:
 

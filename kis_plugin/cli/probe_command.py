@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from kis_plugin.escapes import escaped, to_stderr
-from kis_plugin.storage.terminal import AS_JSON, console, progress, refusal_as_json, table
+from kis_plugin.escapes import to_stderr
+from kis_plugin.storage.terminal import AS_JSON, console, echo, progress, refusal_as_json, table
 
 if TYPE_CHECKING:
     from kis_plugin.retention.saved_model import ProbeReport
@@ -193,8 +193,8 @@ def _write_log(
             shown.update(bars[number], completed=part)
 
         path = log_checkpoints(logged, log, LoadOptions(*load), begin, watch)
-    click.echo(f"{len(found)} checkpoints probed. Written to {escaped(str(path))}")
-    click.echo(f"Next: kis-predict --logs {escaped(str(log))} --target SIZE")
+    echo(f"{len(found)} checkpoints probed. Written to {path}")
+    echo(f"Next: kis-predict --logs {log} --target SIZE")
 
 
 def _refuse_both(config: Path | None, run: Path | None, questions: Mapping[str, Any]) -> None:

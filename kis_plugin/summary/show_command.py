@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.escapes import escaped
+from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json
 
 if TYPE_CHECKING:
@@ -107,4 +107,4 @@ def _write_plot(path: Path, histories: Sequence[History]) -> None:
 
 
 def _notify(line: str) -> None:
-    click.echo(f"kis: {escaped(line)}.".replace("..", "."), err=True)
+    to_stderr(f"kis: {line}.".replace("..", "."))

@@ -122,7 +122,7 @@ def _must(*words: str) -> None:
 
 def _run(*words: str) -> int:
     """Run a command as a user would; return its exit code."""
-    click.echo(f"\n$ {shlex.join(words)}")
+    console().print(f"\n$ {shlex.join(words)}")
     command = [sys.executable, "-m", _PROGRAMS[words[0]], *words[1:]]
     return subprocess.run(command, check=False).returncode  # noqa: S603 - our own commands
 

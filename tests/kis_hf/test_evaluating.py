@@ -69,7 +69,7 @@ def test_evaluations_change_no_bit_of_the_training(tmp_path, monkeypatch, evalua
     probed = train(tmp_path / "probed", 1, gradient_checkpointing=checkpointing)
     assert len(evaluations) == STEPS + 1
     evaluations.clear()
-    monkeypatch.setattr(retention, "evaluation_steps", lambda *args: frozenset())
+    monkeypatch.setattr(retention, "evaluation_steps_of", lambda *args: frozenset())
     left_alone = train(tmp_path / "alone", 1, gradient_checkpointing=checkpointing)
     assert not evaluations
     assert len(probed.losses) == STEPS

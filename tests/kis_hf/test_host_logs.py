@@ -9,7 +9,7 @@ from tests.world.facts import kis
 from tests.world.logs import log_of
 from tests.world.runs import trainer_for
 
-SERIES = {"held_out", "seen", "control", "above_control", "general_loss"}
+SERIES = {"held_out", "seen", "control", "above_control", "chance", "general_loss"}
 
 
 @pytest.mark.parametrize("host_metrics", ["series", "all"])

@@ -27,6 +27,13 @@ def base(tmp_path):
     return tmp_path / "base"
 
 
+# Both are peft's, about adapters of resized and tied embeddings, which these tests are about.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning"),
+]
+
+
 def save_adapter(base, folder, tokenizer=None, **keys):
     """Save a LoRA whose weights do something, and return the model that it makes."""
     from transformers import AutoModelForCausalLM

@@ -155,7 +155,7 @@ def test_evaluation_mode_only_at_evaluation_steps(split):
     modes = run.model.modes
     assert modes[0] == "evaluation"
     assert modes[-1] == "training"
-    assert modes.count("evaluation") == 3
+    assert modes.count("evaluation") == 1 + 3  # the model is tried once before the run begins
 
 
 def test_the_run_record_counts_the_probes(split):
