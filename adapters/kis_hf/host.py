@@ -70,11 +70,6 @@ def refuse_parallel(trainer: Trainer) -> None:
     Raises:
         KISError: Context or sequence parallelism; tensor parallelism that the processes do not add up to.
     """
-    group, processes = sharing(trainer), trainer.args.world_size
-    if processes % group:
-        found = f"tensor parallelism over {group} processes, in a run of {processes}"
-        hint = f"Start the script with torchrun --nproc-per-node {group}, or leave tensor parallelism out."
-        raise KISError(Problem("parallelism_config", found, f"a multiple of {group} processes", hint))
     kinds = {"context": trainer.get_cp_size(), "sequence": trainer.get_sp_size()}
     problems = [
         Problem(
@@ -88,3 +83,8 @@ def refuse_parallel(trainer: Trainer) -> None:
     ]
     if problems:
         raise KISError(problems)
+    group, processes = sharing(trainer), trainer.args.world_size
+    if processes % group:
+        found = f"tensor parallelism over {group} processes, in a run of {processes}"
+        hint = f"Start the script with torchrun --nproc-per-node {group}, or leave tensor parallelism out."
+        raise KISError(Problem("parallelism_config", found, f"a multiple of {group} processes", hint))
