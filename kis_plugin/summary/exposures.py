@@ -34,14 +34,15 @@ def exposures_text(log: RunLog) -> str:
     shown = _span(end.achieved_frequency)
     if shown is None:
         return f"F = {planned:.6g}; the log does not say how often each was shown"
+    due = _span(end.extra.get("requested_frequency")) or f"{planned:.6g}"
+    if (since := end.extra.get("counted_from_step")) and not end.extra.get("miscounted"):
+        return f"each {shown} of {due} times from step {since} on; what was shown before is not known"
     if miscount_of(log):
-        due = _span(end.extra.get("requested_frequency")) or f"{planned:.6g}"
         return f"each {shown} times, {due} planned: NOT as planned"
     if end.extra.get("throttled"):
         return f"each {shown} times as throttled, {_span(end.extra.get('requested_frequency'))} planned"
     if "miscounted" in end.extra:
         return f"each exactly {shown} times" if " to " not in shown else f"each {shown} times, exactly as planned"
-    due = _span(end.extra.get("requested_frequency")) or f"{planned:.6g}"
     return f"each {shown} times" if shown == due else f"each {shown} of {due} times"
 
 
