@@ -1,0 +1,99 @@
+"""Memory and speed of kis-predict's reader on a run log of any size.
+
+    python -m benchmarks large_logs --gigabytes 2
+
+A run log with one evaluation after the other is written to a temporary folder, plain or compressed, and read in a
+process of its own. The peak memory is that of the whole process, its imports included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import lzma
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["main"]
+
+OPENERS: dict[str, Callable[[Path], IO[Any]]] = {
+    "": partial(open, mode="wb"),
+    ".gz": partial(gzip.open, mode="wb", compresslevel=1),
+    ".xz": partial(lzma.open, mode="wb", preset=0),
+}
+RUN = {"type": "run", "run_id": "large", "params": 10**6, "tokens": 10**9, "frequency": 64, "schema": 2}
+SERIES = ("held_out", "seen", "control", "held_out/relation/P19", "held_out/relation/P36")
+
+
+def main(argv: list[str]) -> int:
+    """Print a table."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks large_logs", description=__doc__)
+    options.add_argument("--gigabytes", type=float, default=2.0, help="size of the log, decompressed")
+    options.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    args = options.parse_args(argv)
+    if args.read:
+        return _read(args.read)
+    table = Table("log", "MB on disk", "MB of text", "seconds", "MB a second", "peak MB")
+    for ending in OPENERS:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"kis.jsonl{ending}"
+            size = _write(path, int(args.gigabytes * 1e9))
+            command = [sys.executable, "-m", "benchmarks", "large_logs", "--read", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds, peak, retention = json.loads(done.stdout)
+            if retention != 0.75:
+                raise AssertionError(f"{path.name}: retention {retention}, expected that of the last record, 0.75")
+            megabytes = [path.stat().st_size / 1e6, size / 1e6]
+            rate = size / 1e6 / seconds
+            table.add_row(
+                path.name, *(f"{value:,.0f}" for value in megabytes), f"{seconds:.1f}", f"{rate:.0f}", f"{peak:.0f}"
+            )
+    Console().print(table)
+    return 0
+
+
+def _write(path: Path, size: int) -> int:
+    """Write a run log of about ``size`` bytes; return how many they are."""
+    end = {"type": "end", "status": "completed", "step": 10**6, "tokens": 10**9, "miscounted": 0}
+    written = 0
+    with OPENERS[path.suffix if path.suffix != ".jsonl" else ""](path) as file:
+
+        def put(text: str) -> None:
+            nonlocal written
+            written += file.write(text.encode())
+
+        put(json.dumps(RUN) + "\n")
+        step = 0
+        while written < size:
+            step += 1
+            put("".join(_record(step, series, 0.5) for series in SERIES * 200))
+        put(_record(10**6, "held_out", 0.75) + json.dumps(end) + "\n")
+    return written
+
+
+def _record(step: int, series: str, accuracy: float) -> str:
+    values = {"accuracy": accuracy, "n": 1000, "correct": round(1000 * accuracy), "margin": 0.123456789, "chance": 0.25}
+    return json.dumps({"type": "retention", "step": step, "tokens": step * 1000, "probe": series, **values}) + "\n"
+
+
+def _read(path: Path) -> int:
+    """Read a log; print seconds, peak memory in MB and the retention found, as JSON."""
+    from kis_predict import read_runs
+
+    start = time.perf_counter()
+    (run,) = read_runs([path])
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    print(json.dumps([seconds, peak, run.retention]))
+    return 0
