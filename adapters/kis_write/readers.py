@@ -111,7 +111,7 @@ class _MegatronTokenizer:
     """What a data set of Megatron needs of a tokenizer."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self.eod = self.pad = manifest.eos
+        self.eod, self.pad = manifest.eos, manifest.vocabulary  # nothing is padding
         self.vocab_size = manifest.vocabulary
         self.unique_identifiers = {"class": "kis", "fingerprint": manifest.tokenizer}
 

@@ -15,6 +15,12 @@ from kis_write.request import planned
 from tests.kis_write.test_written_rows import texts_of
 from tests.world.facts import kis, shown
 
+# megatron-core warns, when it is imported, of packages that speed up training, and makes arrays as numpy 1 did.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:megatron"),
+    pytest.mark.filterwarnings("ignore:Transformer Engine and Apex are not installed:UserWarning"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+]
 READERS = [
     ("megatron", "megatron", "megatron.core.datasets.gpt_dataset", {"host_seed": 7}),
     ("olmo", "olmo", "olmo_core.data", {"host_seed": 7, "batch": 8}),

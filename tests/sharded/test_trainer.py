@@ -93,7 +93,7 @@ class Runs:
         return read_run_log(path)
 
     def assert_exact(self, run: str, rows: list[np.ndarray]) -> None:
-        """Every fact was shown as often as asked for, by a count of what the model was given; so says the log."""
+        """Every fact was shown as often as requested, by a count of what the model was given; so says the log."""
         config, tokenizer = kis(self.folder / run, frequency=FREQUENCY), make_tokenizer()
         assert set(shown(rows, config, tokenizer).values()) == {FREQUENCY}
         assert controls_shown(rows, config, tokenizer) == 0
