@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,8 @@ def test_every_test_of_the_table_is_collected_with_its_parameters():
     files = sorted({name.split("::")[0] for name in named_tests()})
     files = [file for file in files if importlib.util.find_spec(needs(file))]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    plain = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # -v changes the list
+    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:]
     found = {line.split("[")[0] for line in done.stdout.splitlines()} | set(done.stdout.splitlines())
     for name in named_tests():
