@@ -14,7 +14,9 @@ from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kis_plugin.hashing import IntArray
     from kis_plugin.run.manifest import Manifest
+    from kis_plugin.tokenized.tokenizer import TextTokenizer
     from kis_write.audit import AuditReport, Sought
 
 __all__ = ["audit"]
@@ -84,8 +86,13 @@ def _report(
     from kis_write.readers import batches_of_loader, read_as
 
     manifest = read_manifest(data) if data is not None else None
-    sought = _sought(manifest, config, sentences, tokenizer, sequence_length)
-    requested = _requested(manifest, config, expect, tokenizer)
+    encoder = _tokenizer(manifest, tokenizer)
+    sought = _sought(manifest, config, sentences, encoder, sequence_length)
+    if expect is None and manifest is not None and config is None and sentences is None:
+        expect = _EXACT
+    if expect == _EXACT and (manifest is None or config is not None or sentences is not None):
+        raise click.BadParameter("exact is the plan of a manifest, for its own facts.", param_hint="--expect")
+    requested = _requested(manifest, expect, encoder)
     batches: Iterator[Any]
     if loader is not None:
         batches = batches_of_loader(loader)
@@ -96,13 +103,15 @@ def _report(
     return audit_rows(sought, batches, requested)
 
 
+_EXACT = "exact"
+
+
 def _sought(
-    manifest: Manifest | None, config: Path | None, sentences: Path | None, tokenizer: str | None, length: int | None
+    manifest: Manifest | None, config: Path | None, sentences: Path | None, encoder: TextTokenizer, length: int | None
 ) -> Sought:
     from kis_plugin.config.load import load_config
     from kis_write.audit import sought_of_config, sought_of_sentences
 
-    encoder = _tokenizer(manifest, tokenizer)
     if sentences is not None:
         return sought_of_sentences(_lines(sentences), encoder)
     path = config or (Path(manifest.config) if manifest else None)
@@ -114,43 +123,41 @@ def _sought(
     return sought_of_config(load_config(path), encoder, tokens)
 
 
-def _tokenizer(manifest: Manifest | None, name: str | None) -> Any:
+def _tokenizer(manifest: Manifest | None, name: str | None) -> TextTokenizer:
     from kis_plugin.errors import KISError, Problem
     from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 
-    if name is None and manifest is None:
+    named = name or (manifest.tokenizer_name if manifest else None)
+    if named is None:
         raise click.UsageError("Say which tokenizer made the tokens: --tokenizer.")
-    encoder = load_tokenizer(name or manifest.tokenizer_name)  # type: ignore[union-attr]
+    encoder = load_tokenizer(named)
     if manifest is not None and encoder.fingerprint != manifest.tokenizer:
         found = "another tokenizer than the data set was written with"
-        raise KISError(Problem(f"--tokenizer {name or manifest.tokenizer_name}", found, "the same one"))
+        raise KISError(Problem(f"--tokenizer {named}", found, "the same one"))
     return encoder
 
 
-def _requested(manifest: Manifest | None, config: Path | None, expect: str | None, tokenizer: str | None) -> Any:
+def _requested(manifest: Manifest | None, expect: str | None, encoder: TextTokenizer) -> IntArray | float | None:
     """Return the exposures of each item that are expected; None for none in particular."""
-    from kis_plugin.errors import KISError, Problem
-
-    if expect is None and (manifest is None or config is not None):
+    if expect is None:
         return None
-    if expect in (None, "exact"):
-        if manifest is None:
-            raise KISError(Problem("--expect", "exact, without a manifest", "a number of exposures"))
-        return _planned_counts(manifest, tokenizer)
+    if expect == _EXACT:
+        assert manifest is not None
+        return _planned_counts(manifest, encoder)
     try:
-        return float(expect or "")
+        return float(expect)
     except ValueError as error:
         raise click.BadParameter(f"{expect!r} is neither exact nor a number.", param_hint="--expect") from error
 
 
-def _planned_counts(manifest: Manifest, tokenizer: str | None) -> Any:
+def _planned_counts(manifest: Manifest, encoder: TextTokenizer) -> IntArray:
     """Return the exposures of each item by the plan of a manifest."""
     from kis_plugin.config.load import load_config
     from kis_plugin.errors import KISError, Problem
     from kis_plugin.infusion.build_plan import plan_infusion
     from kis_plugin.infusion.inputs import load_inputs
 
-    inputs = load_inputs(load_config(Path(manifest.config)), _tokenizer(manifest, tokenizer), manifest.sequence_length)
+    inputs = load_inputs(load_config(Path(manifest.config)), encoder, manifest.sequence_length)
     plan = plan_infusion(inputs, manifest.rows)
     if plan.schedule_hash != manifest.schedule_hash:
         hint = "Knowledge, templates or kis.yaml changed since: --expect a number instead."

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray
+from kis_plugin.run.manifest import Manifest
 
 __all__ = ["Format", "HostSettings", "Layout", "Rows"]
 
@@ -37,6 +38,18 @@ class HostSettings:
     batch: int | None
     vocabulary: int
     eos: int
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> HostSettings:
+        """Return those that a data set was written with."""
+        return cls(
+            sequence_length=manifest.sequence_length,
+            rows=manifest.written_rows,
+            seed=manifest.host_seed,
+            batch=manifest.batch,
+            vocabulary=manifest.vocabulary,
+            eos=manifest.eos,
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["write_stretch"]
+__all__ = ["raw_type", "write_stretch"]
+
+
+def raw_type(vocabulary: int) -> type[np.integer]:
+    """Return the type of token ids in files without a header: the smaller of uint16 and uint32 that holds all."""
+    return np.uint16 if vocabulary <= 1 << 16 else np.uint32
 
 
 def write_stretch(path: Path, tokens: npt.NDArray[np.integer], at: int) -> None:

@@ -16,6 +16,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import find
 from kis_plugin.run.manifest import Manifest
 from kis_write.protocols import Format, HostSettings
+from kis_write.raw_file import raw_type
 
 __all__ = ["READERS", "batches_of_loader", "read_as"]
 
@@ -76,7 +77,7 @@ def _ids(batch: Any, spec: str) -> Rows:
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[Rows]:
     form: Format = find("formats", manifest.format, f"{folder} manifest, format")
-    rows = form.read(folder, _host(manifest))
+    rows = form.read(folder, HostSettings.of(manifest))
     for first in range(0, len(rows), _ROWS):
         yield rows[first : first + _ROWS]
 
@@ -126,7 +127,7 @@ def _olmo(folder: Path, manifest: Manifest) -> Iterator[Rows]:
     from olmo_core.data.types import NumpyDatasetDType
 
     assert manifest.batch is not None
-    dtype = NumpyDatasetDType.uint16 if manifest.vocabulary <= 1 << 16 else NumpyDatasetDType.uint32
+    dtype = NumpyDatasetDType(raw_type(manifest.vocabulary).__name__)
     tokenizer = TokenizerConfig(vocab_size=manifest.vocabulary, eos_token_id=manifest.eos, pad_token_id=manifest.eos)
     with tempfile.TemporaryDirectory() as work:
         dataset = NumpyFSLDatasetConfig(
@@ -157,7 +158,7 @@ def _datatrove(folder: Path, manifest: Manifest) -> Iterator[Rows]:
     _need("datatrove", manifest, "datatrove")
     from datatrove.utils.dataset import DatatroveFileDataset
 
-    size = 2 if manifest.vocabulary <= 1 << 16 else 4
+    size = np.dtype(raw_type(manifest.vocabulary)).itemsize
     dataset = DatatroveFileDataset(str(folder / "kis.ds"), manifest.sequence_length, token_size=size)
     yield from _stacked(np.asarray(dataset[place]["input_ids"]) for place in range(len(dataset)))
 
@@ -172,17 +173,6 @@ _PACKAGES = {"megatron": "megatron-core", "olmo": "ai2-olmo-core"}
 def _need(reader: str, manifest: Manifest, form: str) -> None:
     if manifest.format != form:
         raise KISError(Problem(f"--as {reader}", f"a data set of format {manifest.format}", f"one of format {form}"))
-
-
-def _host(manifest: Manifest) -> HostSettings:
-    return HostSettings(
-        manifest.sequence_length,
-        manifest.written_rows,
-        manifest.host_seed,
-        manifest.batch,
-        manifest.vocabulary,
-        manifest.eos,
-    )
 
 
 def _stacked(rows: Iterable[Rows]) -> Iterator[Rows]:

@@ -107,7 +107,7 @@ def _refuse_run_settings(config: Config) -> None:
     wrong = [
         (f"{where} infusion.loss", config.infusion.loss, "all", config.infusion.loss != "all"),
         (f"{where} infusion.attention", config.infusion.attention, "row", config.infusion.attention != "row"),
-        (f"{where} infusion.skip_known", "set", "nothing: it asks the model in training", config.infusion.skip_known),
+        (f"{where} infusion.skip_known", "set", "nothing: it needs the model in training", config.infusion.skip_known),
         (
             f"{where} retention.guard.action",
             guard.action,

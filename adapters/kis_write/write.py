@@ -63,7 +63,7 @@ def write_dataset(
     with FileLock(work / "base.lock"):  # text is tokenized once, whatever the number of parts
         tokenizer, vocabulary = all_of_it.tokenizer, all_of_it.host.vocabulary
         base = open_base(request.base, tokenizer, vocabulary, work, begin, lambda done: show("tokenizing", done, None))
-    job = _Job(all_of_it, _maker(all_of_it, base), folder, work)
+    job = _Job(all_of_it, _maker(all_of_it, base), folder, work, _rows_in_files(all_of_it))
     _write_shards(job, [shard for shard in job.shards(part) if not job.marker(shard).exists()], workers, show)
     with FileLock(work / "finish.lock"):
         if not (folder / MANIFEST).exists():  # another part may have been the last one
@@ -80,6 +80,7 @@ class _Job:
     maker: RowMaker
     folder: Path
     work: Path
+    numbers: IntArray  # (file rows,) the row of the run at each place of the files
 
     @property
     def shard_rows(self) -> int:
@@ -103,30 +104,19 @@ class _Job:
         """Write one shard and return its rows."""
         first = shard * self.shard_rows
         stop = min(first + self.shard_rows, self.planned.host.rows)
-        places = np.arange(first, stop, dtype=np.int64)
-        order = self.planned.layout.rows_of
-        numbers = places if order is None else order[places]
-        rows = self.maker.rows(numbers if self._infused is None else self._infused[numbers])
+        rows = self.maker.rows(self.numbers[first:stop])
         self.planned.format.write(self.folder, rows, shard, first, self.planned.host)
         write_atomically(self.marker(shard), b"")
         return stop - first
 
-    @property
-    def _infused(self) -> IntArray | None:
-        """The rows of the run that mode ``side`` writes; None for all."""
-        return _infused_rows(self.planned) if self.planned.request.mode == "side" else None
 
-
-def _infused_rows(all_of_it: Planned) -> IntArray:
-    plan, rows = all_of_it.plan, all_of_it.request.rows
-    known = _found.get(plan.schedule_hash)
-    if known is None:
-        found = (row for row in range(rows) if plan.infused(row))
-        known = _found[plan.schedule_hash] = np.fromiter(found, dtype=np.int64, count=plan.infused_rows)
-    return known
-
-
-_found: dict[str, IntArray] = {}
+def _rows_in_files(all_of_it: Planned) -> IntArray:
+    """Return the row of the run at each place of the files: (file rows,)."""
+    plan, rows, order = all_of_it.plan, all_of_it.request.rows, all_of_it.layout.rows_of
+    if all_of_it.request.mode == "whole":
+        return np.arange(rows, dtype=np.int64) if order is None else order
+    infused = np.fromiter((row for row in range(rows) if plan.infused(row)), dtype=np.int64, count=plan.infused_rows)
+    return infused if order is None else infused[order]
 
 
 def _maker(all_of_it: Planned, base: np.ndarray) -> RowMaker:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import write_atomically
@@ -97,16 +97,11 @@ class Manifest:
 
 def file_of(folder: Path, path: Path) -> WrittenFile:
     """Return a file's entry; reads all of it."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
-    return WrittenFile(path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest())
-
-
-def _digest(file: Any) -> Any:  # Python 3.10
     digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return WrittenFile(path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest())
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:

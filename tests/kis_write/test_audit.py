@@ -162,6 +162,9 @@ USAGE = [
     (("--loader", "absent.py:batches", "--tokenizer", "{tokenizer}", "--sentences", "{sentences}"), "no such file"),
     (("--loader", "absent.py:batches"), "--tokenizer"),
     (("absent",), "a manifest that kis write wrote"),
+    (("{out}", "--sentences", "{sentences}", "--expect", "exact"), "for its own facts"),
+    (("{out}", "--config", "{config}", "--expect", "exact"), "for its own facts"),
+    (("{out}", "--expect", "many"), "neither exact nor a number"),
 ]
 
 
@@ -169,7 +172,24 @@ USAGE = [
 def test_what_cannot_be_audited_is_refused_with_exit_code_2(request_for, tmp_path, arguments, message):
     request = request_for()
     (tmp_path / "sentences.txt").write_text("a b c")
-    names = {"tokenizer": request.tokenizer, "sentences": tmp_path / "sentences.txt"}
+    names = {
+        "tokenizer": request.tokenizer, "sentences": tmp_path / "sentences.txt", "config": request.config,
+        "out": tmp_path / "out",
+    }  # fmt: skip
+    if "{out}" in arguments:
+        write_dataset(request, tmp_path / "out")
     code, _, errors = run("audit", *(argument.format(**names) for argument in arguments))
     assert code == 2
     assert message in errors
+
+
+@pytest.mark.parametrize("option", ["--sentences", "--config"])
+def test_other_things_than_the_manifests_facts_are_counted_without_a_plan(request_for, tmp_path, option):
+    request = request_for()
+    write_dataset(request, tmp_path / "out")
+    (tmp_path / "sentences.txt").write_text("Nobody was born in Nowhere.")
+    places = {"--sentences": tmp_path / "sentences.txt", "--config": request.config}
+    code, out, _ = run("audit", tmp_path / "out", option, places[option], "--json")
+    report = json.loads(out)
+    assert (code, report["requested"]) == (0, None)
+    assert report["summary"]["mean"] == {"--sentences": 0, "--config": 6}[option]

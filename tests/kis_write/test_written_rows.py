@@ -9,7 +9,7 @@ import pytest
 
 from kis_plugin.config.load import config_from
 from kis_plugin.registry import registered
-from kis_plugin.run.manifest import Manifest, read_manifest
+from kis_plugin.run.manifest import read_manifest
 from kis_plugin.tokenized.infusion_split import load_split
 from kis_write import audit_rows, write_dataset
 from kis_write.audit import sought_of_config
@@ -27,27 +27,16 @@ FORMATS = {
 }
 
 
-def host_of(manifest: Manifest) -> HostSettings:
-    return HostSettings(
-        manifest.sequence_length,
-        manifest.written_rows,
-        manifest.host_seed,
-        manifest.batch,
-        manifest.vocabulary,
-        manifest.eos,
-    )
-
-
 def rows_of(folder: Path) -> np.ndarray:
     """Return the rows in the order of the files, (rows, T) or (rows, T + 1)."""
     manifest = read_manifest(folder)
-    return np.asarray(registered("formats")[manifest.format].read(folder, host_of(manifest)), dtype=np.int64)
+    return np.asarray(registered("formats")[manifest.format].read(folder, HostSettings.of(manifest)), dtype=np.int64)
 
 
 def in_plan_order(folder: Path) -> np.ndarray:
     """Return the rows in the order of the plan, by the layout of the format."""
     manifest = read_manifest(folder)
-    order = registered("formats")[manifest.format].layout(host_of(manifest)).rows_of
+    order = registered("formats")[manifest.format].layout(HostSettings.of(manifest)).rows_of
     rows = rows_of(folder)
     return rows if order is None else rows[np.argsort(order)]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_write.protocols import HostSettings, Layout, Rows
-from kis_write.raw_file import write_stretch
+from kis_write.raw_file import raw_type, write_stretch
 
 __all__ = ["Datatrove"]
 
@@ -30,7 +30,9 @@ class Datatrove:
 
     def write(self, folder: Path, rows: Rows, shard: int, first: int, host: HostSettings) -> None:
         """Write rows at their place."""
-        write_stretch(folder / _FILE, rows.astype(_type(host)).ravel(), first * (host.sequence_length + 1))
+        write_stretch(
+            folder / _FILE, rows.astype(raw_type(host.vocabulary)).ravel(), first * (host.sequence_length + 1)
+        )
 
     def finish(self, folder: Path, shards: int, host: HostSettings) -> Sequence[Path]:
         """Write the ends of documents, one a row, for readers that make positions from them."""
@@ -42,16 +44,12 @@ class Datatrove:
         """Return the keys of nanotron's configuration."""
         return {
             "data_stages[].data.dataset.dataset_folder": str(folder),
-            "data_stages[].data.dataset.token_size_in_bytes": str(np.dtype(_type(host)).itemsize),
+            "data_stages[].data.dataset.token_size_in_bytes": str(np.dtype(raw_type(host.vocabulary)).itemsize),
             "tokens.sequence_length": str(host.sequence_length),
         }
 
     def read(self, folder: Path, host: HostSettings) -> npt.NDArray[np.integer]:
         """Return the rows, (rows, T + 1)."""
-        tokens = np.memmap(folder / _FILE, dtype=_type(host), mode="r")
+        tokens = np.memmap(folder / _FILE, dtype=raw_type(host.vocabulary), mode="r")
         found: npt.NDArray[np.integer] = tokens.reshape(-1, host.sequence_length + 1)
         return found
-
-
-def _type(host: HostSettings) -> type[np.integer]:
-    return np.uint16 if host.vocabulary <= 1 << 16 else np.uint32

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_write.protocols import HostSettings, Layout, Rows
-from kis_write.raw_file import write_stretch
+from kis_write.raw_file import raw_type, write_stretch
 
 __all__ = ["OLMo"]
 
@@ -50,7 +50,7 @@ class OLMo:
 
     def write(self, folder: Path, rows: Rows, shard: int, first: int, host: HostSettings) -> None:
         """Write rows at their place."""
-        write_stretch(folder / _FILE, rows.astype(_type(host)).ravel(), first * host.sequence_length)
+        write_stretch(folder / _FILE, rows.astype(raw_type(host.vocabulary)).ravel(), first * host.sequence_length)
 
     def finish(self, folder: Path, shards: int, host: HostSettings) -> Sequence[Path]:
         """Return the file."""
@@ -62,7 +62,7 @@ class OLMo:
         return {
             "NumpyFSLDatasetConfig.paths": f"[{str(folder / _FILE)!r}]",
             "NumpyFSLDatasetConfig.sequence_length": str(host.sequence_length),
-            "NumpyFSLDatasetConfig.dtype": f"NumpyDatasetDType.{_type(host).__name__}",
+            "NumpyFSLDatasetConfig.dtype": f"NumpyDatasetDType.{raw_type(host.vocabulary).__name__}",
             "NumpyDataLoaderConfig.global_batch_size": str(host.batch * host.sequence_length),
             **({} if host.seed is None else {"NumpyDataLoaderConfig.seed": str(host.seed)}),
             "Trainer max_duration": "Duration.epochs(1)",
@@ -70,10 +70,6 @@ class OLMo:
 
     def read(self, folder: Path, host: HostSettings) -> npt.NDArray[np.integer]:
         """Return the rows, (rows, T)."""
-        tokens = np.memmap(folder / _FILE, dtype=_type(host), mode="r")
+        tokens = np.memmap(folder / _FILE, dtype=raw_type(host.vocabulary), mode="r")
         found: npt.NDArray[np.integer] = tokens.reshape(-1, host.sequence_length)
         return found
-
-
-def _type(host: HostSettings) -> type[np.integer]:
-    return np.uint16 if host.vocabulary <= 1 << 16 else np.uint32
