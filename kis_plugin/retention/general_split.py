@@ -20,8 +20,8 @@ def general_split_notes(named: str | None, splits: Collection[str]) -> list[str]
     listed = ", ".join(of_host)
     if named is not None and splits and not any(is_split(split, named) for split in splits):
         found = f"retention.general_split names {named!r}, and the run has losses of {listed or GENERAL}"
-        return [f"warning: {found}: none counts as general loss, and kis-predict asks for --general-split"]
+        return [f"warning: {found}: none counts as general loss, and kis-predict needs --general-split"]
     if named is None and len(of_host) > 1 and GENERAL not in splits:
         hint = "name the one that is general text as retention.general_split"
-        return [f"the run has losses of {listed}: {hint}, or kis-predict asks for --general-split"]
+        return [f"the run has losses of {listed}: {hint}, or kis-predict needs --general-split"]
     return []

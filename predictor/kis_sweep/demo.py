@@ -44,7 +44,7 @@ def demo(out: Path) -> None:
     """Sweep tiny models on data that comes with KIS, and predict: under 10 minutes on two cores.
 
     Trains 18 models of 0.12 to 0.24 million parameters with 0 to 130 exposures of 300 facts about places, on public
-    domain prose, shows what they retained, and asks kis-predict about a larger model. An interrupted demo continues.
+    domain prose, shows what they retained, and predicts for a larger model. An interrupted demo continues.
     Needs kis-plugin[hf].
 
     \b
