@@ -1,4 +1,4 @@
-"""What ``kis_hf`` adds to ``kis``: ``score``, models for ``probe``, runs for ``sweep``, scripts for ``init``."""
+"""What ``kis_hf`` adds to ``kis``: ``score`` and ``sample``, saved models, runs of sweeps, scripts of ``init``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kis_sweep.protocols import Framework
     from kis_sweep.run_spec import Shape, SweepRun
 
-__all__ = ["score"]
+__all__ = ["sample", "score"]
 
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)  # on the hub
 
@@ -36,6 +36,20 @@ infusion:
 \b
 Examples:
   kis score kis.yaml --small gpt2 --large gpt2-xl -o scores.jsonl
+"""
+
+
+SAMPLE_HELP = """Keep the part of a corpus with the largest difference between two models (MiniPLM).
+
+TEXT are files and folders of .txt (documents separated by form feeds) or .jsonl (with "text"), also .gz or .xz. The
+documents are packed into pieces of one token more than a row, cut back to the last sentence end. A piece's score is its
+mean loss in nats per token under the small model minus that under the large one; both must have one tokenizer. Exactly
+int(keep * n) of n pieces are written, in the order of the corpus, one line for each document in a piece.
+
+\b
+Examples:
+  kis sample corpus/ --small reference --large teacher --keep 0.5 -o kept.jsonl
+  kis sample a.jsonl.gz b.jsonl.gz --small reference --large teacher -o kept.jsonl --scores scores.jsonl
 """
 
 
@@ -127,29 +141,44 @@ def kis_register_starters(register: Callable[[Starter], None]) -> None:
 
 @hookimpl
 def kis_register_commands(register: Callable[[click.Command], None]) -> None:
-    """Add ``kis score``."""
+    """Add ``kis score`` and ``kis sample``."""
     register(score)
+    register(sample)
+
+
+def _model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that both commands have: two models, and how they run."""
+    options = (
+        click.option("--small", required=True, metavar="MODEL", help="The small model: a folder or a name on the Hub."),
+        click.option("--large", required=True, metavar="MODEL", help="The large one."),
+        click.option("--tokenizer", metavar="NAME", help="The tokenizer of both; by default each model's own."),
+        click.option("--device", default=None, help="Where to run: cpu, cuda, cuda:1. Default: a GPU if there is one."),
+        click.option(
+            "--dtype", default="auto", show_default=True, help="float32, bfloat16, ...; auto: as the model was saved."
+        ),
+        click.option(
+            "--block",
+            "sequence_length",
+            type=click.IntRange(16),
+            help="Tokens of a row. Default: all that the model takes, up to 1024.",
+        ),
+        click.option(
+            "--batch-tokens",
+            type=click.IntRange(1),
+            default=8192,
+            show_default=True,
+            help="Tokens of one forward pass.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.command(help=HELP, short_help="Score the knowledge of CONFIG under a small and a large model.")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--small", required=True, metavar="MODEL", help="The small model: a folder or a name on the Hub.")
-@click.option("--large", required=True, metavar="MODEL", help="The large one.")
-@click.option("--tokenizer", metavar="NAME", help="The tokenizer of both; by default each model's own.")
+@_model_options
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The JSONL file to write.")
-@click.option("--device", default=None, help="Where to run: cpu, cuda, cuda:1. Default: a GPU if there is one.")
-@click.option(
-    "--dtype", default="auto", show_default=True, help="float32, bfloat16, ...; auto: as the model was saved."
-)
-@click.option(
-    "--block",
-    "sequence_length",
-    type=click.IntRange(16),
-    help="Tokens of a row. Default: all that the model takes, up to 1024.",
-)
-@click.option(
-    "--batch-tokens", type=click.IntRange(1), default=8192, show_default=True, help="Tokens of one forward pass."
-)
 def score(
     config: Path,
     small: str,
@@ -169,6 +198,32 @@ def score(
     readers = [Reader(name, tokenizer, device, dtype, sequence_length, batch_tokens) for name in (small, large)]
     count = score_knowledge(config, readers[0], readers[1], output)
     to_stderr(f"kis: {count:,} scores in {output}")
+
+
+@click.command(help=SAMPLE_HELP, short_help="Keep the part of a corpus with the largest difference of two models.")
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_model_options
+@click.option(
+    "--keep", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True,
+    help="The fraction of the pieces to keep, rounded down to a whole number of pieces.",
+)  # fmt: skip
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The JSONL file of kept text.")
+@click.option(
+    "--scores", type=click.Path(path_type=Path), metavar="FILE", help="Write the scores of all pieces, as JSONL."
+)
+def sample(
+    texts: tuple[Path, ...], small: str, large: str, tokenizer: str | None, keep: float, output: Path,
+    scores: Path | None, device: str | None, dtype: str, sequence_length: int | None, batch_tokens: int,
+) -> None:  # fmt: skip
+    """Sample a corpus."""
+    _need_extra("kis sample")
+    from kis_hf.loss import Reader
+    from kis_hf.sample import sample_corpus
+
+    readers = [Reader(name, tokenizer, device, dtype, sequence_length, batch_tokens) for name in (small, large)]
+    made = sample_corpus(texts, readers[0], readers[1], keep, output, scores)
+    kept = f"{made.kept:,} of {made.pieces:,} pieces, {made.tokens_kept:,} of {made.tokens:,} tokens"
+    to_stderr(f"kis: {kept}, in {output}; {made.left_out:,} tokens after the last full piece are left out")
 
 
 def _need_extra(where: str) -> None:

@@ -76,8 +76,8 @@ class LoadedReader:
     """
 
     def __init__(self, model: Any, tokenizer: Any, sequence_length: int, batch_tokens: int, name: str) -> None:
-        self._model, self._tokenizer = model, tokenizer
-        self._sequence_length, self._batch_tokens = sequence_length, batch_tokens
+        self._model, self.tokenizer = model, tokenizer
+        self.sequence_length, self._batch_tokens = sequence_length, batch_tokens
         # What the tokenizer itself puts before a document, else the EOS of the document before.
         begins = [*tokenizer("")["input_ids"][:1], tokenizer.eos_token_id]
         if begins[0] is None:
@@ -86,19 +86,32 @@ class LoadedReader:
 
     def losses(self, texts: Sequence[str]) -> Losses:
         """Return the loss of each text; a text longer than ``sequence_length`` is read in independent pieces."""
-        encoded = self._tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
         rows: list[Sequence[int]] = []
         owner: list[int] = []
-        step = self._sequence_length - 1
+        step = self.sequence_length - 1
         for number, ids in enumerate(encoded["input_ids"]):
             pieces = [ids[first : first + step] for first in range(0, len(ids), step)]
             rows += pieces
             owner += [number] * len(pieces)
         nats = np.zeros(len(texts))
         for batch in self._batches([len(row) for row in rows]):
-            np.add.at(nats, [owner[place] for place in batch], self._read([rows[place] for place in batch]))
+            read, _ = self._read([[self._begin, *rows[place]] for place in batch])
+            np.add.at(nats, [owner[place] for place in batch], read)
         tokens = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
         return Losses(nats, tokens)
+
+    def mean_losses(self, pieces: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+        """Return the mean loss of each piece in nats per predicted token: (pieces,).
+
+        The first token of a piece is predicted from nothing, and the one after an EOS from another document: neither
+        is scored, as in MiniPLM's code (its padding token is EOS, and what follows padding has no loss).
+        """
+        means = np.zeros(len(pieces))
+        for batch in self._batches([len(piece) for piece in pieces]):
+            sums, counts = self._read([pieces[place] for place in batch], self.tokenizer.eos_token_id)
+            means[batch] = sums / np.maximum(counts, 1)
+        return means
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield places of rows, longest first, so that rows of similar length share a forward pass."""
@@ -110,14 +123,23 @@ class LoadedReader:
             start += count
 
     @torch.no_grad()
-    def _read(self, rows: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
-        """Return the negative log-likelihood of each row after the token that begins a document: (rows,)."""
-        longest = max(len(row) for row in rows)
-        ids = torch.full((len(rows), longest + 1), self._begin)  # (B, T + 1); padding is not scored
-        scored = torch.zeros((len(rows), longest), dtype=torch.bool)  # (B, T)
+    def _read(
+        self, rows: Sequence[Sequence[int]], unscored_after: int | None = None
+    ) -> tuple[npt.NDArray[np.float64], IntArray]:
+        """Return the negative log-likelihood of each row given its first token, and how many tokens that is of.
+
+        Args:
+            rows: Token ids, one or more each.
+            unscored_after: What follows this token is not scored.
+        """
+        longest = max(max(len(row) for row in rows), 2)
+        ids = torch.full((len(rows), longest), self._begin)  # (B, T + 1); padding is not scored
+        scored = torch.zeros((len(rows), longest - 1), dtype=torch.bool)  # (B, T)
         for number, row in enumerate(rows):
-            ids[number, 1 : len(row) + 1] = torch.tensor(row)
-            scored[number, : len(row)] = True
+            ids[number, : len(row)] = torch.as_tensor(row)
+            scored[number, : len(row) - 1] = True
+        if unscored_after is not None:
+            scored &= ids[:, :-1] != unscored_after
         device = self._model.device
         logits = self._model(input_ids=ids[:, :-1].to(device), use_cache=False).logits  # (B, T, V)
         owner, position = (index.to(device) for index in torch.nonzero(scored, as_tuple=True))
@@ -128,4 +150,4 @@ class LoadedReader:
             some = logits[owner[part], position[part]].float()  # (positions, V)
             losses = some.logsumexp(dim=1) - some.gather(1, targets[part, None])[:, 0]
             np.add.at(sums, owner[part].cpu().numpy(), losses.double().cpu().numpy())
-        return sums
+        return sums, scored.sum(dim=1).numpy().astype(np.int64)

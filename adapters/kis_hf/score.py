@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from kis_hf.loss import Losses, Reader
+from kis_hf.loss import LoadedReader, Losses, Reader
+from kis_hf.one_tokenizer import difference
 from kis_plugin.config.choice import Choice
 from kis_plugin.config.load import load_config
 from kis_plugin.config.options import chosen
@@ -50,19 +51,22 @@ def score_knowledge(path: Path, small: Reader, large: Reader, output: Path) -> i
     split = load_split(config)
     if not len(split.knowledge):
         raise KISError(Problem(str(config.knowledge), "no facts and no passages", "something to score"))
-    results = []
+    results, tokenizers = [], []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with progress(*columns) as bars:
         for reader in (small, large):
             task = bars.add_task(reader.name, total=len(split.knowledge))
-            results.append(_losses(reader, config, split, partial(bars.advance, task)))
-    write_scores(output, _about(config, split, small, large), _scores(config, split, *results))
+            loaded = reader.load()
+            results.append(_losses(loaded, config, split, partial(bars.advance, task)))
+            tokenizers.append(loaded.tokenizer)
+            del loaded  # before the next one comes
+    about = {**_about(config, split, small, large), "one_tokenizer": not difference(*tokenizers)}
+    write_scores(output, about, _scores(config, split, *results))
     return len(split.knowledge)
 
 
-def _losses(reader: Reader, config: Config, split: InfusionSplit, advance: Callable[[int], None]) -> Losses:
+def _losses(loaded: LoadedReader, config: Config, split: InfusionSplit, advance: Callable[[int], None]) -> Losses:
     """Return the losses of every entry under one model."""
-    loaded = reader.load()
     nats = np.zeros(len(split.knowledge))
     tokens = np.zeros(len(split.knowledge), dtype=np.int64)
     entries, start = _entries(split), 0

@@ -7,7 +7,8 @@ the knowledge::
     {"id": "P19:1", "small": 0.91, "large": 0.62, "gap": 0.29, "tokens": [9, 9], "bytes": 35, "key": "5d41402abc4b2a76"}
 
 Losses are per UTF-8 byte of the text. Losses per token could not be compared between tokenizers, and sums would rank
-long texts first. ``loss * bytes / tokens`` is the mean loss per token.
+long texts first. ``loss * bytes / tokens`` is the mean loss per token; where both models have one tokenizer
+(``one_tokenizer``), entries can be ranked by that too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from kis_plugin.knowledge.facts import Fact, Passage
 from kis_plugin.knowledge.per_entry_file import EntryFile, entry_key, entry_name
 
 __all__ = [
+    "UNITS",
     "Score",
     "Scores",
     "entry_key",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 UNIT = "nats per byte"
+UNITS = ("byte", "token")
+"""What a gap may be the mean of."""
 _FILE = EntryFile(
     one="score",
     schema=1,
@@ -79,7 +83,7 @@ class Scores:
     Attributes:
         about: Its first line.
         keys: (entries,) ``entry_key`` of each entry, sorted.
-        gaps: (entries,) nats per byte, in the order of ``keys``.
+        gaps: (entries,) nats per byte or per token, in the order of ``keys``.
     """
 
     about: Mapping[str, Any]
@@ -110,23 +114,31 @@ def write_scores(path: Path, about: Mapping[str, Any], scores: Iterable[Score]) 
     _FILE.write(path, {"unit": UNIT, **about}, (_line(score) for score in scores))
 
 
-def read_scores(path: Path) -> Scores:
+def read_scores(path: Path, unit: str = "byte") -> Scores:
     """Read a file; 16 bytes an entry stay in memory.
 
+    Args:
+        path: The file.
+        unit: One of ``UNITS``: what the gaps are the mean of.
+
     Raises:
-        KISError: The file does not exist, or has something wrong, with the line.
+        KISError: The file does not exist, or has something wrong, with the line; gaps per token of models with two
+            tokenizers.
     """
-    return Scores(*_FILE.columns(path, _check, _gap, "d"))
+    check, value_of = (_check, _gap) if unit == "byte" else (_check_tokens, _gap_of_tokens)
+    return Scores(*_FILE.columns(path, check, value_of, "d"))
 
 
-def read_gaps(path: Path, entries: Sequence[Fact] | Sequence[Passage], where: str) -> npt.NDArray[np.float64]:
-    """Return the gap of every entry, nats per byte: (entries,).
+def read_gaps(
+    path: Path, entries: Sequence[Fact] | Sequence[Passage], where: str, unit: str = "byte"
+) -> npt.NDArray[np.float64]:
+    """Return the gap of every entry, nats per byte or per token: (entries,).
 
     Raises:
         KISError: The file does not exist or has something wrong, or entries without a score; ``where`` names the
             configuration key.
     """
-    scores = read_scores(path)
+    scores = read_scores(path, unit)
     return scores.gaps[_FILE.places(path, scores.keys, entries, where)]
 
 
@@ -154,4 +166,30 @@ def _gap(line: Mapping[str, Any], where: str) -> tuple[int, float]:
         raise KISError(Problem(where, "no score", "a line with key and gap", _FILE.again)) from error
     if not isfinite(gap) or key >> 64:
         raise KISError(Problem(where, f"gap {gap}, key {line['key']}", "a finite gap", _FILE.again))
+    return key, gap
+
+
+def _check_tokens(line: Mapping[str, Any], where: str) -> None:
+    """Refuse scores of models that do not share a tokenizer."""
+    _check(line, where)
+    if line.get("one_tokenizer") is not True:
+        found = f"models with two tokenizers, {line.get('tokenizers')!r}"
+        if "one_tokenizer" not in line:
+            found = "a file that does not say whether the models share a tokenizer"
+        hint = "A loss per token compares models of one tokenizer only. Take unit: byte, or score again."
+        raise KISError(Problem(where, found, "one tokenizer, for unit: token", hint))
+
+
+def _gap_of_tokens(line: Mapping[str, Any], where: str) -> tuple[int, float]:
+    """Return key and gap of a line in nats per token."""
+    key, _ = _gap(line, where)
+    try:
+        (small, large), size = map(int, line["tokens"]), int(line["bytes"])
+        gap = float(line["small"]) * size / small - float(line["large"]) * size / large
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        expected = "small, large, tokens of both, and bytes"
+        raise KISError(Problem(where, "no score per token", expected, _FILE.again)) from error
+    if small != large or not isfinite(gap):
+        found = f"{small} and {large} tokens, a gap of {gap}"
+        raise KISError(Problem(where, found, "as many tokens for both, and a finite gap", _FILE.again))
     return key, gap

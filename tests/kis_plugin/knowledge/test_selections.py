@@ -54,12 +54,12 @@ def test_the_seed_breaks_ties(scored):
 def test_the_largest_gaps_are_kept_exactly(tmp_path_factory, gaps, keep, seed):
     facts = [Fact(f"S{n}", "r", "o", str(n)) for n in range(len(gaps))]
     path = scores_of(tmp_path_factory.mktemp("scores") / "s.jsonl", facts, gaps)
-    if round(keep * len(gaps)) == 0:
+    if int(keep * len(gaps)) == 0:
         with pytest.raises(KISError, match=r"infusion\.selection\.keep"):
             Difference(path, keep).select(facts, seed)
         return
     kept = Difference(path, keep).select(facts, seed)
-    assert len(kept) == len(set(kept.tolist())) == round(keep * len(gaps))
+    assert len(kept) == len(set(kept.tolist())) == int(keep * len(gaps))
     assert kept.tolist() == sorted(kept.tolist())
     written = np.array([1.0 - (1.0 - gap) for gap in gaps])  # as a file holds them
     rest = np.setdiff1d(np.arange(len(gaps)), kept)
@@ -70,6 +70,47 @@ def test_passages_are_selected_in_the_same_way(tmp_path):
     passages = [Passage("one text", "p1"), Passage("another", "p2")]
     path = scores_of(tmp_path / "scores.jsonl", passages, (0.1, 0.2))
     assert Difference(path).select(passages, 0).tolist() == [1]
+
+
+def lines_of(path, **changes):
+    """A file of three facts; per token another one is first than per byte."""
+    about = {"type": "scores", "schema": 1, "unit": "nats per byte", "one_tokenizer": True, **changes}
+    rows = [("a", 0.5, 0.1, 5, 10), ("b", 0.4, 0.1, 10, 40), ("c", 0.3, 0.1, 2, 20)]
+    lines = [
+        {"id": FACTS[n].id, "small": small, "large": large, "gap": small - large, "tokens": [tokens, tokens],
+         "bytes": size, "key": f"{entry_key(FACTS[n]):016x}"}
+        for n, (_, small, large, tokens, size) in enumerate(rows)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in [about, *lines]))
+    return path
+
+
+def test_units_rank_otherwise(tmp_path):
+    # Per byte 0.4, 0.3, 0.2; per token 0.4 * 10 / 5 = 0.8, 0.3 * 40 / 10 = 1.2, 0.2 * 20 / 2 = 2.0.
+    path = lines_of(tmp_path / "s.jsonl")
+    assert Difference(path, 1).select(FACTS[:3], 0).tolist() == [0, 1, 2]
+    assert Difference(path, 0.4).select(FACTS[:3], 0).tolist() == [0]
+    assert Difference(path, 0.4, "token").select(FACTS[:3], 0).tolist() == [2]
+    assert Difference(path, 0.9, "token").select(FACTS[:3], 0).tolist() == [1, 2]  # int(2.7), in order
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"one_tokenizer": False, "tokenizers": ["x", "y"]}, r"two tokenizers, \['x', 'y'\]"),
+        ({"one_tokenizer": None}, "two tokenizers"),
+    ],
+)
+def test_losses_per_token_of_two_tokenizers_are_refused(tmp_path, changes, found):
+    path = lines_of(tmp_path / "s.jsonl", **changes)
+    with pytest.raises(KISError, match=found):
+        Difference(path, 0.4, "token").select(FACTS[:3], 0)
+    assert Difference(path, 0.4).select(FACTS[:3], 0).tolist() == [0]  # per byte they compare
+
+
+def test_no_other_unit():
+    with pytest.raises(KISError, match="expected one of byte, token"):
+        chosen("selections", Choice("difference", {"unit": "word"}), "infusion.selection")
 
 
 def test_order_and_additional_scores_do_not_matter(scored):

@@ -1,0 +1,1 @@
+"""Whether difference sampling of documents helps small models."""
