@@ -19,6 +19,7 @@ from kis_plugin.counting.counts_file import FactCounts, read_counts
 from kis_plugin.counting.learning_efficiency import Undetermined, learning_efficiency
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact
+from kis_plugin.knowledge.per_entry_file import entry_key
 from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.results import Outcomes, record_of
 from kis_plugin.retention.series import BACKGROUND, HELD_OUT, SEEN
@@ -136,33 +137,49 @@ def count_records(step: int, tokens: int, outcomes: Outcomes, counts: IntArray) 
 
 
 def with_efficiency(
-    records: Sequence[runlog.Retention], outcomes: Outcomes, occurrences: npt.NDArray[np.float64] | str
+    records: Sequence[runlog.Retention],
+    outcomes: Outcomes,
+    occurrences: npt.NDArray[np.float64] | str,
+    facts_of: FactsOf,
 ) -> list[runlog.Retention]:
     """Return the records, those of ``SERIES`` with ``efficiency`` among their extras: the fitted law, or why not.
+
+    Beside it are the ``answers`` that it was fitted to, so that several models can be compared by one law.
 
     Args:
         records: Of the same evaluation as ``outcomes``.
         outcomes: The evaluation.
         occurrences: (questions,) how often the training so far has shown each fact, NaN where that is unknown; or why
             it is unknown for all.
+        facts_of: The facts of each series.
     """
-    fitted = {series: _fit(outcomes, rows, occurrences) for series, rows in outcomes.series.items() if series in SERIES}
+    fitted = {
+        series: _fit(outcomes, rows, occurrences, facts_of(series))
+        for series, rows in outcomes.series.items()
+        if series in SERIES
+    }
     return [
-        replace(record, extra={**record.extra, "efficiency": fitted[record.probe]})
-        if record.probe in fitted
-        else record
+        replace(record, extra={**record.extra, **fitted[record.probe]}) if record.probe in fitted else record
         for record in records
     ]
 
 
-def _fit(outcomes: Outcomes, rows: IntArray, occurrences: npt.NDArray[np.float64] | str) -> dict[str, Any]:
+def _fit(
+    outcomes: Outcomes, rows: IntArray, occurrences: npt.NDArray[np.float64] | str, facts: Sequence[Fact]
+) -> dict[str, Any]:
     if isinstance(occurrences, str):
-        return Undetermined(occurrences, 0).as_json()
-    facts = [outcomes.questions[row].fact for row in rows.tolist()]
+        return {"efficiency": Undetermined(occurrences, 0).as_json()}
+    probed = [outcomes.questions[row].fact for row in rows.tolist()]
     # One question a fact: the likelihood takes answers as independent.
-    rows = rows[np.sort(np.unique(facts, return_index=True)[1])]
+    rows = rows[np.sort(np.unique(probed, return_index=True)[1])]
     known = rows[np.isfinite(occurrences[rows])]
-    return learning_efficiency(outcomes.correct[known], occurrences[known]).as_json()
+    answers = {
+        "facts": [f"{entry_key(facts[outcomes.questions[row].fact]):016x}" for row in known.tolist()],
+        "occurrences": [round(x, 6) for x in occurrences[known].tolist()],
+        "correct": outcomes.correct[known].astype(int).tolist(),
+    }
+    fitted = learning_efficiency(outcomes.correct[known], occurrences[known]).as_json()
+    return {"efficiency": fitted, "answers": answers}
 
 
 def _range_name(bucket: int) -> str:

@@ -52,5 +52,5 @@ class RetentionByCount:
             if run.rank == 0:
                 unknown = "it is not known what was infused so far"
                 found = unknown if shown is None else self._counts.occurrences(outcomes, facts_of, tokens, shown)
-                records[:] = with_efficiency(records, outcomes, found)
+                records[:] = with_efficiency(records, outcomes, found, facts_of)
         records += self._counts.records(step, tokens, outcomes, facts_of)

@@ -40,6 +40,7 @@ Examples:
 Reads a sweep of small runs, finds for each model size the infusion frequency beyond which held-out retention
 collapses, fits a law across sizes and recommends an amount for the target. Logs may be run logs (kis.jsonl), CSV
 tables, trainer_state.json of Hugging Face, metrics.csv of LitGPT and TensorBoard event files, mixed as they come.
+kis-predict efficiency compares how efficiently models learn facts instead; it has a --help of its own.
 
 Exits with 0 and a recommendation, with 1 if the evidence is too weak for one (it then says which runs to add), with 2
 on wrong usage or bad input.
@@ -263,14 +264,24 @@ def subcommand() -> click.Command:
     return found
 
 
+def _program(words: Sequence[str]) -> tuple[click.Command, str, list[str]]:
+    """Return the command that the words call, its name and its own words: ``efficiency`` is one of its own."""
+    if words[:1] != ["efficiency"]:
+        return command, "kis-predict", [*words]
+    from kis_predict.efficiency.command import efficiency
+
+    return efficiency, "kis-predict efficiency", [*words[1:]]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 or 2 (see ``--help``)."""
     if argv is None and hasattr(signal, "SIGTERM"):
         # Python would end without cleaning up: copies of logs would stay in the temporary folder.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     words = sys.argv[1:] if argv is None else list(argv)
+    program, name, rest = _program(words)
     try:
-        code = command.main(args=[*words], prog_name="kis-predict", standalone_mode=False, obj=words)
+        code = program.main(args=rest, prog_name=name, standalone_mode=False, obj=words)
     except click.ClickException as error:
         escape_message(error)
         error.show()

@@ -8,6 +8,7 @@ import click
 
 from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import echo
+from kis_predict.efficiency.command import efficiency
 
 __all__ = ["runs"]
 
@@ -15,6 +16,9 @@ __all__ = ["runs"]
 @click.group(name="runs", context_settings={"help_option_names": ["-h", "--help"]})
 def runs() -> None:
     """Work with the logs of many runs."""
+
+
+runs.add_command(efficiency)
 
 
 @runs.command()

@@ -13,6 +13,7 @@ from kis_plugin.counting.by_count import CorpusCounts, base_counts, count_record
 from kis_plugin.counting.counts_file import read_counts, write_counts
 from kis_plugin.errors import KISError
 from kis_plugin.knowledge.facts import Fact
+from kis_plugin.knowledge.per_entry_file import entry_key
 from kis_plugin.knowledge.sources.read import read_knowledge
 from kis_plugin.plugins.session import Session
 from kis_plugin.retention.questions.question import Question
@@ -88,13 +89,17 @@ def test_the_fitted_law_is_in_the_record_of_its_series(counts):
     outcomes = answered(lambda question: question.fact * 7 % 10 < 3 + 5 * (question.fact >= 30))
     records = series_records(5, 50, outcomes)
     x = np.where(np.arange(260) < 200, np.arange(260) % 100, np.nan)
-    found = {record.probe: record.extra for record in with_efficiency(records, outcomes, x)}
+    found = {record.probe: record.extra for record in with_efficiency(records, outcomes, x, facts_of)}
     assert found["held_out"]["efficiency"]["n"] == 100
     assert found["held_out"]["efficiency"]["alpha"] > 0
     assert found["held_out"]["chance"] == 0.5
-    assert "efficiency" not in found["control"]
+    answers = found["held_out"]["answers"]
+    assert answers["facts"] == [f"{entry_key(fact):016x}" for fact in FACTS]
+    assert answers["occurrences"] == list(range(100))
+    assert answers["correct"] == [int(number * 7 % 10 < 3 + 5 * (number >= 30)) for number in range(100)]
+    assert not {"efficiency", "answers"} & found["control"].keys()
     assert found["background"]["efficiency"] == {"reason": "0 answers, fewer than 50", "n": 0}
-    why = with_efficiency(records, outcomes, "nobody knows")
+    why = with_efficiency(records, outcomes, "nobody knows", facts_of)
     assert why[0].extra["efficiency"] == {"reason": "nobody knows", "n": 0}
 
 
