@@ -12,10 +12,13 @@ from transformers import Trainer, TrainerCallback
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.ranks import Ranks
-from kis_torch.host_log import HostLog
+from kis_torch.host_log import HostLog, add_chart
 from kis_torch.ranks import sum_over_ranks
 
 __all__ = ["log_of", "ranks_of", "refuse_parallel", "sharing", "trainer_of"]
+
+_GROUP = "train/"
+"""What the Trainer puts before names that it does not know, in TensorBoard and W&B."""
 
 
 def trainer_of(callback: TrainerCallback) -> Trainer:
@@ -39,11 +42,17 @@ def trainer_of(callback: TrainerCallback) -> Trainer:
 
 def log_of(trainer: Trainer) -> HostLog:
     """Return the Trainer's own log: W&B, TensorBoard, the progress bar and ``log_history`` get what goes there."""
+    charted = False
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
+        nonlocal charted
         due = trainer.control.should_log  # which logging clears: the training loss of this step must not be lost
         trainer.log(dict(metrics))
         trainer.control.should_log = due
+        if not charted:  # TensorBoard's writer is there from the first log on, and takes one layout
+            charted = True
+            callbacks = trainer.callback_handler.callbacks
+            add_chart([getattr(callback, "tb_writer", None) for callback in callbacks], metrics, _GROUP)
 
     return HostLog(log)
 

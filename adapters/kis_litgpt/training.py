@@ -21,7 +21,7 @@ from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
 from kis_plugin.run.ranks import Ranks
-from kis_torch.host_log import HostLog
+from kis_torch.host_log import HostLog, add_chart
 from kis_torch.ranks import same_on_all_ranks, sum_over_ranks
 from kis_torch.watch import HostCopy
 
@@ -50,6 +50,7 @@ class Training:
         self._validated: int | None = None
         self._saved = False
         self._given: HostCopy | None = None
+        self._charted = False
 
     def begin(self, host: Host) -> None:
         """Plan the run, refuse what cannot be exact, put the infusion into the loader, evaluate before the first step.
@@ -168,7 +169,11 @@ class Training:
 
     def _log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log retention to LitGPT's own logger, at the iteration that LitGPT logs its losses at."""
-        self._host.fabric.log_dict(metrics, step=max(self._host.state["iter_num"] - 1, 0))
+        fabric = self._host.fabric
+        fabric.log_dict(metrics, step=max(self._host.state["iter_num"] - 1, 0))
+        if not self._charted:
+            self._charted = True
+            add_chart([getattr(logger, "experiment", None) for logger in fabric.loggers], metrics)
 
 
 class _Watched:
