@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 
+import doc_budgets
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -117,6 +118,19 @@ def test_more_runs_stop_paying_where_doubling_narrows_less_than_a_tenth(monkeypa
     enough = advised(TARGET, 1e21, monkeypatch).enough
     now, twice, before = (expected_sd(best_design(TARGET, part * enough), TARGET) for part in (1, 2, 0.5))
     assert 1 - twice / now < 0.1 <= 1 - now / before
+
+
+def test_the_table_of_the_page_on_large_runs_is_what_the_command_chooses(monkeypatch):
+    shown = doc_budgets.shown()
+    assert [row[0] for row in shown] == [str(count) for count in doc_budgets.GPUS]
+    factors = iter([float(row[-1].removeprefix("within x")) for row in shown for _ in range(3)])
+    monkeypatch.setattr(advice_module, "simulate", lambda *_: Outcome(next(factors), 5, 5, 5))
+    assert doc_budgets.rows() == shown
+
+
+@pytest.mark.nightly
+def test_the_table_of_the_page_on_large_runs_says_what_the_simulation_finds():
+    assert doc_budgets.rows() == doc_budgets.shown()
 
 
 def test_the_simulated_curve_loses_a_twentieth_at_the_collapse_point():
