@@ -110,7 +110,9 @@ def sweep_table() -> str:
         log = replace(log, retention=tuple(record for record in log.retention if record.step <= step))
         run = SweepRun(Path("sweep"), name, "hf", log.run.frequency, shape, recipe)
         courses.append(Course(State(run, state, None if state == "waiting" else log), step, elapsed))
-    return screen("sweep-table", "kis sweep run sweep/", lambda out: out.print(live_table(courses, {}, [], 24)))
+    return screen(
+        "sweep-table", "kis sweep run sweep/", lambda out: out.print(live_table(courses, {}, [], 24, at_once=2))
+    )
 
 
 def screens() -> dict[str, str]:

@@ -104,7 +104,8 @@ def run(
     broken: list[Problem] = []
     runs = runs_of(sweep, [])
     try:
-        with live(runs, _planned_seconds(sweep), unreadable_names(sweep, runs)) as ended:
+        at_once = len(resources.slots()) if engine == "local" else None
+        with live(runs, _planned_seconds(sweep), unreadable_names(sweep, runs), at_once) as ended:
             result = run_sweep(sweep, ENGINES[engine], resources, ended, only, broken)
     except (KeyboardInterrupt, SystemExit):
         to_stderr(f"Interrupted. To continue from the last checkpoints: {again}")

@@ -71,7 +71,9 @@ def test_status_has_a_row_for_each_state_and_the_time_left(sweep):
     write(finished, 100, 0.7, "completed")
     events(finished, 1000.0, 1200.0)  # 2 s per step
     write(running, 50, 0.5)
-    events(running, time.time() - 100)
+    events(running, time.time() - 160)
+    logged = time.time() - 60  # 50 steps in 100 s, and 60 s since
+    os.utime(running.logs / "id" / LOG_NAME, (logged, logged))
     write(interrupted, 25, 0.3)
     events(interrupted, 1000.0, 1050.0)
     write(failed, 10, 0.25)
@@ -85,9 +87,9 @@ def test_status_has_a_row_for_each_state_and_the_time_left(sweep):
     assert rows[interrupted.name] == ["interrupted", "25/100", "0.300", "0:50"]
     assert rows[finished.name] == ["finished", "100/100", "0.700", "3:20"]
     assert rows[failed.name][:3] == ["failed", "10/100", "0.250"]
-    # 100 steps wait, 50 run and 75 were interrupted, at 350 s for 175 steps, one at a time.
+    # 50 steps run, 100 wait and 75 were interrupted, at 350 s for 175 steps, one at a time; 60 s of the 50 have passed.
     assert (
-        "1 running, 1 interrupted, 1 failed, 1 finished, 1 waiting; about 7 min 30 s left, 1 at a time."
+        "1 running, 1 interrupted, 1 failed, 1 finished, 1 waiting; about 6 min 30 s left, one after the other."
         in outcome.stdout
     )
     assert f"{failed.name}: CUDA out of memory" in outcome.stdout
@@ -163,6 +165,47 @@ def test_sizes_without_a_measured_step_take_planned_or_proportional_time(sweep):
     assert summary_of(courses[1:], {}) == "1 waiting"
 
 
+@pytest.mark.parametrize(
+    ("at_once", "expected"),
+    [
+        (None, 190.0 + 200 + 200 + 150),  # one is running: the others follow it
+        (2, 190.0 + 200),  # the other slot takes 200, then 150
+        (3, 190.0 + 150),  # beside 200 and 200
+        (9, 200.0),
+    ],
+)
+def test_runs_that_wait_begin_where_another_ends(sweep, at_once, expected):
+    running, waiting, other, interrupted, done = runs_of(sweep)
+    courses = [
+        Course(State(running, "running"), 0, 10.0, 10.0),
+        Course(State(waiting, "waiting"), 0, None),
+        Course(State(other, "waiting"), 0, None),
+        Course(State(interrupted, "interrupted"), 25, 50.0),
+        Course(State(done, "finished"), 100, 200.0),
+    ]
+    assert seconds_left(courses, {}, at_once) == pytest.approx(expected)
+
+
+def test_the_time_left_falls_between_two_lines_of_a_log(sweep):
+    run = runs_of(sweep)[0]
+    early, late = (Course(State(run, "running"), 40, 80.0 + since, since) for since in (0.0, 50.0))
+    assert seconds_left([early], {}) == pytest.approx(120)
+    assert seconds_left([late], {}) == pytest.approx(70)
+    overdue = Course(State(run, "running"), 40, 380.0, 300.0)
+    assert seconds_left([overdue], {}) == 0
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "says"),
+    [(2.0, "about 10 s left"), (283.0, "about 4 min 40 s left"), (299.0, "about 5 min left"), (1234.0, "about 21 min")],
+)
+def test_an_estimate_has_no_digits_that_it_cannot_know(sweep, elapsed, says):
+    done, waiting, *_ = runs_of(sweep)
+    courses = [Course(State(done, "finished"), 100, elapsed), Course(State(waiting, "waiting"), 0, None)]
+    assert says in summary_of(courses, {}, at_once=2)
+    assert summary_of(courses, {}, at_once=2).endswith("2 at a time")
+
+
 def test_a_run_that_begins_is_running_before_its_first_record(sweep):
     run = runs_of(sweep)[0]
     run.work.mkdir(parents=True)
@@ -172,7 +215,7 @@ def test_a_run_that_begins_is_running_before_its_first_record(sweep):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(None, ""), (59.6, "1 min 00 s"), (8.2, "8 s"), (7500, "2 h 05 min"), (200_000, "2 d 7 h")]
+    ("seconds", "text"), [(None, ""), (59.6, "1 min"), (8.2, "8 s"), (7500, "2 h 05 min"), (200_000, "2 d 7 h")]
 )
 def test_times_as_people_write_them(seconds, text):
     assert time_text(seconds) == text

@@ -9,7 +9,7 @@ from pathlib import Path
 from kis_plugin.run.log import LOG_NAME
 from kis_sweep.run_spec import SweepRun
 
-__all__ = ["elapsed_seconds", "note_begin", "note_end"]
+__all__ = ["elapsed_seconds", "note_begin", "note_end", "seconds_since_logged"]
 
 _FILE = "attempts.jsonl"
 
@@ -44,6 +44,14 @@ def elapsed_seconds(run: SweepRun, running: bool) -> float | None:
     if begin is not None:
         total += max((time.time() if running else _last_written(run)) - begin, 0.0)
     return total
+
+
+def seconds_since_logged(run: SweepRun) -> float:
+    """Return the seconds since the last line of a running run's log; since its attempt began, if that was later."""
+    path = run.work / _FILE
+    begins = [at for event, at in _events(path) if event == "begin"] if path.is_file() else []
+    last = max([_last_written(run), *begins[-1:]])
+    return max(time.time() - last, 0.0) if last else 0.0
 
 
 def _events(path: Path) -> list[tuple[str, float]]:

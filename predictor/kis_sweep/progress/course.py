@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kis_sweep.folder import State
-from kis_sweep.progress.attempts import elapsed_seconds
+from kis_sweep.progress.attempts import elapsed_seconds, seconds_since_logged
 
 __all__ = ["Course", "courses_of", "seconds_left"]
 
@@ -20,11 +21,14 @@ class Course:
         state: Its state.
         step: The last step that its log has.
         elapsed: Seconds spent on it, all attempts together; None where they were not noted.
+        since: Seconds of ``elapsed`` since ``step`` was logged, or since the attempt began if that was later; 0 for a
+            run that is not running.
     """
 
     state: State
     step: int
     elapsed: float | None
+    since: float = 0.0
 
 
 def courses_of(states: Sequence[State]) -> list[Course]:
@@ -37,27 +41,41 @@ def _course(state: State) -> Course:
     if state.log:
         steps += [record.step for record in state.log.retention] + [record.step for record in state.log.loss]
     step = state.run.recipe.steps if state.state == "finished" else min(max(steps), state.run.recipe.steps)
-    return Course(state, step, elapsed_seconds(state.run, state.state == "running"))
+    running = state.state == "running"
+    since = seconds_since_logged(state.run) if running else 0.0
+    return Course(state, step, elapsed_seconds(state.run, running), since)
 
 
-def seconds_left(courses: Sequence[Course], planned: Mapping[int, float]) -> float | None:
-    """Return about how long the runs that are not finished will take, at the number that is running now, at least one.
+def seconds_left(courses: Sequence[Course], planned: Mapping[int, float], at_once: int | None = None) -> float | None:
+    """Return about how long the runs that are not finished will take.
+
+    Each run takes what is left of its steps, less what a running one has done since its log's last line. Those that
+    wait begin as others end, the most expensive first, as ``kis sweep run`` has it.
 
     Args:
         courses: All runs of the sweep.
         planned: Seconds per step on the planning machine, by model size; empty if none were timed.
+        at_once: Runs that are trained at a time; by default as many as are running now, at least one.
 
     Returns:
         Seconds; None where no step was timed, neither here nor in planning. Failed runs are left out.
     """
-    open_runs = [course for course in courses if course.state.state not in ("finished", "failed")]
     rates = _rates(courses, planned)
     if rates is None:
         return None
-    runs = [(course.state.run, course.step) for course in open_runs]
-    left = [max(run.recipe.steps - step, 0) * rates[run.shape.params] for run, step in runs]
-    running = sum(course.state.state == "running" for course in courses)
-    return max(sum(left) / max(running, 1), max(left, default=0.0))
+
+    def left(course: Course) -> float:
+        run = course.state.run
+        return max((run.recipe.steps - course.step) * rates[run.shape.params] - course.since, 0.0)
+
+    running = [course for course in courses if course.state.state == "running"]
+    waiting = [course for course in courses if course.state.state in ("waiting", "interrupted")]
+    ends = [left(course) for course in running]
+    ends += [0.0] * (max(at_once or len(running), 1) - len(ends))
+    heapq.heapify(ends)
+    for course in sorted(waiting, key=lambda course: -course.state.run.flops):
+        heapq.heapreplace(ends, ends[0] + left(course))
+    return max(ends)
 
 
 def _rates(courses: Sequence[Course], planned: Mapping[int, float]) -> dict[int, float] | None:
@@ -65,7 +83,7 @@ def _rates(courses: Sequence[Course], planned: Mapping[int, float]) -> dict[int,
     seconds, steps = defaultdict[int, float](float), defaultdict[int, int](int)
     for course in courses:
         if course.elapsed and course.step:
-            seconds[course.state.run.shape.params] += course.elapsed
+            seconds[course.state.run.shape.params] += max(course.elapsed - course.since, 0.0)
             steps[course.state.run.shape.params] += course.step
     measured = {size: seconds[size] / steps[size] for size in seconds}
     sizes = {course.state.run.shape.params: course.state.run for course in courses}

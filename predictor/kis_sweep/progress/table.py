@@ -54,19 +54,31 @@ def courses_table(courses: Sequence[Course], unreadable: Sequence[str] = ()) -> 
     return shown
 
 
-def summary_of(courses: Sequence[Course], planned: Mapping[int, float], unreadable: Sequence[str] = ()) -> str:
-    """Return the counts of all states, and about how long the rest takes."""
+def summary_of(
+    courses: Sequence[Course],
+    planned: Mapping[int, float],
+    unreadable: Sequence[str] = (),
+    at_once: int | None = None,
+) -> str:
+    """Return the counts of all states, and about how long the rest takes, with so many runs at a time."""
     counts = Counter(course.state.state for course in courses)
     parts = [f"{counts[state]} {state}" for state in _ORDER if counts[state]]
     parts += [f"{len(unreadable)} unreadable"] if unreadable else []
     text = ", ".join(parts) or "no runs"
     if not any(counts[state] for state in ("running", "interrupted", "waiting")):
         return text
-    left = seconds_left(courses, planned)
+    left = seconds_left(courses, planned, at_once)
     if left is None:
         return text
-    pace = f"{counts['running']} at a time" if counts["running"] else "one after the other"
-    return f"{text}; about {time_text(left)} left, {pace}"
+    paced = at_once or counts["running"]
+    pace = f"{paced} at a time" if paced > 1 else "one after the other"
+    return f"{text}; about {time_text(_rounded(left))} left, {pace}"
+
+
+def _rounded(seconds: float) -> float:
+    """Return seconds without the digits that an estimate does not have: 10 s, from ten minutes on whole minutes."""
+    step = 60 if seconds >= 600 else 10
+    return max(round(seconds / step) * step, step)
 
 
 def course_object(course: Course) -> dict[str, Any]:
@@ -93,9 +105,19 @@ def _last(state: State, series: str) -> float | None:
 
 @contextmanager
 def live(
-    runs: Sequence[SweepRun], planned: Mapping[int, float], unreadable: Sequence[str] = ()
+    runs: Sequence[SweepRun],
+    planned: Mapping[int, float],
+    unreadable: Sequence[str] = (),
+    at_once: int | None = None,
 ) -> Iterator[Callable[[SweepRun, int], None]]:
-    """Show a live table of the runs on stderr, or, where that is no terminal, a line for each run that ends."""
+    """Show a live table of the runs on stderr, or, where that is no terminal, a line for each run that ends.
+
+    Args:
+        runs: Those that can be read.
+        planned: Seconds per step on the planning machine, by model size.
+        unreadable: Names of the runs that cannot be read.
+        at_once: Runs that are trained at a time; None where that is not known.
+    """
     out = safe_console(stderr=True)
     done: dict[str, State] = {}  # finished runs, whose logs no longer change and are not read again
 
@@ -107,10 +129,11 @@ def live(
     def ended(run: SweepRun, code: int) -> None:
         if not out.is_terminal:
             state = "finished" if code == 0 else f"failed with {code}"
-            out.print(f"{run.name}: {state}. {summary_of(courses(), planned, unreadable)}", highlight=False)
+            summary = summary_of(courses(), planned, unreadable, at_once)
+            out.print(f"{run.name}: {state}. {summary}", highlight=False, soft_wrap=True)
 
     def current_table() -> Table:
-        return live_table(courses(), planned, unreadable, out.height)
+        return live_table(courses(), planned, unreadable, out.height, at_once)
 
     if not out.is_terminal:
         yield ended
@@ -120,13 +143,17 @@ def live(
 
 
 def live_table(
-    courses: Sequence[Course], planned: Mapping[int, float], unreadable: Sequence[str], height: int
+    courses: Sequence[Course],
+    planned: Mapping[int, float],
+    unreadable: Sequence[str],
+    height: int,
+    at_once: int | None = None,
 ) -> Table:
     """Return the live table: running runs first, as many as the terminal has lines for, and the summary below."""
     rows = max(min(_ROWS, height - 6), 1)
     shown = sorted(courses, key=lambda course: _ORDER.index(course.state.state))[:rows]
     found = courses_table(shown, unreadable[: rows - len(shown)])
-    found.caption = summary_of(courses, planned, unreadable)
+    found.caption = summary_of(courses, planned, unreadable, at_once)
     found.caption_justify = "left"
     return found
 
@@ -150,7 +177,9 @@ def time_text(seconds: float | None) -> str:
         return f"{hours // 24} d {hours % 24} h"
     if hours:
         return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest:02} s" if rest else f"{minutes} min"
 
 
 def unreadable_names(sweep: Path, runs: Sequence[SweepRun]) -> list[str]:
