@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test lint types check docs clean help
 
-demo: $(VENV)/.ready  ## sweep tiny models over infusion frequencies, then predict: under 10 minutes on two cores
+demo: $(VENV)/.ready  ## sweep tiny models over infusion frequencies, then predict: under 6 minutes on two cores
 	$(BIN)/kis demo --out $(OUT)
 
 test: $(VENV)/.ready  ## all tests, the slow ones too
