@@ -17,6 +17,7 @@ from kis_hf.batch_numbering import BatchNumbering, BatchSurvey
 from kis_hf.best_metric import BestMetric, call_before_early_stopping, evaluations
 from kis_hf.epochs import Epochs, Position
 from kis_hf.host import log_of, ranks_of, refuse_parallel, trainer_of
+from kis_hf.recipe import recipe_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
 from kis_hf.row_numbering import RowNumbering, check_collator, masks_eos
 from kis_hf.whole_batches import cuts_rows, watch_whole_batches
@@ -27,6 +28,7 @@ from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
+from kis_plugin.run.log import TrainingRecipe
 from kis_plugin.run.row_lengths import RowLengths
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from kis_torch.block_diagonal import use_block_diagonal
@@ -34,6 +36,7 @@ from kis_torch.collating import refuse_unpadded
 from kis_torch.model_view import TorchModelView
 from kis_torch.parameters import parameter_counts
 from kis_torch.ranks import same_on_all_ranks
+from kis_torch.recipe import repeats
 from kis_torch.room import RoomQueue, RoomSampler
 from kis_torch.row_infusion import RowInfusion, common_length
 from kis_torch.row_survey import RowSurvey, survey_rows
@@ -281,6 +284,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             rows=rows,
             sequence_length=sequence_length,
             steps=state.max_steps,
+            recipe=recipe_of(trainer, state.max_steps, self._rows_of_recipe(trainer, rows, sequence_length)),
             row_lengths=row_lengths,
             evaluated_at=self._evaluated_at(args, state.max_steps),
             start_step=state.global_step,
@@ -304,6 +308,15 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             )
         self._undo.append(stop)
         return session
+
+    def _rows_of_recipe(self, trainer: Trainer, rows: int, sequence_length: int) -> TrainingRecipe:
+        """Return what is known of the rows of a step and of how often the data is read."""
+        read = self._host["rows_per_epoch"] or None
+        return TrainingRecipe(
+            batch_size=self._host["rows_per_step"],
+            sequence_length=sequence_length,
+            base_repeats=repeats(rows, trainer.train_dataset, read),
+        )
 
     def _evaluated_at(self, args: TrainingArguments, steps: int) -> frozenset[int]:
         """Return where the Trainer needs retention."""

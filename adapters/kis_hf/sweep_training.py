@@ -34,6 +34,7 @@ class _Examples(Dataset[dict[str, torch.Tensor]]):
 
     def __init__(self, rows: PackedRows) -> None:
         self._rows = rows
+        self.distinct_rows = rows.distinct_rows
 
     def __len__(self) -> int:
         return len(self._rows)

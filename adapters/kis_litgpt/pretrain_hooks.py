@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -67,6 +68,12 @@ class Host:
     def steps(self) -> int:
         """Optimizer steps of the whole run; LitGPT never takes the step of an accumulation that the end cuts short."""
         return self.iterations // self.iterations_per_step
+
+    def warmup_steps(self, loader: Any) -> int:
+        """Return the optimizer steps of the learning rate's warm-up; a fraction is one of an epoch of ``loader``."""
+        if not self.train.lr_warmup_fraction:
+            return int(self.train.lr_warmup_steps or 0)
+        return math.ceil(self.train.lr_warmup_fraction * len(loader)) // self.iterations_per_step
 
     @property
     def rows_per_iteration(self) -> int:

@@ -20,9 +20,11 @@ from kis_plugin.escapes import to_stderr
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
+from kis_plugin.run.log import TrainingRecipe
 from kis_plugin.run.ranks import Ranks
 from kis_torch.host_log import HostLog, add_chart
 from kis_torch.ranks import same_on_all_ranks, sum_over_ranks
+from kis_torch.recipe import optimizer_recipe, repeats, unwrapped, with_warmup
 from kis_torch.watch import HostCopy
 
 __all__ = ["Training"]
@@ -87,6 +89,7 @@ class Training:
             rows=host.rows,
             sequence_length=host.sequence_length,
             steps=host.steps,
+            recipe=_recipe(host, self._loader.epochs.loader),
             start_step=step,
             ranks=Ranks(fabric.global_rank, fabric.world_size, partial(sum_over_ranks, device=fabric.device)),
             versions=versions("torch", "litgpt"),
@@ -174,6 +177,21 @@ class Training:
         if not self._charted:
             self._charted = True
             add_chart([getattr(logger, "experiment", None) for logger in fabric.loggers], metrics)
+
+
+def _recipe(host: Host, data: Any) -> TrainingRecipe:
+    """Return how LitGPT trains: it knows one schedule, and keeps the peak learning rate in the optimizer's defaults."""
+    optimizer = host.state.get("optimizer")
+    known = TrainingRecipe(
+        lr_schedule="cosine",
+        batch_size=host.rows_per_iteration * host.iterations_per_step,
+        sequence_length=host.sequence_length,
+        base_repeats=repeats(host.rows, getattr(data, "dataset", None)),
+    )
+    recipe = optimizer_recipe(optimizer, known)
+    rate = getattr(unwrapped(optimizer), "defaults", {}).get("lr")
+    recipe = replace(recipe, learning_rate=recipe.learning_rate if rate is None else float(rate))
+    return with_warmup(recipe, host.warmup_steps(data), host.steps)
 
 
 class _Watched:

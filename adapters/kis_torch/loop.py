@@ -19,6 +19,7 @@ from kis_plugin.infusion.row_index import InfusedDataset
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import new_run_id, resumed_run_id, versions
+from kis_plugin.run.log import TrainingRecipe
 from kis_plugin.run.ranks import Ranks
 from kis_plugin.run.row_lengths import RowLengths
 from kis_plugin.tokenized.tokenizer import HFTokenizer, TextTokenizer
@@ -31,6 +32,7 @@ from kis_torch.labels import IGNORED, LabelRule
 from kis_torch.model_view import TorchModelView, eager_module
 from kis_torch.parameters import parameter_counts
 from kis_torch.ranks import rank_and_size, same_on_all_ranks, sharing_batches, summing
+from kis_torch.recipe import optimizer_recipe, repeats
 from kis_torch.resume import changed_numbers
 from kis_torch.row_infusion import RowInfusion
 from kis_torch.row_survey import gives_batches, survey_batches
@@ -67,6 +69,8 @@ class KnowledgeInfusion:
         logits: Computes logits where ``model(ids)`` does not: ids (B, T) on its device -> logits (B, T, V).
         log: Called on rank 0 with a step and its retention, for a log of your own.
         sums: Sums an array over ranks; needed where several are not those of ``torch.distributed``.
+        optimizer: Yours: its class, learning rate, weight decay and betas go to the run log, so that ``kis-predict``
+            warns where the runs of a sweep differ in them.
         resumed: What ``save()`` gave, to go on from there.
         collate_fn: Makes a batch of a list of examples. Batches are then infused after it, whatever it does: padding,
             tokenizing, columns and keys of your own.
@@ -93,6 +97,7 @@ class KnowledgeInfusion:
         logits: Callable[[torch.Tensor], Any] | None = None,
         log: Callable[[int, Mapping[str, float]], None] | None = None,
         sums: Callable[[IntArray], IntArray] | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
         resumed: Mapping[str, Any] | None = None,
         collate_fn: Callable[[Any], Any] | None = None,
     ) -> None:
@@ -125,7 +130,13 @@ class KnowledgeInfusion:
         self._eos = text.eos
         self._sampler: InfusionSampler | None = None
         self._undo = use_block_diagonal(eager_module(model)) if self._block_diagonal else lambda: None
-        run = self._run(text, model, steps, logits, resumed)
+        rows = self._total * batch_size * self._ranks
+        recipe = TrainingRecipe(
+            batch_size=self._numbers["rows_per_step"],
+            sequence_length=self._sequence_length,
+            base_repeats=repeats(rows, getattr(dataset, "dataset", None) if gives_batches(dataset) else dataset),
+        )
+        run = self._run(text, model, steps, logits, resumed, optimizer_recipe(optimizer, recipe))
         self.session = Session(run, resumed, host=[HostLog(log)] if log else [])
         self._batches: InfusedBatches | None = None
         if in_batches:
@@ -346,6 +357,7 @@ class KnowledgeInfusion:
         steps: int,
         logits: Callable[[torch.Tensor], Any] | None,
         resumed: Mapping[str, Any] | None,
+        recipe: TrainingRecipe,
     ) -> TrainingRun:
         total, non_embedding = parameter_counts(eager_module(model))
         run_id = (
@@ -365,6 +377,7 @@ class KnowledgeInfusion:
             rows=self._total * self._batch_size * self._ranks,
             sequence_length=self._sequence_length,
             steps=steps,
+            recipe=recipe,
             row_lengths=self._lengths,
             start_step=self.step,
             ranks=self._processes,

@@ -95,7 +95,7 @@ warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=STEPS //
 decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS - STEPS // 30, eta_min=RATE / 10)
 schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], milestones=[STEPS // 30])
 
-with KnowledgeInfusion("kis.yaml", tokenizer, model, ids, batch_size=BATCH, steps=STEPS) as kis:
+with KnowledgeInfusion("kis.yaml", tokenizer, model, ids, batch_size=BATCH, steps=STEPS, optimizer=optimizer) as kis:
     for step, batch in enumerate(kis.loader(ids, shuffle=True), start=1):
         batch = batch.to(device)
         loss = model(input_ids=batch, labels=batch).loss

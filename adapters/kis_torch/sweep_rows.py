@@ -31,6 +31,11 @@ class PackedRows(Dataset[torch.Tensor]):
         self._rows = tokens[: len(tokens) // length * length].reshape(-1, length)  # (rows, length)
         self._count = len(self._rows) if rows is None else rows
 
+    @property
+    def distinct_rows(self) -> int:
+        """Rows of the text, each counted once."""
+        return len(self._rows)
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._count

@@ -92,7 +92,7 @@ def run_log() -> str:
     from kis_plugin.run import records
 
     parts = []
-    for name, cls in records.RECORDS.items():
+    for name, cls in (*records.RECORDS.items(), ("recipe", records.TrainingRecipe)):
         meanings = field_docs(cls)
         rows = ["| field | type | meaning |", "| --- | --- | --- |"]
         for field in fields(cls):
@@ -102,7 +102,8 @@ def run_log() -> str:
             required = " (required)" if default_of(field) is MISSING else ""
             rows.append(f"| `{field.name}` | {kind}{required} | {meanings.get(field.name, '')} |")
         purpose = in_markdown(inspect.getdoc(cls) or "")
-        parts.append(f"### `{name}`\n\n{purpose}\n\n" + "\n".join(rows))
+        title = f"`{name}`" if name in records.RECORDS else "`run`, how the host trains"
+        parts.append(f"### {title}\n\n{purpose}\n\n" + "\n".join(rows))
     return "\n\n".join(parts)
 
 

@@ -19,7 +19,7 @@ from kis_plugin.retention.prior_knowledge import decide_known
 from kis_plugin.retention.prior_knowledge_file import known_state
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.infuser import Shown
-from kis_plugin.tokenized.infusion_split import load_split
+from kis_plugin.tokenized.infusion_split import facts_hash, load_split
 
 __all__ = ["PlannedInfuser"]
 
@@ -78,6 +78,7 @@ class PlannedInfuser:
             "frequency": plan.frequency,
             "facts": facts,
             "tokens_per_fact": plan.tokens_per_round / max(facts, 1),
+            "facts_hash": facts_hash(self._run.config, split),
             "training_templates": plan.texts.templates,
             "infused_tokens": plan.infused_tokens,
             "infused_rows": plan.infused_rows,

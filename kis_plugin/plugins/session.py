@@ -217,7 +217,7 @@ class Session:
         return [factory(self.run) for factory in factories]
 
     def _run_record(self) -> Run:
-        values: dict[str, Any] = dict(self.infuser.run_record())
+        values: dict[str, Any] = {**self.run.recipe.known(), **self.infuser.run_record()}
         for part in self._hook.kis_run_record(run=self.run):
             values |= part
         run = self.run

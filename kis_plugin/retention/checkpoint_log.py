@@ -20,9 +20,10 @@ from kis_plugin.retention.results import above_control, series_records
 from kis_plugin.retention.saved_model import Prober, prober_of_config
 from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.identity import versions
-from kis_plugin.run.log import GENERAL, LOG_NAME, End, Record, Run, RunLogWriter
+from kis_plugin.run.log import GENERAL, LOG_NAME, End, Record, Run, RunLogWriter, TrainingRecipe
 from kis_plugin.run.manifest import Manifest
 from kis_plugin.run.saved_model import LoadedModel, LoadOptions
+from kis_plugin.tokenized.infusion_split import facts_hash, load_split
 
 __all__ = ["Checkpoint", "LoggedRun", "checkpoints_at", "log_checkpoints", "read_audit"]
 
@@ -174,6 +175,7 @@ def _run(logged: LoggedRun, config: Config, runs: Path, model: LoadedModel) -> T
         rows=manifest.rows,
         sequence_length=manifest.sequence_length,
         steps=logged.steps,
+        recipe=TrainingRecipe(batch_size=manifest.batch, sequence_length=manifest.sequence_length),
         versions=versions(),
     )
 
@@ -198,6 +200,8 @@ def _run_record(logged: LoggedRun, config: Config, run: TrainingRun, prober: Pro
         schedule_hash=manifest.schedule_hash,
         versions=run.versions,
         extra={
+            **run.recipe.known(),
+            "facts_hash": facts_hash(config, load_split(config)),
             "frequency_from": "audit" if audit else "manifest",
             "order": manifest.order,
             **({"general_split": split} if split else {}),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.infuser import Infuser, Shown
-from kis_plugin.run.log import Record
+from kis_plugin.run.log import Record, TrainingRecipe
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.notice import above_bars
 from kis_plugin.run.ranks import Ranks
@@ -96,6 +96,7 @@ class TrainingRun:
         start_step: Steps done before, when resumed.
         ranks: The processes that train the model.
         versions: Of what the run was made with, by distribution.
+        recipe: How the host trains, as far as it says so.
         row_lengths: The lengths of the base rows, where they differ; None: each has T tokens.
         evaluated_at: Steps after which the host needs retention, beside those of ``retention.every``.
         notify: Shows the user a line that is no result; on stderr unless the host has better.
@@ -116,6 +117,7 @@ class TrainingRun:
     start_step: int = 0
     ranks: Ranks = field(default_factory=Ranks)
     versions: Mapping[str, str] = field(default_factory=dict)
+    recipe: TrainingRecipe = field(default_factory=TrainingRecipe)
     row_lengths: RowLengths | None = None
     evaluated_at: frozenset[int] = frozenset()
     notify: Callable[[str], None] = above_bars

@@ -6,10 +6,23 @@ loop can write it. Records a reader does not know are skipped, keys it does not 
 
 from kis_plugin.run.log_reader import DamagedLogError, EmptyLogError, RunLog, newer_schema, parse_record, read_run_log
 from kis_plugin.run.log_writer import LOG_NAME, RunLogWriter, has_begun
-from kis_plugin.run.records import GENERAL, RECORDS, SCHEMA, End, Guard, Loss, Record, Retention, Run, Status, is_split
+from kis_plugin.run.records import (
+    GENERAL,
+    RECORDS,
+    SCHEMA,
+    End,
+    Guard,
+    Loss,
+    Record,
+    Retention,
+    Run,
+    Status,
+    TrainingRecipe,
+    is_split,
+)
 
 __all__ = [
     "GENERAL", "LOG_NAME", "RECORDS", "SCHEMA", "DamagedLogError", "EmptyLogError", "End", "Guard", "Loss", "Record",
-    "Retention", "Run", "RunLog", "RunLogWriter", "Status", "has_begun", "is_split", "newer_schema", "parse_record",
-    "read_run_log",
+    "Retention", "Run", "RunLog", "RunLogWriter", "Status", "TrainingRecipe", "has_begun", "is_split", "newer_schema",
+    "parse_record", "read_run_log",
 ]  # fmt: skip

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-__all__ = ["GENERAL", "RECORDS", "SCHEMA", "End", "Guard", "Loss", "Record", "Retention", "Run", "Status", "is_split"]
+__all__ = [
+    "GENERAL", "RECORDS", "SCHEMA", "End", "Guard", "Loss", "Record", "Retention", "Run", "Status", "TrainingRecipe",
+    "is_split",
+]  # fmt: skip
 
 SCHEMA = 2
 """Version of the format. 2 renamed a few fields of 1 (``log_reader.RENAMED``), which is still read."""
@@ -79,6 +82,47 @@ class Run:
     schema: Integer = SCHEMA
     """Version of the log's format."""
     extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecipe:
+    """How the host trains, as the first record says it beside the fields of ``run``; what is unknown is left out.
+
+    ``kis-predict`` warns where the runs of a sweep differ in it. Logs of other writers may hold any of these fields in
+    any form.
+    """
+
+    optimizer: str | None = None
+    """Class of the optimizer: ``AdamW``."""
+    learning_rate: float | None = None
+    """Peak learning rate; the greatest where groups of parameters differ."""
+    lr_schedule: str | None = None
+    """Learning-rate schedule: the Trainer's name for it, ``cosine`` for LitGPT, else the class of the scheduler."""
+    warmup_steps: int | None = None
+    """Optimizer steps of the learning rate's warm-up."""
+    warmup: float | None = None
+    """The same as a part of all optimizer steps."""
+    weight_decay: float | None = None
+    """Weight decay; the greatest where groups of parameters differ."""
+    beta1: float | None = None
+    """Decay of the optimizer's mean of gradients."""
+    beta2: float | None = None
+    """Decay of the optimizer's mean of squared gradients."""
+    batch_size: int | None = None
+    """Rows of one optimizer step, over all ranks and accumulated batches."""
+    sequence_length: int | None = None
+    """Tokens of a row; of the longest one where they differ."""
+    base_repeats: float | None = None
+    """How often the run reads a row of the base data: rows trained on / rows of the data, and 1 for less than all."""
+
+    def __post_init__(self) -> None:
+        """Let a run that reads a part of its data count as one that reads each row once; keep three digits."""
+        if self.base_repeats is not None:
+            object.__setattr__(self, "base_repeats", float(f"{max(self.base_repeats, 1.0):.3g}"))
+
+    def known(self) -> dict[str, str | int | float]:
+        """Return the fields that are known, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

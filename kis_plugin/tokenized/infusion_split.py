@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -25,7 +26,7 @@ from kis_plugin.storage.artifact_cache import Prepared, Writer, cache_folder, pr
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.load import load_templates
 
-__all__ = ["InfusionSplit", "entries_at", "load_split", "prepare_split"]
+__all__ = ["InfusionSplit", "entries_at", "facts_hash", "load_split", "prepare_split"]
 
 Stamps = tuple[tuple[str, int, int, int], ...]
 
@@ -98,6 +99,16 @@ def load_split(config: Config) -> InfusionSplit:
         KISError: Anything wrong with the files, or a cache folder that cannot be used.
     """
     return _load(config, _stamps(_files(config)))
+
+
+def facts_hash(config: Config, split: InfusionSplit) -> str:
+    """Return a hash of the facts and passages that a run infuses from, and of how they are selected.
+
+    It depends on neither the amount nor the seed, which chooses the controls: runs of one sweep have the same.
+    """
+    selection = config.infusion.selection
+    chosen_by = sorted((name, str(value)) for name, value in selection.options.items())
+    return hashlib.sha256(repr((split.fingerprint, selection.name, chosen_by)).encode()).hexdigest()[:16]
 
 
 def prepare_split(config: Config, watch: Progress = no_progress) -> InfusionSplit:

@@ -15,8 +15,12 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("optimizer", "optim"),
     "learning rate": ("learning_rate", "lr", "max_lr", "peak_lr"),
     "learning-rate schedule": ("lr_schedule", "lr_scheduler", "lr_scheduler_type"),
-    "warm-up": ("warmup", "warmup_steps", "warmup_ratio", "warmup_tokens"),
+    "warm-up": ("warmup", "warmup_ratio"),
+    "length of the warm-up": ("warmup_steps", "warmup_tokens"),
     "weight decay": ("weight_decay",),
+    "first beta of the optimizer": ("beta1", "adam_beta1"),
+    "second beta of the optimizer": ("beta2", "adam_beta2"),
+    "sequence length": ("sequence_length", "block_size", "max_seq_length", "max_seq_len"),
     "batch size": ("batch_size", "global_batch_size", "batch_tokens", "train_batch_size"),
     "base repeat rate": ("base_repeats", "base_repeat_rate", "repeat_rate", "base_epochs", "num_train_epochs"),
     "fact set": ("facts_hash", "fact_set", "knowledge_hash", "knowledge"),
@@ -26,8 +30,12 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "framework": ("framework",),
 }
 """Settings by the names that logs and tables have for them."""
-_FOLLOWS_SIZE = ("learning rate", "learning-rate schedule", "warm-up", "weight decay", "batch size")
+_FOLLOWS_SIZE = (
+    "learning rate", "learning-rate schedule", "warm-up", "length of the warm-up", "weight decay", "batch size",
+)  # fmt: skip
 """Settings that a recipe may well choose by the size."""
+_EITHER = {"warm-up": "length of the warm-up", "length of the warm-up": "warm-up"}
+"""One setting said in two ways, as a part of the run and in steps: where the sizes agree on one, they agree."""
 _LABELS = {name: label for label, names in _NAMES.items() for name in names}
 _SHOWN = 4
 
@@ -57,14 +65,17 @@ def _text(value: object) -> str:
 def differences(runs: Sequence[ObservedRun]) -> list[str]:
     """Return a line for each setting in which runs differ; runs that do not give it are passed over."""
     lines = []
+    settings = [dict(run.settings) for run in runs]
     for label in _NAMES:
-        by_size: dict[int, set[str]] = defaultdict(set)
-        for run in runs:
-            by_size[run.params].update(value for name, value in run.settings if name == label)
-        every = set().union(*by_size.values()) if by_size else set()
-        if len(every) < 2:
+        # Sizes may have several budgets, and what follows the length of a run differs between these as it should.
+        by_size: dict[tuple[int, str], set[str]] = defaultdict(set)
+        for run, named in zip(runs, settings, strict=True):
+            if label in named:
+                by_size[run.params, f"{run.tokens:.1e}"].add(named[label])
+        every = set().union(*by_size.values())
+        if len(every) < 2 or _agree(label, settings):
             continue
-        params, inside = max(by_size.items(), key=lambda item: (len(item[1]), -item[0]))
+        (params, _), inside = max(by_size.items(), key=lambda item: (len(item[1]), -item[0][0]))
         if len(inside) > 1:
             lines.append(
                 f"The {label} differs between runs of one size (N={short(params)}: {_listed(inside)}): their "
@@ -80,6 +91,13 @@ def differences(runs: Sequence[ObservedRun]) -> list[str]:
                 "that of the target"
             )
     return lines
+
+
+def _agree(label: str, settings: Sequence[Mapping[str, str]]) -> bool:
+    """Return whether all runs that give a setting agree on the other way to say it."""
+    other = _EITHER.get(label)
+    values = {named.get(other or "") for named in settings if label in named}
+    return len(values) == 1 and None not in values
 
 
 def _listed(values: set[str]) -> str:

@@ -28,7 +28,9 @@ class LoopHost:
         saved = json.loads((folder / "kis-state.json").read_text()) if resume else None
         kis, step = None, 0
         if config:
-            kis = KnowledgeInfusion(config, self.tokenizer, trained, rows, batch_size=BATCH, steps=steps, resumed=saved)
+            kis = KnowledgeInfusion(
+                config, self.tokenizer, trained, rows, batch_size=BATCH, steps=steps, optimizer=optimizer, resumed=saved
+            )
             batches, step = kis.loader(rows, shuffle=False), kis.step
         else:
             loader = torch.utils.data.DataLoader(rows, batch_size=BATCH)

@@ -101,6 +101,22 @@ def test_recipes_that_differ_are_warned_of(sweep_runs, column, label):
     assert ("continues this" in between, "mixes recipes" in between) == (rate, not rate)
 
 
+def test_what_follows_the_length_of_a_run_may_differ_between_budgets(sweep_runs):
+    def warned(settings):
+        both = [*sweep_runs(), *(replace(run, tokens=2 * run.tokens) for run in sweep_runs())]
+        runs = [replace(run, settings=settings_of(settings(run))) for run in both]
+        return [line.split(":")[0] for line in build_sweep(runs).warnings if " differs between " in line]
+
+    # A twentieth of every run, or 100 steps of every run, is one recipe; neither is two.
+    assert warned(lambda run: {"warmup": 0.05, "warmup_steps": run.tokens // 10**6}) == []
+    assert warned(lambda run: {"warmup": 10**6 / run.tokens, "warmup_steps": 100}) == []
+    neither = warned(lambda run: {"warmup": 10**6 / run.tokens, "warmup_steps": run.tokens // 10**7})
+    assert [line.split(" (")[0] for line in neither] == [
+        "The warm-up differs between sizes", "The length of the warm-up differs between sizes",
+    ]  # fmt: skip
+    assert len(warned(lambda run: {"warmup_steps": run.tokens // 10**6})) == 1  # nothing else says how long it is
+
+
 def test_a_table_gives_the_recipe_and_other_facts_are_warned_of(sweep_runs, write_csv):
     from kis_predict.readers.csv_table import CSVReader
 
