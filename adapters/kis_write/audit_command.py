@@ -29,7 +29,7 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--as",
     "reader",
-    type=click.Choice(["files", "megatron", "olmo", "datasets", "datatrove"]),
+    type=click.Choice(["files", "megatron", "olmo", "datasets", "datatrove", "mds", "litdata"]),
     default="files",
     show_default=True,
     help="Read DATA by the host's own code, where it is installed.",

@@ -27,11 +27,13 @@ def kis_add_hookspecs(add: Callable[[object], None]) -> None:
 def kis_register_formats(register: Callable[[Format], None]) -> None:
     """Add the formats that need no library of the host."""
     from kis_write.formats.datatrove import Datatrove
+    from kis_write.formats.litdata import Litdata
+    from kis_write.formats.mds import MDS
     from kis_write.formats.megatron import Megatron
     from kis_write.formats.olmo import OLMo
     from kis_write.formats.parquet import Parquet
 
-    for form in (Megatron(), OLMo(), Parquet(), Datatrove()):
+    for form in (Megatron(), OLMo(), Parquet(), Datatrove(), MDS(), Litdata()):
         register(form)
 
 

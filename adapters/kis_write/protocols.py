@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.run.manifest import Manifest
 
@@ -38,6 +39,23 @@ class HostSettings:
     batch: int | None
     vocabulary: int
     eos: int
+
+    def need_whole_batches(self, why: str) -> None:
+        """Refuse rows that leave a partial batch.
+
+        Args:
+            why: What the host does with them.
+
+        Raises:
+            KISError: The batch is not known, or does not divide the rows.
+        """
+        if self.batch is None:
+            raise KISError(Problem("--batch", "nothing", "the rows of one global batch", why))
+        if left := self.rows % self.batch:
+            below = self.rows - left
+            found = f"{self.rows:,} rows, which leave {left:,} after the last batch of {self.batch:,}"
+            expected = " or ".join(f"{rows:,}" for rows in (below, below + self.batch) if rows)
+            raise KISError(Problem("--rows", found, expected, why))
 
     @classmethod
     def of(cls, manifest: Manifest) -> HostSettings:

@@ -28,7 +28,7 @@ def read_as(reader: str, folder: Path, manifest: Manifest) -> Iterator[Rows]:
     """Yield the rows of a written data set in batches, (rows, T) or (rows, T + 1).
 
     Args:
-        reader: ``files``, or the name of a host: ``megatron``, ``olmo``, ``datasets``, ``datatrove``.
+        reader: ``files``, or the name of a host, as in ``READERS``.
         folder: Of the manifest.
         manifest: What was written.
 
@@ -163,11 +163,33 @@ def _datatrove(folder: Path, manifest: Manifest) -> Iterator[Rows]:
     yield from _stacked(np.asarray(dataset[place]["input_ids"]) for place in range(len(dataset)))
 
 
+def _mds(folder: Path, manifest: Manifest) -> Iterator[Rows]:
+    _need("mds", manifest, "mds")
+    from streaming import StreamingDataset
+
+    dataset = StreamingDataset(
+        local=str(folder), shuffle=False, num_canonical_nodes=1, batch_size=manifest.batch, replication=None
+    )
+    try:
+        yield from _stacked(np.asarray(row["tokens"]) for row in dataset)
+    finally:
+        dataset.__del__()  # ends what it shares with other processes
+
+
+def _litdata(folder: Path, manifest: Manifest) -> Iterator[Rows]:
+    _need("litdata", manifest, "litdata")
+    from litdata import StreamingDataset, TokensLoader
+
+    loader = TokensLoader(block_size=manifest.sequence_length + 1)
+    yield from _stacked(np.asarray(row) for row in StreamingDataset(str(folder), item_loader=loader, shuffle=False))
+
+
 READERS: dict[str, Callable[[Path, Manifest], Iterator[Rows]]] = {
     "files": _files, "megatron": _megatron, "olmo": _olmo, "datasets": _datasets, "datatrove": _datatrove,
+    "mds": _mds, "litdata": _litdata,
 }  # fmt: skip
 """By name. All but ``files`` are the host's own code."""
-_PACKAGES = {"megatron": "megatron-core", "olmo": "ai2-olmo-core"}
+_PACKAGES = {"megatron": "megatron-core", "olmo": "ai2-olmo-core", "mds": "mosaicml-streaming"}
 
 
 def _need(reader: str, manifest: Manifest, form: str) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
+import json
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -19,6 +25,7 @@ from tests.world.facts import kis, shown
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:megatron"),
     pytest.mark.filterwarnings("ignore:Transformer Engine and Apex are not installed:UserWarning"),
+    pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning"),  # litdata copies from it
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
 ]
 READERS = [
@@ -26,7 +33,24 @@ READERS = [
     ("olmo", "olmo", "olmo_core.data", {"host_seed": 7, "batch": 8}),
     ("datasets", "parquet", "datasets", {}),
     ("datatrove", "datatrove", "datatrove.utils.dataset", {}),
+    ("mds", "mds", "streaming", {"batch": 8}),
+    ("litdata", "litdata", "litdata", {"batch": 8}),
 ]
+
+
+@pytest.fixture(autouse=True)
+def streaming_without_torchvision():
+    """Import streaming where torchvision is missing: only data sets of images, which none is here, use it."""
+    if importlib.util.find_spec("streaming") is None or "streaming" in sys.modules:
+        return
+    names = {"": "", ".datasets": "VisionDataset", ".transforms": "", ".transforms.functional": "to_tensor"}
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in names.items():
+            made = types.ModuleType(f"torchvision{module}")
+            made.__spec__ = importlib.machinery.ModuleSpec(made.__name__, None)
+            setattr(made, name or "unused", object)
+            patch.setitem(sys.modules, made.__name__, made)
+        importlib.import_module("streaming")
 
 
 def read(folder, reader: str) -> np.ndarray:
@@ -76,8 +100,6 @@ def test_the_index_has_the_bytes_that_megatron_writes(tmp_path):
 
 @pytest.mark.parametrize(("reader", "form", "module", "changed"), READERS, ids=[row[0] for row in READERS])
 def test_a_host_that_is_missing_is_named(request_for, tmp_path, reader, form, module, changed, monkeypatch):
-    import sys
-
     from kis_plugin.errors import KISError
 
     if form == "parquet":
@@ -88,3 +110,31 @@ def test_a_host_that_is_missing_is_named(request_for, tmp_path, reader, form, mo
     monkeypatch.setitem(sys.modules, module.split(".")[0], None)
     with pytest.raises(KISError, match=f"--as {reader}"):
         read(tmp_path / "out", reader)
+
+
+def test_shards_have_the_bytes_that_streaming_writes(request_for, tmp_path):
+    streaming = pytest.importorskip("streaming")
+    write_dataset(request_for(format="mds", batch=8), tmp_path / "out")
+    rows = read(tmp_path / "out", "files").astype(np.int32)
+    with streaming.MDSWriter(columns={"tokens": "ndarray:int32"}, out=str(tmp_path / "theirs"), size_limit=None) as out:
+        for row in rows:
+            out.write({"tokens": row})
+    for name in ("shard.00000.mds", "index.json"):
+        assert (tmp_path / "theirs" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:The dataset isn't sorted:UserWarning")
+def test_chunks_have_the_bytes_that_litdata_writes(request_for, tmp_path):
+    cache = pytest.importorskip("litdata.streaming.cache")
+    loader = pytest.importorskip("litdata.streaming.item_loader").TokensLoader(65)
+    torch = pytest.importorskip("torch")
+    write_dataset(request_for(format="litdata", batch=8), tmp_path / "out")
+    theirs = cache.Cache(str(tmp_path / "theirs"), chunk_size=200 * 65, item_loader=loader)
+    for number, row in enumerate(read(tmp_path / "out", "files").astype(np.int32)):
+        theirs[number] = torch.from_numpy(row)
+    theirs.done()
+    theirs.merge()
+    ours, same = ((tmp_path / name / "chunk-0-0.bin").read_bytes() for name in ("out", "theirs"))
+    assert ours == same
+    ours, same = (json.loads((tmp_path / name / "index.json").read_text()) for name in ("out", "theirs"))
+    assert ours | {"updated_at": ""} == same | {"updated_at": ""}

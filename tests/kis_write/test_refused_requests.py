@@ -22,6 +22,10 @@ REFUSED = [
     ({}, {"mode": "side"}, "--mode"),
     ({}, {"format": "olmo"}, "--batch"),
     ({}, {"format": "olmo", "batch": 7}, "OLMo-core drops a partial last batch"),
+    ({}, {"format": "mds"}, "--batch"),
+    ({}, {"format": "mds", "batch": 7}, "196 or 203"),
+    ({}, {"format": "litdata", "batch": 300}, "expected 300"),
+    (BURST, {"format": "litdata", "batch": 8}, "infusion.schedule"),
     ({}, {"format": "megatrno"}, "megatron"),
     ({"frequency": 100_000}, {}, "infusion.frequency"),
 ]

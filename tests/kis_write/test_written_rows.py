@@ -24,6 +24,8 @@ FORMATS = {
     "olmo": {"host_seed": 7, "batch": 8},
     "parquet": {},
     "datatrove": {},
+    "mds": {"batch": 8},
+    "litdata": {"batch": 8},
 }
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kis_plugin.errors import KISError, Problem
 from kis_write.protocols import HostSettings, Layout, Rows
 from kis_write.raw_file import raw_type, write_stretch
 
@@ -31,14 +30,8 @@ class OLMo:
         Raises:
             KISError: Rows that do not fill whole batches: the loader drops the last, partial one.
         """
-        if host.batch is None:
-            hint = "OLMo-core drops a partial last batch. A batch has global_batch_size / sequence_length rows."
-            raise KISError(Problem("--batch", "nothing", "the rows of one global batch", hint))
-        if host.rows % host.batch:
-            below = host.rows // host.batch * host.batch
-            found = f"{host.rows:,} rows, which leave {host.rows % host.batch:,} after the last batch of {host.batch:,}"
-            expected = " or ".join(f"{rows:,}" for rows in (below, below + host.batch) if rows)
-            raise KISError(Problem("--rows", found, expected, "OLMo-core drops a partial last batch."))
+        hint = "OLMo-core drops a partial last batch. A batch has global_batch_size / sequence_length rows."
+        host.need_whole_batches(hint)
         if host.seed is None:
             return Layout(None, "chance", "OLMo-core shuffles by its seed, which --host-seed has to name.")
         # olmo_core.data.data_loader: get_rng(seed + epoch).shuffle(arange(N))

@@ -67,6 +67,6 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError as error:
-        hint = "Install it with pip install 'kis-plugin[tables]'."
+        hint = "Install it with pip install 'kis-plugin[parquet]'."
         raise KISError(Problem("--format parquet", "no package pyarrow", "one to write with", hint)) from error
     return pyarrow, pyarrow.parquet
