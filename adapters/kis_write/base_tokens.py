@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.counting.places import Place
 from kis_plugin.counting.texts import parts, pieces_of, text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_write.megatron_files import read_index
 
-__all__ = ["TOKENS", "BaseTokens", "open_base", "token_type"]
+__all__ = ["TOKENS", "BaseTokens", "megatron_prefix", "open_base", "token_type"]
 
 TOKENS = "base.npy"
 """Name of the file, beside the data set, that holds the base corpus as tokens where it was text."""
@@ -34,13 +35,13 @@ def token_type(vocabulary: int) -> type[np.integer]:
 
 
 def open_base(
-    paths: Sequence[Path], tokenizer: TextTokenizer, vocabulary: int, folder: Path, begin: int | None, watch: Watch
+    paths: Sequence[Place], tokenizer: TextTokenizer, vocabulary: int, folder: Path, begin: int | None, watch: Watch
 ) -> BaseTokens:
     """Return the tokens of a base corpus.
 
     Args:
         paths: One tokenized file (a one-dimensional ``.npy``, or a Megatron ``.bin`` with its ``.idx``, named with or
-            without its ending), or files and folders of text.
+            without its ending), or files and folders of text, or their URLs.
         tokenizer: For text; each document is followed by its EOS.
         vocabulary: One more than the greatest token id.
         folder: Where the tokens of text are kept.
@@ -65,16 +66,24 @@ def open_base(
     return tokens
 
 
-def _tokenized(paths: Sequence[Path]) -> BaseTokens | None:
+def _tokenized(paths: Sequence[Place]) -> BaseTokens | None:
     """Return the tokens of a tokenized file; None where the paths are text."""
-    kinds = {".npy": _numpy, ".bin": _megatron, ".idx": _megatron}
     first = paths[0]
-    read = kinds.get(first.suffix) or (_megatron if Path(f"{first}.idx").is_file() else None)
-    if read is None:
+    prefix = megatron_prefix(first)
+    if not isinstance(first, Path) or (first.suffix != ".npy" and prefix is None):
         return None
     if len(paths) > 1:
         raise KISError(Problem("--base", f"{len(paths)} paths, {first.name} among them", "one tokenized file, or text"))
-    return read(first)
+    return _numpy(first) if prefix is None else _megatron(prefix)
+
+
+def megatron_prefix(place: Place) -> Path | None:
+    """Return the name of a Megatron data set without its endings; None for any other place."""
+    if not isinstance(place, Path):
+        return None
+    if place.suffix in (".bin", ".idx"):
+        return place.with_suffix("")
+    return place if Path(f"{place}.idx").is_file() else None
 
 
 def _numpy(path: Path) -> BaseTokens:
@@ -89,8 +98,7 @@ def _numpy(path: Path) -> BaseTokens:
     return tokens  # type: ignore[no-any-return]
 
 
-def _megatron(path: Path) -> BaseTokens:
-    prefix = path.with_suffix("") if path.suffix in (".bin", ".idx") else path
+def _megatron(prefix: Path) -> BaseTokens:
     index = read_index(Path(f"{prefix}.idx"))
     tokens = np.memmap(f"{prefix}.bin", dtype=index.dtype, mode="r")
     if len(tokens) != int(index.lengths.sum(dtype=np.int64)):
@@ -100,7 +108,7 @@ def _megatron(path: Path) -> BaseTokens:
 
 
 def _tokenize(
-    paths: Sequence[Path], tokenizer: TextTokenizer, vocabulary: int, place: Path, begin: int | None, watch: Watch
+    paths: Sequence[Place], tokenizer: TextTokenizer, vocabulary: int, place: Path, begin: int | None, watch: Watch
 ) -> None:
     """Write the tokens of text files as one array, all or nothing."""
     dtype, done, total = token_type(vocabulary), 0, 0
@@ -124,7 +132,7 @@ class _Part(NamedTuple):
     ends: bool
 
 
-def _parts(paths: Sequence[Path]) -> Iterator[_Part]:
+def _parts(paths: Sequence[Place]) -> Iterator[_Part]:
     for piece in pieces_of(text_files(paths)):
         begins = True
         for part in parts(piece, lambda count: None):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kis_plugin.config.load import load_config
 from kis_plugin.config.schema import Config
+from kis_plugin.counting.places import Place
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.infusion.build_plan import plan_infusion
 from kis_plugin.infusion.inputs import InfusionInputs, load_inputs
@@ -14,6 +15,7 @@ from kis_plugin.infusion.plan import InfusionPlan
 from kis_plugin.registry import find
 from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 from kis_plugin.tokenized.tokenizer import TextTokenizer
+from kis_write.base_tokens import megatron_prefix
 from kis_write.protocols import Format, HostSettings, Layout
 
 __all__ = ["Planned", "WriteRequest", "planned"]
@@ -27,7 +29,7 @@ class WriteRequest:
         config: The kis.yaml.
         tokenizer: A folder, a ``tokenizer.json`` or a name.
         sequence_length: Tokens a row, T.
-        base: The base corpus: one tokenized file, or text.
+        base: The base corpus: one tokenized file, or text, also behind URLs.
         format: A registered format.
         mode: ``whole``, or ``side``: the infused rows alone.
         rows: Of the whole run, all epochs.
@@ -39,7 +41,7 @@ class WriteRequest:
     config: Path
     tokenizer: str
     sequence_length: int
-    base: tuple[Path, ...]
+    base: tuple[Place, ...]
     format: str
     mode: str
     rows: int
@@ -128,6 +130,9 @@ def _refuse_side(request: WriteRequest, config: Config, inputs: InfusionInputs) 
     if config.infusion.placement != "rows":
         found, expected = config.infusion.placement, "rows: infused rows stand beside the base, not in its text"
         raise KISError(Problem(f"{where} infusion.placement", found, expected))
+    if megatron_prefix(request.base[0]) is None:
+        found, hint = f"{request.base[0]}, without an .idx", "Tokenize it with Megatron's tools/preprocess_data.py."
+        raise KISError(Problem("--base", found, "in mode side, a .bin of Megatron's to blend with", hint))
     if why := _needs_order(config, inputs):
         raise KISError(Problem(why, "a schedule, in mode side", "uniform: the blend is even", "Use --mode whole."))
 

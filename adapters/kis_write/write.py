@@ -20,7 +20,7 @@ from kis_plugin.hashing import IntArray
 from kis_plugin.run.manifest import MANIFEST, Manifest, file_of, write_manifest
 from kis_plugin.storage.atomic_write import write_atomically
 from kis_plugin.tokenized.document_start import start_token
-from kis_write.base_tokens import TOKENS, open_base
+from kis_write.base_tokens import TOKENS, megatron_prefix, open_base
 from kis_write.request import Planned, WriteRequest, planned
 from kis_write.row_maker import RowMaker
 
@@ -244,9 +244,9 @@ def _flags(job: _Job) -> dict[str, str]:
     flags = dict(job.planned.format.flags(job.folder.resolve(), host))
     if request.mode == "side":
         left = request.rows - host.rows
-        base = request.base[0].resolve()
-        prefix = base.with_suffix("") if base.suffix in (".bin", ".idx") else base
-        flags["--data-path"] = f"{left} {prefix} {host.rows} {flags['--data-path']}"
+        prefix = megatron_prefix(request.base[0])
+        assert prefix is not None  # checked with the request
+        flags["--data-path"] = f"{left} {prefix.resolve()} {host.rows} {flags['--data-path']}"
         flags["--train-samples"] = str(request.rows)
     return flags
 

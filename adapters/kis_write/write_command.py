@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kis_plugin.counting.place_type import PLACE
 from kis_plugin.storage.terminal import AS_JSON, echo, refusal_as_json
 from kis_plugin.storage.terminal import progress as bars_on_stderr
 
 if TYPE_CHECKING:
+    from kis_plugin.counting.places import Place
     from kis_write.write import Watch
 
 __all__ = ["progress", "write"]
@@ -44,13 +46,15 @@ class _Part(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 )
 @click.option(
     "--base",
-    type=PATH,
+    type=PLACE,
     multiple=True,
     required=True,
     metavar="PATH",
-    help="Base corpus: .txt or .jsonl files, a folder of them, a .npy of token ids, or a Megatron .bin. Repeatable.",
+    help="Base corpus: text as kis count reads it, a .npy of token ids, or a Megatron .bin. Repeatable.",
 )
-@click.option("--format", "form", required=True, metavar="NAME", help="megatron, olmo, parquet, datatrove.")
+@click.option(
+    "--format", "form", required=True, metavar="NAME", help="megatron, olmo, parquet, datatrove, mds, litdata."
+)
 @click.option(
     "--mode",
     type=click.Choice(["whole", "side"]),
@@ -68,7 +72,7 @@ class _Part(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 @click.option("--output", "-o", type=PATH, required=True, metavar="FOLDER", help="A new folder.")
 @AS_JSON
 def write(
-    config: Path, tokenizer: str, sequence_length: int, base: tuple[Path, ...], form: str, mode: str, rows: int | None,
+    config: Path, tokenizer: str, sequence_length: int, base: tuple[Place, ...], form: str, mode: str, rows: int | None,
     tokens: str | None, host_seed: int | None, batch: int | None, keep_order: bool, part: tuple[int, int], workers: int,
     output: Path, as_json: bool,
 ) -> None:  # fmt: skip

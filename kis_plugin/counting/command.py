@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kis_plugin.counting.place_type import PLACE
 from kis_plugin.storage.terminal import AS_JSON, echo, progress, refusal_as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kis_plugin.counting.places import Place
 
 __all__ = ["count"]
 
 
 @click.command()
 @click.argument("knowledge", type=click.Path(path_type=Path))
-@click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=PLACE)
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The file of counts to write.")
 @click.option(
     "--window",
@@ -39,18 +42,20 @@ __all__ = ["count"]
 @click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="time=1:00:00, partition=NAME; repeatable.")
 @AS_JSON
 def count(
-    knowledge: Path, texts: tuple[Path, ...], output: Path, window: str, workers: int | None, engine: str | None,
+    knowledge: Path, texts: tuple[Place, ...], output: Path, window: str, workers: int | None, engine: str | None,
     work: Path | None, slurm: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Count how often the base text states each fact.
 
-    KNOWLEDGE is a file or folder of facts, or a kis.yaml. TEXT are files and folders of .txt (documents separated by
-    form feeds) or .jsonl (with "text"), also .gz or .xz. Needs kis-plugin[count].
+    KNOWLEDGE is a file or folder of facts, or a kis.yaml. TEXT are files and folders, or their URLs (s3://...): .txt
+    with documents separated by form feeds, .jsonl with "text", both also .gz, .xz or .zst, and .parquet with a column
+    "text". Needs kis-plugin[count].
 
     \b
     Examples:
       kis count facts.jsonl corpus/ -o counts.jsonl
       kis count kis.yaml corpus.jsonl.gz --window paragraph -o counts.jsonl
+      kis count kis.yaml s3://bucket/corpus -o counts.jsonl --engine ray --work shared/count
     """  # noqa: D301 - click reads the character, not its escape
     from kis_plugin.counting.count import count_facts
     from kis_plugin.counting.engine import Engine

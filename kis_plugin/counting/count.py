@@ -13,6 +13,7 @@ import numpy as np
 from kis_plugin.config.load import load_config
 from kis_plugin.counting.counts_file import COUNTS, write_counts
 from kis_plugin.counting.names import Names, names_of
+from kis_plugin.counting.places import Place, identity_of
 from kis_plugin.counting.pool import Counted, count_pieces
 from kis_plugin.counting.texts import pieces_of, text_files
 from kis_plugin.errors import KISError, Problem
@@ -52,7 +53,7 @@ class CountReport:
 
 def count_facts(
     knowledge: Path,
-    texts: Sequence[Path],
+    texts: Sequence[Place],
     output: Path,
     window: str,
     workers: int,
@@ -63,7 +64,7 @@ def count_facts(
 
     Args:
         knowledge: Facts, or a ``kis.yaml``, whose ``retention.background`` is counted too.
-        texts: Files and folders of text.
+        texts: Files and folders of text, or their URLs.
         output: The file to write.
         window: One of ``kis_plugin.counting.windows.WINDOWS``.
         workers: Number of processes.
@@ -78,7 +79,7 @@ def count_facts(
     """
     COUNTS.refuse_other(output)
     files = text_files(texts)
-    if output.resolve() in {file.resolve() for file in files}:
+    if identity_of(output) in {identity_of(file) for file in files}:
         raise KISError(Problem("--output", f"{output}, which is part of the base text", "a file outside the base text"))
     pieces = pieces_of(files)
     total = sum(piece.stop - piece.start for piece in pieces)

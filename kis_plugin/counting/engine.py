@@ -18,6 +18,7 @@ import numpy as np
 
 from kis_plugin.counting.matcher import Matcher
 from kis_plugin.counting.names import Names
+from kis_plugin.counting.places import identity_of, place_of, version_of
 from kis_plugin.counting.pool import Counted, Sums
 from kis_plugin.counting.presence import Found, Presence, Size
 from kis_plugin.counting.texts import Piece, parts
@@ -87,8 +88,8 @@ def count_on_engine(names: Names, pieces: Sequence[Piece], task: CountTask, engi
         The counts; None where tasks are queued and still to come, as on SLURM. Call it again then.
 
     Raises:
-        KISError: datatrove or the engine is not installed, another corpus than before in the same folder, or tasks that
-            failed.
+        KISError: datatrove or the engine is not installed, another corpus than before in the same folder, files that
+            changed meanwhile, or tasks that failed.
     """
     _keep_list(engine.work, pieces, task.window)
     made = _executor(engine, task, len(pieces))
@@ -105,6 +106,7 @@ def count_on_engine(names: Names, pieces: Sequence[Piece], task: CountTask, engi
     if missing:
         found = f"{len(missing)} of {len(pieces)} pieces without a result, {pieces[missing[0]].path} among them"
         raise KISError(Problem(f"--work {engine.work}", found, "a result for each"))
+    _refuse_changed(engine.work, pieces)
     sums = Sums(names, len(pieces))
     for rank in range(len(pieces)):
         sums.add(rank, _read_found(_result(engine.work, rank)))
@@ -155,8 +157,8 @@ def _keep_list(work: Path, pieces: Sequence[Piece], window: str) -> None:
     """Write the list of pieces, or compare it with the one that is there."""
     listed = {
         "window": window,
-        "pieces": [[str(piece.path.resolve()), piece.start, piece.stop] for piece in pieces],
-        "modified": {str(path.resolve()): path.stat().st_mtime_ns for path in sorted({piece.path for piece in pieces})},
+        "pieces": [[identity_of(piece.path), piece.start, piece.stop] for piece in pieces],
+        "versions": _versions(pieces),
     }
     path = work / _LIST
     try:
@@ -171,10 +173,23 @@ def _keep_list(work: Path, pieces: Sequence[Piece], window: str) -> None:
         raise KISError(Problem(f"--work {work}", found, "a new folder, or the same text as before"))
 
 
+def _versions(pieces: Sequence[Piece]) -> dict[str, str]:
+    return {identity_of(place): version_of(place) for place in {piece.path: None for piece in pieces}}
+
+
+def _refuse_changed(work: Path, pieces: Sequence[Piece]) -> None:
+    """Refuse files that changed while they were counted: some tasks may have read the old text, others the new."""
+    before = json.loads((work / _LIST).read_text(encoding="utf-8"))["versions"]
+    changed = [place for place, version in _versions(pieces).items() if before[place] != version]
+    if changed:
+        found = f"{len(changed)} files that changed while they were counted, {changed[0]} among them"
+        raise KISError(Problem(f"--work {work}", found, "the same text to the end", "Count again in a new folder."))
+
+
 @lru_cache(maxsize=1)
 def _pieces_in(work: Path) -> tuple[Piece, ...]:
     listed = json.loads((work / _LIST).read_text(encoding="utf-8"))["pieces"]
-    return tuple(Piece(Path(path), start, stop) for path, start, stop in listed)
+    return tuple(Piece(place_of(place), start, stop) for place, start, stop in listed)
 
 
 @lru_cache(maxsize=1)

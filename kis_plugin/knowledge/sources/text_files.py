@@ -1,17 +1,15 @@
-"""Knowledge files as lines of UTF-8 text, plain, ``.gz`` or ``.xz``; problems are collected for one report."""
+"""Knowledge files as lines of UTF-8 text, plain or compressed; problems are collected for one report."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import lzma
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePath
+from typing import Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.compressed_files import BROKEN, COMPRESSED, decompressed
 from kis_plugin.storage.regular_files import refuse_special_file
 from kis_plugin.storage.text_rules import is_unicode
 
@@ -19,12 +17,10 @@ __all__ = [
     "JSONL", "MOST_BYTES", "Problems", "json_value", "kind_of", "lines", "quoted", "record_id", "records",
 ]  # fmt: skip
 
-COMPRESSED = (".gz", ".xz")
 JSONL = (".jsonl", ".ndjson")
 SHOWN = 20
 MOST_BYTES = 200_000_000
 """The longest line, and the largest file that is read as one JSON value, decompressed."""
-BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 class Problems:
@@ -58,7 +54,7 @@ class Problems:
             raise KISError(self._shown)
 
 
-def kind_of(path: Path) -> str:
+def kind_of(path: PurePath) -> str:
     """Return the suffix in lower case without that of compression: ``.jsonl`` for ``facts.jsonl.gz``."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED:
@@ -77,7 +73,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         refuse_special_file(path)
-        with _open(path) as file:
+        with path.open("rb") as stored, decompressed(stored, path.suffix, str(path)) as file:
             for number, raw in enumerate(iter(lambda: file.readline(MOST_BYTES + 1), b""), start=1):
                 if len(raw) > MOST_BYTES:
                     problems.add(f"{path}:{number}", f"a line of more than {MOST_BYTES:,} bytes", "shorter lines")
@@ -91,7 +87,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
                     broken = raw[error.start : error.start + 4]
                     problems.add(f"{path}:{number}", f"bytes that are not UTF-8 ({broken!r})", "a file in UTF-8")
     except KISError as error:
-        problems.add(str(path), error.problems[0].found, error.problems[0].expected)
+        problems.add(str(path), error.problems[0].found, error.problems[0].expected, error.problems[0].hint)
     except BROKEN as error:
         after = f" after line {number}" if number else ""
         problems.add(str(path), f"{getattr(error, 'strerror', None) or error}{after}", "a file that can be read")
@@ -157,11 +153,3 @@ def record_id(record: Mapping[str, Any], where: str, problems: Problems) -> str:
     if not is_unicode(name):
         problems.add(f"{where} id", quoted(name), "text that can be written as UTF-8")
     return name
-
-
-def _open(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rb")
-    if path.suffix.lower() == ".xz":
-        return lzma.open(path, "rb")
-    return path.open("rb")

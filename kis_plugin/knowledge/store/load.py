@@ -15,10 +15,10 @@ from kis_plugin.escapes import to_stderr
 from kis_plugin.knowledge.facts import Knowledge
 from kis_plugin.knowledge.protocols import StreamingSource
 from kis_plugin.knowledge.sources.read import source_for
-from kis_plugin.knowledge.sources.text_files import COMPRESSED
 from kis_plugin.knowledge.store.columns import fingerprint, write_knowledge
 from kis_plugin.knowledge.store.tables import FactTable, PassageTable
 from kis_plugin.storage.artifact_cache import Writer, can_write, is_prepared, prepared
+from kis_plugin.storage.compressed_files import COMPRESSED
 
 __all__ = ["LARGE", "Loaded", "Progress", "load_knowledge", "no_progress"]
 

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import posixpath
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.urls import file_system, is_url, reason_of
 from kis_predict.readers.compressed import FREE, MOST_BYTES
 
 __all__ = ["fetch", "is_url"]
 
 _PIECE = 2**20
-_CHAINED = re.compile(r"[a-z][a-z0-9+.-]+::", re.IGNORECASE)
-_WRAPPERS = {
-    "blockcache", "cached", "data", "dir", "filecache", "generic", "libarchive", "reference", "simplecache", "tar",
-    "zip",
-}  # fmt: skip
-
-
-def is_url(place: str) -> bool:
-    """Return whether ``place`` is a URL such as ``s3://bucket/runs``, or another form that fsspec knows."""
-    return "://" in place or bool(_CHAINED.match(place))
 
 
 def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], None]) -> Path:
@@ -45,30 +34,14 @@ def fetch(url: str, names: Sequence[str], into: Path, notify: Callable[[str], No
         KISError: fsspec or what it needs for the scheme is missing, nothing is there, or the other side refuses.
     """
     where = f"--logs {url}"
-    scheme = url.split("://", 1)[0]
-    if "::" in url or scheme in _WRAPPERS:
-        # Wrappers read what their content names, from anywhere, and unpack without bounds.
-        hint = "Fetch the archive and name that file, or the folder behind it."
-        raise KISError(Problem(where, "a chained or wrapping URL", "the URL of a folder or a file", hint))
-    try:
-        fsspec = import_module("fsspec")
-    except ImportError as error:
-        hint = "pip install 'kis-plugin[remote]', or 'kis-plugin[s3]' for s3://."
-        raise KISError(Problem(where, "a URL, and no fsspec to read it", "the package fsspec", hint)) from error
-    try:
-        files, root = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        hint = "pip install 'kis-plugin[s3]'." if scheme in ("s3", "s3a") else ""
-        found = str(error).strip().split("\n")[0]
-        raise KISError(Problem(where, found, f"a URL whose scheme ({scheme}) fsspec can read here", hint)) from error
+    files, root = file_system(url, where)
     try:
         return _copy(files, root, names, into, notify, url)
     except KISError:
         raise
     except Exception as error:
         # Every scheme has errors of its own: no credentials, no such bucket, no network.
-        found = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise KISError(Problem(where, found, "a file or folder that can be read")) from error
+        raise KISError(Problem(where, reason_of(error), "a file or folder that can be read")) from error
 
 
 def _copy(
