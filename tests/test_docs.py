@@ -133,17 +133,18 @@ def test_commands_run_and_print_what_is_shown(page, tmp_path):
     if page.name == "first-infusion.md":
         the_tutorial_ends_as_it_says(tmp_path)
     if page.name == "own-facts.md":
-        its_run_is_exact(folder)
+        its_run_is_exact_and_retains(folder)
 
 
-def its_run_is_exact(folder):
+def its_run_is_exact_and_retains(folder):
     from kis_plugin import read_run_log
+    from kis_plugin.summary.history import history_of
+    from kis_plugin.summary.verdict import verdict_of
 
     (log,) = [read_run_log(path) for path in (folder / "runs").glob("*/kis.jsonl")]
     assert log.end.status == "completed"
     assert log.end.achieved_frequency == {"min": 500, "max": 500, "mean": 500}
-    last = {record.probe: record.accuracy for record in log.retention}
-    assert last["seen"] > last["control"]
+    assert verdict_of(history_of(log)).name == "retained"
 
 
 def the_tutorial_ends_as_it_says(folder):

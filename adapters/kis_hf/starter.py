@@ -21,6 +21,7 @@ _ARGUMENTS: Final = """\
     weight_decay=0.1,
     save_strategy="no",
     report_to="none",
+    dataloader_pin_memory=torch.cuda.is_available(),
     logging_steps=max(STEPS // 20, 1),
 """
 _TRAINER: Final = f"""
@@ -74,7 +75,7 @@ class TrainerStarter:
     def files(self, project: Project) -> Mapping[str, str]:
         """Return the script."""
         title = "Train with the Hugging Face Trainer while KIS infuses the facts of kis.yaml."
-        imports = f"{_TOKENIZERS}{_MODELS}    Trainer,\n    TrainingArguments,\n    set_seed,\n)"
+        imports = f"import torch\n{_TOKENIZERS}{_MODELS}    Trainer,\n    TrainingArguments,\n    set_seed,\n)"
         return {"train.py": script(project, title, imports, _TRAINER)}
 
     def command(self, project: Project) -> str:

@@ -47,9 +47,10 @@ def make_tokenizer():
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(
-        texts(), trainers.BpeTrainer(vocab_size=2048, special_tokens=["<eos>"], initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(
+        vocab_size=2048, special_tokens=["<eos>"], initial_alphabet=alphabet, show_progress=False
     )
+    bpe.train_from_iterator(texts(), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<eos>")
 
 

@@ -20,7 +20,7 @@ __all__ = ["SAMPLE", "ProjectFacts", "mapped_columns", "sample_facts", "users_fa
 
 SAMPLE = "facts.csv"
 """The facts file of a project that is made without one."""
-_PEOPLE, _OBJECTS = 24, 8
+_PEOPLE, _OBJECTS = 40, 8
 _RELATIONS = ("birthplace",)
 _NAMES: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "sub_label", "subjectlabel", "head", "entity", "item", "subj", "name", "source"),
@@ -49,7 +49,7 @@ class ProjectFacts:
 
 
 def sample_facts() -> ProjectFacts:
-    """Return a table of invented facts that shows the form, to be replaced: one about each of 24 people."""
+    """Return a table of invented facts that shows the form, to be replaced: one about each of 40 people."""
     domain = read_domain("people")
     attributes = [attribute for attribute in domain.attributes if attribute.relation in _RELATIONS]
     assigned = [attribute.assigned(_PEOPLE, 0, number) % _OBJECTS for number, attribute in enumerate(attributes)]

@@ -57,7 +57,7 @@ def test_a_new_project_passes_kis_check_and_its_scripts_parse(framework):
     command = registered("starters")[framework].command(Project("text.txt", 1, 0.1))
     assert done.stdout.endswith(f"Next: cd run && kis check kis.yaml && {command}\n")
     report = check_config(Path("run/kis.yaml"))
-    assert (report.facts, len(report.relations), report.control) == (24, 1, 4)
+    assert (report.facts, len(report.relations), report.control) == (40, 1, 8)
     assert report.amount == {"frequency": 500.0}
     assert {found.held_out_statements for found in report.relations} == {20}
     for script in Path("run").glob("*.py"):
@@ -219,7 +219,7 @@ def test_more_facts_get_more_steps(folder):
     kis("many", "--facts", "facts.jsonl")
     steps = [int(Path(name, "train.py").read_text().split("RATE = 64, 8, ")[1].split(",")[0]) for name in
              ("few", "many")]  # fmt: skip
-    assert steps[0] == 1700  # 24 facts, 500 times each
+    assert steps[0] == 2800  # 40 facts, 500 times each
     # At most three tenths are infused: 2,000 facts of 17 tokens, 500 times each.
     assert 2000 * 500 * 14 / 0.3 < steps[1] * 64 * 8 < 2000 * 500 * 22 / 0.3
 
