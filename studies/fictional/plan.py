@@ -115,7 +115,10 @@ ARMS: Mapping[str, Mapping[str, Arm]] = {
         "facts-96": Arm("100k", [80, 160], 2, facts="32", control=0),
         "facts-96-double": Arm("100k", [320], 2, facts="32", control=0, tokens=2 * FULL),
     },
-    "shares": {f"t{count}": Arm("100k", [160, 540], 2, count) for count in (2, 20)},
+    "shares": {
+        **{f"t{count}": Arm("100k", [160, 540], 2, count) for count in (2, 20)},
+        **{f"t{count}-double": Arm("100k", [640], 2, count, tokens=2 * FULL) for count in (20, 2, 10)},
+    },
     "optimizer": {
         "rate-low": Arm("100k", [320, 540], 2, rate=0.25),
         "rate-high": Arm("100k", [320, 540], 2, rate=1.0),

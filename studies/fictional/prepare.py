@@ -13,9 +13,12 @@ import json
 import lzma
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+
+from kis_sweep.base_data import END, byte_level
 
 __all__ = ["KIS", "RELATIONS", "prepare"]
 
@@ -47,24 +50,15 @@ def prepare(folder: Path) -> None:
         text = file.read(TEXT)
     (folder / "text.txt").write_text(text, encoding="utf-8")
     names = " ".join(f" {fact['subject']} {fact['object']}" for fact in facts)
-    train_tokenizer([text, *[names] * REPEATS], folder / "tokenizer")
+    write_tokenizer([text, *[names] * REPEATS], folder / "tokenizer")
 
 
-def train_tokenizer(texts: list[str], folder: Path) -> None:
-    """Train a byte-level BPE, as ``kis sweep plan`` does."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    end = "<|endoftext|>"
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=[end], initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end).save_pretrained(folder)
+def write_tokenizer(texts: Iterable[str], folder: Path) -> None:
+    """Train a byte-level BPE, as ``kis sweep plan`` does, and write it in the format that transformers reads."""
+    folder.mkdir()
+    byte_level(texts, VOCABULARY, END).save(str(folder / "tokenizer.json"))
+    about = {"eos_token": END, "tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -1,0 +1,93 @@
+"""Sign and rule of D: the collapse point of each size and budget, and b and c of log F_c = a + b log N + c log D.
+
+    python -m studies.fictional.rule studies/fictional/logs.tar.xz/budgets
+
+b, c and b + c with 90 % intervals, from the law of ``kis-predict`` with an exponent of D: as it is, with its prior of
+c, and with a flat one. Last, by how much held-out retention differs between the budgets of a size (root mean square)
+where F is the same and where the share is, as ``studies.law.budgets`` measures it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from kis_plugin.amounts import short
+from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
+from kis_predict.laws.built_in import BudgetLaw
+from kis_predict.laws.law_fit import LawFit, fit_law
+from kis_predict.laws.nuisance_grid import FREE
+from kis_predict.laws.selection import Sizes, fit_laws, quantile
+from kis_predict.laws.size_points import points_of
+from kis_predict.sweep import build_sweep
+from studies.law.baseline import share_of_one_exposure
+from studies.law.budgets import apart, curves
+from studies.law.outcome import measured, read, spread
+
+__all__ = ["EXPONENTS", "estimated", "exponents", "fits"]
+
+EXPONENTS: Mapping[str, tuple[float, float, float]] = {"b": (0, 1, 0), "c": (0, 0, 1), "b + c": (0, 1, 1)}
+"""As sums of the law's parameters a, b and c."""
+CONFIDENCE = 0.9
+
+
+def estimated(places: Sequence[str]) -> list[SizeEstimate]:
+    """Return what kis-predict finds at each size and budget of the runs at some places."""
+    return list(estimate_sizes(build_sweep(read(places)).groups, 1000, 0, CONFIDENCE))
+
+
+def fits(sizes: Sequence[SizeEstimate]) -> dict[str, LawFit]:
+    """Return the law with an exponent of D, by which prior it has: none where too few sizes collapsed."""
+    learnt = [size for size in sizes if size.learnt]
+    params, tokens = (np.array([getattr(size.group, name) for size in learnt], float) for name in ("params", "tokens"))
+    points, law = points_of(learnt, "collapse"), BudgetLaw()
+    where = Sizes(params, tokens, (float(params.max()), float(tokens.max())))
+    own = [each.fit for each in fit_laws({law.name: law}, where, points, 0)]
+    free = fit_law(law.features(params, tokens), points, np.random.default_rng(0), None, FREE)
+    found = (("as in kis-predict", own[0] if own else None), ("flat", free))
+    return {name: fit for name, fit in found if fit is not None}
+
+
+def exponents(fit: LawFit) -> dict[str, tuple[float, float, float]]:
+    """Return the median and the 90 % interval of each exponent."""
+    ends = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+    return {
+        name: tuple(float(quantile(fit.betas @ np.array(sums), fit.weights, end)) for end in ends)  # type: ignore[misc]
+        for name, sums in EXPONENTS.items()
+    }
+
+
+def main() -> None:
+    """Print the tables."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("logs", nargs="+", help="archives or folders of run logs")
+    places = options.parse_args().logs
+    sizes, out = estimated(places), Console(width=110)
+    table = Table("N", "D", "runs", "F_c (90 %)", "share", "highest held-out")
+    for size in sizes:
+        value, low, high = measured(size)
+        found = spread(value, low, high) if size.censored is None else f"{size.censored} {short(value)}"
+        table.add_row(
+            f"{size.group.params:,}", short(size.group.tokens), f"{len(size.group.runs)}", found,
+            f"{value * share_of_one_exposure(size):.2f}" if size.censored is None and math.isfinite(value) else "",
+            f"{max(run.retention or 0.0 for run in size.group.runs):.3f}",
+        )  # fmt: skip
+    out.print(table)
+    table = Table("prior of c", *EXPONENTS)
+    for name, fit in fits(sizes).items():
+        table.add_row(name, *(f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in exponents(fit).values()))
+    out.print(table)
+    table = Table("N", "apart at equal F (points)", "apart at equal share (points)")
+    for params, budgets in curves(places).items():
+        one, other = (budgets[tokens] for tokens in sorted(budgets)[:2])
+        table.add_row(f"{params:,}", *(apart(one, other, amount, True) for amount in range(2)))
+    out.print(table)
+
+
+if __name__ == "__main__":
+    main()
