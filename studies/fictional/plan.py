@@ -116,7 +116,7 @@ ARMS: Mapping[str, Mapping[str, Arm]] = {
         "facts-96-double": Arm("100k", [320], 2, facts="32", control=0, tokens=2 * FULL),
     },
     "shares": {
-        **{f"t{count}": Arm("100k", [160, 540], 2, count) for count in (2, 20)},
+        **{f"t{count}": Arm("100k", [160, 480], 2, count) for count in (2, 20)},
         **{f"t{count}-double": Arm("100k", [640], 2, count, tokens=2 * FULL) for count in (20, 2, 10)},
     },
     "optimizer": {
