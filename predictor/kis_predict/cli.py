@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import echo, escape_message, safe_console
 from kis_predict.options import Amount, Open, input_problems, output_problems
+from kis_predict.watch import Watch, unwatched
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,25 +142,44 @@ def command(
     general_split: str | None, **options: Any,
 ) -> int:  # fmt: skip
     """Answer and return the exit code."""
-    from kis_plugin.registry import registered
-    from kis_predict.pipeline import PredictionRequest, predict
-    from kis_predict.readers.column_mapping import parse_map
-    from kis_predict.readers.gather import gather
-
     problems = [*input_problems(logs, points, plot, write_config), *output_problems(plot, report, write_config)]
     if problems:
         raise KISError(problems)
-    request = PredictionRequest(params=target, **options)
-    if points:
-        from kis_predict.from_points import predict_from_points, read_points
+    # The bar comes before the imports of numpy and scipy, which take a second.
+    with _watched() as watch:
+        from kis_plugin.registry import registered
+        from kis_predict.pipeline import PredictionRequest, predict
+        from kis_predict.readers.column_mapping import parse_map
+        from kis_predict.readers.gather import gather
 
-        answer = predict_from_points(read_points(points), request, registered("laws"))
-        return _finish(answer, as_json, chart, plot, report, write_config, knowledge)
-    found = gather(logs, registered("log_readers"), parse_map(mapped), _notify, follow_links, general_split)
-    _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
-    answer = predict(found.runs, request, registered("laws"))
-    answer = replace(answer, warnings=(*found.notes, *answer.warnings), request=request)
+        request = PredictionRequest(params=target, **options)
+        if points:
+            from kis_predict.from_points import predict_from_points, read_points
+
+            answer = predict_from_points(read_points(points), request, registered("laws"))
+        else:
+            found = gather(logs, registered("log_readers"), parse_map(mapped), _notify, follow_links, general_split)
+            _notify(f"Read {len(found.runs):,} run{'s' if len(found.runs) != 1 else ''}.")
+            answer = predict(found.runs, request, registered("laws"), watch)
+            answer = replace(answer, warnings=(*found.notes, *answer.warnings), request=request)
     return _finish(answer, as_json, chart, plot, report, write_config, knowledge)
+
+
+@contextmanager
+def _watched() -> Iterator[Watch]:
+    """Show on stderr, if that is a terminal, what is being done; nothing of it stays."""
+    if not sys.stderr.isatty():
+        yield unwatched
+        return
+    from kis_plugin.storage.terminal import progress
+
+    with progress(transient=True) as bars:
+        task = bars.add_task("Reading logs", total=None)
+
+        def watch(what: str, done: int, of: int) -> None:
+            bars.update(task, description=what, completed=done, total=of)
+
+        yield watch
 
 
 def _finish(

@@ -37,6 +37,7 @@ from kis_predict.prediction import Amount, LawReport, NextRun, Prediction, Recom
 from kis_predict.protocols import BentLaw, BudgetedLaw, Law
 from kis_predict.request import PredictionRequest
 from kis_predict.sweep import MOST_SHARE, Sweep, build_sweep
+from kis_predict.watch import Watch, unwatched
 
 __all__ = ["PredictionRequest", "amount_of", "law_report", "leading_law", "predict"]
 
@@ -54,8 +55,16 @@ _LITTLE = 0.8
 """Part of the peak's height below which what is retained at the recommended amount is warned of."""
 
 
-def predict(runs: Sequence[ObservedRun], request: PredictionRequest, laws: Mapping[str, Law]) -> Prediction:
+def predict(
+    runs: Sequence[ObservedRun], request: PredictionRequest, laws: Mapping[str, Law], watch: Watch = unwatched
+) -> Prediction:  # fmt: skip
     """Answer ``request`` from ``runs``.
+
+    Args:
+        runs: As read from logs.
+        request: The target and the options.
+        laws: By name.
+        watch: Called with the progress.
 
     Raises:
         KISError: The sweep follows no rule for D and the request gives none, a law that is not usable, or losses of
@@ -63,15 +72,16 @@ def predict(runs: Sequence[ObservedRun], request: PredictionRequest, laws: Mappi
     """
     refuse_unclear_losses(runs)
     sweep = build_sweep(runs)
-    sizes = tuple(estimate_sizes(sweep.groups, request.bootstraps, request.seed, request.confidence))
+    sizes = tuple(estimate_sizes(sweep.groups, request.bootstraps, request.seed, request.confidence, watch))
+    watch("Weighing laws", 0, 1)
     found = answer(sweep, sizes, request, laws)
     if request.sensitivity and found.recommendation is not None:
-        found = replace(found, sensitivity=_sensitivity(sweep, sizes, request, laws))
+        found = replace(found, sensitivity=_sensitivity(sweep, sizes, request, laws, watch))
     return found
 
 
 def _sensitivity(
-    sweep: Sweep, sizes: tuple[SizeEstimate, ...], request: PredictionRequest, laws: Mapping[str, Law]
+    sweep: Sweep, sizes: tuple[SizeEstimate, ...], request: PredictionRequest, laws: Mapping[str, Law], watch: Watch
 ) -> tuple[Sensitivity, ...]:  # fmt: skip
     """Return the recommended amount with each constant of the method halved and doubled, one at a time."""
 
@@ -83,10 +93,12 @@ def _sensitivity(
             recommended = answer(sweep, estimates, request, laws).recommendation
         return None if recommended is None else recommended.frequency
 
-    return tuple(
-        Sensitivity(name, constant.value, amount(name, constant.value / 2), amount(name, constant.value * 2))
-        for name, constant in method.CONSTANTS.items()
-    )
+    found = []
+    for done, (name, constant) in enumerate(method.CONSTANTS.items()):
+        watch("Changing constants", done, len(method.CONSTANTS))
+        ends = amount(name, constant.value / 2), amount(name, constant.value * 2)
+        found.append(Sensitivity(name, constant.value, *ends))
+    return tuple(found)
 
 
 def answer(

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from kis_plugin.amounts import round_down, short
+from kis_plugin.registry import registered
+from kis_predict import method
 from kis_predict.cli import main
+from kis_predict.pipeline import PredictionRequest, predict
+from kis_predict.report.texts import sensitivity_lines
 
 KEYS = {
     "status", "target", "collapse", "peak", "recommendation", "law", "groups", "extrapolation", "forgetting",
@@ -222,6 +227,42 @@ def test_files_are_written_beside_the_report(sweep, tmp_path, capsys):
         assert f"Wrote {path}" in err
     assert "facts.jsonl still has to be put next to it" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kis.yaml", "report.html", "sweep.csv", "sweep.svg"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_shows_what_is_being_done(sweep, capsys, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    assert run("--logs", sweep, "--target", "7B", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "ok"  # bars are on stderr alone
+    assert ("Reading logs" in err) == terminal
+
+
+def test_the_answer_moves_with_constants_as_it_does_when_they_are_changed(sweep_runs, monkeypatch):
+    two = {name: method.CONSTANTS[name] for name in ("drop", "law_scatter")}
+    monkeypatch.setattr(method, "CONSTANTS", two)
+    runs, laws, seen = sweep_runs(sizes=LARGE), registered("laws"), []
+    request = PredictionRequest(params=7 * 10**9, bootstraps=50, sensitivity=True)
+    found = predict(runs, request, laws, lambda *step: seen.append(step))
+    assert [(one.constant, one.value) for one in found.sensitivity] == [("drop", 0.05), ("law_scatter", 0.15)]
+    drop, scatter = found.sensitivity
+    # A collapse is a greater loss: it comes later.
+    assert drop.halved < found.recommendation.frequency < drop.doubled
+    plain = replace(request, sensitivity=False)
+    for name, value, amount in (("law_scatter", 0.3, scatter.doubled), ("drop", 0.025, drop.halved)):
+        with method.changed(name, value):
+            assert predict(runs, plain, laws).recommendation.frequency == amount
+    assert [constant.value for constant in two.values()] == [0.05, 0.15]
+    # How far it is, on the way.
+    stages = ["Fitting curves", "Resampling sizes", "Weighing laws", "Changing constants"]
+    assert list(dict.fromkeys(what for what, _, _ in seen if what in stages)) == stages
+    for what in stages:
+        of = next(of for name, _, of in seen if name == what)
+        assert [done for name, done, _ in seen if name == what][:of] == list(range(of))
+    lines = sensitivity_lines(found)
+    assert len(lines) == 2
+    assert all(short(round_down(one.doubled)) in line for one, line in zip(found.sensitivity, lines, strict=True))
 
 
 def test_without_a_recommendation_no_configuration_is_written(thin, tmp_path, capsys):

@@ -19,6 +19,7 @@ from kis_predict.curves.pooling import Curve, Pooled, pool
 from kis_predict.curves.slow_decline import slow_decline
 from kis_predict.curves.two_lines import TwoLines, fit_two_lines
 from kis_predict.sweep import FEWEST_FREQUENCIES, Group
+from kis_predict.watch import Watch, unwatched
 
 __all__ = ["SizeEstimate", "estimate_sizes"]
 
@@ -95,7 +96,9 @@ class SizeEstimate:
     learnt: bool = True
 
 
-def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confidence: float) -> list[SizeEstimate]:
+def estimate_sizes(
+    groups: Sequence[Group], bootstraps: int, seed: int, confidence: float, watch: Watch = unwatched
+) -> list[SizeEstimate]:  # fmt: skip
     """Estimate every group. Noise, shape parameters and the choice of S are estimated over all of them."""
     if not groups:
         return []
@@ -110,7 +113,7 @@ def estimate_sizes(groups: Sequence[Group], bootstraps: int, seed: int, confiden
     # Sizes that never learnt are left out before anything is shared between sizes.
     learning = [at for at in range(len(groups)) if rising[at]]
     estimates = _estimate_learning(
-        [groups[at] for at in learning], [checked[at] for at in learning], bootstraps, seed, confidence
+        [groups[at] for at in learning], [checked[at] for at in learning], bootstraps, seed, confidence, watch
     )
     found = dict(zip(learning, estimates, strict=True))
     return [blank[at] if at in blank else found[at] for at in range(len(groups))]
@@ -132,7 +135,7 @@ def _never_learnt(group: Group, curve: Curve, reason: str) -> SizeEstimate:
 
 def _estimate_learning(
     groups: Sequence[Group], checked: Sequence[tuple[Group, tuple[str, ...]]], bootstraps: int, seed: int,
-    confidence: float,
+    confidence: float, watch: Watch,
 ) -> list[SizeEstimate]:  # fmt: skip
     """Estimate the groups that rise above chance."""
     sound, notes = zip(*checked, strict=True)
@@ -142,7 +145,10 @@ def _estimate_learning(
     first = min((pool(plain, rise_fall.SHAPES[name]) for name in _FIRST), key=lambda pooled: pooled.score)
     noise = overdispersion(sound, first)
     curves = [Curve(*with_noise(group, noise.rho), group.chance) for group in sound]
-    pools = [pool(curves, shape) for shape in rise_fall.SHAPES.values()]
+    pools = []
+    for done, shape in enumerate(rise_fall.SHAPES.values()):
+        watch("Fitting curves", done, len(rise_fall.SHAPES))
+        pools.append(pool(curves, shape))
     pools.sort(key=lambda pooled: pooled.score)
     # Weights of curve families: exp of the evidence, tempered by TRUST.
     weights = np.exp([TRUST * (pools[0].score - pooled.score) for pooled in pools])
@@ -150,10 +156,12 @@ def _estimate_learning(
     # By how much the fall lowers each size's deviance: the statistic of the collapse test.
     rises = [rise_alone(curve, pools[0]) for curve in curves]
     gains = [rise.deviance[0] - pools[0].fits.deviance[at] for at, rise in enumerate(rises)]
-    sizes = [
-        _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, rises[at], gains)
-        for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True))
-    ]
+    sizes = []
+    for at, (group, kept, curve) in enumerate(zip(groups, sound, curves, strict=True)):
+        watch("Resampling sizes", at, len(groups))
+        sizes.append(
+            _estimate(group, kept, curve, at, pools, weights, bootstraps, seed, confidence, noise, rises[at], gains)
+        )
     sizes = [
         _never_learnt(size.group, curve, "retention still rises at the greatest F")
         if size.censored == "right" and size.odds is None and not rise_is_over(rise.parameters, curve.x, pools[0].shape)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from kis_plugin.amounts import round_down, short
 from kis_predict.prediction import Prediction
+from kis_predict.report.hover import Mark, law_marks, sweep_marks
 from kis_predict.report.texts import (
     axis_text,
     fold,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["body", "page", "table"]
 
+_WIDTH = 9.5  # inches: as wide as the page at the size of its text
+_EDGE = 25  # per cent of a picture's width
 _STYLE = """
 :root { color-scheme: light; --ink: #1d2430; --soft: #5b6676; --line: #dfe3ea; --good: #1a7f37; --warn: #9a6700; }
 * { box-sizing: border-box; }
@@ -43,8 +46,15 @@ section { padding: 1.25rem 1.5rem; }
 .weak { border-left: 6px solid var(--warn); }
 .amount { font-size: 2rem; font-weight: 650; line-height: 1.2; margin: 0 0 .25rem; }
 .soft { color: var(--soft); margin: 0; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem; }
-.charts figure { margin: 0; min-width: 0; }
+.charts figure { margin: 0 0 1.5rem; min-width: 0; }
+.picture { position: relative; }
+.dot { position: absolute; width: 14px; height: 14px; margin: -7px 0 0 -7px; border-radius: 50%; }
+.dot:hover { box-shadow: 0 0 0 2px var(--ink); z-index: 1; }
+.dot:hover::after { content: attr(data-value); position: absolute; bottom: 18px; left: 7px; padding: .2rem .5rem;
+  transform: translateX(-50%); background: var(--ink); color: #fff; border-radius: 4px; font: .8125rem system-ui;
+  white-space: nowrap; pointer-events: none; }
+.left.dot:hover::after { transform: none; }
+.right.dot:hover::after { transform: translateX(-100%); }
 figcaption { color: var(--soft); font-size: .875rem; }
 img { width: 100%; height: auto; display: block; }
 .wide { overflow-x: auto; }
@@ -57,7 +67,7 @@ dt { font-weight: 600; }
 dd { margin: 0; overflow-wrap: anywhere; }
 ul { margin: 0; padding-left: 1.2rem; }
 li { overflow-wrap: anywhere; }
-@media (max-width: 560px) { .charts { grid-template-columns: 1fr; } dl { grid-template-columns: 1fr; } }
+@media (max-width: 560px) { dl { grid-template-columns: 1fr; } }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """
 
@@ -126,29 +136,44 @@ def _answer(answer: Prediction) -> str:
 def _charts(answer: Prediction) -> str:
     if not answer.sizes:
         return ""
-    from kis_predict.report.plot import law_figure, sweep_figure
+    from kis_predict.report.chart_data import law_curve
+    from kis_predict.report.plot import drawn_sizes, law_figure, sweep_figure
 
+    curves, law = drawn_sizes(answer), law_curve(answer)
+    sizes, across = sweep_figure(answer, _WIDTH), law_figure(answer, law, _WIDTH)
+    shown = "Values are shown under the pointer."
     charts = [
-        (
-            sweep_figure(answer),
+        _figure(
+            sizes,
             "Held-out retention against infusion frequency. Dots: runs, with the standard error that their probes "
-            "leave; lines: the fit; triangle up: peak; triangle down: collapse; dashed: chance.",
+            f"leave; lines: the fit; triangle up: peak; triangle down: collapse; dashed: chance. {shown}",
+            lambda: sweep_marks(sizes, curves),
         ),
-        (
-            law_figure(answer),
-            "Collapse points against model size, with the law, its band and the target. Open triangles are bounds.",
+        _figure(
+            across,
+            "Collapse points against model size, with the law, its band and the target. Open triangles are bounds. "
+            f"{shown}",
+            lambda: law_marks(across, law, answer),
         ),
     ]
-    return f'<section class="charts">{"".join(_figure(figure, caption) for figure, caption in charts)}</section>'
+    return f'<section class="charts">{"".join(charts)}</section>'
 
 
-def _figure(figure: Figure, caption: str) -> str:
+def _figure(figure: Figure, caption: str, marks: Callable[[], Sequence[Mark]]) -> str:
+    """Return a figure with its values over it; ``marks`` is called when the figure has its final layout."""
     from kis_predict.report.plot import render
 
     picture = base64.b64encode(render(figure, "svg")).decode()
     text = escape(caption)
+    # Near an edge the text stands on the inner side.
+    dots = "".join(
+        f'<span class="{"left " if mark.left < _EDGE else "right " if mark.left > 100 - _EDGE else ""}dot" '
+        f'style="left:{mark.left}%;top:{mark.top}%" data-value="{escape(mark.text)}"></span>'
+        for mark in marks()
+    )
     return (
-        f'<figure><img src="data:image/svg+xml;base64,{picture}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+        f'<figure><div class="picture"><img src="data:image/svg+xml;base64,{picture}" alt="{text}">{dots}</div>'
+        f"<figcaption>{text}</figcaption></figure>"
     )
 
 

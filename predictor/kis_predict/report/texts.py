@@ -166,7 +166,11 @@ def axis_text(axis: AxisReport) -> str:
     """Return which axis was taken, and why, with the errors of the laws on each."""
     errors = ", ".join(f"{name} {error:.1%}" for name, error in axis.holdout_errors.items() if error is not None)
     open_ = axis.odds is None and axis.by_rule is not None and axis.reason != "requested"
-    missed = f" (left-out sizes missed by: {errors})" if errors else ""
+    known = {name: error for name, error in axis.holdout_errors.items() if error is not None}
+    # The odds are those of every size; the largest by itself may favour the other axis.
+    against = axis.odds is not None and known.get(axis.name, 0.0) > min(known.values(), default=0.0)
+    largest = "the largest size alone is nearer to the other axis, missed" if against else "largest size missed"
+    missed = f" ({largest} by: {errors})" if errors else ""
     return f"{'undecided' if open_ else axis.name}: {axis.reason}{missed}"
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 from rich.console import Console
 
+from kis_plugin.amounts import round_down, short
 from kis_plugin.config.load import load_config
 from kis_plugin.registry import registered
 from kis_predict.pipeline import PredictionRequest, predict
@@ -17,7 +18,7 @@ from kis_predict.prediction import Amount, AxisReport, Forgetting, NextRun, Reco
 from kis_predict.report.chart_data import size_curves, spread
 from kis_predict.report.run_config import config_text
 from kis_predict.report.terminal import print_report
-from kis_predict.report.texts import fold, headline
+from kis_predict.report.texts import axis_text, fold, headline
 
 MADE = {}
 
@@ -120,10 +121,25 @@ def test_forgetting_axis_and_next_runs_are_shown(answer):
     )
     text = " ".join(printed(infused).split())
     assert "F = 300 [200, more], a share of 0.02 raises general loss by 0.05 nats" in text
-    assert "share: it misses left-out sizes by less (left-out sizes missed by: frequency 30.0%, share 10.0%)" in text
+    assert "share: it misses left-out sizes by less (largest size missed by: frequency 30.0%, share 10.0%)" in text
     assert "70% as wide" in text
     unknown = printed(replace(answer, forgetting=Forgetting(0.05, reason="the logs carry no general loss")))
     assert "not predicted: the logs carry no general loss" in " ".join(unknown.split())
+
+
+@pytest.mark.parametrize(
+    ("odds", "share", "said"),
+    [
+        (13.0, 0.209, "better (the largest size alone is nearer to the other axis, missed by: frequency 1.7%, "
+         "share 20.9%)"),
+        (13.0, 0.004, "better (largest size missed by: frequency 1.7%, share 0.4%)"),
+        (None, 0.209, "better (largest size missed by: frequency 1.7%, share 20.9%)"),
+        (13.0, None, "better (largest size missed by: frequency 1.7%)"),
+    ],
+)  # fmt: skip
+def test_an_axis_that_is_better_beside_a_larger_error_says_why(odds, share, said):
+    axis = AxisReport("share", {"frequency": 0.017, "share": share}, "better", odds)
+    assert axis_text(axis) == f"share: {said}"
 
 
 def test_many_lines_alike_are_folded():
@@ -155,13 +171,65 @@ def test_of_many_sizes_the_smallest_and_the_largest_are_drawn(answer):
     assert spread(curves[:3], 6) == curves[:3]
 
 
+def test_every_panel_has_labels_budgets_share_a_colour_and_axes_end_at_what_is_possible(answer):
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from kis_predict.report.plot import sweep_figure
+
+    def with_more(size, at):
+        group = replace(size.group, params=size.group.params * (1 + at // 2), tokens=size.group.tokens * (1 + at))
+        runs = tuple(replace(run, retention=min(1.0, run.retention + 0.4)) for run in group.runs)
+        return replace(size, group=replace(group, runs=runs))
+
+    several = replace(answer, sizes=tuple(with_more(answer.sizes[0], at) for at in range(8)))
+    figure = sweep_figure(several)
+    FigureCanvasAgg(figure).draw()
+    assert len(figure.axes) == 8
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            assert any(label.get_visible() and label.get_text() for label in axis.get_ticklabels())
+        assert axes.get_ylim()[0] >= 0
+        assert axes.get_ylim()[1] <= 1
+    # Two budgets each of four sizes.
+    colours = [axes.lines[-2].get_markeredgecolor() for axes in figure.axes]
+    assert [colours[at] == colours[at + 1] for at in range(7)] == [True, False] * 3 + [True]
+
+
+def test_values_lie_over_the_points_that_they_belong_to(answer):
+    pytest.importorskip("matplotlib")
+    from kis_predict.report.chart_data import law_curve
+    from kis_predict.report.hover import law_marks, sweep_marks
+    from kis_predict.report.plot import drawn_sizes, law_figure, render, sweep_figure
+
+    curves, curve = drawn_sizes(answer), law_curve(answer)
+    figure = sweep_figure(answer, 9.5)
+    render(figure, "svg")
+    marks = sweep_marks(figure, curves)
+    assert len(marks) == sum(len(one.frequency) + 2 * (one.peak is not None) for one in curves)
+    # A mark's place, read back through the axes, is the point that its text names.
+    (axes,) = figure.axes
+    mark, one = marks[4], curves[0]
+    at = (mark.left / 100 * figure.bbox.width, (1 - mark.top / 100) * figure.bbox.height)
+    frequency, retention = axes.transData.inverted().transform(at)
+    assert frequency == pytest.approx(one.frequency[4], rel=0.01)
+    assert retention == pytest.approx(one.retention[4], abs=0.002)
+    assert mark.text.endswith(f", {one.retention[4]:.3f}")
+    across = law_figure(answer, curve, 9.5)
+    render(across, "svg")
+    found = law_marks(across, curve, answer)
+    assert len(found) == len(answer.sizes) + 1
+    assert "collapse at F > " in found[3].text  # the largest size is a bound
+    assert f"recommended: F = {short(round_down(answer.recommendation.frequency))}" in found[-1].text
+
+
 def test_no_text_of_a_picture_lies_outside_it(answer):
     pytest.importorskip("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from kis_predict.report.plot import law_figure, sweep_figure
 
-    for figure in (sweep_figure(answer), law_figure(answer)):
+    for figure in (sweep_figure(answer), law_figure(answer), sweep_figure(answer, 9.5), law_figure(answer, width=9.5)):
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         box = figure.bbox
@@ -206,6 +274,9 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(answers, kind):
     sources = [attrs["src"] for tag, attrs in tags.found if tag == "img"]
     assert len(sources) == 2
     assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    values = [attrs["data-value"] for _, attrs in tags.found if "data-value" in attrs]
+    assert len(values) > 20
+    assert all(re.match(r"N = [\d.]+[MB]", value) for value in values)
     assert not re.search(r"https?://", text)
     assert text == page(answers[kind])
 
