@@ -13,6 +13,7 @@ from torch import nn
 
 from kis_torch.model_view import evaluating
 from kis_torch.parameters import is_sharded
+from kis_torch.whole_pass import WholePass
 
 __all__ = ["LitModelView", "parameter_counts"]
 
@@ -34,6 +35,7 @@ class LitModelView:
     ) -> None:
         self._module, self._device, self._autocast = module, device, autocast
         self.together = is_sharded(module)
+        self._pass = WholePass(module)
 
     @classmethod
     def of(cls, fabric: Any, model: Any) -> LitModelView:
@@ -43,6 +45,9 @@ class LitModelView:
 
     def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
         """Return next-token logits."""
+        return self._pass.run(self._logits, input_ids)
+
+    def _logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
         with self._autocast():
             logits: torch.Tensor = self._module(input_ids.to(self._device))
         return logits
@@ -55,6 +60,11 @@ class LitModelView:
         ``GPT.forward`` takes a mask only together with a cache, so its layers are called here as it calls them. That
         happens in the place of its ``forward``: FSDP gathers the parameters of a module when the module is called.
         """
+        return self._pass.run(partial(self._tree_logits, last), input_ids, positions, sees)
+
+    def _tree_logits(
+        self, last: int, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor
+    ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
         gpt: Any = self._gpt
         own = gpt.__dict__.get("forward")
         gpt.forward = partial(self._tree_forward, gpt, positions=positions, sees=sees, last=last)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kis_plugin.errors import KISError, Problem
 from kis_torch.parameters import is_fsdp2, is_sharded, reshard
+from kis_torch.whole_pass import WholePass
 
 __all__ = ["TorchModelView", "eager_module", "evaluating"]
 
@@ -36,6 +38,7 @@ class TorchModelView:
         self._model = eager_module(model)
         self._ask = logits
         self.together = is_sharded(self._model)
+        self._pass = WholePass(self._model)
         inner: Any = self._model
         while {"_orig_mod", "module"} & inner._modules.keys():  # compiled, FSDP 1
             inner = inner._modules.get("_orig_mod") or inner._modules["module"]
@@ -52,6 +55,9 @@ class TorchModelView:
 
     def logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
         """Return next-token logits."""
+        return self._pass.run(self._logits, input_ids)
+
+    def _logits(self, input_ids: torch.Tensor) -> torch.Tensor:  # (B, T) -> (B, T, V)
         ids = input_ids.to(self._device)
         if self._ask is not None:
             answer = self._ask(ids)
@@ -65,6 +71,11 @@ class TorchModelView:
         self, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, last: int
     ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
         """Return next-token logits of the last tokens of each batch row."""
+        return self._pass.run(partial(self._tree_logits, last), input_ids, positions, sees)
+
+    def _tree_logits(
+        self, last: int, input_ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor
+    ) -> torch.Tensor:  # (B, T), (B, T), (B, T, T) -> (B, last, V)
         parameter = next(self._model.parameters())
         device = parameter.device
         mask = sees.to(device)[:, None]  # (B, 1, T, T)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["is_fsdp2", "is_sharded", "parameter_counts", "reshard"]
+__all__ = ["fsdp_units", "is_fsdp2", "is_sharded", "parameter_counts", "reshard"]
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -28,6 +28,17 @@ def is_fsdp2(module: nn.Module) -> bool:
     from torch.distributed import fsdp
 
     return isinstance(module, getattr(fsdp, "FSDPModule", ()))  # torch 2.6 and newer
+
+
+def fsdp_units(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that FSDP 1 or 2 gathers by themselves: those in which no other one lies."""
+    if not torch.distributed.is_available():
+        return []
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    units = [one for one in model.modules() if isinstance(one, FullyShardedDataParallel) or is_fsdp2(one)]
+    found = set(units)
+    return [unit for unit in units if not any(part in found for part in unit.modules() if part is not unit)]
 
 
 def reshard(model: nn.Module) -> None:

@@ -10,12 +10,12 @@ from tests.world.data import SEQUENCE_LENGTH
 EOS = 0
 
 
-def make_model(seed: int = 0, hidden: int = 16, heads: int = 2, tied: bool = True) -> LlamaForCausalLM:
+def make_model(seed: int = 0, hidden: int = 16, heads: int = 2, tied: bool = True, layers: int = 1) -> LlamaForCausalLM:
     """The model of the small runs; one that learns their facts has ``hidden`` 64, four heads and untied embeddings."""
     set_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=500, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=1,
+            vocab_size=500, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers,
             num_attention_heads=heads, max_position_embeddings=SEQUENCE_LENGTH, bos_token_id=None, eos_token_id=EOS,
             tie_word_embeddings=tied,
         )

@@ -12,6 +12,7 @@ from kis_plugin.hook_markers import hookimpl
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.exposure_file import exposures_path
 from kis_plugin.run.log import read_run_log
+from kis_plugin.run.ranks import Ranks
 from tests.world.facts import people, write_facts
 from tests.world.plain import make_run, train
 
@@ -197,6 +198,19 @@ def test_exposures_are_saved_in_a_byte_each(here):
     with np.load(exposures_path(here.joinpath(*FOLDER), 12)) as file:
         assert file["exposures"].dtype == np.uint8
         assert file["exposures"].sum() == session.exposures().sum()
+
+
+def test_only_rank_0_spends_time_on_writing_exposures(here):
+    """Ranks meet once at a checkpoint, to add up their counts, and before any file is written."""
+    path, sums = exposures_path(here.joinpath(*FOLDER), 12), []
+    for rank in (0, 1):
+        ranks = Ranks(rank, 2, lambda array: sums.append(path.exists()) or array)
+        session = started(here, ranks=ranks)
+        sums.clear()
+        session.save(12)
+        assert sums == [False]
+        assert path.exists() == (rank == 0)
+        shutil.rmtree(here / "runs", ignore_errors=True)
 
 
 def test_a_run_that_diverged_ends_so_after_a_resume_too(here):
