@@ -115,6 +115,13 @@ class LitModelView:
         found: nn.Module = inner
         return found
 
+    @property
+    def embedding(self) -> nn.Module:
+        """The token embedding."""
+        gpt: Any = self._gpt
+        found: nn.Module = gpt.transformer.wte
+        return found
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Leave every module's mode and the random state as they were: training must not notice the probes."""

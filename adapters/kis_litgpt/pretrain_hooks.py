@@ -1,8 +1,8 @@
-"""Hooks in ``litgpt.pretrain``: three functions that its ``main`` and ``fit`` look up by name when they call them.
+"""Hooks in ``litgpt.pretrain``: four functions that its ``main`` and ``fit`` look up by name when they call them.
 
 LitGPT has no callbacks. A data module is given tokenizer, batch size and row length, and nothing of model, optimizer
-steps or checkpoints; these go through ``fit``, ``validate`` and ``save_checkpoint``. All that KIS takes from LitGPT
-beyond the data module is here.
+steps or checkpoints; these go through ``fit``, ``validate``, ``save_checkpoint`` and ``chunked_cross_entropy``. All
+that KIS takes from LitGPT beyond the data module is here.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ HOOKED: Mapping[str, tuple[str, ...]] = {
     "fit": ("fabric", "devices", "state", "train_dataloader", "val_dataloader", "train", "eval", "num_nodes"),
     "validate": ("fabric", "model", "val_dataloader", "max_iters"),
     "save_checkpoint": ("fabric", "state", "checkpoint_file"),
+    "chunked_cross_entropy": ("logits", "targets"),
 }
 """What is replaced in ``litgpt.pretrain``, and the parameters that each must have."""
 
@@ -101,6 +102,9 @@ class Listener(Protocol):
     def validated(self, loss: float, max_iters: int) -> None:
         """LitGPT measured its validation loss, nats per token."""
 
+    def loss_of(self, targets: Any) -> None:
+        """``fit`` or ``validate`` is about to take the loss of targets, (B, T)."""
+
     def saving(self) -> None:
         """LitGPT is about to write a checkpoint."""
 
@@ -168,10 +172,13 @@ def install(loader: Any, listener: Listener) -> Callable[[], None]:
             listener.saving()
         return original(*call.args, **call.kwargs)
 
-    ours = {
-        name: _around(before[name], inside)
-        for name, inside in (("fit", fit), ("validate", validate), ("save_checkpoint", save_checkpoint))
-    }
+    def chunked_cross_entropy(call: inspect.BoundArguments, original: Callable[..., Any]) -> Any:
+        if running:
+            listener.loss_of(call.arguments["targets"])
+        return original(*call.args, **call.kwargs)
+
+    inside = (fit, validate, save_checkpoint, chunked_cross_entropy)
+    ours = {function.__name__: _around(before[function.__name__], function) for function in inside}
     for name, function in ours.items():
         setattr(pretrain, name, function)
     _installed.append(undo)

@@ -11,6 +11,7 @@ import torch
 
 from kis_litgpt.loader import InfusedLoader, Numbering
 from kis_litgpt.model import LitModelView, parameter_counts
+from kis_litgpt.model_input import ModelInput
 from kis_litgpt.pretrain_hooks import Host
 from kis_litgpt.resume import Layout, changed_order, changed_steps, deal_to_one, differs_between_ranks
 from kis_litgpt.tokenizer import LitTokenizer
@@ -53,6 +54,7 @@ class Training:
         self._saved = False
         self._given: HostCopy | None = None
         self._charted = False
+        self._input: ModelInput | None = None
 
     def begin(self, host: Host) -> None:
         """Plan the run, refuse what cannot be exact, put the infusion into the loader, evaluate before the first step.
@@ -77,10 +79,11 @@ class Training:
         # LitGPT has its own interval for evaluation; the retention curve gets the same steps as its losses.
         every = max(int(host.evaluation.interval), 1)
         config = replace(self._config, retention=replace(self._config.retention, every=every))
+        model = LitModelView.of(fabric, host.model)
         run = TrainingRun(
             config=config,
             tokenizer=self._tokenizer,
-            model=LitModelView.of(fabric, host.model),
+            model=model,
             framework="litgpt",
             run_id=run_id,
             folder=config.run_log / run_id,
@@ -108,6 +111,8 @@ class Training:
             run.notify(f"kis: retention is measured every {every} steps, LitGPT's eval.interval.")
         if not step:
             self.session.step_end(0)
+        if self.session.checks_delivery:
+            self._input = ModelInput(host.model._forward_module, model.embedding)
 
     def watched(self, batches: Any) -> Any:
         """Return the batches, each of which is counted when ``fit`` has trained on it."""
@@ -120,12 +125,20 @@ class Training:
     def settle(self) -> None:
         """Count the batch that was given last, and end the step if it was the last of one."""
         if self._given is not None:
-            self.session.batch(self._given.numpy())
-            self._given = None
+            given, self._given = self._given.numpy(), None
+            self.session.batch(*((given,) if self._input is None else self._input.rows(given)))
         step = self._host.state["step_count"]
         if step > self._step:
             self._step = step
             self.session.step_end(step)
+            if self._input is not None and not self.session.checks_delivery:
+                self._input.stop()
+                self._input = None
+
+    def loss_of(self, targets: torch.Tensor) -> None:
+        """Note what the loss of a batch is taken of, while that is checked."""
+        if self._input is not None:
+            self._input.loss_of(targets)
 
     @property
     def stopping(self) -> bool:
