@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import numpy as np
 
@@ -20,11 +21,19 @@ _NO_END = "".join(rf"(?<!\b{title}\.)" for title in ("[A-Z]", *_TITLES))
 # A full stop after an initial or a title ends no sentence, nor does a mark before a small letter ("e.g. this"). The
 # pattern begins with a character set, which makes the search fast.
 _SENTENCE = re.compile(rf"[.!?…。！？](?:(?<=[。！？])[{CLOSING}」』]*|{_NO_END}[{CLOSING}]* (?=[^a-z]))")  # noqa: RUF001
+# These end sentences without a space after them. Their compatibility forms, ! and ?, do not.
+_WIDE_ENDS = re.compile("([\uff01\uff1f])")
 
 
 def one_line(text: str) -> str:
-    """Return text as names and text are compared: white space as single spaces, one encoding for every letter."""
-    return canonical(text)
+    """Return text as names and text are compared: white space as single spaces, one form for every letter.
+
+    Compatibility forms are replaced too (NFKC): a PDF has the ligature ﬁ where a name has two letters.
+    """
+    if text.isascii():
+        return canonical(text)
+    parts = _WIDE_ENDS.split(text)
+    return canonical("".join(part if at % 2 else unicodedata.normalize("NFKC", part) for at, part in enumerate(parts)))
 
 
 def flat(text: str, window: str) -> list[str]:

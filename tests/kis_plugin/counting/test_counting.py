@@ -271,11 +271,21 @@ def test_memory_is_bounded_by_the_names(tmp_path):
         ("New\u00a0York", "New York and Rome."),
         ("Krankenhaus", "Kranken\u00adhaus in Rome."),
         ("Zo\u00eb", "Zo\u200bë, from Rome."),
+        ("Griffin", "Gri\ufb03n of Rome."),
+        ("O\ufb03ce", "Office of Rome."),
+        ("NASA", "\uff2e\uff21\uff33\uff21 in \uff32\uff4f\uff4d\uff45."),
     ],
 )
 def test_the_encoding_of_letters_does_not_matter(name, text):
     facts = [Fact(name, "P19", "Rome", "a")]
     assert counted(facts, [text], "sentence") == ([1], [1], [1])
+
+
+def test_full_width_marks_end_sentences_without_a_space():
+    facts = [Fact("東京", "P36", "日本", "a")]
+    for mark in "\uff01\uff1f":
+        assert counted(facts, [f"東京は大きい{mark}日本は広い。"], "sentence")[2] == [0]
+        assert counted(facts, [f"東京は大きい{mark}日本は広い。"], "document")[2] == [1]
 
 
 def test_a_long_text_is_never_cut_before_an_accent(tmp_path):
