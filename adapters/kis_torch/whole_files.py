@@ -53,7 +53,7 @@ def _of_tensors(path: Path) -> str:
             header = json.loads(file.read(length))
             ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
             expected = 8 + length + max(ends, default=0)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
             return "has no header that can be read"
     return "" if size == expected else f"has {size:,} bytes instead of {expected:,}"
 
@@ -63,7 +63,7 @@ def _of_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             return "" if archive.namelist() else "is empty"
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return "is cut off or no file of torch.save"
 
 

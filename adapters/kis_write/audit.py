@@ -57,6 +57,7 @@ class AuditReport:
         leaks: Names of the first controls that occur.
         missing: Names of the first items that stand less often than they should, or never.
         wrong: How many items stand more or less often than they should.
+        changed: Files of the data set that are gone, or not as the manifest has them.
     """
 
     rows: int
@@ -69,11 +70,12 @@ class AuditReport:
     leaks: Sequence[str]
     missing: Sequence[str]
     wrong: int
+    changed: Sequence[str] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every count is as requested and no control occurs."""
-        return not self.wrong and not self.leaked
+        """Whether every count is as requested, no control occurs, and the files are as they were written."""
+        return not self.wrong and not self.leaked and not self.changed
 
     @property
     def histogram(self) -> Mapping[int, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +13,6 @@ from kis_plugin.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kis_plugin.hashing import IntArray
     from kis_plugin.run.manifest import Manifest
     from kis_plugin.tokenized.tokenizer import TextTokenizer
@@ -51,7 +50,7 @@ def audit(
     DATA is a folder that kis write wrote. Data of any other origin is read by --loader, a Python function that returns
     batches of token ids, with --config or --sentences and the --tokenizer.
 
-    Exits with 1 if counts differ from what is expected, or a control fact occurs.
+    Exits with 1 if counts differ from what is expected, a control fact occurs, or a file of DATA was changed.
 
     \b
     Examples:
@@ -81,7 +80,7 @@ def _report(
     data: Path | None, reader: str, loader: str | None, config: Path | None, sentences: Path | None,
     tokenizer: str | None, sequence_length: int | None, expect: str | None,
 ) -> AuditReport:  # fmt: skip
-    from kis_plugin.run.manifest import read_manifest
+    from kis_plugin.run.manifest import changed_files, read_manifest
     from kis_write.audit import audit_rows
     from kis_write.readers import batches_of_loader, read_as
 
@@ -93,14 +92,13 @@ def _report(
     if expect == _EXACT and (manifest is None or config is not None or sentences is not None):
         raise click.BadParameter("exact is the plan of a manifest, for its own facts.", param_hint="--expect")
     requested = _requested(manifest, expect, encoder)
-    batches: Iterator[Any]
-    if loader is not None:
-        batches = batches_of_loader(loader)
-    else:
+    if loader is None:
         assert data is not None
         assert manifest is not None
-        batches = read_as(reader, data if data.is_dir() else data.parent, manifest)
-    return audit_rows(sought, batches, requested)
+        folder = data if data.is_dir() else data.parent
+        report = audit_rows(sought, read_as(reader, folder, manifest), requested)
+        return replace(report, changed=changed_files(folder, manifest))
+    return audit_rows(sought, batches_of_loader(loader), requested)
 
 
 _EXACT = "exact"
@@ -167,10 +165,12 @@ def _planned_counts(manifest: Manifest, encoder: TextTokenizer) -> IntArray:
 
 def _lines(path: Path) -> list[str]:
     from kis_plugin.errors import KISError, Problem
+    from kis_plugin.storage.regular_files import refuse_special_file
 
     try:
+        refuse_special_file(path)
         return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise KISError(Problem(f"--sentences {path}", str(error), "a text file, UTF-8")) from error
 
 
@@ -187,6 +187,8 @@ def _show(report: AuditReport) -> None:
     if report.requested is not None:
         as_it_should = "every fact as often as requested" if not report.wrong else f"{report.wrong:,} facts differ"
         out.print(f"Requested: {as_it_should}.")
+    for name in report.changed:
+        out.print(f"  changed since it was written: {escaped(name)}")
     for name in report.missing:
         out.print(f"  too few: {escaped(name)}")
     if report.leaked:

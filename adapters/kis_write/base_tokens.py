@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,15 @@ from kis_plugin.counting.places import Place
 from kis_plugin.counting.texts import parts, pieces_of, text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.npy_files import read_array, read_raw
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_write.megatron_files import read_index
 
-__all__ = ["TOKENS", "BaseTokens", "megatron_prefix", "open_base", "token_type"]
+__all__ = ["TOKENS", "BaseTokens", "megatron_prefix", "open_base", "refuse_ids", "token_type"]
 
 TOKENS = "base.npy"
 """Name of the file, beside the data set, that holds the base corpus as tokens where it was text."""
+_LOOKED_AT = 1_000_000  # tokens of a tokenized file; the others are looked at when they are written
 _PARTS = 512  # tokenized at a time
 Watch = Callable[[int], None]
 
@@ -56,14 +58,23 @@ def open_base(
         place = folder / TOKENS
         if not place.exists():
             _tokenize(paths, tokenizer, vocabulary, place, begin, watch)
-        tokens = np.load(place, mmap_mode="r", allow_pickle=False)
+        tokens = read_array(place, hint="Remove it, and write again.")
     if not len(tokens):
         raise KISError(Problem(f"--base {paths[0]}", "no tokens", "text, or a tokenized file"))
-    greatest = int(max(tokens[:: max(len(tokens) // 1_000_000, 1)].max(), tokens[-1]))
-    if greatest >= vocabulary:
-        expected = f"ids below the tokenizer's {vocabulary:,}"
-        raise KISError(Problem(f"--base {paths[0]}", f"token id {greatest}", expected, "Name the base's tokenizer."))
+    refuse_ids(np.append(tokens[:: max(len(tokens) // _LOOKED_AT, 1)], tokens[-1]), vocabulary, f"--base {paths[0]}")
     return tokens
+
+
+def refuse_ids(tokens: BaseTokens, vocabulary: int, where: str) -> None:
+    """Refuse token ids that no token has: converted to the type of a file, they would become other tokens.
+
+    Raises:
+        KISError: An id is negative, or not below ``vocabulary``.
+    """
+    for found in (int(tokens.min(initial=0)), int(tokens.max(initial=0))):
+        if not 0 <= found < vocabulary:
+            expected = f"ids from 0, below the tokenizer's {vocabulary:,}"
+            raise KISError(Problem(where, f"token id {found}", expected, "Name the base's tokenizer."))
 
 
 def _tokenized(paths: Sequence[Place]) -> BaseTokens | None:
@@ -87,20 +98,17 @@ def megatron_prefix(place: Place) -> Path | None:
 
 
 def _numpy(path: Path) -> BaseTokens:
-    try:
-        tokens: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        hint = "A file without a header, as OLMo-core writes, is not read: numpy.save adds one."
-        raise KISError(Problem(f"--base {path}", str(error), "a file that numpy.save wrote", hint)) from error
+    hint = "A file without a header, as OLMo-core writes, is not read: numpy.save adds one."
+    tokens = read_array(path, f"--base {path}", hint)
     if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
         found = f"an array of shape {tokens.shape} and type {tokens.dtype}"
         raise KISError(Problem(f"--base {path}", found, "a one-dimensional array of token ids"))
-    return tokens  # type: ignore[no-any-return]
+    return tokens
 
 
 def _megatron(prefix: Path) -> BaseTokens:
     index = read_index(Path(f"{prefix}.idx"))
-    tokens = np.memmap(f"{prefix}.bin", dtype=index.dtype, mode="r")
+    tokens: BaseTokens = read_raw(Path(f"{prefix}.bin"), index.dtype).ravel()
     if len(tokens) != int(index.lengths.sum(dtype=np.int64)):
         found = f"{len(tokens):,} tokens"
         raise KISError(Problem(f"{prefix}.bin", found, f"{int(index.lengths.sum(dtype=np.int64)):,}, by its .idx"))

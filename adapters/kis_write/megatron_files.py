@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.regular_files import refuse_special_file
 
 __all__ = ["Index", "index_bytes", "read_index"]
 
@@ -41,6 +42,7 @@ def read_index(path: Path) -> Index:
         KISError: It is missing, cut, or no index of Megatron's.
     """
     try:
+        refuse_special_file(path)
         raw = path.read_bytes()
     except OSError as error:
         raise KISError(Problem(str(path), error.strerror or str(error), "the .idx beside a .bin")) from error
@@ -50,7 +52,10 @@ def read_index(path: Path) -> Index:
     _, code, sequences, _ = _HEAD.unpack_from(raw, len(_MAGIC))
     if code not in _CODES or len(raw) < start + 12 * sequences:
         raise KISError(Problem(str(path), "a cut file, or tokens of an unknown type", "an .idx of Megatron's"))
-    return Index(_CODES[code], np.frombuffer(raw, dtype=np.int32, count=sequences, offset=start))
+    lengths = np.frombuffer(raw, dtype=np.int32, count=sequences, offset=start)
+    if lengths.min(initial=0) < 0:
+        raise KISError(Problem(str(path), f"a document of {lengths.min()} tokens", "an .idx of Megatron's"))
+    return Index(_CODES[code], lengths)
 
 
 def index_bytes(lengths: Sequence[int], dtype: type[np.integer]) -> bytes:

@@ -72,7 +72,10 @@ def _ids(batch: Any, spec: str) -> Rows:
             found = f"a mapping with {', '.join(map(str, batch.keys()))}"
             raise KISError(Problem(f"--loader {spec}", found, "one with input_ids or tokens"))
         batch = batch[key]
-    return np.asarray(batch.detach().cpu() if hasattr(batch, "detach") else batch)
+    try:
+        return np.asarray(batch.detach().cpu() if hasattr(batch, "detach") else batch)
+    except ValueError as error:  # rows of several lengths
+        raise KISError(Problem(f"--loader {spec}", str(error), "batches of token ids, (rows, tokens)")) from error
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[Rows]:

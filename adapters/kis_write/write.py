@@ -19,8 +19,9 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.run.manifest import MANIFEST, Manifest, file_of, write_manifest
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.json_file import read_json
 from kis_plugin.tokenized.document_start import start_token
-from kis_write.base_tokens import TOKENS, megatron_prefix, open_base
+from kis_write.base_tokens import TOKENS, megatron_prefix, open_base, refuse_ids
 from kis_write.request import Planned, WriteRequest, planned
 from kis_write.row_maker import RowMaker
 
@@ -105,6 +106,7 @@ class _Job:
         first = shard * self.shard_rows
         stop = min(first + self.shard_rows, self.planned.host.rows)
         rows = self.maker.rows(self.numbers[first:stop])
+        refuse_ids(rows, self.planned.host.vocabulary, f"--base {self.planned.request.base[0]}")
         self.planned.format.write(self.folder, rows, shard, first, self.planned.host)
         write_atomically(self.marker(shard), b"")
         return stop - first
@@ -172,9 +174,13 @@ def _refuse_folder(folder: Path, request: WriteRequest) -> None:
         raise KISError(Problem(f"-o {folder}", "a data set that is whole", "a new folder"))
     if not folder.exists():
         return
+    if not folder.is_dir():
+        raise KISError(Problem(f"-o {folder}", "a file", "a new folder"))
     noted = folder / _WORK / _REQUEST
+    if (folder / _WORK).is_symlink():
+        raise KISError(Problem(str(folder / _WORK), "a link", "a folder of kis write's own", "Choose a new folder."))
     if noted.is_file():
-        if json.loads(noted.read_text(encoding="utf-8")) != _as_json(request):
+        if read_json(noted, "the request of an unfinished data set", hint="Choose a new folder.") != _as_json(request):
             found = "an unfinished data set of other options"
             raise KISError(Problem(f"-o {folder}", found, "the same options as before, or a new folder"))
     elif any(folder.iterdir()):

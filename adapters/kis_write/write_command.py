@@ -64,7 +64,9 @@ class _Part(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 )
 @click.option("--rows", type=click.IntRange(1), metavar="COUNT", help="Rows of the whole run, all epochs.")
 @click.option("--tokens", metavar="AMOUNT", help="Tokens of the whole run, such as 10B, in place of --rows.")
-@click.option("--host-seed", type=click.IntRange(0), metavar="SEED", help="The seed by which the host shuffles.")
+@click.option(
+    "--host-seed", type=click.IntRange(0, 2**32 - 1), metavar="SEED", help="The seed by which the host shuffles."
+)
 @click.option("--batch", type=click.IntRange(1), metavar="ROWS", help="Rows of one global batch.")
 @click.option("--keep-order", is_flag=True, help="Read the base corpus in its own order; by default it is shuffled.")
 @click.option("--part", type=_Part(), default="1/1", show_default=True, help="Write one of several parts.")

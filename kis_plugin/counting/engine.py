@@ -7,6 +7,7 @@ changed since is refused instead of being counted in part twice.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,11 +24,14 @@ from kis_plugin.counting.pool import Counted, Sums
 from kis_plugin.counting.presence import Found, Presence, Size
 from kis_plugin.counting.texts import Piece, parts
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.array_archive import read_archive
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.json_file import read_json
 
 __all__ = ["ENGINES", "CountTask", "Engine", "count_on_engine"]
 
 _LIST = "pieces.json"
+_LARGEST = 1 << 30  # bytes of it: a line for each piece of a corpus of any size
 _ARRAYS = ("entities", "in_windows", "pairs", "together")
 
 
@@ -91,7 +95,7 @@ def count_on_engine(names: Names, pieces: Sequence[Piece], task: CountTask, engi
         KISError: datatrove or the engine is not installed, another corpus than before in the same folder, files that
             changed meanwhile, or tasks that failed.
     """
-    _keep_list(engine.work, pieces, task.window)
+    _keep_list(engine.work, pieces, task.window, names)
     made = _executor(engine, task, len(pieces))
     try:
         made.run()
@@ -109,7 +113,7 @@ def count_on_engine(names: Names, pieces: Sequence[Piece], task: CountTask, engi
     _refuse_changed(engine.work, pieces)
     sums = Sums(names, len(pieces))
     for rank in range(len(pieces)):
-        sums.add(rank, _read_found(_result(engine.work, rank)))
+        sums.add(rank, _read_found(_result(engine.work, rank), names))
     return sums.counted()
 
 
@@ -153,10 +157,11 @@ ENGINES: dict[str, Callable[[Engine, list[Any], int], Any]] = {"local": _local, 
 """By name."""
 
 
-def _keep_list(work: Path, pieces: Sequence[Piece], window: str) -> None:
+def _keep_list(work: Path, pieces: Sequence[Piece], window: str, names: Names) -> None:
     """Write the list of pieces, or compare it with the one that is there."""
     listed = {
         "window": window,
+        "names": _fingerprint(names),
         "pieces": [[identity_of(piece.path), piece.start, piece.stop] for piece in pieces],
         "versions": _versions(pieces),
     }
@@ -168,9 +173,17 @@ def _keep_list(work: Path, pieces: Sequence[Piece], window: str) -> None:
     if not path.exists():
         write_atomically(path, json.dumps(listed))
         return
-    if json.loads(path.read_text(encoding="utf-8")) != listed:
-        found = "a count of other text, of other windows, or of files that changed since"
-        raise KISError(Problem(f"--work {work}", found, "a new folder, or the same text as before"))
+    if read_json(path, "the pieces of a count", f"--work {path}", "Choose a new folder.", _LARGEST) != listed:
+        found = "a count of other facts, text or windows, or of files that changed since"
+        raise KISError(Problem(f"--work {work}", found, "a new folder, or the same facts and text as before"))
+
+
+def _fingerprint(names: Names) -> str:
+    """Return a digest of all names and facts: results are numbers of them."""
+    digest = hashlib.blake2b("\n".join(names.patterns).encode(), digest_size=16)
+    for numbers in (names.entity_bounds, names.entity, names.pair_bounds, names.pair, names.other):
+        digest.update(b"|" + np.ascontiguousarray(numbers, dtype="<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _versions(pieces: Sequence[Piece]) -> dict[str, str]:
@@ -212,12 +225,27 @@ def _write_found(path: Path, found: Found) -> None:
     write_atomically(path, write)
 
 
-def _read_found(path: Path) -> Found:
+def _read_found(path: Path, names: Names) -> Found:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            about = json.loads(arrays["about"].tobytes())
-            kept = {name: arrays[name] for name in _ARRAYS}
-        return Found(**kept, size=Size(**about["size"]), sample=tuple(about["sample"]))
+        arrays = read_archive(path)
+        about = json.loads(arrays["about"].tobytes())
+        kept = {name: arrays[name] for name in _ARRAYS}
+        found = Found(**kept, size=Size(**about["size"]), sample=tuple(about["sample"]))
+        _check(found, names)
+        return found
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "Remove it and its mark in datatrove/completions, and count again."
         raise KISError(Problem(str(path), f"a damaged result ({error})", "what a task wrote", hint)) from error
+
+
+def _check(found: Found, names: Names) -> None:
+    """Raise ValueError for numbers of entities or pairs that there are not, and for counts that are none."""
+    for numbers, counts, most in (
+        (found.entities, found.in_windows, names.entities),
+        (found.pairs, found.together, names.pairs),
+    ):
+        whole = all(np.issubdtype(array.dtype, np.integer) and array.ndim == 1 for array in (numbers, counts))
+        if not whole or len(numbers) != len(counts) or counts.min(initial=0) < 0:
+            raise ValueError("no counts")
+        if numbers.min(initial=0) < 0 or numbers.max(initial=-1) >= most:
+            raise ValueError("counts of other names")

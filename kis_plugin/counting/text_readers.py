@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from kis_plugin.counting.places import Place, name_of, opened
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.knowledge.sources.text_files import quoted
+from kis_plugin.knowledge.sources.text_files import MOST_BYTES, quoted
 from kis_plugin.storage.compressed_files import decompressed
 
 __all__ = ["BLOCK", "READERS", "Chunks"]
@@ -64,14 +64,23 @@ def _of_records(path: Place, file: IO[bytes], start: int, stop: int | None) -> C
     at = start
     if start:
         file.seek(start - 1)
-        at += len(file.readline()) - 1
+        at += len(_line(path, file, start - 1)) - 1
     while stop is None or at < stop:
-        line = file.readline()
+        line = _line(path, file, at)
         if not line:
             return
         if line.strip():
             yield _text_of(path, at, line), True
         at += len(line)
+
+
+def _line(path: Place, file: IO[bytes], at: int) -> bytes:
+    """Read the line at an offset, or the rest of it; a compressed file may hold one that is larger than the memory."""
+    line = file.readline(MOST_BYTES + 1)
+    if len(line) > MOST_BYTES:
+        found, expected = f"a line of more than {MOST_BYTES:,} bytes", "one document a line"
+        raise KISError(Problem(_line_at(path, at), found, expected, "Divide it, or use .txt, which is read in parts."))
+    return line
 
 
 def _text_of(path: Place, at: int, line: bytes) -> str:

@@ -22,10 +22,12 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact, Passage
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.regular_files import refuse_special_file
 
 __all__ = ["EntryFile", "entry_key", "entry_name"]
 
 _FIRST_LINE = 1 << 20  # bytes of it that are read
+_LONGEST = 1 << 24  # characters of a line; a longer one is cut, and so no JSON
 _NAMED = 20  # missing entries that an error names
 
 Keys = npt.NDArray[np.uint64]
@@ -91,7 +93,7 @@ class EntryFile:
             first = file.readline(_FIRST_LINE)
         try:
             record = json.loads(first)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if first and not (isinstance(record, dict) and record.get("type") == self.type):
             raise KISError(Problem("--output", f"{path}: a file that holds something else", expected))
@@ -122,8 +124,9 @@ class EntryFile:
             KISError: The file cannot be read, or a line is no JSON object.
         """
         try:
+            refuse_special_file(path)
             with path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file, start=1):
+                for number, line in enumerate(iter(lambda: file.readline(_LONGEST), ""), start=1):
                     value = json.loads(line)
                     if not isinstance(value, dict):
                         raise KISError(Problem(f"{path}:{number}", repr(line[:40]), "a JSON object", self.again))
@@ -131,7 +134,7 @@ class EntryFile:
         except OSError as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
             raise KISError(Problem(str(path), reason, f"the {self.type} of the knowledge", self.make)) from error
-        except ValueError as error:  # of JSON or of UTF-8
+        except (ValueError, RecursionError) as error:  # of JSON or of UTF-8
             found, expected = f"a line that is not JSON: {error}", f"what {self.command} writes"
             raise KISError(Problem(str(path), found, expected, self.again)) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from kis_plugin.run.identity import versions
 from kis_plugin.run.log import GENERAL, LOG_NAME, End, Record, Run, RunLogWriter, TrainingRecipe
 from kis_plugin.run.manifest import Manifest
 from kis_plugin.run.saved_model import LoadedModel, LoadOptions
+from kis_plugin.storage.json_file import read_json
 from kis_plugin.tokenized.infusion_split import facts_hash, load_split
 
 __all__ = ["Checkpoint", "LoggedRun", "checkpoints_at", "log_checkpoints", "read_audit"]
@@ -99,10 +99,7 @@ def read_audit(path: Path) -> Mapping[str, Any]:
     Raises:
         KISError: It is no such file.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size <= _MOST else None
-    except (OSError, ValueError) as error:
-        raise KISError(Problem(f"--audit {path}", str(error), "what kis audit -o wrote")) from error
+    values = read_json(path, "what kis audit -o wrote", f"--audit {path}", most=_MOST)
     if not isinstance(values, dict) or not {"summary", "wrong", "leaked"} <= set(values):
         raise KISError(Problem(f"--audit {path}", "no audit", "what kis audit -o wrote"))
     return values

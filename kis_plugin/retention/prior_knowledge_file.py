@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray
 from kis_plugin.run.context import TrainingRun
+from kis_plugin.storage.array_archive import read_archive
 from kis_plugin.storage.atomic_write import write_atomically
 
 __all__ = ["FILE_NAME", "BoolArray", "keep_known", "known_in", "known_state", "saved_known"]
@@ -58,10 +58,9 @@ def _load(path: Path, facts: int) -> IntArray:
     """Return 1 and the mask, (1 + facts,); zeros for a file of other facts, or one that cannot be read."""
     nothing = np.zeros(facts + 1, dtype=np.int64)
     try:
-        # Opened here, as numpy leaves a file open that is no whole archive.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            if int(file["facts"]) != facts:
-                return nothing
-            return np.concatenate([[1], np.unpackbits(file["known"], count=facts)]).astype(np.int64)
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+        file = read_archive(path)
+        if int(file["facts"]) != facts or len(file["known"]) != -(-facts // 8):
+            return nothing
+        return np.concatenate([[1], np.unpackbits(file["known"], count=facts)]).astype(np.int64)
+    except (OSError, ValueError, KeyError, TypeError):
         return nothing  # the caller reports that it is not the file it should be

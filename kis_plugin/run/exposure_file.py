@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -11,9 +10,12 @@ from typing import BinaryIO
 import numpy as np
 
 from kis_plugin.hashing import IntArray
+from kis_plugin.storage.array_archive import read_archive
 from kis_plugin.storage.atomic_write import write_atomically
 
 __all__ = ["SavedExposures", "exposures_path", "read_exposures", "write_exposures"]
+
+_MOST = 1 << 53  # exposures of an item
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,16 @@ def write_exposures(path: Path, saved: SavedExposures) -> None:
 def read_exposures(path: Path) -> SavedExposures | str:
     """Return what was saved, or why it cannot be used."""
     try:
-        # Opened here, as numpy leaves a file open that is no whole archive.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            counts = np.asarray(file["exposures"])
-            counted_from = int(file["counted_from"]) if "counted_from" in file else 0
-            items = str(file["items"]) if "items" in file else ""
+        file = read_archive(path)
+        counts = file["exposures"]
+        counted_from = int(file.get("counted_from", np.int64(0)))
+        items = str(file.get("items", ""))
     except FileNotFoundError:
         return "there is no such file"
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return f"it is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-    if counts.ndim != 1 or not np.issubdtype(counts.dtype, np.integer) or counts.min(initial=0) < 0:
+    if counts.ndim != 1 or not np.issubdtype(counts.dtype, np.integer) or counted_from < 0:
+        return "it is damaged (no counts)"
+    if counts.min(initial=0) < 0 or counts.max(initial=0) > _MOST:
         return "it is damaged (no counts)"
     return SavedExposures(counts.astype(np.int64), counted_from, items)

@@ -7,16 +7,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
+from kis_plugin.config.rules import Number, OneOf, Text, Whole
+from kis_plugin.config.schema import STRICT
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.json_file import read_json
 
-__all__ = ["MANIFEST", "Manifest", "WrittenFile", "file_of", "read_manifest", "write_manifest"]
+__all__ = ["MANIFEST", "Manifest", "WrittenFile", "changed_files", "file_of", "read_manifest", "write_manifest"]
 
 MANIFEST = "kis.manifest.json"
 _VERSION = 1
-_MOST = 1 << 24  # bytes of a manifest
+_Name = Annotated[str, Text()]
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,10 @@ class WrittenFile:
         sha256: Of its content.
     """
 
-    name: str
-    bytes: int
-    sha256: str
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    name: _Name
+    bytes: Annotated[int, Whole(0)]
+    sha256: _Name
 
 
 @dataclass(frozen=True)
@@ -66,29 +70,30 @@ class Manifest:
         files: In order of their names.
     """
 
-    version: int
-    kis: str
-    config: str
-    format: str
-    mode: str
-    order: str
-    sequence_length: int
-    rows: int
-    written_rows: int
-    infused_rows: int
-    tokens: int
-    tokenizer: str
-    tokenizer_name: str
-    vocabulary: int
-    eos: int
-    host_seed: int | None
-    batch: int | None
-    frequency: float
-    facts: int
-    control: int
-    infused_tokens: int
-    share: float
-    schedule_hash: str
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    version: Annotated[int, Whole(1)]
+    kis: _Name
+    config: _Name
+    format: _Name
+    mode: Annotated[str, OneOf(("whole", "side"))]
+    order: Annotated[str, OneOf(("exact", "chance"))]
+    sequence_length: Annotated[int, Whole(2)]
+    rows: Annotated[int, Whole(1)]
+    written_rows: Annotated[int, Whole(1)]
+    infused_rows: Annotated[int, Whole(0)]
+    tokens: Annotated[int, Whole(1)]
+    tokenizer: _Name
+    tokenizer_name: _Name
+    vocabulary: Annotated[int, Whole(1)]
+    eos: Annotated[int, Whole(0)]
+    host_seed: Annotated[int, Whole(0)] | None
+    batch: Annotated[int, Whole(1)] | None
+    frequency: Annotated[float, Number(0)]
+    facts: Annotated[int, Whole(0)]
+    control: Annotated[int, Whole(0)]
+    infused_tokens: Annotated[int, Whole(0)]
+    share: Annotated[float, Number(0)]
+    schedule_hash: _Name
     flags: Mapping[str, str]
     files: tuple[WrittenFile, ...]
 
@@ -97,11 +102,15 @@ class Manifest:
 
 def file_of(folder: Path, path: Path) -> WrittenFile:
     """Return a file's entry; reads all of it."""
+    return WrittenFile(path.relative_to(folder).as_posix(), path.stat().st_size, _digest(path))
+
+
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return WrittenFile(path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest())
+    return digest.hexdigest()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
@@ -115,22 +124,52 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest: the file, or the folder that it lies in.
 
     Raises:
-        KISError: There is none, or it is no manifest of this version.
+        KISError: There is none, it is no manifest of this version, or a value is not what it can be.
     """
+    from pydantic import ValidationError
+
+    from kis_plugin.config.validate import adapter_of, expected_of, show
+
     path = path / MANIFEST if path.is_dir() else path
     where = str(path)
-    try:
-        if path.stat().st_size > _MOST:
-            raise KISError(Problem(where, f"{path.stat().st_size:,} bytes", "a manifest that kis write wrote"))
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        hint = "A data set without a manifest is unfinished: run the same kis write again."
-        raise KISError(Problem(where, error.strerror or str(error), "a manifest that kis write wrote", hint)) from error
-    except ValueError as error:
-        raise KISError(Problem(where, f"no JSON ({error})", "a manifest that kis write wrote")) from error
+    hint = "A data set without a manifest is unfinished: run the same kis write again."
+    values = read_json(path, "a manifest that kis write wrote", hint=hint)
     names = {field.name for field in fields(Manifest)}
     if not isinstance(values, dict) or set(values) != names or values["version"] != _VERSION:
-        found = f"version {values['version']!r}" if isinstance(values, dict) and "version" in values else "other keys"
+        found = f"version {show(values['version'])}" if isinstance(values, dict) and "version" in values else "no keys"
         raise KISError(Problem(where, found, f"a manifest of version {_VERSION}"))
-    files = tuple(WrittenFile(**entry) for entry in values.pop("files"))
-    return Manifest(**values, files=files)
+    try:
+        manifest: Manifest = adapter_of(Manifest).validate_python(values)
+    except ValidationError as error:
+        raise KISError(
+            Problem(
+                f"{where} {'.'.join(map(str, one['loc']))}", show(one["input"]),
+                expected_of(one["type"], one.get("ctx", {})), "It was changed after kis write wrote it.",
+            )
+            for one in error.errors(include_url=False)
+        ) from error  # fmt: skip
+    _refuse_other_rows(where, manifest)
+    return manifest
+
+
+def _refuse_other_rows(where: str, manifest: Manifest) -> None:
+    """Refuse numbers of rows and tokens that contradict each other: an audit makes a plan of so many rows."""
+    written = manifest.rows if manifest.mode == "whole" else manifest.infused_rows
+    for key, found, expected in (
+        ("written_rows", manifest.written_rows, written),
+        ("tokens", manifest.tokens, manifest.rows * manifest.sequence_length),
+    ):
+        if found != expected:
+            hint = "It was changed after kis write wrote it."
+            raise KISError(Problem(f"{where} {key}", f"{found:,}", f"{expected:,}, by its rows", hint))
+
+
+def changed_files(folder: Path, manifest: Manifest) -> list[str]:
+    """Return the names of the files that are gone or are not as they were written; reads all of them."""
+    return [file.name for file in manifest.files if not _is_as_written(folder, file)]
+
+
+def _is_as_written(folder: Path, written: WrittenFile) -> bool:
+    path = folder / written.name
+    inside = path.parent == folder and path.is_file()  # a name may point to another folder
+    return inside and path.stat().st_size == written.bytes and _digest(path) == written.sha256

@@ -225,7 +225,7 @@ def damaged_artifacts(folder: Path) -> Iterator[tuple[Path, str]]:
                 if whole_digest(place / f"{name}.npy") != digest:
                     yield place, f"{name}.npy was changed after it was written"
                     break
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             yield place, f"cannot be read ({error})"
 
 
@@ -260,7 +260,7 @@ def _open(place: Path, key: Mapping[str, Any]) -> Prepared | str | None:
         )
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"cannot be read ({error})"
 
 

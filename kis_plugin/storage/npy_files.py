@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import flush
+from kis_plugin.storage.regular_files import refuse_special_file
 
-__all__ = ["Array", "GrowingFile", "Mapped", "open_mapped", "release"]
+__all__ = ["Array", "GrowingFile", "Mapped", "open_mapped", "read_array", "read_raw", "release"]
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +41,47 @@ def open_mapped(path: str) -> Mapped:
     array: Mapped = np.load(path, mmap_mode="r").view(Mapped)
     array.path = path
     return array
+
+
+def read_array(path: Path, where: str = "", hint: str = "") -> Array:
+    """Map the array of a ``.npy`` file that someone else may have written; pickles in it are refused.
+
+    Args:
+        path: The file.
+        where: What an error calls it; the path by default.
+        hint: What to do about a file that is none.
+
+    Raises:
+        KISError: It cannot be read, or is no ``.npy`` file.
+    """
+    where, expected = where or str(path), "a file that numpy.save wrote"
+    refuse_special_file(path)
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header makes numpy raise errors of every kind
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise KISError(Problem(where, reason[:200], expected, hint)) from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise KISError(Problem(where, "an archive of arrays", f"{expected}, one array", hint))
+    return found
+
+
+def read_raw(path: Path, dtype: type[np.generic], width: int = 1) -> Array:
+    """Map a file of numbers without a header as an array of rows: (rows, width).
+
+    Raises:
+        KISError: It cannot be read, is empty, or ends inside a row.
+    """
+    expected = f"rows of {width:,} {np.dtype(dtype).name}" if width > 1 else f"numbers of type {np.dtype(dtype).name}"
+    try:
+        refuse_special_file(path)
+        size, row = path.stat().st_size, np.dtype(dtype).itemsize * width
+        if not size or size % row:
+            raise KISError(Problem(str(path), f"{size:,} bytes", f"{expected}: a multiple of {row:,} bytes"))
+        return np.memmap(path, dtype=dtype, mode="r").reshape(-1, width)
+    except OSError as error:
+        raise KISError(Problem(str(path), error.strerror or str(error), expected)) from error
 
 
 def release(*arrays: Array) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.npy_files import read_raw
 from kis_write.protocols import HostSettings, Layout, Rows
 from kis_write.raw_file import raw_type, write_stretch
 
@@ -50,6 +51,4 @@ class Datatrove:
 
     def read(self, folder: Path, host: HostSettings) -> npt.NDArray[np.integer]:
         """Return the rows, (rows, T + 1)."""
-        tokens = np.memmap(folder / _FILE, dtype=raw_type(host.vocabulary), mode="r")
-        found: npt.NDArray[np.integer] = tokens.reshape(-1, host.sequence_length + 1)
-        return found
+        return read_raw(folder / _FILE, raw_type(host.vocabulary), host.sequence_length + 1)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.hashing import IntArray
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.npy_files import read_raw
 from kis_write.base_tokens import token_type
 from kis_write.megatron_files import index_bytes, read_index
 from kis_write.protocols import HostSettings, Layout, Rows
@@ -106,8 +107,11 @@ class Megatron:
     def read(self, folder: Path, host: HostSettings) -> npt.NDArray[np.integer]:
         """Return the rows, (rows, T), without the last target."""
         index = read_index(folder / "kis.idx")
-        tokens = np.memmap(folder / "kis.bin", dtype=index.dtype, mode="r")
+        tokens = read_raw(folder / "kis.bin", index.dtype).ravel()
         end = self._documents(host)[0].end * host.sequence_length
+        if len(tokens) % host.sequence_length != 1 or end >= len(tokens):
+            expected = f"rows of {host.sequence_length:,} tokens and one more"
+            raise KISError(Problem(str(folder / "kis.bin"), f"{len(tokens):,} tokens", expected))
         rows = tokens[:end] if end + 1 == len(tokens) else np.delete(tokens, end)
         found: npt.NDArray[np.integer] = rows.reshape(-1, host.sequence_length)
         return found

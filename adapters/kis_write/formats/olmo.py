@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.storage.npy_files import read_raw
 from kis_write.protocols import HostSettings, Layout, Rows
 from kis_write.raw_file import raw_type, write_stretch
 
@@ -63,6 +64,4 @@ class OLMo:
 
     def read(self, folder: Path, host: HostSettings) -> npt.NDArray[np.integer]:
         """Return the rows, (rows, T)."""
-        tokens = np.memmap(folder / _FILE, dtype=raw_type(host.vocabulary), mode="r")
-        found: npt.NDArray[np.integer] = tokens.reshape(-1, host.sequence_length)
-        return found
+        return read_raw(folder / _FILE, raw_type(host.vocabulary), host.sequence_length)

@@ -53,13 +53,20 @@ class Parquet:
 
     def read(self, folder: Path, host: HostSettings) -> npt.NDArray[np.integer]:
         """Return the rows, (rows, T)."""
-        _, parquet = _arrow()
-        rows = [
-            parquet.read_table(file, columns=["input_ids"])["input_ids"].combine_chunks().flatten().to_numpy()
-            for file in sorted(folder.glob("kis-*.parquet"))
-        ]
-        found: npt.NDArray[np.integer] = np.concatenate(rows).reshape(-1, host.sequence_length)
-        return found
+        arrow, parquet = _arrow()
+        files = sorted(file for file in folder.glob("kis-*.parquet") if file.is_file())
+        if not files:
+            raise KISError(Problem(f"{folder}/kis-*.parquet", "no such file", "those that kis write wrote"))
+        rows: list[npt.NDArray[np.integer]] = []
+        for file in files:
+            try:
+                table = parquet.read_table(file, columns=["input_ids"])
+                rows.append(table["input_ids"].combine_chunks().flatten().to_numpy().reshape(-1, host.sequence_length))
+            except (OSError, ValueError, AttributeError, arrow.ArrowException) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                expected = f"Parquet with input_ids, lists of {host.sequence_length:,} token ids"
+                raise KISError(Problem(str(file), reason[:200], expected)) from error
+        return np.concatenate(rows)
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +19,7 @@ from kis_plugin.knowledge.sources.text_files import (
     quoted,
     records,
 )
+from kis_plugin.storage.json_file import read_json
 
 __all__ = [
     "Columns", "RecordKind", "any_records", "first_record", "is_saved_dataset", "record_kind", "saved_dataset_files",
@@ -149,11 +149,11 @@ def saved_dataset_files(folder: Path) -> list[Path]:
     """
     try:
         if (folder / "dataset_dict.json").is_file():
-            splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+            splits = read_json(folder / "dataset_dict.json", "a saved dataset")["splits"]
             return [file for split in splits for file in saved_dataset_files(folder / Path(split).name)]
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        state = read_json(folder / "state.json", "a saved dataset")
         return [folder / Path(item["filename"]).name for item in state["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         found = f"a description that cannot be read ({error!r})"
         raise KISError(Problem(str(folder), found, "a saved dataset")) from error
 

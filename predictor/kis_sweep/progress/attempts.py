@@ -61,7 +61,7 @@ def _events(path: Path) -> list[tuple[str, float]]:
         try:
             values = json.loads(line)
             found.append((str(values["event"]), float(values["time"])))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue
     return found
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -122,6 +123,39 @@ def test_text_that_changed_since_is_refused(here, in_this_process, change):
     assert done.exit_code == 2
     assert "files that changed since" in done.stderr
     assert not Path("other.jsonl").exists()
+
+
+def test_other_facts_do_not_take_the_results_of_the_first(here, in_this_process):
+    """Results are numbers of names: with other facts they would be counts of something else."""
+    assert run("base", "-o", "counts.jsonl", *ENGINE).exit_code == 0
+    Path("facts.jsonl").write_text(json.dumps({"subject": "Eve", "relation": "P19", "object": "Rome"}) + "\n")
+    done = run("base", "-o", "other.jsonl", *ENGINE)
+    assert done.exit_code == 2
+    assert "a count of other facts" in done.stderr
+    assert not Path("other.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "damage", [{"entities": [99]}, {"in_windows": [-1]}, {"pairs": [0.5]}, {"together": [1, 1, 1]}]
+)
+def test_results_that_are_no_counts_of_these_facts_are_named(here, in_this_process, damage):
+    assert run("base", "-o", "counts.jsonl", *ENGINE).exit_code == 0
+    from kis_plugin.counting.engine import ENGINES
+
+    ENGINES["local"] = lambda *_: Here([lambda *_: ()], 0)
+    path = Path("work/counts/000002.npz")
+    arrays = dict(np.load(path))
+    np.savez(path, **(arrays | {name: np.array(values) for name, values in damage.items()}))
+    done = run("base", "-o", "other.jsonl", *ENGINE)
+    assert (done.exit_code, "000002.npz: found a damaged result" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff", b"[" * 100_000])
+def test_a_damaged_list_of_pieces_is_named(here, in_this_process, raw):
+    Path("work").mkdir()
+    Path("work/pieces.json").write_bytes(raw)
+    done = run("base", "-o", "counts.jsonl", *ENGINE)
+    assert (done.exit_code, "pieces.json: found no JSON" in done.stderr) == (2, True)
 
 
 def test_queued_tasks_leave_no_file_and_say_what_to_do(here, in_this_process):

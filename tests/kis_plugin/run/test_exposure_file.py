@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -40,6 +43,61 @@ def test_a_file_of_an_older_version_is_read(path):
 def test_what_is_no_counts_is_not_taken_for_counts(path, exposures):
     np.savez_compressed(path, exposures=exposures)
     assert read_exposures(path) == "it is damaged (no counts)"
+
+
+def members(path, *arrays):
+    """Write an archive whose members have the headers that they are given."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, header, content in arrays:
+            raw = header.encode("latin1") + b"\n"
+            file.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(raw)) + raw + content)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (10000000000000000000000,)}",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (100000000000000,)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
+        "(" * 5000,
+        "\x00",
+    ],
+    ids=["endless", "long", "objects", "nested", "zero"],
+)
+def test_a_hostile_header_is_damage(path, header):
+    members(path, ("exposures", header, bytes(80)))
+    assert str(read_exposures(path)).startswith("it is damaged (")
+
+
+def test_an_archive_that_would_fill_the_memory_is_not_unpacked(path, monkeypatch):
+    monkeypatch.setattr("kis_plugin.storage.array_archive._LARGEST", 10_000)
+    np.savez_compressed(path, exposures=np.zeros(10_000, dtype=np.int8))
+    assert "a compressed archive of 10,128 bytes" in str(read_exposures(path))
+
+
+def test_a_pipe_in_place_of_the_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "exposures-1.npz")
+    assert read_exposures(tmp_path / "exposures-1.npz") == "it is damaged (no regular file)"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"counted_from": np.array([1, 2])}, {"counted_from": np.array(-1)}, {"exposures": np.array([2**63], np.uint64)}],
+)
+def test_what_cannot_be_counts_or_a_step_is_damage(path, more):
+    np.savez(path, **({"exposures": np.arange(5)} | more))
+    assert str(read_exposures(path)).startswith("it is damaged (")
+
+
+@given(data=st.binary(max_size=60), at=st.integers(0, 700), seed=st.integers(0, 9))
+def test_bytes_that_do_not_belong_there_are_damage_or_change_nothing(path, data, at, seed):
+    saved = SavedExposures(np.random.default_rng(seed).integers(0, 9, 50), 3, "ab")
+    write_exposures(path, saved)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:at] + data + raw[at + len(data) :])
+    found = read_exposures(path)
+    if not isinstance(found, str):
+        assert (found.counts.tolist(), found.counted_from, found.items) == (saved.counts.tolist(), 3, "ab")
 
 
 @pytest.mark.parametrize("spread", [1, 9])
