@@ -1,10 +1,11 @@
 """Kills and damage, by a seed: what KIS promises of runs, sweeps, caches and logs that meet them.
 
-Runs of the Trainer, of LitGPT where it is installed, and of a sweep are killed at random moments, in saves and
-evaluations too, with map-style data and streams, 0 and 2 workers. Each is resumed until it is complete. What the final
-weights were trained on is counted by text search in the batches that the model was given, and compared with the
-request and with the run log. Processes that prepare a cache at once are killed; run logs are damaged. The command
-prints a table of faults injected and survived, and ends with exit code 1 if one was not survived.
+Runs of the Trainer, of a plain loop, of LitGPT where it is installed, and of a sweep are killed at random moments, in
+saves and evaluations too, with map-style data and streams, 0 and 2 workers; exposures beside checkpoints are damaged.
+Each is resumed until it is complete. What the final weights were trained on is counted by text search in the batches
+that the model was given, and compared with the request and with the run log. Processes that prepare a cache at once
+are killed; run logs are damaged. The command prints a table of faults injected and survived, and ends with exit code 1
+if one was not survived.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from benchmarks.faults.result import Result
 __all__ = ["main", "table"]
 
 KILLS, EACH = 15, 3  # kills in all; kills of one run
-PARTS = ("trainer", "litgpt", "sweep", "cache", "logs")
+PARTS = ("trainer", "loop", "litgpt", "sweep", "cache", "logs")
 _CONDITIONS = ((False, 0), (True, 2), (False, 2), (True, 0))
 _DAMAGED_LOGS = 10  # for each kill: it takes a hundredth of the time
 
@@ -114,6 +115,7 @@ def _of_logs(number: int, kills: int, seed: int, folder: Path) -> Result:
 
 _PARTS: dict[str, Callable[..., Result]] = {
     "trainer": partial(_of_run, "trainer"),
+    "loop": partial(_of_run, "loop"),
     "litgpt": partial(_of_run, "litgpt"),
     "sweep": _of_sweep,
     "cache": _of_cache,

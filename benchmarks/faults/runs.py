@@ -1,9 +1,14 @@
-"""Runs of the hosts, each killed several times and resumed until it is complete, then counted."""
+"""Runs of the hosts, each killed several times and resumed until it is complete, then counted.
+
+After some kills the exposures beside a checkpoint are damaged, so that the next start counts from there on only: that
+must still be said after a second resume, from a checkpoint whose own exposures are whole.
+"""
 
 from __future__ import annotations
 
 import importlib
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,13 @@ from benchmarks.faults.timeline import count_facts, surviving_rows, verdict
 
 __all__ = ["HOSTS", "Timeline", "run_timeline"]
 
-HOSTS = {"trainer": "benchmarks.faults.trainer_host", "litgpt": "benchmarks.faults.litgpt_host"}
+_DAMAGED = 0.3
+"""Of the kills of a run, those after which its newest exposures are damaged."""
+HOSTS = {
+    "trainer": "benchmarks.faults.trainer_host",
+    "loop": "benchmarks.faults.loop_host",
+    "litgpt": "benchmarks.faults.litgpt_host",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,8 @@ def run_timeline(timeline: Timeline, folder: Path, meddle: Any = None) -> Result
             result.injected[f"{timeline.name}: killed in {outcome.killed_in}"] += 1
             if meddle:
                 meddle(folder)
+            elif rng.random() < _DAMAGED and (damaged := _damage_exposures(folder, rng)):
+                result.injected[f"{timeline.host}: {damaged}"] += 1
             # What is left decides what the next kill can meet.
             left = small_runs.STEPS - _last_step(folder)
             most = {"training": max(left - 2, 1), "saving": max(left // host.SAVE_EVERY, 1), "evaluating": 2}
@@ -78,7 +91,11 @@ def run_timeline(timeline: Timeline, folder: Path, meddle: Any = None) -> Result
             break
     logs = sorted(folder.glob("runs/*/kis.jsonl"), key=lambda path: path.stat().st_mtime)
     counts = count_facts(surviving_rows(folder), small_runs.decoder, small_runs.EOS)
-    wrong = verdict(counts, small_runs.FREQUENCY, logs[-1], small_runs.CONTROLS) if logs else "there is no log"
+
+    def since(step: int) -> Mapping[int, int]:
+        return count_facts(surviving_rows(folder, step), small_runs.decoder, small_runs.EOS)
+
+    wrong = verdict(counts, small_runs.FREQUENCY, logs[-1], small_runs.CONTROLS, since) if logs else "there is no log"
     if wrong:
         result.failures.append(f"{timeline}: {wrong}")
     else:
@@ -88,6 +105,21 @@ def run_timeline(timeline: Timeline, folder: Path, meddle: Any = None) -> Result
             f"{timeline.host}: runs whose counts {'say that they are partial' if marked else 'are whole'}"
         ] += 1
     return result
+
+
+def _damage_exposures(folder: Path, rng: random.Random) -> str:
+    """Damage the newest exposures beside a run log; return what was done, empty if there are none."""
+    newest = max(
+        folder.glob("runs/*/exposures-*.npz"), key=lambda path: int(path.stem.rpartition("-")[2]), default=None
+    )
+    if newest is None:
+        return ""
+    raw, how = newest.read_bytes(), rng.choice(("removed", "emptied", "cut off", "overwritten"))
+    if how == "removed":
+        newest.unlink()
+    else:
+        newest.write_bytes({"e": b"", "c": raw[: len(raw) // 2], "o": rng.randbytes(len(raw))}[how[0]])
+    return f"newest exposures {how}"
 
 
 def _last_step(folder: Path) -> int:

@@ -42,8 +42,8 @@ class Witness:
             file.write(json.dumps(record) + "\n")
 
 
-def surviving_rows(folder: Path) -> list[list[int]]:
-    """Return the rows behind the final weights, in the order of training."""
+def surviving_rows(folder: Path, since: int = 0) -> list[list[int]]:
+    """Return the rows behind the final weights from optimizer step ``since`` on, in the order of training."""
     kept: list[tuple[int, list[list[int]]]] = []
     for line in (folder / BATCHES).read_text().splitlines():
         try:
@@ -54,7 +54,7 @@ def surviving_rows(folder: Path) -> list[list[int]]:
             kept = [(step, rows) for step, rows in kept if step < record["begun"]]
         else:
             kept.append((record["step"], record["rows"]))
-    return [row for _, rows in kept for row in rows]
+    return [row for step, rows in kept if step >= since for row in rows]
 
 
 def count_facts(rows: Sequence[Sequence[int]], decode: Callable[[Sequence[int]], str], eos: str) -> Counter[int]:
@@ -68,16 +68,23 @@ def count_facts(rows: Sequence[Sequence[int]], decode: Callable[[Sequence[int]],
     return counts
 
 
-def verdict(counts: Mapping[int, int], frequency: int, log: Path, controls: int) -> str:
+def verdict(
+    counts: Mapping[int, int],
+    frequency: int,
+    log: Path,
+    controls: int,
+    since: Callable[[int], Mapping[int, int]] | None = None,
+) -> str:
     """Return how a run's log contradicts what was counted, or what was counted the request; empty if neither does.
 
-    A run whose counts are gone may say so (``counted_from_step``): then its log must not claim whole counts.
+    A run whose counts are gone may say so (``counted_from_step``): then its log must have those from that step on.
 
     Args:
         counts: Exposures of each fact, by text search.
         frequency: Exposures that were requested.
         log: The run's ``kis.jsonl``.
         controls: Facts that must not be shown.
+        since: Returns the exposures of each fact from a step on; where not given, partial counts are not looked at.
     """
     shown = {number: counts.get(number, 0) for number in range(FACTS)}
     unshown = [number for number, count in shown.items() if count == 0]
@@ -93,9 +100,15 @@ def verdict(counts: Mapping[int, int], frequency: int, log: Path, controls: int)
     if not ends or ends[-1].get("status") != "completed":
         return f"the log does not say that the run is complete: {ends[-1:]}"
     end = ends[-1]
-    if end.get("counted_from_step"):
-        return ""
     achieved = end.get("achieved_frequency") or {}
+    if begun := end.get("counted_from_step"):
+        if since is None:
+            return ""
+        later = [since(begun).get(number, 0) for number in shown if number not in unshown]
+        right = (achieved.get("min"), achieved.get("max")) == (min(later), max(later))
+        return (
+            "" if right else f"from step {begun} on shown {min(later)} to {max(later)} times, the log says {achieved}"
+        )
     if (achieved.get("min"), achieved.get("max")) != (frequency, frequency) or end.get("miscounted"):
         return f"shown {frequency} times each, the log says {achieved}, miscounted {end.get('miscounted')}"
     return ""

@@ -73,6 +73,21 @@ def test_a_count_that_is_off_is_noticed(log, counts, changes, found):
     assert verdict(RIGHT | counts, 5, log(**changes), controls=4).startswith(found)
 
 
+def test_partial_counts_are_those_from_the_step_that_the_log_names(log):
+    partial = {"counted_from_step": 24, "achieved_frequency": {"min": 2, "max": 3}}
+    later = dict.fromkeys(range(4, FACTS), 2) | {7: 3}
+    assert verdict(RIGHT, 5, log(**partial), 4, lambda step: later if step == 24 else {}) == ""
+    found = verdict(RIGHT, 5, log(**partial), 4, lambda step: later | {7: 4})
+    assert found == "from step 24 on shown 2 to 4 times, the log says {'min': 2, 'max': 3}"
+
+
+def test_rows_before_a_step_are_left_out(tmp_path):
+    witness = Witness(tmp_path, 0)
+    for step in range(5):
+        witness.batch(step, [[step]])
+    assert surviving_rows(tmp_path, 3) == [[3], [4]]
+
+
 def _count_one_more(folder):
     for path in folder.glob("runs/*/exposures-*.npz"):
         saved = read_exposures(path)
