@@ -35,6 +35,7 @@ WORDS = {
     "dict_type": "an object",
     "mapping_type": "an object",
     "greater_than_equal": "a number that is not negative",
+    "less_than_equal": "a number that fits 63 bits",
 }
 """What an error says was expected, by the type of pydantic's error; rules bring words of their own."""
 

@@ -16,7 +16,7 @@ def wilson(accuracy: float, n: int) -> tuple[float, float]:
 
     Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22.
     """
-    low, high = binomtest(round(accuracy * n), n).proportion_ci(0.95, method="wilson")
+    low, high = binomtest(min(round(accuracy * n), n), n).proportion_ci(0.95, method="wilson")
     return float(low), float(high)
 
 

@@ -16,6 +16,8 @@ SCHEMA = 2
 GENERAL = "general"
 """The split of loss that KIS measures itself, on ``retention.general_text``."""
 
+_LARGEST = 2**63 - 1  # of a whole number: a larger one is no count, and no library computes with it
+
 Extra = Mapping[str, Any]
 Status = Literal["completed", "stopped", "diverged", "failed"]
 """How a run ended."""
@@ -36,8 +38,8 @@ class _Finite:
         if not self.whole:
             return real
         least = None if self.least is None else int(self.least)
-        exact = schema.int_schema(strict=True, ge=least)
-        return schema.union_schema([exact, schema.chain_schema([real, schema.int_schema(ge=least)])])
+        exact = schema.int_schema(strict=True, ge=least, le=_LARGEST)
+        return schema.union_schema([exact, schema.chain_schema([real, schema.int_schema(ge=least, le=_LARGEST)])])
 
 
 Integer = Annotated[int, _Finite(whole=True)]

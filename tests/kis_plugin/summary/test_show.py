@@ -202,3 +202,14 @@ def test_every_field_of_a_point_is_in_the_json(rising):
 
     found = json.loads(kis("show", rising, "--json").stdout)["runs"][0]["evaluations"][0]["series"]["seen"]
     assert set(found) == set(asdict(Point(0, 0, 0, 0, 1, 1))) - {"worth", "baseline"}
+
+
+@pytest.mark.parametrize(("n", "code"), [(2**63 - 1, 0), (10**300, 2), (1e300, 2)])
+def test_numbers_that_no_run_has_are_shown_or_named(tmp_path, n, code):
+    path = tmp_path / "kis.jsonl"
+    run = {"type": "run", "schema": 2, "run_id": "a", "params": 10**6, "tokens": 10**7, "frequency": 4, "facts": 9}
+    probed = {"type": "retention", "step": 1, "tokens": 9, "probe": "held_out", "n": n, "correct": n, "accuracy": 1.0}
+    path.write_text(json.dumps(run) + "\n" + json.dumps(probed) + "\n")
+    done = CliRunner().invoke(main, ["show", str(path)])
+    assert done.exit_code == code
+    assert code == 0 or "kis.jsonl:2 n: found 1" in done.stderr
