@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -150,6 +152,8 @@ def _slurm(engine: Engine, pipeline: list[Any], tasks: int) -> Any:
     from datatrove.executor.slurm import SlurmPipelineExecutor
 
     place, options = str(engine.work / "datatrove"), dict(engine.options or {})
+    if not {"env_command", "condaenv", "venv_path"} & set(options):  # tasks need this environment, active or not
+        options["env_command"] = f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
     return SlurmPipelineExecutor(pipeline, tasks=tasks, workers=engine.workers, logging_dir=place, **options)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,17 +43,39 @@ def written(name: str) -> tuple[dict, list[dict]]:
     return about, facts
 
 
-def engine_runs(name: str) -> subprocess.CompletedProcess[str]:
+def engine_runs(name: str, *more: str) -> subprocess.CompletedProcess[str]:
     """Run it in a process of its own: datatrove's workers start from the main module."""
     command = [sys.executable, "-m", "kis_plugin.cli.main", "count", "facts.jsonl", "base", "-o", f"{name}.jsonl"]
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.run(
-        [*command, "--engine", name, "--work", "work", "--workers", "2"],
+        [*command, "--engine", name, "--work", "work", "--workers", "2", *more],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": path},
         timeout=300,
     )
+
+
+def finished_on_slurm(name: str) -> subprocess.CompletedProcess[str]:
+    """Queue the tasks, wait until each has a result, and collect them."""
+    done = engine_runs(name, "--slurm", "time=0:10:00", "--slurm", "partition=all")
+    assert "The tasks are queued" in done.stdout, done.stderr[-3000:]
+    until = time.monotonic() + 240
+    while len(list(Path("work/counts").glob("*.npz"))) < 6 and time.monotonic() < until:
+        time.sleep(1)
+    return engine_runs(name, "--slurm", "time=0:10:00", "--slurm", "partition=all")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("sinfo"), reason="no SLURM is available here; .ci/slurm starts one")
+def test_slurm_counts_as_one_process_does(here):
+    pytest.importorskip("datatrove")
+    if subprocess.run(["timeout", "10", "sinfo"], capture_output=True).returncode:
+        pytest.skip("SLURM does not answer; .ci/slurm starts it")
+    assert run("base", "-o", "plain.jsonl").exit_code == 0
+    done = finished_on_slurm("slurm")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert written("slurm.jsonl") == written("plain.jsonl")
 
 
 @pytest.mark.slow
