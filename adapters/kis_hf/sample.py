@@ -15,6 +15,7 @@ from rich.progress import MofNCompleteColumn, SpinnerColumn, TextColumn
 
 from kis_hf.loss import LoadedReader, Reader
 from kis_hf.one_tokenizer import difference
+from kis_plugin.counting.places import Place
 from kis_plugin.counting.texts import parts, pieces_of, text_files
 from kis_plugin.difference.pieces import Packer, Piece, SentenceEnds, Tokens
 from kis_plugin.difference.selection import kept_of, largest
@@ -116,7 +117,7 @@ def packer_for(tokenizer: Any, longest: int) -> Packer:
     return Packer(ends, longest, int(begin[0]) if begin else None)
 
 
-def pieces_in(files: Sequence[Path], tokenizer: Any, packer: Packer) -> Iterator[Piece]:
+def pieces_in(files: Sequence[Place], tokenizer: Any, packer: Packer) -> Iterator[Piece]:
     """Yield the pieces of the corpus; the same each time."""
     for piece in pieces_of(files):
         for part in parts(piece, lambda count: None):

@@ -145,7 +145,7 @@ def _of_group(path: Place, table: Any, number: int, before: int) -> Chunks:
 
 def _first_byte(group: Any) -> int:
     column = group.column(0)
-    return min(place for place in (column.dictionary_page_offset, column.data_page_offset) if place)
+    return int(min(place for place in (column.dictionary_page_offset, column.data_page_offset) if place))
 
 
 def _arrow(path: Place) -> tuple[Any, Any]:
