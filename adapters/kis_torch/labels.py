@@ -72,6 +72,8 @@ def infused_labels(rule: LabelRule, placed: Placed, base_ids: Ids, base_labels: 
     """
     if not rule.holds(base_ids, base_labels):
         raise KISError(_strange(where, base_ids, base_labels, rule))
+    if rule is LabelRule.EQUAL and placed.targets is None:
+        return placed.joined(placed.tokens, base_labels, base_labels.dtype)
     infused = placed.tokens.astype(base_labels.dtype)
     if placed.targets is not None:
         infused = np.where(placed.targets, infused, IGNORED)

@@ -70,9 +70,9 @@ class RowInfusion:
         """Return the places in a batch, of planned rows or None for base text, of the examples that are changed."""
         if self.explicit_labels or self.block_diagonal or not rows:
             return range(len(rows))
-        first, between = rows[0], getattr(self.source, "infused_between", None)
-        if between is not None and first is not None and rows == list(range(first, first + len(rows))):
-            return [row - first for row in between(first, first + len(rows))]
+        of_batch: Callable[..., list[int]] | None = getattr(self.source, "infused_places", None)
+        if of_batch is not None:
+            return of_batch(rows)
         return [place for place, row in enumerate(rows) if row is not None and self.source.infused(row)]
 
     def _right_padded(self, row: int | None, base: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ class RowInfusion:
         if placed is None:
             return self._with_positions(base, base, ()) if self.block_diagonal else base
         length = len(base["input_ids"])
-        if sum(placed.lengths) > length:
+        if len(placed.tokens) > length:
             found = f"a row of {length} tokens at row {row} of the run"
             raise KISError(Problem("train_dataset", found, f"{self.sequence_length} tokens in every row", _PACK_HINT))
         example = {name: self._column(name, column, placed, base, row) for name, column in base.items()}
@@ -265,7 +265,7 @@ def _joined(placed: Placed, values: npt.NDArray[Any], base: Any) -> Any:
             at += piece.stop - piece.first
         return column
     if isinstance(base, np.ndarray):
-        return placed.joined(values.astype(base.dtype), base)
+        return placed.joined(values, base, base.dtype)
     infused_values = values.tolist()
     return [
         value

@@ -100,7 +100,7 @@ def kis_register_commands(register: Callable[[click.Command], None]) -> None:
 def kis_register_run_plugins(register: Callable[[Callable[[TrainingRun], RunPlugin]], None]) -> None:
     """Add infusion, retention, its guard and the run log to every run."""
     from kis_plugin.guard.plugin import Guard
-    from kis_plugin.infusion.plugin import Infusion
+    from kis_plugin.infusion.infuser import Infusion
     from kis_plugin.retention.plugin import Retention
     from kis_plugin.run.log_plugin import LogFile
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.hashing import IntArray
+from kis_plugin.hook_markers import hookimpl
 from kis_plugin.infusion.delivery import DeliveryCheck
 from kis_plugin.infusion.exposure_counter import ExposureCounter
 from kis_plugin.infusion.plan import InfusionPlan
@@ -21,7 +22,7 @@ from kis_plugin.run.context import TrainingRun
 from kis_plugin.run.infuser import Shown
 from kis_plugin.tokenized.infusion_split import facts_hash, load_split
 
-__all__ = ["PlannedInfuser"]
+__all__ = ["Infusion", "PlannedInfuser"]
 
 
 class PlannedInfuser:
@@ -172,6 +173,18 @@ class PlannedInfuser:
             if record["miscounted"] and self._run.rank == 0:
                 self._run.notify(_miscount_warning(record["miscounted"], exposures, due))
         return record
+
+
+class Infusion:
+    """KIS's own infusion as a plugin of a run: answers ``kis_infuser`` unless another plugin does."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        """Take part in ``run``; what is infused is read when it is needed."""
+
+    @hookimpl
+    def kis_infuser(self, run: TrainingRun, resumed: Mapping[str, Any] | None) -> PlannedInfuser:
+        """Plan the run."""
+        return PlannedInfuser(run, resumed)
 
 
 def _miscount_warning(wrong: int, exposures: IntArray, due: IntArray) -> str:

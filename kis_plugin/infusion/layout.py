@@ -68,15 +68,19 @@ class Layout:
         """Return whether anything is infused into global row ``row``."""
         return self._slot(row) is not None
 
-    def infused_between(self, first: int, stop: int) -> list[int]:
-        """Return the rows from ``first`` to ``stop`` (not included) into which anything is infused."""
-        rows = self._row_map.rows_between(first, stop)
-        return [row for row in rows if self.infused(row)] if self.throttles else rows
+    def slots_between(self, first: int, stop: int) -> list[tuple[int, tuple[int, int]]]:
+        """Return the rows from ``first`` to ``stop`` (not included) that are infused, with cohort and slot of each."""
+        slots = self._row_map.slots_between(first, stop)
+        return [(row, at) for row, at in slots if self._slot(row)] if self.throttles else slots
 
     def texts_in(self, row: int) -> Whole | None:
         """Return the numbers of the texts that row ``row`` carries, in order, or None for base text."""
         at = self._slot(row)
-        return None if at is None else self._sequences[at[0]].texts_of_slot(at[1])
+        return None if at is None else self.texts_at(*at)
+
+    def texts_at(self, cohort: int, slot: int) -> Whole:
+        """Return the numbers of the texts of a slot, in the order in which its row shows them."""
+        return self._sequences[cohort].texts_of_slot(slot)
 
     def removed(self, items: int) -> IntArray | int:
         """Return how many exposures of each item throttles take away: (items,), or 0 where there are none."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from kis_plugin.infusion.placement import InRows, Placement
 from kis_plugin.infusion.protocols import Schedule
 from kis_plugin.infusion.rounds.groups import grouped, row_at, split_by_validity
 from kis_plugin.infusion.rounds.template_order import TemplateOrder
+from kis_plugin.infusion.rows_ahead import Gathered, RowsAhead
 from kis_plugin.infusion.throttle_file import ThrottleFile
 from kis_plugin.run.placed_row import Placed
 from kis_plugin.storage.npy_files import release
@@ -103,6 +104,7 @@ class InfusionPlan:
             raise self._too_much(error, len(cohorts) > 1) from None
         self.infused_rows = self._layout.slots
         self._made = 0  # rows, by this process
+        self._ahead = RowsAhead(self._layout, self._gathered, rows)
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -136,9 +138,12 @@ class InfusionPlan:
         """Return whether anything is infused into global row ``row``."""
         return self._layout.infused(row)
 
-    def infused_between(self, first: int, stop: int) -> list[int]:
-        """Return the global rows from ``first`` to ``stop`` (not included) into which anything is infused."""
-        return self._layout.infused_between(first, stop)
+    def infused_places(self, rows: Sequence[int | None]) -> list[int]:
+        """Return the places in a batch, of planned rows or None for base text, into which anything is infused.
+
+        ``place`` is quick for those: what they and the batches to come carry is gathered together.
+        """
+        return self._ahead.places(rows)
 
     def texts_in(self, row: int) -> npt.NDArray[np.integer] | None:
         """Return the numbers of the texts that row ``row`` carries, in order, or None for base text."""
@@ -151,20 +156,18 @@ class InfusionPlan:
 
     def place(self, row: int, base: npt.NDArray[np.integer]) -> Placed | None:
         """Return how row ``row`` is infused, or None for a row of base text."""
-        numbers = self.texts_in(row)
-        if numbers is None:
-            return None
+        gathered = self._ahead.take(row)
+        if gathered is None:
+            numbers = self.texts_in(row)
+            if numbers is None:
+                return None
+            gathered = self._gathered(numbers)
         self._made += 1
         # Pages of a mapped file count as this process's memory until they are let go of.
         if self._made % _RELEASE == 0:
             release(self.texts.tokens, self.texts.offsets)
-        where, lengths = self._where(numbers)
-        return Placed(
-            tokens=np.asarray(self.texts.tokens)[where].astype(np.int32, copy=False),
-            lengths=lengths,
-            pieces=self.placement.pieces(row, lengths, base),
-            targets=None if self.texts.targets is None else self.texts.targets[where].astype(np.bool_),
-        )
+        tokens, lengths, targets = gathered
+        return Placed(tokens, lengths, self.placement.pieces(row, lengths, base), targets)
 
     def tokens(self, numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
         """Return the tokens of some texts, one after the other."""
@@ -199,6 +202,12 @@ class InfusionPlan:
     def schedule_hash(self) -> str:
         """Hash of the fingerprint."""
         return hashlib.sha256(json.dumps(self.fingerprint(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _gathered(self, numbers: npt.NDArray[np.integer]) -> Gathered:
+        where, lengths = self._where(numbers)
+        tokens = np.asarray(self.texts.tokens)[where].astype(np.int32, copy=False)
+        targets = None if self.texts.targets is None else self.texts.targets[where].astype(np.bool_)
+        return Gathered(tokens, lengths, targets)
 
     def _where(self, numbers: npt.NDArray[np.integer]) -> tuple[IntArray, tuple[int, ...]]:
         """Return the indices of the tokens of some texts, and the length of each text."""

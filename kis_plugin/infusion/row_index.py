@@ -54,8 +54,12 @@ class NumberedSampler:
     def __iter__(self) -> Iterator[RowIndex]:
         """Number one epoch; ``epoch`` says which."""
         first = self.epoch * self.rows_per_epoch
-        for place, index in enumerate(self.sampler):
-            yield RowIndex(index, first + place if place < self.rows_per_epoch else None)
+        stop = first + self.rows_per_epoch
+        new = int.__new__  # what RowIndex does, without the call: this runs for every row
+        for row, index in enumerate(self.sampler, first):
+            numbered = new(RowIndex, index)
+            numbered.row = numbered.carries = row if row < stop else None
+            yield numbered
 
     def __len__(self) -> int:
         """Return the length of the host's sampler."""
@@ -159,7 +163,10 @@ class InfusedDataset:
         plain = [int(index) for index in indices]
         base = self.base
         examples = base.__getitems__(plain) if hasattr(base, "__getitems__") else [base[index] for index in plain]
-        rows = [index.carries if isinstance(index, RowIndex) else int(index) for index in indices]
+        try:
+            rows = [index.carries for index in indices]  # type: ignore[attr-defined]
+        except AttributeError:  # plain indices among them
+            rows = [index.carries if isinstance(index, RowIndex) else int(index) for index in indices]
         places = getattr(self.example, "places", None)
         changed = range(len(rows)) if places is None else places(rows)
         if changed:

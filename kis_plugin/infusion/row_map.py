@@ -68,18 +68,14 @@ class RowMap:
         start = slot * rows // slots
         if first + start + mixed_in(self._states[part], slot) % ((slot + 1) * rows // slots - start) != row:
             return None
-        span = self._alone[part]
-        if span < 0:
-            spans, places = self._order(part)
-            span, slot = int(spans[slot]), int(places[slot])
-        return span, int(self._before[span, part]) + slot
+        return self._of_span(part, slot)
 
-    def rows_between(self, first: int, stop: int) -> list[int]:
-        """Return the rows from ``first`` to ``stop`` (not included) that carry a slot.
+    def slots_between(self, first: int, stop: int) -> list[tuple[int, tuple[int, int]]]:
+        """Return the rows from ``first`` to ``stop`` (not included) that carry a slot, each with span and slot.
 
-        A batch has far fewer slots than rows: the stretches that it touches are looked at, not each of its rows.
+        There are far fewer slots than rows: the stretches between are looked at, not each row.
         """
-        rows: list[int] = []
+        found: list[tuple[int, tuple[int, int]]] = []
         for part in range(max(bisect_right(self._borders, first) - 1, 0), len(self._slots)):
             begin, slots = self._borders[part], self._slots[part]
             if begin >= stop:
@@ -93,8 +89,8 @@ class RowMap:
             for slot in range(earliest, ((last + 1) * slots - 1) // of_part + 1):
                 row = self._row_of(part, slot)
                 if first <= row < stop:
-                    rows.append(row)
-        return rows
+                    found.append((row, self._of_span(part, slot)))
+        return found
 
     def before(self, row: int) -> IntArray:
         """Return how many slots of each span lie before ``row``: (spans,)."""
@@ -117,6 +113,14 @@ class RowMap:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the remembered orders."""
         return self.__dict__ | {"_orders": OrderedDict()}
+
+    def _of_span(self, part: int, slot: int) -> tuple[int, int]:
+        """Return the span of a slot of a part, and the slot's number in that span."""
+        span = self._alone[part]
+        if span < 0:
+            spans, places = self._order(part)
+            span, slot = int(spans[slot]), int(places[slot])
+        return span, int(self._before[span, part]) + slot
 
     def _rows(self, part: int) -> int:
         return self._borders[part + 1] - self._borders[part]

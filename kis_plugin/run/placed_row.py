@@ -35,9 +35,18 @@ class Placed:
     pieces: tuple[Piece, ...]
     targets: npt.NDArray[np.bool_] | None = None
 
-    def joined(self, infused: npt.NDArray[Any], base: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a column of the row, (T,), from its values over the infused tokens, (n,), and the base row, (T,)."""
-        return np.concatenate([(infused if piece.infused else base)[piece.first : piece.stop] for piece in self.pieces])
+    def joined(
+        self, infused: npt.NDArray[Any], base: npt.NDArray[Any], dtype: npt.DTypeLike | None = None
+    ) -> npt.NDArray[Any]:
+        """Return a column of the row, (T,), from its values over the infused tokens, (n,), and the base row, (T,).
+
+        Args:
+            infused: (n,) the values over infused tokens.
+            base: (T,) those of the base row.
+            dtype: Of the column; by default what numpy makes of both.
+        """
+        pieces = [(infused if in_texts else base)[first:stop] for in_texts, first, stop in self.pieces]
+        return np.concatenate(pieces, dtype=dtype, casting="unsafe" if dtype is not None else "same_kind")
 
     def inputs_and_targets(self, base: npt.NDArray[Any], eos: int) -> npt.NDArray[Any]:
         """Return the infused row as one array of inputs and targets, (T + 1,), for a base row of the same form.

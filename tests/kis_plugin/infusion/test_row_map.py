@@ -37,8 +37,9 @@ def laid(spans, first, rows, schedule, seed):
             found[span].append(row)
     rows_at, stop = sorted(row for one in found for row in one), first + rows + 3
     for width in (1, 8, 300):  # a batch is looked at together
-        batches = [table.rows_between(row, row + width) for row in range(first - 3, stop, width)]
-        assert [row for batch in batches for row in batch] == rows_at
+        batches = [table.slots_between(row, row + width) for row in range(first - 3, stop, width)]
+        assert [row for batch in batches for row, _ in batch] == rows_at
+        assert all(table.at(row) == at for batch in batches for row, at in batch)
     return found
 
 
