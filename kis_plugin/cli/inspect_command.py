@@ -13,6 +13,7 @@ import click
 from kis_plugin.cli.amount_option import read_count
 from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
+from kis_plugin.storage.text_rules import many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -120,7 +121,10 @@ def _amounts(report: InspectReport) -> Iterator[tuple[str, str]]:
     even = f"{report.fewest:,} each" if report.fewest == report.most else f"{report.fewest:,} to {report.most:,} each"
     chunks = "" if report.texts == report.facts + report.passages else f" in {report.texts:,} texts"
     yield "amount", amount
-    yield "infused", f"{report.facts:,} facts, {report.passages:,} passages{chunks}; templates: {report.templates}"
+    yield (
+        "infused",
+        f"{many(report.facts, 'fact')}, {many(report.passages, 'passage')}{chunks}; templates: {report.templates}",
+    )
     mean = f"{report.frequency:,.2f}".rstrip("0").rstrip(".")
     yield "exposures", f"{report.exposures:,}: {even}, {mean} on average"
     yield "infused tokens", f"{report.infused_tokens:,}"

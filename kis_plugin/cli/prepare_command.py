@@ -12,6 +12,7 @@ import click
 
 from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import AS_JSON, echo, progress, refusal_as_json
+from kis_plugin.storage.text_rules import many
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -86,8 +87,9 @@ def prepare(config: Path, tokenizer: str, sequence_length: int, verify: bool, as
     if as_json:
         click.echo(json.dumps({"status": "ok", **asdict(report)}, indent=2))
         return
-    echo(f"{loaded.knowledge}: {report.facts:,} facts, {report.passages:,} passages.")
-    echo(f"{report.infused:,} are infused, {report.control:,} facts are held back as controls.")
+    echo(f"{loaded.knowledge}: {many(report.facts, 'fact')}, {many(report.passages, 'passage')}.")
+    held_back = many(report.control, "fact", ("is held back as a control", "are held back as controls"))
+    echo(f"{report.infused:,} {'is' if report.infused == 1 else 'are'} infused, {held_back}.")
     texts = f"{report.texts:,} texts by up to {report.templates:,} templates"
     echo(f"{texts} are {report.tokens:,} tokens for rows of {sequence_length:,}.")
     echo(f"Prepared in {report.cache}")

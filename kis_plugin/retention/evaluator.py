@@ -17,6 +17,7 @@ from kis_plugin.retention.results import Outcomes
 from kis_plugin.retention.scoring.batch_plan import BATCH_TOKENS
 from kis_plugin.run.model_view import ModelView
 from kis_plugin.run.ranks import Ranks
+from kis_plugin.storage.text_rules import many
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
 __all__ = ["Evaluator"]
@@ -167,5 +168,6 @@ def _fitting(
         return list(questions)
     sets = [{(question.source, fact) for fact in question.option_set} for question in questions]
     left_out = long.union(*(facts for facts in sets if long & facts))
-    notes.append(f"warning: {len(left_out)} facts are not probed: sentences of their option sets are longer than a row")
+    not_probed = many(len(left_out), "fact", ("is", "are")) + " not probed"
+    notes.append(f"warning: {not_probed}: sentences of their option sets are longer than a row")
     return [question for question in questions if (question.source, question.fact) not in left_out]

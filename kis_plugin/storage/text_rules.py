@@ -1,10 +1,10 @@
-"""Rules for text in sentences: one line that every tokenizer and every terminal can take."""
+"""Rules for text: one line that every tokenizer and every terminal can take, and counted nouns."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["ONE_LINE", "is_one_line", "is_unicode"]
+__all__ = ["ONE_LINE", "is_one_line", "is_unicode", "many"]
 
 ONE_LINE = "text in one line, without control characters"
 
@@ -24,3 +24,9 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def many(count: int, noun: str, verb: tuple[str, str] = ("", "")) -> str:
+    """Return ``1 fact`` or ``2 facts``; with a verb in both forms, ``1 fact is`` or ``2 facts are``."""
+    one = count == 1
+    return f"{count:,} {noun}{'' if one else 's'} {verb[not one]}".rstrip()

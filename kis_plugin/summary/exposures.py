@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kis_plugin.run.log import RunLog
+from kis_plugin.storage.text_rules import many
 
 __all__ = ["exposures_text", "miscount_of"]
 
@@ -16,7 +17,7 @@ def miscount_of(log: RunLog) -> str | None:
         return None
     extra = log.end.extra
     if wrong := extra.get("miscounted"):
-        return f"{wrong} facts were not shown as often as planned"
+        return f"{many(wrong, 'fact', ('was', 'were'))} not shown as often as planned"
     if extra.get("mismatched"):
         return "a resumed start trained on another plan than the one before"
     if extra.get("counted_from_step"):

@@ -20,6 +20,7 @@ from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.questions.question_maker import QuestionMaker
 from kis_plugin.retention.questions.superseded import superseded
 from kis_plugin.retention.series import CONTROL, KNOWN, SUPERSEDED
+from kis_plugin.storage.text_rules import many
 from kis_plugin.tokenized.infusion_split import InfusionSplit
 
 __all__ = ["FactQuestions", "control_kind", "left_out_notes"]
@@ -186,7 +187,8 @@ def left_out_notes(facts: str, sets: OptionSets) -> list[str]:
         return []
     some = "; ".join(f"{relation}: {reason}" for relation, reason in list(sets.left_out.items())[:5])
     more = f"; and {len(sets.left_out) - 5} more" if len(sets.left_out) > 5 else ""
-    return [f"{len(sets.left_out)} relations of {facts} facts are not probed ({some}{more})"]
+    relations = many(len(sets.left_out), "relation")
+    return [f"{relations} of {facts} facts {'is' if len(sets.left_out) == 1 else 'are'} not probed ({some}{more})"]
 
 
 def _series_name(question: Question, kind: ProbeKind, series: str) -> str:
