@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kis_plugin.cli.advice import Advice, Plan, advise, information
+from kis_plugin.cli.row_room import RowRoom, row_room
 from kis_plugin.config.load import load_config
 from kis_plugin.config.options import chosen
 from kis_plugin.config.schema import Config, nearest_existing
@@ -31,7 +32,7 @@ from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.protocols import Renderer
 from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split
 from kis_plugin.tokenized.texts import refuse_passages_without_object
-from kis_plugin.tokenized.tokenizer import render
+from kis_plugin.tokenized.tokenizer import TextTokenizer, render
 
 __all__ = ["CheckReport", "RelationReport", "amount_of", "check_config"]
 
@@ -82,6 +83,7 @@ class CheckReport:
         probes: Questions at each evaluation, by series.
         frequency_baseline: Accuracy of answering with the most infused object, by series.
         warnings: Remarks on the knowledge and the questions, one line each.
+        room: How many rows of a data set have room for a whole statement; None where none was given.
         advice: What will probably teach nothing, cost much or show little, and what to change.
     """
 
@@ -100,19 +102,28 @@ class CheckReport:
     frequency_baseline: Mapping[str, float]
     warnings: tuple[str, ...]
     advice: tuple[Advice, ...] = ()
+    room: RowRoom | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
         return {"status": "ok", **asdict(self)}
 
 
-def check_config(path: Path, params: int | None = None, tokens: int | None = None) -> CheckReport:
+def check_config(
+    path: Path,
+    params: int | None = None,
+    tokens: int | None = None,
+    data: Path | None = None,
+    tokenizer: TextTokenizer | None = None,
+) -> CheckReport:
     """Read a configuration, its knowledge and its templates, and make the questions, as a run would.
 
     Args:
         path: The configuration.
         params: Parameters of the model, for the advice.
         tokens: Tokens of the run, for the advice.
+        data: A tokenized data set whose rows are looked at.
+        tokenizer: The run's; needed with ``data``.
 
     Raises:
         KISError: All problems of the first of these that has any.
@@ -152,6 +163,7 @@ def check_config(path: Path, params: int | None = None, tokens: int | None = Non
         frequency_baseline=baseline_scores(by_series(questions)),
         warnings=tuple(note.removeprefix("warning: ") for note in notes),
         advice=advise(_plan(config, split, renderer, questions, params, tokens)),
+        room=None if data is None or tokenizer is None else row_room(config, split, data, tokenizer),
     )
 
 

@@ -22,7 +22,8 @@ from kis_plugin.knowledge.sources.text_files import (
 from kis_plugin.storage.json_file import read_json
 
 __all__ = [
-    "Columns", "RecordKind", "any_records", "first_record", "is_saved_dataset", "record_kind", "saved_dataset_files",
+    "Columns", "RecordKind", "any_records", "column_batches", "first_record", "is_saved_dataset", "record_kind",
+    "saved_dataset_files",
 ]  # fmt: skip
 
 _SAVED = ("state.json", "dataset_dict.json")  # what datasets.save_to_disk leaves in a folder
@@ -170,6 +171,42 @@ def _saved_dataset(path: Path, problems: Problems, columns: Columns) -> Rows:
             before = number
         except _errors() as error:
             problems.add(str(file), f"a file that is not Arrow ({str(error).splitlines()[0]})", "a saved dataset")
+
+
+def column_batches(path: Path, name: str) -> Iterator[Any]:
+    """Yield one column of a Parquet file or a saved dataset as Arrow arrays, in parts.
+
+    Raises:
+        KISError: A file of another kind, one that cannot be read, or without that column.
+    """
+    _pyarrow(path, "pyarrow")
+    try:
+        for batch in _batches(path, name):
+            if name not in batch.schema.names:
+                hint = "Give the tokenized data set that is trained on."
+                raise KISError(Problem(str(path), f"columns {', '.join(batch.schema.names)}", f"a column {name}", hint))
+            yield batch.column(batch.schema.names.index(name))
+    except _errors() as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise KISError(Problem(str(path), f"a file that cannot be read ({reason})", _ARROW_KINDS)) from error
+
+
+_ARROW_KINDS = "a Parquet file or a folder that save_to_disk wrote"
+
+
+def _batches(path: Path, name: str) -> Iterator[Any]:
+    arrow = _pyarrow(path, "pyarrow")
+    if path.suffix.lower() == ".parquet" and path.is_file():
+        file = _pyarrow(path, "pyarrow.parquet").ParquetFile(path)
+        columns = [name] if name in file.schema_arrow.names else None  # no other is read
+        yield from file.iter_batches(batch_size=_BATCH, columns=columns)
+    elif is_saved_dataset(path):
+        for file in saved_dataset_files(path):
+            with arrow.memory_map(str(file)) as source:
+                yield from arrow.ipc.open_stream(source)
+    else:
+        found = "no such file or folder" if not path.exists() else "neither"
+        raise KISError(Problem(str(path), found, _ARROW_KINDS))
 
 
 def _rows(batches: Any, number: int = 0) -> Rows:

@@ -255,6 +255,8 @@ def test_a_handful_of_facts_is_checked_with_the_defaults(tmp_path, monkeypatch, 
     assert ("too few to hold any back" in notes) == (count < 20)
     assert ("retention is not measured" in notes) == (count == 1)
     assert report["control"] == (count // 20) * 4
+    text = CliRunner().invoke(main, ["check", "kis.yaml"]).stdout
+    assert f"facts.csv: {count} fact{'s' * (count > 1)}, 0 passages, read as" in text
 
 
 def test_options_adapt_to_few_objects(tmp_path, monkeypatch):
