@@ -12,6 +12,7 @@ from kis_plugin.config.schema import (
     AMOUNTS,
     CHOICES,
     DEFAULT_FREQUENCY,
+    PRESETS,
     RETENTION_PATHS,
     is_file_name,
     nearest_existing,
@@ -32,6 +33,7 @@ def problems_together(root: Node, values: Mapping[str, Any], folder: Path) -> It
         folder: Where its relative paths begin.
     """
     yield from _amount_problems(root)
+    yield from _preset_problems(root, values)
     yield from _contradictions(root, values)
     yield from _path_problems(root, values, folder)
     yield from _name_problems(root, values)
@@ -45,6 +47,25 @@ def _amount_problems(root: Node) -> Iterator[Problem]:
     if len(given) > 1:
         where = f"{keys[given[1]].key_where} infusion.{given[1]}"
         yield Problem(where, " and ".join(given), f"exactly one of {', '.join(AMOUNTS)}")
+
+
+def _preset_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Keys that say something else than the preset beside them; an amount may, a choice may have further options."""
+    infusion = values.get("infusion", {})
+    preset = infusion.get("preset")
+    for key, value in PRESETS.get(preset, {}).items():
+        if key in AMOUNTS or key not in infusion:
+            continue
+        given = infusion[key]
+        if key in CHOICES:
+            choice = ChoiceOf(CHOICES[key]).read(given)
+            same = choice.name == value.name and value.options.items() <= choice.options.items()
+        else:
+            same = given == value
+        if not same:
+            where = f"{root.value['infusion'].value[key].where} infusion.{key}"
+            hint = "Leave out the key, or the preset."
+            yield Problem(where, f"{given!r} beside preset: {preset}", f"{value}, which is what it stands for", hint)
 
 
 def _contradictions(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:

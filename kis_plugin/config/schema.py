@@ -6,7 +6,7 @@ The validation of a file (``validate.py``), ``kis schema`` and the reference pag
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -15,14 +15,24 @@ from kis_plugin.config.key_rules import Amount, ChoiceOf, FractionOrSteps, NameO
 from kis_plugin.config.rules import Flag, Number, OneOf, PathText, Text, Whole
 
 __all__ = [
-    "AMOUNTS", "CHOICES", "DEFAULT_FREQUENCY", "RENAMED", "RETENTION_PATHS", "STRICT", "Config", "GuardConfig",
-    "InfusionConfig", "KisYaml", "ProbesConfig", "RetentionConfig", "is_file_name", "nearest_existing",
+    "AMOUNTS", "CHOICES", "DEFAULT_FREQUENCY", "PRESETS", "RENAMED", "RETENTION_PATHS", "STRICT", "Config",
+    "GuardConfig", "InfusionConfig", "KisYaml", "ProbesConfig", "RetentionConfig", "is_file_name", "nearest_existing",
 ]  # fmt: skip
 
 DEFAULT_FREQUENCY = 64.0
 AMOUNTS = ("frequency", "share", "tokens")
 CHOICES = {"schedule": "schedules", "rendering": "renderers", "selection": "selections"}
 """Keys of ``infusion`` that name something plugins register, with its kind."""
+PRESETS: dict[str, dict[str, Any]] = {
+    # Moiseev et al. 2022 (arXiv 2205.08184): triples and general text half and half, one of the two names predicted.
+    "skill": {
+        "share": 0.5,
+        "rendering": Choice("triples", {"subject_last": True}),
+        "template_order": "cycle",
+        "loss": "object",
+    },
+}
+"""Values of the keys of ``infusion`` by ``infusion.preset``: those of a paper."""
 RETENTION_PATHS = {
     "background": "a file or folder of facts",
     "qa": "a file of questions and answers",
@@ -55,6 +65,10 @@ class InfusionConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
+    preset: Annotated[str, OneOf(tuple(PRESETS))] | None = None
+    """The keys of ``infusion`` as in a paper: ``skill`` (Moiseev et al. 2022) is ``share: 0.5``, ``rendering: {name:
+    triples, subject_last: true}``, ``template_order: cycle`` and ``loss: object``. An amount beside it takes the
+    place of its share."""
     frequency: Annotated[float | None, Number(0, _EXPOSURES)] = None
     """Exposures per fact in the whole run, exact; a fraction gives some facts one more. 0 infuses nothing and still
     probes: the run to compare with. 64 where no amount is given."""
@@ -79,8 +93,8 @@ class InfusionConfig:
     """Use at most so many training templates of a fact, its first ones. All by default; ``template_order: first`` is
     1."""
     loss: Annotated[str, OneOf(("all", "object"))] = "all"
-    """Which infused tokens are training targets: ``all``, or those of the ``object`` alone. Facts only, passages have
-    no object; the Trainer, not LitGPT."""
+    """Which infused tokens are training targets: ``all``, or those of the ``object`` alone, of the subject where it
+    stands last. Facts only, passages have no object; the Trainer, not LitGPT."""
     attention: Annotated[str, OneOf(("row", "sentence"))] = "row"
     """``row``: the sentences of a row see those before them, separated by EOS. ``sentence``: each sees itself only; the
     Trainer with models that respect ``position_ids``, not LitGPT."""
@@ -95,10 +109,22 @@ class InfusionConfig:
     """Exposures of a known fact; needs ``skip_known``, and is at most ``frequency``. With ``share`` or ``tokens``, the
     other facts get the remaining tokens."""
 
+    def __post_init__(self) -> None:
+        """Fill in what the preset says, where nothing else is said."""
+        for key, value in PRESETS.get(self.preset or "", {}).items():
+            names = AMOUNTS if key in AMOUNTS else (key,)
+            if all(getattr(self, name) == _default(name) for name in names):
+                object.__setattr__(self, key, value)
+
     @property
     def templates_used(self) -> int | None:
         """Templates of a fact that are used at most; None for all that it has."""
         return 1 if self.template_order == "first" else self.max_templates
+
+
+def _default(key: str) -> Any:
+    (found,) = (field for field in fields(InfusionConfig) if field.name == key)
+    return found.default if found.default_factory is MISSING else found.default_factory()
 
 
 @dataclass(frozen=True)

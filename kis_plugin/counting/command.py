@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,17 @@ __all__ = ["count"]
     show_default=True,
     help="The unit of text in which both names must occur.",
 )
+@click.option(
+    "--names",
+    type=click.Choice(["as-written", "from-data-to-knowledge"]),
+    default="as-written",
+    show_default=True,
+    help="How names are compared. The second, of Christoph et al. 2025, ignores case but in short names.",
+)
+@click.option(
+    "--aliases", type=click.Path(path_type=Path), metavar="FILE",
+    help="Other names of subjects and objects: JSON, from names or Wikidata ids to lists.",
+)  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), metavar="COUNT", help="Processes; by default one for each core.")
 @click.option(
     "--engine",
@@ -42,8 +54,8 @@ __all__ = ["count"]
 @click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="time=1:00:00, partition=NAME; repeatable.")
 @AS_JSON
 def count(
-    knowledge: Path, texts: tuple[Place, ...], output: Path, window: str, workers: int | None, engine: str | None,
-    work: Path | None, slurm: tuple[str, ...], as_json: bool,
+    knowledge: Path, texts: tuple[Place, ...], output: Path, window: str, names: str, aliases: Path | None,
+    workers: int | None, engine: str | None, work: Path | None, slurm: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Count how often the base text states each fact.
 
@@ -56,9 +68,11 @@ def count(
       kis count facts.jsonl corpus/ -o counts.jsonl
       kis count kis.yaml corpus.jsonl.gz --window paragraph -o counts.jsonl
       kis count kis.yaml s3://bucket/corpus -o counts.jsonl --engine ray --work shared/count
+      kis count BEAR/ wiki/ --names from-data-to-knowledge --aliases all_entities.json -o counts.jsonl
     """  # noqa: D301 - click reads the character, not its escape
     from kis_plugin.counting.count import count_facts
     from kis_plugin.counting.engine import Engine
+    from kis_plugin.counting.name_rules import NAME_RULES, read_aliases
     from kis_plugin.counting.pool import cores
 
     if (engine is None) != (work is None) or (slurm and engine != "slurm"):
@@ -68,7 +82,8 @@ def count(
         raise click.BadParameter("KEY=VALUE, each key once.", param_hint="--slurm")
     with refusal_as_json(as_json), _progress() as watch:
         on = Engine(engine, work, workers or -1, options) if engine and work else None
-        report = count_facts(knowledge, texts, output, window, workers or cores(), watch, on)
+        rules = replace(NAME_RULES[names], aliases=read_aliases(aliases) if aliases else {})
+        report = count_facts(knowledge, texts, output, window, workers or cores(), watch, on, rules)
     if report is None:
         queued = "The tasks are queued. Run the same command again when they are done."
         click.echo(json.dumps({"status": "queued"}) if as_json else queued)

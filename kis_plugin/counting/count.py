@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from kis_plugin.config.load import load_config
 from kis_plugin.counting.counts_file import COUNTS, write_counts
+from kis_plugin.counting.name_rules import AS_WRITTEN, NameRules
 from kis_plugin.counting.names import Names, names_of
 from kis_plugin.counting.places import Place, identity_of
 from kis_plugin.counting.pool import Counted, count_pieces
@@ -59,6 +61,7 @@ def count_facts(
     workers: int,
     watch: Callable[[int, int], None],
     engine: Engine | None = None,
+    rules: NameRules = AS_WRITTEN,
 ) -> CountReport | None:
     """Count the windows of the base text that hold each fact's subject, its object, and both.
 
@@ -70,6 +73,7 @@ def count_facts(
         workers: Number of processes.
         watch: Called with the bytes of the files read so far, and their total.
         engine: Where to count, in place of processes of this machine.
+        rules: How names are compared with the text.
 
     Returns:
         What was counted; None where the engine's tasks are queued and still to come.
@@ -77,6 +81,9 @@ def count_facts(
     Raises:
         KISError: Anything wrong with the knowledge, the text or the output; nothing is written then.
     """
+    if rules.folds and window != "sentence":
+        found = f"{window}, with --names {rules.name}"
+        raise KISError(Problem("--window", found, "sentence: the paper counts sentences"))
     COUNTS.refuse_other(output)
     files = text_files(texts)
     if identity_of(output) in {identity_of(file) for file in files}:
@@ -84,7 +91,7 @@ def count_facts(
     pieces = pieces_of(files)
     total = sum(piece.stop - piece.start for piece in pieces)
     loaded = _loaded(knowledge)
-    names = names_of(_facts(loaded))
+    names = names_of(_facts(loaded), rules)
     if not len(names.subject):
         raise KISError(Problem(str(knowledge), "no facts", "facts: documents have no subject and object"))
     if engine is None:
@@ -92,7 +99,8 @@ def count_facts(
     else:
         from kis_plugin.counting.engine import CountTask, count_on_engine
 
-        on_engine = count_on_engine(names, pieces, CountTask(_names, knowledge.resolve(), window, engine.work), engine)
+        task = CountTask(partial(_names, rules=rules), knowledge.resolve(), window, engine.work)
+        on_engine = count_on_engine(names, pieces, task, engine)
         if on_engine is None:
             return None
         counted = on_engine
@@ -102,6 +110,7 @@ def count_facts(
         "knowledge": [part.fingerprint for part in loaded],
         "facts": len(names.subject),
         "names": len(names.patterns),
+        "name_rules": rules.name,
         "window": window,
         "texts": [str(path) for path in texts],
         "files": len(files),
@@ -112,8 +121,8 @@ def count_facts(
     return _report(output, window, counted)
 
 
-def _names(knowledge: Path) -> Names:
-    return names_of(_facts(_loaded(knowledge)))
+def _names(knowledge: Path, rules: NameRules) -> Names:
+    return names_of(_facts(_loaded(knowledge)), rules)
 
 
 def _loaded(path: Path) -> list[Loaded]:

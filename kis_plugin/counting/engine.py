@@ -187,6 +187,7 @@ def _fingerprint(names: Names) -> str:
     digest = hashlib.blake2b("\n".join(names.patterns).encode(), digest_size=16)
     for numbers in (names.entity_bounds, names.entity, names.pair_bounds, names.pair, names.other):
         digest.update(b"|" + np.ascontiguousarray(numbers, dtype="<i8").tobytes())
+    digest.update(b"|" if names.folded is None else b"|folded" + names.folded.tobytes())
     return digest.hexdigest()
 
 
@@ -212,7 +213,7 @@ def _pieces_in(work: Path) -> tuple[Piece, ...]:
 @lru_cache(maxsize=1)
 def _tools(names: Callable[[Path], Names], source: Path) -> tuple[Names, Matcher]:
     made = names(source)
-    return made, Matcher(made.patterns)
+    return made, Matcher(made.patterns, made.folded)
 
 
 def _result(work: Path, rank: int) -> Path:

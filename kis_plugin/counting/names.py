@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kis_plugin.counting.name_rules import AS_WRITTEN, NameRules, lowered
 from kis_plugin.counting.windows import one_line
 from kis_plugin.hashing import IntArray
 from kis_plugin.knowledge.facts import Fact
@@ -26,7 +27,9 @@ class Names:
     Lists of lists are stored end to end: list ``i`` lies between bounds ``i`` and ``i + 1``.
 
     Attributes:
-        patterns: The distinct names, with white space as single spaces.
+        patterns: The distinct names, with white space as single spaces; those that are compared without case in lower
+            case.
+        folded: (patterns,) which of them are compared without case; None where the rules never ignore it.
         entity_bounds: (patterns + 1,) into ``entity``.
         entity: The entities named by each pattern.
         entities: Number of entities.
@@ -40,6 +43,7 @@ class Names:
     """
 
     patterns: tuple[str, ...]
+    folded: npt.NDArray[np.bool_] | None
     entity_bounds: IntArray
     entity: IntArray
     entities: int
@@ -56,19 +60,25 @@ class Names:
         return len(self.pair)
 
 
-def names_of(facts: Iterable[Fact]) -> Names:
-    """Number the names of facts in order of appearance."""
-    patterns: dict[str, int] = {}
+def names_of(facts: Iterable[Fact], rules: NameRules = AS_WRITTEN) -> Names:
+    """Number the names of facts in order of appearance.
+
+    Args:
+        facts: The facts.
+        rules: Which names an entity has, and how they are compared.
+    """
+    patterns: dict[tuple[str, bool], int] = {}
     entities: dict[tuple[int, ...], int] = {}
 
-    def entity(names: Iterable[str]) -> int:
-        numbers = {patterns.setdefault(name, len(patterns)) for name in map(one_line, names) if name}
+    def entity(names: Iterable[tuple[str, bool]]) -> int:
+        plain = [(one_line(name), folded) for name, folded in names]
+        keys = [(lowered(name) if folded else name, folded) for name, folded in plain if name]
+        numbers = {patterns.setdefault(key, len(patterns)) for key in keys}
         return entities.setdefault(tuple(sorted(numbers)), len(entities))
 
     ends: list[int] = []
     for fact in facts:
-        aliases: tuple[str, ...] = getattr(fact, "aliases", ())
-        ends += (entity((fact.subject,)), entity((fact.object, *aliases)))
+        ends += (entity(rules.of_subject(fact)), entity(rules.of_object(fact)))
     subject, obj = np.array(ends, dtype=np.int64).reshape(-1, 2).T
     pattern = np.fromiter((number for names in entities for number in names), dtype=np.int64)
     owner = np.repeat(np.arange(len(entities)), [len(names) for names in entities])
@@ -82,7 +92,8 @@ def names_of(facts: Iterable[Fact]) -> Names:
     driver, follower = np.where(swap, second, first), np.where(swap, first, second)
     by_driver = np.argsort(driver, kind="stable")
     return Names(
-        patterns=tuple(patterns),
+        patterns=tuple(name for name, _ in patterns),
+        folded=np.array([folded for _, folded in patterns], dtype=np.bool_) if rules.folds else None,
         entity_bounds=_bounds(pattern, len(patterns)),
         entity=owner[order],
         entities=len(entities),

@@ -70,7 +70,7 @@ def count_pieces(
     sums = Sums(names, len(pieces))
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     read = context.Value("q", 0)
-    tools = (names, Matcher(names.patterns), window, read)
+    tools = (names, Matcher(names.patterns, names.folded), window, read)
     pool = ProcessPoolExecutor(max(min(workers, len(pieces)), 1), context, _begin, (tools,))
     waiting: dict[Future[Found], int] = {}
     # A compressed file is one piece, however long: start with the longest, so that none remains for the end.

@@ -30,6 +30,8 @@ class Rendered(NamedTuple):
     """The text to infuse."""
     object: tuple[int, int]
     """The characters (first, end) of the object in the text."""
+    target: tuple[int, int] | None = None
+    """Those that ``loss: object`` trains, where they are not the object's: of the name that stands last."""
 
 
 @runtime_checkable

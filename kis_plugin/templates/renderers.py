@@ -52,17 +52,20 @@ def _parts(book: TemplateBook, relation: str, template: int) -> tuple[str, str, 
 class Triples:
     """The triple as text: subject, relation in words, object.
 
-    SKILL (Moiseev et al. 2022, arXiv 2205.08184) trains T5 on Wikidata triples instead of sentences and masks one of
-    the names. A causal model reads them from left to right; ``loss: object`` restricts the loss to the object. We found
-    no description of the separator in SKILL, hence the option ``separator``. The "serialized triples" that KELM
-    published use a space.
+    SKILL (Moiseev et al. 2022, arXiv 2205.08184) trains T5 on Wikidata triples instead of sentences, joined by comma
+    and space (``Pulp Fiction, award received, [MASK]``), and masks the subject or the object, never the relation. A
+    causal model reads from left to right: ``subject_last`` puts the subject last in half of the exposures, and ``loss:
+    object`` restricts the loss to the name that stands last. The relation then stands first, so that no direction is
+    lost: ``A, parent, B`` and ``B, parent, A`` are two facts.
     """
 
     name: ClassVar[str] = "triples"
     separator: str = ", "
     """The text between subject, relation and object."""
     end: str = ""
-    """The text after the object; a full stop is advisable with ``placement: inline``, where base text follows."""
+    """The text after the last name; a full stop is advisable with ``placement: inline``, where base text follows."""
+    subject_last: bool = False
+    """Whether every second exposure is relation, object, subject, and ``loss: object`` trains the subject there."""
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -73,12 +76,18 @@ class Triples:
             raise ValueError("separator is not empty")
 
     def template_count(self, relation: str, book: TemplateBook) -> int:
-        """Return 1."""
-        return 1
+        """Return 1, or 2 with ``subject_last``."""
+        return 1 + self.subject_last
 
     def render(self, fact: Fact, template: int, book: TemplateBook) -> Rendered:
-        """Join subject, relation and object."""
-        head = f"{fact.subject}{self.separator}{_label(book, fact.relation)}{self.separator}"
+        """Join subject, relation and object; in template 1 relation, object and subject."""
+        label = _label(book, fact.relation)
+        if template:
+            first = len(label) + len(self.separator)
+            head = f"{label}{self.separator}{fact.object}{self.separator}"
+            last = (len(head), len(head) + len(fact.subject))
+            return Rendered(f"{head}{fact.subject}{self.end}", (first, first + len(fact.object)), last)
+        head = f"{fact.subject}{self.separator}{label}{self.separator}"
         return Rendered(f"{head}{fact.object}{self.end}", (len(head), len(head) + len(fact.object)))
 
 

@@ -135,7 +135,8 @@ class _Maker:
             if self._options.objects_only:
                 encoded = tokenizer.encode(sentences)
                 ids, lengths = flat([one.ids for one in encoded])
-                spans = [(one.object[0] + len(lead), one.object[1] + len(lead)) for one in rendered]
+                targets_of = [one.target or one.object for one in rendered]
+                spans = [(first + len(lead), end + len(lead)) for first, end in targets_of]
                 targets = reaching(encoded, spans)
             else:
                 ids, lengths = tokenizer.encode_ids(sentences)
