@@ -12,9 +12,10 @@ from tests.test_docs import ROOT, run
 PAGES = [
     ROOT / "docs" / "explanation" / "evidence.md",
     ROOT / "docs" / "explanation" / "experiments.md",
+    ROOT / "docs" / "explanation" / "fictional-facts.md",
     *sorted(ROOT.glob("studies/*/README.md")),
 ]
-READERS = r"`(python\s+-m\s+studies\.(?:figure|table|law\.\w+)\s[^`>]+)`"
+READERS = r"`(python\s+-m\s+studies\.(?:figure|table|law\.\w+|fictional\.(?:cells|left_out|rule|templates))\s[^`>]+)`"
 PICTURES = (".svg", ".png")
 
 
@@ -97,3 +98,34 @@ def test_the_baseline_on_the_page_is_that_of_its_command():
     assert len(rows) == 5
     for params, _, _, _, by_share, measured, ratio in rows:
         assert re.search(rf"\| {params}[^|]*\| {by_share} \| {measured} \| {ratio} \|", shown), params
+
+
+FIGURE = re.compile(r"[+-]?\d+(?:\.\d+)? \([+-]?[\d.]+ to (?:[+-]?[\d.]+|none)\)")
+
+
+def printed(*lines: str) -> str:
+    """Return what some commands print, without the borders of tables."""
+    runs = [run(line, ROOT) for line in lines]
+    assert not any(done.returncode for done in runs), [done.stderr for done in runs]
+    return " ".join(" ".join(done.stdout for done in runs).replace("│", " ").split())
+
+
+def test_collapse_points_without_a_formula_are_those_of_their_command():
+    text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
+    section = text[text.index("**Without a curve's formula**") : text.index("The two differ by a factor of")]
+    figures, found = FIGURE.findall(section), printed("python -m studies.law.model_free studies/law/logs.tar.xz")
+    assert len(figures) == 17
+    assert [figure for figure in figures if figure not in found] == []
+
+
+def test_every_figure_with_an_interval_on_the_page_of_fictional_facts_is_printed_by_its_commands():
+    pytest.importorskip("matplotlib")
+    page = ROOT / "docs" / "explanation" / "fictional-facts.md"
+    text = page.read_text(encoding="utf-8")
+    found = printed(*(line.split(" --picture")[0] for line in dict.fromkeys(re.findall(READERS, text))))
+    expected = re.sub(
+        r"(?m)^\| [^|]*\|[^|]*\|", "", text[: text.index("\n## How many")]
+    )
+    figures = FIGURE.findall(expected + text[text.index("\n## How many") :])
+    assert len(figures) > 15
+    assert [figure for figure in figures if figure not in found] == []
