@@ -79,11 +79,10 @@ PRESET: Mapping[str, Any] = {
 }
 CONTINUED: Mapping[str, Arm] = {
     "naive": NEW,
-    "slow": replace(NEW, rate=0.25),
+    "slow": replace(NEW, rate=0.25, frequencies=[0, 200]),
     "preset": replace(NEW, **PRESET, guard={"action": "stop_infusing", "max_loss_rise": 0.05}),
-    "uninfused": replace(NEW, rate=0.25, frequencies=[0]),
 }
-"""As from scratch; with half the peak rate alone; the preset of the page on continued pretraining; without facts."""
+"""As from scratch; with half the peak rate alone, and without facts; the preset of the page on continued pretraining."""
 ARMS: Mapping[str, Mapping[str, Arm]] = {
     "templates": {
         **{f"t{count}-b512": Arm("100k,200k", [320], 3, count) for count in (1, 2, 5, 10, 20)},
