@@ -123,9 +123,7 @@ def test_every_figure_with_an_interval_on_the_page_of_fictional_facts_is_printed
     page = ROOT / "docs" / "explanation" / "fictional-facts.md"
     text = page.read_text(encoding="utf-8")
     found = printed(*(line.split(" --picture")[0] for line in dict.fromkeys(re.findall(READERS, text))))
-    expected = re.sub(
-        r"(?m)^\| [^|]*\|[^|]*\|", "", text[: text.index("\n## How many")]
-    )
+    expected = re.sub(r"(?m)^\| [^|]*\|[^|]*\|", "", text[: text.index("\n## How many")])
     figures = FIGURE.findall(expected + text[text.index("\n## How many") :])
     assert len(figures) > 15
     assert [figure for figure in figures if figure not in found] == []

@@ -82,7 +82,7 @@ CONTINUED: Mapping[str, Arm] = {
     "slow": replace(NEW, rate=0.25, frequencies=[0, 200]),
     "preset": replace(NEW, **PRESET, guard={"action": "stop_infusing", "max_loss_rise": 0.05}),
 }
-"""As from scratch; with half the peak rate alone, and without facts; the preset of the page on continued pretraining."""
+"""As from scratch; half the peak rate alone, and without facts; the preset of the page on continued pretraining."""
 ARMS: Mapping[str, Mapping[str, Arm]] = {
     "templates": {
         **{f"t{count}-b512": Arm("100k,200k", [320], 3, count) for count in (1, 2, 5, 10, 20)},

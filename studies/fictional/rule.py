@@ -3,8 +3,10 @@
     python -m studies.fictional.rule studies/fictional/logs.tar.xz/budgets
 
 b, c and b + c with 90 % intervals, from the law of ``kis-predict`` with an exponent of D: as it is, with its prior of
-c, and with a flat one. Last, by how much held-out retention differs between the budgets of a size (root mean square)
-where F is the same and where the share is, as ``studies.law.budgets`` measures it.
+c, and with a flat one; it needs four sizes or budgets that collapse. Below them by least squares through the collapse
+points without a curve's formula, over the resamples of ``studies.law.model_free``; a place without a fall counts there
+with its highest frequency. Last, by how much held-out retention differs between the budgets of a size (root mean
+square), where F is the same and where the share is, as ``studies.law.budgets`` measures it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from kis_predict.laws.size_points import points_of
 from kis_predict.sweep import build_sweep
 from studies.law.baseline import share_of_one_exposure
 from studies.law.budgets import apart, curves
+from studies.law.model_free import resampled, scatter_of
 from studies.law.outcome import measured, read, spread
 
 __all__ = ["EXPONENTS", "estimated", "exponents", "fits"]
@@ -62,6 +65,20 @@ def exponents(fit: LawFit) -> dict[str, tuple[float, float, float]]:
     }
 
 
+def without_formula(sizes: Sequence[SizeEstimate]) -> dict[str, tuple[float, float, float]]:
+    """Return the exponents by least squares through the collapse points of ``studies.law.model_free``."""
+    scatter = scatter_of(sizes)
+    params, tokens = (np.array([getattr(size.group, name) for size in sizes], float) for name in ("params", "tokens"))
+    design = BudgetLaw().features(params, tokens)
+    highest = [math.log(max(run.frequency for run in size.group.runs)) for size in sizes]
+    draws = [resampled(size, scatter, seed) for seed, size in enumerate(sizes)]
+    points = [np.minimum(np.append(value, found), most) for (value, found), most in zip(draws, highest, strict=True)]
+    betas = np.linalg.lstsq(design, np.array(points), rcond=None)[0]  # (3, 1 + resamples): the estimate first
+    ends = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+    found = {name: np.array(sums) @ betas for name, sums in EXPONENTS.items()}
+    return {name: (float(d[0]), *(float(np.quantile(d[1:], end)) for end in ends)) for name, d in found.items()}  # type: ignore[misc]
+
+
 def main() -> None:
     """Print the tables."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,6 +98,8 @@ def main() -> None:
     table = Table("prior of c", *EXPONENTS)
     for name, fit in fits(sizes).items():
         table.add_row(name, *(f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in exponents(fit).values()))
+    values = without_formula(sizes).values()
+    table.add_row("no formula", *(f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in values))
     out.print(table)
     table = Table("N", "apart at equal F (points)", "apart at equal share (points)")
     for params, budgets in curves(places).items():

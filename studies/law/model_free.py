@@ -29,7 +29,7 @@ from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
 from kis_predict.sweep import build_sweep
 from studies.law.outcome import measured, read, spread
 
-__all__ = ["collapse", "model_free", "unimodal"]
+__all__ = ["collapse", "model_free", "resampled", "scatter_of", "unimodal"]
 
 Array = npt.NDArray[np.float64]
 RESAMPLES, SCATTER = 500, 0.06
@@ -65,8 +65,8 @@ def collapse(log_frequencies: Array, fitted: Array, chance: float) -> float:
     return float(log_frequencies[at - 1] + part * (log_frequencies[at] - log_frequencies[at - 1]))
 
 
-def model_free(size: SizeEstimate, scatter: float, seed: int = 0) -> tuple[float, float, float, float]:
-    """Return F_c of a size, the ends of its interval, and the part of resamples in which retention never falls."""
+def resampled(size: SizeEstimate, scatter: float, seed: int = 0) -> tuple[float, Array]:
+    """Return log F_c of a size, and that of resamples, (RESAMPLES,); inf where retention never falls."""
     by_frequency: dict[float, list[float]] = defaultdict(list)
     for run in size.group.runs:
         if run.retention is not None:
@@ -80,8 +80,14 @@ def model_free(size: SizeEstimate, scatter: float, seed: int = 0) -> tuple[float
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((RESAMPLES, len(x))) * scatter / np.sqrt(seeds)  # (resamples, frequencies)
     found = np.array([collapse(x, unimodal(fitted + each, seeds), chance) for each in noise])
+    return collapse(x, fitted, chance), found
+
+
+def model_free(size: SizeEstimate, scatter: float) -> tuple[float, float, float, float]:
+    """Return F_c of a size, the ends of its interval, and the part of resamples in which retention never falls."""
+    value, found = resampled(size, scatter)
     low, high = (float(np.exp(np.quantile(found, end, method="higher"))) for end in (0.05, 0.95))
-    return math.exp(collapse(x, fitted, chance)), low, high, float(np.isinf(found).mean())
+    return math.exp(value), low, high, float(np.isinf(found).mean())
 
 
 def scatter_of(sizes: Sequence[SizeEstimate]) -> float:
