@@ -1,4 +1,4 @@
-"""One rank of two on gloo, started by torchrun: ddp_run.py FOLDER SEEN WORKERS STOP RESUME ROWS DATA KEYS."""
+"""One rank of two on gloo, started by run_ranks: ddp_run.py FOLDER SEEN WORKERS STOP RESUME ROWS DATA KEYS."""
 
 from __future__ import annotations
 
@@ -38,11 +38,19 @@ DATA = {"map": lambda rows: rows, "stream": Stream, "sized": SizedStream, "hub":
 
 
 def train(
-    folder: Path, name: str, workers: int, rows: int, stop: int = 0, resume: int = 0, data: str = "map", **keys: Any
+    folder: Path,
+    name: str,
+    workers: int,
+    rows: int,
+    stop: int = 0,
+    resume: int = 0,
+    data: str = "map",
+    torchrun: bool = False,
+    **keys: Any,
 ) -> list[np.ndarray]:
     """Run this script in two processes; return the rows that the model of each rank was given."""
     words = [str(folder), str(folder / name), str(workers), str(stop), str(resume), str(rows), data, json.dumps(keys)]
-    run_ranks(Path(__file__), *words)
+    run_ranks(Path(__file__), *words, torchrun=torchrun)
     return [np.load(folder / f"{name}-{rank}.npy") for rank in (0, 1)]
 
 

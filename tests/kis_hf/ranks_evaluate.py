@@ -1,4 +1,4 @@
-"""One rank of a gloo process group, started by torchrun: ranks_evaluate.py WEIGHTS.
+"""One rank of a gloo process group, started by run_ranks: ranks_evaluate.py WEIGHTS.
 
 Evaluates a model, whole and in shards, and prints the scores and which answers were right.
 """

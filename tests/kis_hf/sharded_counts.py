@@ -1,4 +1,4 @@
-"""One rank of a gloo process group, started by torchrun: prints the counts of a model, then of it in shards."""
+"""One rank of a gloo process group, started by run_ranks: prints the counts of a model, then of it in shards."""
 
 from __future__ import annotations
 

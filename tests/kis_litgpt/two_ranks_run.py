@@ -1,4 +1,4 @@
-"""One rank of a two-process gloo run: two_ranks_run.py FOLDER SEEN KIND KILL_AT (started by torchrun)."""
+"""One rank of a two-process gloo run: two_ranks_run.py FOLDER SEEN KIND KILL_AT (started by run_ranks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rank of two on gloo, started by torchrun: ranks_run.py FOLDER SEEN DATA STOP RESUME."""
+"""One rank of two on gloo, started by run_ranks: ranks_run.py FOLDER SEEN DATA STOP RESUME."""
 
 from __future__ import annotations
 

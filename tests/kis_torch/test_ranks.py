@@ -20,7 +20,8 @@ HERE = Path(__file__).parent
 
 
 def train(folder, name, data, stop, resume):
-    run_ranks(HERE / "ranks_run.py", str(folder), str(folder / name), data, str(stop), str(resume))
+    words = [str(folder), str(folder / name), data, str(stop), str(resume)]
+    run_ranks(HERE / "ranks_run.py", *words, torchrun=data == "map")
     return [np.load(folder / f"{name}-{rank}.npy") for rank in (0, 1)]
 
 

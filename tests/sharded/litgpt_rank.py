@@ -1,4 +1,4 @@
-"""One rank of a two-process run of LitGPT under FSDP: litgpt_rank.py FOLDER SEEN KILL_AT (started by torchrun)."""
+"""One rank of a two-process run of LitGPT under FSDP: litgpt_rank.py FOLDER SEEN KILL_AT (started by run_ranks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rank of a plain loop whose model is split, started by torchrun: loop_rank.py FOLDER SPEC."""
+"""One rank of a plain loop whose model is split, started by run_ranks: loop_rank.py FOLDER SPEC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rank of runs of the Trainer whose model is split, started by torchrun: trainer_rank.py FOLDER STRATEGY SPECS.
+"""One rank of runs of the Trainer whose model is split, started by run_ranks: trainer_rank.py FOLDER STRATEGY SPECS.
 
 One start of the processes trains several times, each in a folder of its own: starting costs more than training.
 """
