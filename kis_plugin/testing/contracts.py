@@ -81,7 +81,8 @@ def check_renderer(renderer: Renderer, facts: Sequence[Fact] = (), book: Templat
         assert isinstance(count, int), f"{where}: {count!r} templates"
         assert count >= 1, f"{where} has no template"
         for number in range(count):
-            text, (first, end) = renderer.render(fact, number, book)
+            rendered = renderer.render(fact, number, book)
+            text, (first, end) = rendered.text, rendered.object
             assert text[first:end] == fact.object, f"{where}: {text[first:end]!r} stands where its object should"
             assert fact.subject in text, f"{where}: its subject is not in {text!r}"
             assert renderer.render(fact, number, book).text == text, f"{where} differs from call to call"
