@@ -14,7 +14,7 @@ import numpy.typing as npt
 from kis_plugin.counting.places import Place
 from kis_plugin.counting.texts import parts, pieces_of, text_files
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.atomic_write import explained_writing, write_atomically
 from kis_plugin.storage.npy_files import read_array, read_raw
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_write.megatron_files import read_index
@@ -124,10 +124,12 @@ def _tokenize(
         parts_left = _parts(paths)
         while some := list(islice(parts_left, _PARTS)):
             tokens = _joined(some, tokenizer, begin).astype(dtype)
-            raw.write(tokens.tobytes())
+            with explained_writing(str(place)):
+                raw.write(tokens.tobytes())
             done, total = done + sum(part.ends for part in some), total + len(tokens)
             watch(done)
-        raw.flush()
+        with explained_writing(str(place)):
+            raw.flush()
         held = np.memmap(raw, dtype=dtype, mode="r", shape=(total,)) if total else np.zeros(0, dtype=dtype)
         write_atomically(place, lambda file: np.save(file, held, allow_pickle=False))
 

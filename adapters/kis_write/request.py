@@ -130,11 +130,11 @@ def _refuse_side(request: WriteRequest, config: Config, inputs: InfusionInputs) 
     if config.infusion.placement != "rows":
         found, expected = config.infusion.placement, "rows: infused rows stand beside the base, not in its text"
         raise KISError(Problem(f"{where} infusion.placement", found, expected))
+    if why := _needs_order(config, inputs):
+        raise KISError(Problem(why, "a schedule, in mode side", "uniform: the blend is even", "Use --mode whole."))
     if megatron_prefix(request.base[0]) is None:
         found, hint = f"{request.base[0]}, without an .idx", "Tokenize it with Megatron's tools/preprocess_data.py."
         raise KISError(Problem("--base", found, "in mode side, a .bin of Megatron's to blend with", hint))
-    if why := _needs_order(config, inputs):
-        raise KISError(Problem(why, "a schedule, in mode side", "uniform: the blend is even", "Use --mode whole."))
 
 
 def _needs_order(config: Config, inputs: InfusionInputs) -> str:

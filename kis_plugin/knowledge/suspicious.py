@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from kis_plugin.knowledge.facts import Fact
 from kis_plugin.knowledge.sources.text_files import quoted
+from kis_plugin.storage.text_rules import many
 from kis_plugin.storage.unicode_forms import folded
 
 __all__ = ["suspicious_facts", "suspicious_relations"]
@@ -90,7 +91,7 @@ def suspicious_relations(relations: Mapping[str, int]) -> Iterator[str]:
         if number == _MOST_PAIRS:
             yield f"and {len(pairs) - _MOST_PAIRS:,} more pairs of relations that are nearly the same."
             return
-        count = f"{relations[one]:,} and {relations[other]:,} facts"
+        count = f"{many(relations[one], 'fact')} and {many(relations[other], 'fact')}"
         yield f"relations {one!r} and {other!r} are nearly the same ({count}). If they mean one relation, use one name."
 
 

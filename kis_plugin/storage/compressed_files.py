@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from kis_plugin.errors import KISError, Problem
 
-__all__ = ["BROKEN", "COMPRESSED", "decompressed"]
+__all__ = ["BROKEN", "COMPRESSED", "ZSTD_ERRORS", "decompressed", "zstd_file"]
 
 
 def _zstd_module() -> Any:
@@ -24,6 +24,8 @@ def _zstd_module() -> Any:
 
 
 _zstd = _zstd_module()
+ZSTD_ERRORS: tuple[type[Exception], ...] = () if _zstd is None else (_zstd.ZstdError,)
+"""The errors of damaged files that :func:`zstd_file` opened."""
 
 
 def decompressed(raw: IO[bytes], ending: str, where: str) -> IO[bytes]:
@@ -49,7 +51,12 @@ def _xz(raw: IO[bytes], where: str) -> IO[bytes]:
     return lzma.LZMAFile(raw)
 
 
-def _zst(raw: IO[bytes], where: str) -> IO[bytes]:
+def zstd_file(raw: IO[bytes], where: str) -> IO[bytes]:
+    """Return the content of an open file compressed by zstd.
+
+    Raises:
+        KISError: No module of this Python reads it.
+    """
     if _zstd is None:
         hint = "Python 3.14 has it; else pip install 'kis-plugin[zstd]'."
         raise KISError(Problem(where, "a file compressed by zstd", "a Python that reads it", hint))
@@ -57,9 +64,7 @@ def _zst(raw: IO[bytes], where: str) -> IO[bytes]:
     return file
 
 
-_OPENERS: dict[str, Callable[[IO[bytes], str], IO[bytes]]] = {".gz": _gz, ".xz": _xz, ".zst": _zst}
+_OPENERS: dict[str, Callable[[IO[bytes], str], IO[bytes]]] = {".gz": _gz, ".xz": _xz, ".zst": zstd_file}
 COMPRESSED = tuple(_OPENERS)
-BROKEN: tuple[type[Exception], ...] = (
-    OSError, EOFError, zlib.error, lzma.LZMAError, *(() if _zstd is None else (_zstd.ZstdError,))
-)  # fmt: skip
+BROKEN: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError, *ZSTD_ERRORS)
 """The errors of files that cannot be read or are damaged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import resource
 import struct
 import zipfile
 
@@ -194,3 +195,17 @@ def test_a_cut_data_set_and_a_pipe_are_refused(written, tmp_path):
         (tmp_path / "kis.ds").unlink(missing_ok=True)
         if message == "a named pipe":
             (tmp_path / "kis.ds").write_bytes((written / "kis.ds").read_bytes()[:-7])
+
+
+@pytest.mark.parametrize("limit", [4_000, 20_000])  # bytes a file: reached by the tokenized base, then by the rows
+def test_a_full_disk_is_named_by_the_file_that_could_not_be_written(request_for, tmp_path, limit):
+    request = request_for()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(KISError, match="file too large, expected a file that can be written") as caught:
+            write_dataset(request, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value).startswith(str(tmp_path / "out"))
+    assert not (tmp_path / "out" / MANIFEST).exists()

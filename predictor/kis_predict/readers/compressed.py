@@ -7,18 +7,18 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.compressed_files import ZSTD_ERRORS, zstd_file
 
 __all__ = ["COMPRESSED", "DAMAGED", "FREE", "MOST_BYTES", "ByteStream", "open_stream", "plain_name"]
 
 COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
 MOST_BYTES = 8 * 2**30
 """Decompressed bytes that one file may give: four logs of 2 GB. A few hundred kB can be made to hold terabytes."""
-DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, *ZSTD_ERRORS)
 FREE = 256 * 2**20
 """Bytes that stay free on the disk of temporary copies."""
 _XZ_MEMORY = 256 * 2**20
@@ -120,15 +120,7 @@ def _bz2(path: Path, file: BinaryIO) -> ByteStream:
 
 
 def _zstd(path: Path, file: BinaryIO) -> ByteStream:
-    for name in ("compression.zstd", "backports.zstd", "pyzstd"):
-        try:
-            module: Any = import_module(name)
-        except ImportError:
-            continue
-        stream: ByteStream = module.ZstdFile(file)
-        return stream
-    hint = "Python 3.14 has it; else pip install backports.zstd, or compress the file again as .xz."
-    raise KISError(Problem(str(path), "a file compressed by zstd", "a Python that reads it", hint))
+    return zstd_file(file, str(path))
 
 
 _OPENERS: tuple[tuple[bytes, Callable[[Path, BinaryIO], ByteStream]], ...] = (

@@ -238,7 +238,7 @@ def test_check_notes_names_relations_and_unread_files(tmp_path, monkeypatch):
     notes = "\n".join(json.loads(done.stdout)["warnings"])
     assert "1 subject looks like a Wikidata id: 'Q38' in fact 'a.csv:dissolvesin:32'." in notes
     assert "1 object looks like an address: 'http://x.org/y'" in notes
-    assert "relations 'dissolves_in' and 'dissolvesin' are nearly the same (30 and 1 facts)" in notes
+    assert "relations 'dissolves_in' and 'dissolvesin' are nearly the same (30 facts and 1 fact)" in notes
     assert "facts/b.docx is not read: no source reads files .docx" in notes
 
 

@@ -66,7 +66,7 @@ def test_relations_that_are_paths_are_noted_once(relation):
 def test_relations_that_are_nearly_the_same_are_noted(one, other):
     for pair in ((one, other), (other, one)):
         (note,) = suspicious_relations({pair[0]: 59, "something else": 7, pair[1]: 1})
-        assert note.startswith(f"relations {pair[0]!r} and {pair[1]!r} are nearly the same (59 and 1 facts)")
+        assert note.startswith(f"relations {pair[0]!r} and {pair[1]!r} are nearly the same (59 facts and 1 fact)")
 
 
 def test_other_relations_are_not_noted():

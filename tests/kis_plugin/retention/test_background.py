@@ -123,7 +123,7 @@ def test_background_without_option_sets_is_noted(here):
     write("base.jsonl", capitals(3))
     notes: list[str] = []
     assert questions(config(), notes) == []
-    assert any("relations of background facts are not probed (P36: 3 distinct" in note for note in notes)
+    assert any("1 relation of background facts is not probed (P36: 3 distinct" in note for note in notes)
     assert "warning: no option set can be formed from the background facts" in notes
 
 

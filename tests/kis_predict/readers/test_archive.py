@@ -19,6 +19,7 @@ import pytest
 
 from kis_plugin.errors import KISError
 from kis_plugin.registry import registered
+from kis_plugin.storage import compressed_files
 from kis_predict.readers import archive, compressed
 from kis_predict.readers.gather import gather
 
@@ -249,14 +250,17 @@ class TestCompressedStreams:
             assert b"".join(iter(stream.read, b"")) == b"one two"
 
     def test_zstd_is_read_where_python_can(self, tmp_path):
-        try:
-            from compression import zstd
-        except ImportError:
-            zstd = None
+        zstd = compressed_files._zstd
         (path := tmp_path / "a.zst").write_bytes(zstd.compress(b"abc") if zstd else b"\x28\xb5\x2f\xfd")
         if zstd:
             with compressed.open_stream(path) as stream:
                 assert stream.read() == b"abc"
+            path.write_bytes(zstd.compress(b"abc" * 999)[:-9])
+            with compressed.open_stream(path) as stream, pytest.raises(KISError, match="damaged"):
+                b"".join(iter(stream.read, b""))
+            path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(range(200, 255)))
+            with compressed.open_stream(path) as stream, pytest.raises(KISError, match="damaged"):
+                stream.read()
         else:
             with pytest.raises(KISError, match=r"compressed by zstd.*Python 3\.14"):
                 compressed.open_stream(path)
