@@ -65,10 +65,6 @@ class InfusionConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
-    preset: Annotated[str, OneOf(tuple(PRESETS))] | None = None
-    """The keys of ``infusion`` as in a paper: ``skill`` (Moiseev et al. 2022) is ``share: 0.5``, ``rendering: {name:
-    triples, subject_last: true}``, ``template_order: cycle`` and ``loss: object``. An amount beside it takes the
-    place of its share."""
     frequency: Annotated[float | None, Number(0, _EXPOSURES)] = None
     """Exposures per fact in the whole run, exact; a fraction gives some facts one more. 0 infuses nothing and still
     probes: the run to compare with. 64 where no amount is given."""
@@ -108,6 +104,10 @@ class InfusionConfig:
     known_frequency: Annotated[float, Number(0, _EXPOSURES)] = 0.0
     """Exposures of a known fact; needs ``skip_known``, and is at most ``frequency``. With ``share`` or ``tokens``, the
     other facts get the remaining tokens."""
+    preset: Annotated[str, OneOf(tuple(PRESETS))] | None = None
+    """The keys of ``infusion`` as in a paper: ``skill`` (Moiseev et al. 2022) is ``share: 0.5``, ``rendering: {name:
+    triples, subject_last: true}``, ``template_order: cycle`` and ``loss: object``. An amount beside it takes the
+    place of its share."""
 
     def __post_init__(self) -> None:
         """Fill in what the preset says, where nothing else is said."""

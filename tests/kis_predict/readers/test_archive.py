@@ -58,6 +58,11 @@ def read(path: Path, into: Path) -> Path:
     return archive.unpack(path, PurePosixPath("."), ["kis.jsonl"], into)
 
 
+@pytest.fixture(autouse=True)
+def temporary_files_of_its_own(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+
+
 def left_behind() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob("kis-predict-*"))
 
