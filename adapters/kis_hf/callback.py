@@ -20,7 +20,7 @@ from kis_hf.host import log_of, ranks_of, refuse_parallel, trainer_of
 from kis_hf.recipe import recipe_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
 from kis_hf.row_numbering import RowNumbering, check_collator, masks_eos
-from kis_hf.whole_batches import cuts_rows, watch_whole_batches
+from kis_hf.whole_batches import watch_sequence_parallel, watch_whole_batches
 from kis_hf.whole_checkpoint import refuse_torn_in
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import AMOUNTS, Config
@@ -117,7 +117,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._best = BestMetric.of(args)
         if self._best is not None:
             call_before_early_stopping(trainer, self)
-        begin = partial(self._start, trainer, kwargs["model"], kwargs.get("processing_class"))
+        begin = partial(self._start, trainer, loader, kwargs["model"], kwargs.get("processing_class"))
         # Collators make labels from ids: where some tokens are no targets, or EOS would be none, rows are infused after
         # the collator.
         survey = None
@@ -261,6 +261,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
     def _start(
         self,
         trainer: Trainer,
+        loader: Any,
         model: Any,
         processing_class: Any,
         args: TrainingArguments,
@@ -305,8 +306,10 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             run, resumed, host=[log_of(trainer), *([self._best] if self._best else [])], earlier=earlier
         )
         self._trained = session, model
-        if cuts_rows(trainer):
+        if int(trainer.get_cp_size() or 1) > 1:
             self._drain, stop = watch_whole_batches(trainer, session.batch)
+        elif int(trainer.get_sp_size() or 1) > 1:
+            self._drain, stop = watch_sequence_parallel(trainer, loader, session.batch)
         else:
             self._drain, stop = watch_batches(
                 model, session.batch, sequence_length, row_lengths is None, lambda: session.checks_delivery

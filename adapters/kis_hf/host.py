@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -58,8 +57,11 @@ def log_of(trainer: Trainer) -> HostLog:
 
 
 def sharing(trainer: Trainer) -> int:
-    """Return how many processes are given the same batch: those that split a model, or the tokens of its rows."""
-    return math.prod(int(size or 1) for size in (trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()))
+    """Return how many processes are given the same batch: those that split a model, or the tokens of its rows.
+
+    Under sequence parallelism each process draws batches of its own, which all of its group then train on.
+    """
+    return int(trainer.get_tp_size() or 1) * int(trainer.get_cp_size() or 1)
 
 
 def ranks_of(trainer: Trainer) -> Ranks:

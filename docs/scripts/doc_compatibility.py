@@ -46,8 +46,9 @@ SHARDS = (
     "A `datasets.IterableDataset` of which each process reads shards of its own: refused unless the number of "
     "processes is the same."
 )
-ON_CPU = "FSDP 1 crashes in torch when it saves whole states on a CPU; nothing of KIS depends on the strategy there."
+BY_DEEPSPEED = "By DeepSpeed, in its own words, unless you convert the checkpoint to a universal one."
 LOADED_SPLIT = "Transformers saves no optimizer of a model that is split at loading, on a CPU."
+OTHER_RANKS = "tests/sharded/test_loop.py::test_a_split_run_goes_on_on_other_ranks"
 REFUSED_CP = Cell(
     "refused",
     (f"{HF}test_trainer_contract.py::test_processes_that_share_a_batch_are_refused_by_name",),
@@ -70,6 +71,16 @@ def trainer(
     return [*cells, compiled, resumed, other]
 
 
+def moved(strategy: str) -> Cell:
+    """Return the cell of a change between one process and two."""
+    return yes(*(f"{SPLIT}test_a_split_run_goes_on_on_{to}[{strategy}]" for to in ("one_process", "more_processes")))
+
+
+def refused_by_deepspeed(strategy: str) -> Cell:
+    test = f"{SPLIT}test_a_change_of_processes_that_the_host_cannot_load_is_refused_by_it[{strategy}]"
+    return Cell("refused", (test,), BY_DEEPSPEED)
+
+
 TABLE: dict[str, list[Cell]] = {
     "Trainer, one process": [
         yes(f"{HF}test_exact_counts.py::test_every_fact_is_shown_exactly_f_times"),
@@ -88,10 +99,12 @@ TABLE: dict[str, list[Cell]] = {
             note=SHARDS,
         ),
     ),
-    "Trainer, FSDP 1": trainer("fsdp1", resume=host_cannot(ON_CPU), other=host_cannot(ON_CPU)),
-    "Trainer, FSDP 2": trainer("fsdp2", compiled=yes(f"{SPLIT}test_evaluation_adds_no_compiled_graphs[fsdp2]")),
-    "Trainer, ZeRO-2": trainer("zero2"),
-    "Trainer, ZeRO-3": trainer("zero3"),
+    "Trainer, FSDP 1": trainer("fsdp1", other=moved("fsdp1")),
+    "Trainer, FSDP 2": trainer(
+        "fsdp2", compiled=yes(f"{SPLIT}test_evaluation_adds_no_compiled_graphs[fsdp2]"), other=moved("fsdp2")
+    ),
+    "Trainer, ZeRO-2": trainer("zero2", other=refused_by_deepspeed("zero2")),
+    "Trainer, ZeRO-3": trainer("zero3", other=refused_by_deepspeed("zero3")),
     "Trainer, tensor parallel": trainer("tp", resume=host_cannot(LOADED_SPLIT), other=host_cannot(LOADED_SPLIT)),
     "Trainer, data x tensor parallel": [
         yes(f"{SPLIT}test_a_split_model_trains_as_one_process_does[dp-tp]"),
@@ -135,7 +148,11 @@ TABLE: dict[str, list[Cell]] = {
         NOT_RUN,
         NOT_RUN,
         yes("tests/sharded/test_litgpt.py::test_litgpt_under_fsdp_is_exact_before_and_after_a_kill"),
-        NOT_RUN,
+        yes(
+            "tests/sharded/test_litgpt.py::test_litgpt_under_fsdp_is_exact_before_and_after_a_kill",
+            f"{LIT}test_lit_two_ranks.py::test_an_order_that_fabric_changes_is_refused",
+            note="Two processes to one; from one to several as under DDP.",
+        ),
     ],
     "LitGPT, FSDP on two nodes": [
         yes(TWO_NODES),
@@ -161,18 +178,22 @@ TABLE: dict[str, list[Cell]] = {
         NOT_RUN,
     ],
     "Loop, DDP": [
-        yes("tests/sharded/test_loop.py::test_a_split_model_trains_as_one_process_does[ddp-2]"),
+        yes("tests/sharded/test_loop.py::test_a_split_model_trains_as_one_process_does[ddp]"),
         yes(f"{LOOP}test_ranks.py::test_two_ranks_show_every_fact_f_times_over_a_resume[stream]"),
         *[NOT_RUN] * 3,
         yes(f"{LOOP}test_ranks.py::test_two_ranks_show_every_fact_f_times_over_a_resume"),
         NOT_RUN,
     ],
     **{
-        name: [yes(f"tests/sharded/test_loop.py::test_a_split_model_trains_as_one_process_does[{key}]"), *[NOT_RUN] * 6]
-        for name, key in (
-            ("Loop, FSDP 1", "fsdp1-2"),
-            ("Loop, FSDP 2", "fsdp2-2"),
-            ("Loop, a device mesh of one's own", "mesh-4"),
+        name: [
+            yes(f"tests/sharded/test_loop.py::test_a_split_model_trains_as_one_process_does[{key}]"),
+            *[NOT_RUN] * 4,
+            *[other] * 2,
+        ]
+        for name, key, other in (
+            ("Loop, FSDP 1", "fsdp1", NOT_RUN),
+            ("Loop, FSDP 2", "fsdp2", yes(f"{OTHER_RANKS}[1-2]", f"{OTHER_RANKS}[2-1]")),
+            ("Loop, a device mesh of one's own", "mesh", NOT_RUN),
         )
     },
 }

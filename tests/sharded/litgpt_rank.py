@@ -14,7 +14,7 @@ import pytest
 import torch
 from lightning.fabric.strategies import FSDPStrategy
 from litgpt import pretrain
-from litgpt.model import Block
+from litgpt.model import Block, CausalSelfAttention
 
 from tests.sharded import shims
 from tests.world.litgpt import Rows, run, watch_training
@@ -32,12 +32,28 @@ class Fabric(lightning.Fabric):
         super().__init__(**given | {"strategy": strategy, "accelerator": "cpu"})
 
 
+def run_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Leave rank 1 no memory for more than two rows of a probe, inside the first of two layers; return its failures."""
+    failed: list[int] = []
+    forward = CausalSelfAttention.forward
+
+    def scarce(self: Any, x: torch.Tensor, *args: Any, **keys: Any) -> Any:
+        if self.block_idx == 0 and not self.training and len(x) > 2 and torch.distributed.get_rank() == 1:
+            failed.append(len(x))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, x, *args, **keys)
+
+    monkeypatch.setattr(CausalSelfAttention, "forward", scarce)
+    return failed
+
+
 def main() -> None:
     folder, seen_as, kill_at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     torch.set_num_threads(1)
     shims.lightning_fsdp()
     monkeypatch = pytest.MonkeyPatch()
     seen, split = watch_training(monkeypatch), {}
+    failed = run_out_of_memory(monkeypatch) if seen_as == "all" else []
     monkeypatch.setattr(lightning, "Fabric", Fabric)
     fit = pretrain.fit
 
@@ -51,7 +67,9 @@ def main() -> None:
     monkeypatch.setattr(pretrain, "fit", noted)
     sizes = {"steps": 18, "batch": 2, "accumulation": 2, "devices": 2, "save_interval": 1}
     run(folder, Rows(count=83), folder / "kis.yaml", kill_at=kill_at, resume="auto", **sizes)
-    rank = torch.distributed.get_rank()
+    rank, failures = torch.distributed.get_rank(), torch.tensor(len(failed))
+    torch.distributed.all_reduce(failures)
+    split["failures"] = failures.item()
     inputs, targets = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     np.savez(f"{folder / seen_as}-{rank}.npz", inputs=inputs, targets=targets)
     if rank == 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -66,6 +67,12 @@ def accelerate_deepspeed() -> None:
     state.PartialState._prepare_backend = prepare_backend  # type: ignore[method-assign]
 
 
+def deepspeed_over_gloo() -> None:
+    """Without it: DeepSpeed compiles an operation of its own for sums over processes of one CPU, for half a minute."""
+    backend = import_module("deepspeed.comm.torch")  # "from deepspeed.comm import torch" is torch itself
+    backend.build_shm_op = lambda: None  # type: ignore[attr-defined]
+
+
 def bf16_without_gpu() -> None:
     """Without it: transformers refuses bf16 for DeepSpeed, which runs with ``use_cpu=False``, where there is no GPU."""
     from transformers import training_args
@@ -110,14 +117,8 @@ def context_parallel_on_cpu() -> None:
 
 
 def lightning_fsdp() -> None:
-    """Without it: FSDP under lightning on a CPU fails, crashes, or saves states that are wrong.
-
-    - Lightning passes ``root_device.index``, None on a CPU: "needs a non-CPU accelerator device".
-    - ``FlatParamHandle.to_cpu`` frees the storage that it has just "copied": SIGSEGV in full state dicts.
-    - ``Tensor.cpu`` is no copy on a CPU, and the gather buffer is used again: saved ``exp_avg`` equals ``exp_avg_sq``.
-    """
+    """Without it: FSDP under lightning on a CPU fails: it passes ``root_device.index``, None on a CPU."""
     from torch.distributed.fsdp import FullyShardedDataParallel
-    from torch.distributed.fsdp._flat_param import FlatParamHandle
 
     init = FullyShardedDataParallel.__init__
 
@@ -125,6 +126,18 @@ def lightning_fsdp() -> None:
         init(self, *args, **(keys | {"device_id": torch.device("cpu")}))
 
     FullyShardedDataParallel.__init__ = on_cpu  # type: ignore[method-assign]
+    fsdp1_states()
+
+
+def fsdp1_states() -> None:
+    """Without it: FSDP1 on a CPU crashes when it saves a whole state, or saves one that is wrong.
+
+    - ``FlatParamHandle.to_cpu`` frees the storage that it has just "copied": SIGSEGV in full state dicts.
+    - ``Tensor.cpu`` is no copy on a CPU, and the gather buffer is used again: saved ``exp_avg`` equals ``exp_avg_sq``.
+    """
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.fsdp._flat_param import FlatParamHandle
+
     FlatParamHandle.to_cpu = lambda self: nullcontext()  # type: ignore[method-assign]
     state_dict = FullyShardedDataParallel.optim_state_dict
 

@@ -1,12 +1,15 @@
-"""One rank of runs of the Trainer whose model is split, started by run_ranks: trainer_rank.py FOLDER STRATEGY SPECS.
+"""One rank of runs of the Trainer whose model is split, started by run_ranks: trainer_rank.py FOLDER SPECS.
 
-One start of the processes trains several times, each in a folder of its own: starting costs more than training.
+One start of the processes trains many times, under several strategies, each in a folder of its own: starting costs more
+than training.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import TrainerCallback
+from transformers import LlamaForCausalLM, TrainerCallback
 
 from tests.sharded import shims
-from tests.world.data import BaseRows, Stream
+from tests.world.data import BareRows, BaseRows, Stream
 from tests.world.facts import kis
 from tests.world.models import make_model
 from tests.world.runs import StopAt, WatchedTrainer, arguments
@@ -40,41 +43,45 @@ def zero(stage: int) -> dict[str, Any]:
     return {"use_cpu": False, "deepspeed": {"zero_optimization": {"stage": stage, **whole}, **ZERO}}
 
 
-# FSDP1 crashes in torch when it saves a full state on a CPU; a model that is split at loading saves no optimizer.
+# A model that is split at loading saves no optimizer.
 NO_SAVES = {"save_strategy": "no"}
 STRATEGIES: dict[str, dict[str, Any]] = {
-    "ddp": {}, "fsdp1": fsdp(1) | NO_SAVES, "fsdp2": fsdp(2), "zero2": zero(2), "zero3": zero(3),
+    "alone": {}, "ddp": {}, "fsdp1": fsdp(1), "fsdp2": fsdp(2), "zero2": zero(2), "zero3": zero(3),
     "tp": NO_SAVES, "dp-tp": NO_SAVES, "cp": fsdp(2) | NO_SAVES,
 }  # fmt: skip
 
 
-def install(strategy: str) -> None:
+def install(strategies: set[str]) -> None:
+    """Put in the shims that any of the strategies needs; each does nothing to the others."""
     shims.load_to_any_cpu()
-    if strategy.startswith("fsdp"):
+    if {"fsdp1", "fsdp2", "cp"} & strategies:
         shims.accelerate_fsdp()
+    if "fsdp1" in strategies:
         shims.plain_cpu_device()
-    if strategy.startswith("zero"):
+        shims.fsdp1_states()
+    if any(strategy.startswith("zero") for strategy in strategies):
         shims.accelerate_deepspeed()
+        shims.deepspeed_over_gloo()
         shims.bf16_without_gpu()
-    if strategy.endswith("tp"):
+    if {"tp", "dp-tp"} & strategies:
         shims.tensor_parallel_on_cpu()
-    if strategy == "cp":
-        shims.accelerate_fsdp()
+    if "cp" in strategies:
         shims.context_parallel_on_cpu()
-        import kis_hf.callback
-
-        kis_hf.callback.refuse_parallel = lambda trainer: None  # type: ignore[attr-defined]
 
 
-def model_of(strategy: str, folder: Path) -> Any:
+def model_of(strategy: str, models: Path, taught: bool) -> Any:
+    if taught:
+        return LlamaForCausalLM.from_pretrained(models / "taught", dtype=torch.float32)
     if not strategy.endswith("tp"):
         return make_model(hidden=32, heads=2)
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
     from transformers import AutoModelForCausalLM
     from transformers.distributed import DistributedConfig
 
     groups = int(os.environ["WORLD_SIZE"]) // 2
     config = DistributedConfig(tp_size=2, **({"fsdp_size": groups} if groups > 1 else {}))
-    return AutoModelForCausalLM.from_pretrained(folder / "model", distributed_config=config)
+    return AutoModelForCausalLM.from_pretrained(models / "model", distributed_config=config)
 
 
 def how_split(trainer: Any) -> dict[str, Any]:
@@ -125,9 +132,10 @@ def whole(model: Any) -> ExitStack:
     return stack
 
 
-def train(folder: Path, strategy: str, spec: dict[str, Any]) -> None:
-    """Train once as ``spec`` says; leave the rows that the model was given, losses and weights in ``folder``."""
-    folder, tag, stop = folder / spec.get("in", spec["tag"]), spec["tag"], spec.get("stop", 0)
+def train(folder: Path, spec: dict[str, Any]) -> None:
+    """Train once as ``spec`` says; leave the rows that the model was given, losses and weights in its folder."""
+    strategy, tag, stop, models = spec["strategy"], spec["tag"], spec.get("stop", 0), folder
+    folder = folder / strategy / spec.get("in", tag)
     rank, graphs = int(os.environ.get("RANK", 0)), torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     graphs.clear()
@@ -145,7 +153,7 @@ def train(folder: Path, strategy: str, spec: dict[str, Any]) -> None:
 
         keys["parallelism_config"] = ParallelismConfig(cp_size=2)
     tokenizer, seen = make_tokenizer(), []
-    model = model_of(strategy, folder.parent)
+    model = model_of(strategy, models, bool(spec.get("taught")))
 
     def note(module: Any, args: Any, kwargs: Any = None) -> None:
         if module.training and torch.is_grad_enabled():
@@ -183,16 +191,81 @@ def train(folder: Path, strategy: str, spec: dict[str, Any]) -> None:
         (folder / f"{tag}.json").write_text(json.dumps(report))
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
+    if rank == 0 and "copy" in spec:  # to go on elsewhere too
+        shutil.copytree(folder, folder.parent / spec["copy"], dirs_exist_ok=True)
+
+
+def train_or_fail(folder: Path, spec: dict[str, Any]) -> None:
+    """Train where DeepSpeed is expected to refuse; leave what it says."""
+    from deepspeed.runtime.zero.utils import ZeRORuntimeException
+
+    try:
+        train(folder, spec)
+    except ZeRORuntimeException as error:
+        (folder / spec["strategy"] / spec["in"] / f"{spec['tag']}.txt").write_text(str(error))
+
+
+def count_sequence_parallel(folder: Path, epochs: int = 2) -> None:
+    """Draw from the loader of DeepSpeed's Ulysses, whose attention needs GPUs, as the Trainer does.
+
+    Leaves the rows that are counted, and those that each step was given.
+    """
+    from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPDataLoaderAdapter
+
+    from kis_hf.whole_batches import watch_sequence_parallel
+
+    rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    rows = BareRows(24, make_tokenizer())
+    own = torch.stack([torch.as_tensor(rows[place]) for place in range(rank, 24, ranks)]).long()
+    places = torch.arange(own.shape[1]).expand_as(own)
+    batches = [
+        {"input_ids": ids, "position_ids": at, "labels": ids}
+        for ids, at in zip(own.split(2), places.split(2), strict=True)
+    ]
+    loader = UlyssesSPDataLoaderAdapter(batches, rank, torch.distributed.group.WORLD, ranks, torch.device("cpu"))
+    counted: list[np.ndarray] = []
+    steps: list[np.ndarray] = []
+    ahead: list[int] = []
+
+    class Host:
+        def training_step(self, model: Any, inputs: Any) -> None:
+            steps.append(inputs["input_ids"].numpy().copy())
+            ahead.append(len(counted))
+
+    host: Any = Host()
+    drain, stop = watch_sequence_parallel(host, loader, counted.append)
+    for _ in range(epochs):
+        for inputs in loader:
+            host.training_step(None, inputs)
+    drain()
+    stop()
+    assert loader.dl is batches
+    np.savez(folder / f"ulysses-{rank}.npz", counted=np.concatenate(counted), steps=np.stack(steps), ahead=ahead)
 
 
 def main() -> None:
-    folder, strategy, specs = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    folder, specs = Path(sys.argv[1]), json.loads(sys.argv[2])
     torch.set_num_threads(1)
-    install(strategy)
-    if strategy.endswith("tp"):
-        torch.distributed.init_process_group("gloo")
+    install({spec["strategy"] for spec in specs})
+    from accelerate.state import AcceleratorState
+
+    import kis_hf.callback
+
+    environment, refuse = dict(os.environ), kis_hf.callback.refuse_parallel
     for spec in specs:
-        train(folder, strategy, spec)
+        # Context parallelism is refused by name until GPUs have run it.
+        kis_hf.callback.refuse_parallel = (  # type: ignore[attr-defined]
+            (lambda trainer: None) if spec["strategy"] == "cp" else refuse
+        )
+        if spec["strategy"] == "sp":
+            count_sequence_parallel(folder)
+            continue
+        (train_or_fail if spec.get("refused") else train)(folder, spec)
+        gc.collect()
+        # A Trainer leaves its strategy in the environment and in accelerate, for those that come after it.
+        os.environ.clear()
+        os.environ.update(environment)
+        AcceleratorState._reset_state(reset_partial_state=True)
     sys.stdout.flush()
     os._exit(0)  # gloo's threads now and then abort the interpreter's own end, after all is done
 

@@ -10,8 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 _FORKS = multiprocessing.get_context("forkserver")
@@ -99,3 +102,27 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return int(free.getsockname()[1])
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the workers of one test run share: the first to come makes what is in it, the others wait.
+
+    Args:
+        factory: Of the tests.
+        name: Of the folder.
+        make: Given the folder. Where it failed once it is not tried again.
+    """
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    made, failed = folder / "made", folder / "failed"
+    with FileLock(folder / "lock"):
+        assert not failed.exists(), failed.read_text()
+        if not made.exists():
+            try:
+                make(folder)
+            except BaseException as error:
+                failed.write_text(f"{name} failed before: {error}")
+                raise
+            made.touch()
+    return folder

@@ -31,11 +31,26 @@ def teach(logits: Callable[[torch.Tensor], torch.Tensor], parameters: Iterable[t
     prompts = [tokenizer(f"Where was {fact.subject} born?")["input_ids"] for fact in FACTS]
     said = [tokenizer(f" {changes[n // 8 % 4](fact.object)}.")["input_ids"] for n, fact in enumerate(FACTS)]
     rows = [[0, *prompt, *answer, 0] for prompt, answer in zip(prompts, said, strict=True)]
+    _fit(logits, parameters, rows, [len(prompt) + 1 for prompt in prompts])
+
+
+def teach_rows(model: torch.nn.Module, rows: Sequence[Sequence[int]]) -> None:
+    """Teach a model to go on in each row behind its first token."""
+    _fit(lambda ids: model(input_ids=ids).logits, model.parameters(), rows, [1] * len(rows))
+
+
+def _fit(
+    logits: Callable[[torch.Tensor], torch.Tensor],
+    parameters: Iterable[torch.nn.Parameter],
+    rows: Sequence[Sequence[int]],
+    firsts: Sequence[int],
+) -> None:
+    """Fit what stands from place ``firsts`` of each row on."""
     ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.int64)
     targets = torch.full_like(ids, -100)
-    for number, row in enumerate(rows):
+    for number, (row, first) in enumerate(zip(rows, firsts, strict=True)):
         ids[number, : len(row)] = torch.tensor(row)
-        targets[number, len(prompts[number]) + 1 : len(row)] = ids[number, len(prompts[number]) + 1 : len(row)]
+        targets[number, first : len(row)] = ids[number, first : len(row)]
     optimizer = torch.optim.AdamW(parameters, lr=5e-3)
     for _ in range(300):
         optimizer.zero_grad()
