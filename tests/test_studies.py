@@ -118,6 +118,14 @@ def test_collapse_points_without_a_formula_are_those_of_their_command():
     assert [figure for figure in figures if figure not in found] == []
 
 
+def test_exponents_on_the_evidence_page_are_those_of_their_command():
+    text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
+    section = text[text.index("log F_c = a + b log N + c log D: b =") : text.index("nine sizes and budgets")]
+    figures, found = FIGURE.findall(section), printed("python -m studies.fictional.rule studies/law/logs.tar.xz")
+    assert len(figures) == 3
+    assert [figure for figure in figures if figure not in found] == []
+
+
 def test_every_figure_with_an_interval_on_the_page_of_fictional_facts_is_printed_by_its_commands():
     pytest.importorskip("matplotlib")
     page = ROOT / "docs" / "explanation" / "fictional-facts.md"
