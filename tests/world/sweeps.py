@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,8 @@ def begin_and_await_a_checkpoint(folder: Path, *words: str) -> subprocess.Popen[
     process = subprocess.Popen(
         [sys.executable, "-m", "kis_plugin.cli.main", "sweep", "run", "sweep", *words], cwd=folder, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Tests begun in the background of a shell ignore SIGINT, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     until = time.monotonic() + 120
     while not any(folder.glob("sweep/work/*/checkpoints/checkpoint-*/trainer_state.json")):
