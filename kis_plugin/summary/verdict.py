@@ -140,6 +140,13 @@ def _at_chance(history: History) -> str | None:
     if above is None and (last.chance is None or last.low > last.chance):
         return None
     of = "chance" if above is None or (last.chance is not None and last.low <= last.chance) else "control"
+    control = history.last(CONTROL)
+    if of == "control" and above and control and control.high - control.low > _WIDE:
+        return (
+            f"At control: held-out ends at {last.accuracy:.3f}, above chance. {control.n} control probes leave the "
+            f"difference anywhere from {above.low:+.2f} to {above.high:+.2f}, which cannot tell. Infuse more facts, or "
+            "raise retention.control."
+        )
     reason = next(text for fits, text in _REASONS if fits(history, last)).format(
         frequency=history.run.frequency, share=history.run.share or 0.0, n=last.n, low=last.low, high=last.high,
         ratio=history.run.tokens / max(history.run.params, 1),

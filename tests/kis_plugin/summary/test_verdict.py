@@ -107,3 +107,12 @@ def test_an_end_that_a_resumed_run_has_gone_beyond_is_none(tmp_path):
     writer.write(End(status="completed", step=500, tokens=25_000_000))
     writer.close()
     assert history_of(read_run_log(folder / LOG_NAME)).log.end.status == "completed"
+
+
+def test_few_controls_are_named_where_they_leave_the_difference_open(tmp_path):
+    log = write_log(tmp_path / "r", {"held_out": [0.25, 0.4, 0.6], "control": [0.25, 0.35, 0.35]}, n=20)
+    assert re.search(
+        r"^At control: held-out ends at 0.600, above chance\. 20 control probes leave the difference anywhere from "
+        r"-0\.\d\d to \+0\.\d\d, which cannot tell\.",
+        verdict(log).sentence,
+    )
