@@ -58,6 +58,17 @@ def test_a_page_is_recorded_beside_itself_unless_a_file_is_named(words, tmp_path
     assert {path.name for path in tmp_path.glob("*.cast")} == {words[1] if len(words) > 1 else "page.cast"}
 
 
+def test_the_recording_of_the_tutorial_has_its_commands():
+    """They are those that the page has now; how long each took is in the recording."""
+    page = doc_session.PAGE
+    _, *events = map(json.loads, page.with_suffix(".cast").read_text(encoding="utf-8").splitlines())
+    text = "".join(piece for _, _, piece in events)
+    shown = re.findall(r"^\$ (.*)\r$", text, re.M)
+    assert shown == [command for command, _ in doc_session.commands(page)]
+    assert len(re.findall(r"^# [\d.]+ s, [\d.]+ s of CPU\r$", text, re.M)) == len(shown) - 1  # cd takes no time
+    assert "held-out ends at" in re.sub(r"\s+", " ", text)
+
+
 def test_a_command_that_fails_ends_the_recording(tmp_path):
     with pytest.raises(SystemExit, match=r"kis check no.yaml: exit code 2"):
         list(doc_session.output_of("kis check no.yaml", tmp_path))
