@@ -18,7 +18,7 @@ __all__ = ["COMPRESSED", "DAMAGED", "FREE", "MOST_BYTES", "ByteStream", "open_st
 COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
 MOST_BYTES = 8 * 2**30
 """Decompressed bytes that one file may give: four logs of 2 GB. A few hundred kB can be made to hold terabytes."""
-DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, *ZSTD_ERRORS)
+DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, *ZSTD_ERRORS)
 FREE = 256 * 2**20
 """Bytes that stay free on the disk of temporary copies."""
 _XZ_MEMORY = 256 * 2**20
