@@ -22,6 +22,7 @@ from kis_plugin.retention.intervals import wilson
 from kis_plugin.run.log import RunLog
 from kis_predict.sweep import MOST_SHARE
 from studies.logs import read_logs
+from studies.picture import bare, save
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -72,9 +73,7 @@ def draw(places: Sequence[str], picture: Path, loss: bool) -> None:
         for each in panels[:, column]:
             each.set_xscale("log")
             each.set_xticks(ticks, [f"{f:g}" for f in ticks], fontsize=8)
-            each.minorticks_off()
-            for side in ("top", "right"):
-                each.spines[side].set_visible(False)
+            bare(each)
     panels[0][0].set_ylabel("accuracy at the end of the run")
     if loss:
         panels[1][0].set_ylabel("general loss, nats per token")
@@ -86,8 +85,7 @@ def draw(places: Sequence[str], picture: Path, loss: bool) -> None:
     title = "held-out (dots) and seen (circles)"
     handles = [labels[name] for name in names]
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=8, title=title)
-    mpl.rcParams["svg.hashsalt"] = "kis"  # the same logs give the same bytes
-    figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
+    save(figure, picture)
 
 
 def draw_loss(panel: Any, points: dict[float, list[RunLog]], color: str) -> None:

@@ -13,6 +13,7 @@ from kis_plugin.config.rules import Number, OneOf, Text, Whole
 from kis_plugin.config.schema import STRICT
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.digests import file_digest
 from kis_plugin.storage.json_file import read_json
 
 __all__ = ["MANIFEST", "Manifest", "WrittenFile", "changed_files", "file_of", "read_manifest", "write_manifest"]
@@ -102,15 +103,7 @@ class Manifest:
 
 def file_of(folder: Path, path: Path) -> WrittenFile:
     """Return a file's entry; reads all of it."""
-    return WrittenFile(path.relative_to(folder).as_posix(), path.stat().st_size, _digest(path))
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return WrittenFile(path.relative_to(folder).as_posix(), path.stat().st_size, file_digest(path, hashlib.sha256()))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
@@ -172,4 +165,4 @@ def changed_files(folder: Path, manifest: Manifest) -> list[str]:
 def _is_as_written(folder: Path, written: WrittenFile) -> bool:
     path = folder / written.name
     inside = path.parent == folder and path.is_file()  # a name may point to another folder
-    return inside and path.stat().st_size == written.bytes and _digest(path) == written.sha256
+    return inside and path.stat().st_size == written.bytes and file_digest(path, hashlib.sha256()) == written.sha256

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
-__all__ = ["sampled_digest", "whole_digest"]
+__all__ = ["file_digest", "sampled_digest", "whole_digest"]
 
 _PIECE = 1 << 16  # bytes
 _PIECES = 64  # 4 MiB, read in some milliseconds
@@ -33,8 +34,12 @@ def sampled_digest(path: Path) -> str:
 
 def whole_digest(path: Path) -> str:
     """Return a BLAKE2b digest of all bytes."""
-    digest = hashlib.blake2b(digest_size=16)
+    return file_digest(path, hashlib.blake2b(digest_size=16))
+
+
+def file_digest(path: Path, digest: Any) -> str:
+    """Return the hexadecimal digest of all bytes of a file, by a new digest of ``hashlib``."""
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
-    return digest.hexdigest()
+    return str(digest.hexdigest())

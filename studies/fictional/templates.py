@@ -20,6 +20,7 @@ from rich.table import Table
 
 from kis_plugin.run.log import RunLog
 from studies.fictional.cells import Cell, gain, grouped, half_width, mean
+from studies.picture import bare, save
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -58,13 +59,11 @@ def draw(cells: Cells, picture: Path) -> None:
         panel.set(xscale="log", ylim=(0.2, 1.03), xlabel="training templates of a fact")
         panel.set_title(f"N = {params:,}", fontsize=10)
         panel.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
-        panel.minorticks_off()
-        panel.spines[["top", "right"]].set_visible(False)
+        bare(panel)
     panels[0][0].set_ylabel("accuracy at the end, 320 exposures")
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    mpl.rcParams["svg.hashsalt"] = "kis"  # the same logs give the same bytes
-    figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
+    save(figure, picture)
 
 
 def main() -> None:

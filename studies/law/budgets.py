@@ -26,6 +26,7 @@ from rich.table import Table
 from kis_plugin.run.log import RunLog
 from kis_predict.sweep import MOST_SHARE
 from studies.logs import read_logs
+from studies.picture import bare, save
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -102,11 +103,9 @@ def draw(sizes: dict[int, dict[int, Curve]], picture: Path) -> None:
             panel.set(xscale="log", ylim=(0.15, 1.03), xlabel=AMOUNTS[amount])
             ticks = ((60, 120, 250, 500, 1000), (0.1, 0.2, 0.4, 0.8))[amount]
             panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            panel.minorticks_off()
-            panel.spines[["top", "right"]].set_visible(False)
+            bare(panel)
     figure.suptitle("held-out (dots) and seen (circles) retention of one size on two budgets", fontsize=10)
-    mpl.rcParams["svg.hashsalt"] = "kis"  # the same logs give the same bytes
-    figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
+    save(figure, picture)
 
 
 def main() -> None:
