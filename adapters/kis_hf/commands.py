@@ -41,10 +41,11 @@ Examples:
 
 SAMPLE_HELP = """Keep the part of a corpus with the largest difference between two models (MiniPLM).
 
-TEXT are files and folders of .txt (documents separated by form feeds) or .jsonl (with "text"), also .gz or .xz. The
-documents are packed into pieces of one token more than a row, cut back to the last sentence end. A piece's score is its
-mean loss in nats per token under the small model minus that under the large one; both must have one tokenizer. Exactly
-int(keep * n) of n pieces are written, in the order of the corpus, one line for each document in a piece.
+TEXT are files and folders of .txt (documents separated by form feeds), .jsonl (with "text"), both also .gz, .xz or
+.zst, or .parquet with a column "text". The documents are packed into pieces of one token more than a row, cut back to
+the last sentence end. A piece's score is its mean loss in nats per token under the small model minus that under the
+large one; both must have one tokenizer. Exactly int(keep * n) of n pieces are written, in the order of the corpus,
+one line for each document in a piece.
 
 \b
 Examples:
