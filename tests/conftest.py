@@ -5,8 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
-# No deadline: a busy machine is no failure. A change passes or fails by its own content: examples are drawn from a fixed
-# seed, and the nightly run looks for new ones.
+# No deadline: a busy machine is no failure. Examples are drawn from a fixed seed, so that a change passes or fails by
+# its own content; the nightly run looks for new ones.
 settings.register_profile("kis", deadline=None, derandomize=True)
 settings.register_profile("nightly", deadline=None, max_examples=1000)
 
