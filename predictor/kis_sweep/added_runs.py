@@ -8,17 +8,18 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import registered
+from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 from kis_predict.design.next_runs import worth_its_cost
 from kis_predict.pipeline import PredictionRequest, predict
 from kis_predict.prediction import NextRun, Prediction
 from kis_predict.readers.gather import gather
 from kis_sweep.folder import locked, runs_of, states_of
 from kis_sweep.grid import Cell
-from kis_sweep.plan import runs_for
-from kis_sweep.planning import Settings, add_runs, settings_of
+from kis_sweep.plan import Base, above_max_share, runs_for, unfit, write_run
 from kis_sweep.run_spec import SweepRun
+from kis_sweep.settings import Settings, settings_of
 
-__all__ = ["AddedRuns", "next_runs_of", "requested_runs"]
+__all__ = ["AddedRuns", "add_runs", "next_runs_of", "requested_runs"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,49 @@ class AddedRuns:
     unfit: Mapping[str, str]
     flops: float
     grid_flops: float
+
+
+@dataclass(frozen=True)
+class Added:
+    """Outcome of adding requested runs.
+
+    Attributes:
+        runs: Runs that the sweep did not have.
+        left_out: Runs whose share is too large for the predictor to use.
+        unfit: Names of runs whose facts do not fit into their rows, each with the amount that does.
+    """
+
+    runs: tuple[SweepRun, ...]
+    left_out: tuple[SweepRun, ...]
+    unfit: Mapping[str, str]
+
+
+def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool, refuse: bool) -> Added:
+    """Add those runs of some cells that a sweep does not have.
+
+    Args:
+        sweep: Folder of the sweep.
+        cells: Cells of the requested runs.
+        dry_run: Return the runs without adding them.
+        refuse: Whether an amount that does not fit raises an error, rather than being left out.
+
+    Raises:
+        KISError: The sweep is invalid, or ``refuse`` is set and an amount does not fit.
+    """
+    settings, base = settings_of(sweep), Base.read(sweep / "kis.yaml")
+    existing = {run.name for run in runs_of(sweep)}
+    runs = runs_for(sweep, cells, settings.training)
+    left_out = {run.name: run for run in above_max_share(runs, settings.exposure)}
+    new = tuple({run.name: run for run in runs if run.name not in existing | left_out.keys()}.values())
+    misfits = dict[str, str]()
+    for run, error in unfit(new, base, load_tokenizer(str(sweep / "data" / "tokenizer"))) if new else ():
+        if refuse:
+            raise error
+        misfits[run.name] = str(error)
+    new = tuple(run for run in new if run.name not in misfits)
+    for run in () if dry_run else new:
+        write_run(run, base, sweep)
+    return Added(new, tuple(left_out.values()), misfits)
 
 
 def next_runs_of(sweep: Path, target: int, count: int, new_sizes: bool, dry_run: bool) -> AddedRuns:

@@ -123,7 +123,7 @@ def run(
 
 def _planned_seconds(sweep: Path) -> Mapping[int, float]:
     """Return the seconds per step that planning measured, by size; none where ``sweep.yaml`` does not have them."""
-    from kis_sweep.planning import settings_of
+    from kis_sweep.settings import settings_of
 
     try:
         return settings_of(sweep).seconds

@@ -1,87 +1,36 @@
-"""Creates the folder of a sweep, completely or not at all, and adds runs to it."""
+"""Creates the folder of a sweep, completely or not at all."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import yaml
 
 from kis_plugin.amounts import short
-from kis_plugin.config.rules import Number, Rule, Whole
-from kis_plugin.config.schema import STRICT
-from kis_plugin.config.validate import validate
 from kis_plugin.counting.texts import text_files
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.registry import find
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.new_folder import new_folder
 from kis_plugin.tokenized.document_start import start_token
 from kis_plugin.tokenized.load_tokenizer import load_tokenizer
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 from kis_sweep.base_data import Watch, encode_text, held_out_of, train_tokenizer
-from kis_sweep.folder import SETTINGS, read_settings, runs_of
 from kis_sweep.grid import Cell
 from kis_sweep.plan import Base, above_max_share, runs_for, tokens_per_exposure, unfit, write_run
 from kis_sweep.run_spec import SweepRun
+from kis_sweep.settings import Settings, write_settings
 from kis_sweep.training import Training, trained_shapes
 
-__all__ = ["Added", "Planned", "Settings", "add_runs", "plan_sweep", "settings_of"]
+__all__ = ["Planned", "plan_sweep"]
 
 _HELD_OUT = 0.01
 _LEAST_HELD_OUT = 64  # number of rows
-
-
-class Cells(Rule):
-    """Rule of the key ``grid``: a list of size, frequency and seed."""
-
-    expected = "a list of cells [size, frequency, seed]"
-
-    def _core(self, schema: Any) -> Any:
-        size, seed = schema.int_schema(strict=True, ge=1), schema.int_schema(strict=True, ge=0)
-        frequency = schema.float_schema(strict=True, ge=0, allow_inf_nan=False)
-        return schema.list_schema(schema.tuple_schema([size, frequency, seed]))
-
-    def read(self, value: Any) -> tuple[Cell, ...]:
-        """Return the cells."""
-        return tuple(Cell(*cell) for cell in value)
-
-
-class Seconds(Rule):
-    """Rule of the key ``seconds``: seconds per step, by model size."""
-
-    expected = "seconds per step by model size"
-
-    def _core(self, schema: Any) -> Any:
-        seconds = schema.float_schema(strict=True, ge=0, allow_inf_nan=False)
-        return schema.dict_schema(schema.int_schema(ge=1), seconds)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a sweep, stored in ``sweep.yaml``.
-
-    Attributes:
-        training: Training settings that all runs share.
-        grid: Cells of the full grid whose share the predictor can use, as size, frequency and seed.
-        exposure: Tokens per exposure of every fact.
-        text_tokens: Tokens of the base text; a longer run repeats it.
-        held_out_tokens: Tokens of held-out general text.
-        seconds: Seconds per step on the planning machine, by model size; empty if steps were not timed.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    training: Training
-    grid: Annotated[tuple[Cell, ...], Cells()]
-    exposure: Annotated[float, Number()]
-    text_tokens: Annotated[int, Whole(1)]
-    held_out_tokens: Annotated[int, Whole(1)]
-    seconds: Annotated[Mapping[int, float], Seconds()]
 
 
 @dataclass(frozen=True)
@@ -125,20 +74,11 @@ def plan_sweep(
         KISError: An option is invalid; then no files are left behind.
     """
     output = output.resolve()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        hint = "kis sweep next adds runs to a sweep."
-        raise KISError(
-            Problem(
-                f"--output {output}", "an existing file or a folder that is not empty", "a new or empty folder", hint
-            )
-        )
     if not output.parent.is_dir():
         raise KISError(Problem(f"--output {output}", f"no folder {output.parent}", "a path in an existing folder"))
     framework = find("frameworks", training.framework, "--framework")
     text_files([*texts, *held_out])
-    draft = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    try:
-        draft.chmod(0o755)
+    with new_folder(output, "--output", "kis sweep next adds runs to a sweep.") as draft:
         base = _base(config, draft, output)
         trained = trained_shapes(training)
         training = _tokenizer(draft, tokenizer, texts, training, watch)
@@ -175,75 +115,14 @@ def plan_sweep(
         )
         for run in chosen:
             write_run(run, base, output)
-        _write_settings(draft, settings)
+        write_settings(draft, settings)
         os.sync()
-        if output.exists():
-            output.rmdir()
-        draft.rename(output)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     left_out = [run for run in runs if run.name in excluded]
     return Planned(settings, _moved(chosen, output), _moved(grid, output), _moved(left_out, output))
 
 
 def _moved(runs: Sequence[SweepRun], sweep: Path) -> tuple[SweepRun, ...]:
     return tuple(replace(run, sweep=sweep) for run in runs)
-
-
-def settings_of(sweep: Path) -> Settings:
-    """Return the settings of a sweep.
-
-    Raises:
-        KISError: The folder holds no sweep, or its settings are invalid.
-    """
-    read = validate(Settings, read_settings(sweep), SETTINGS)
-    if read.value is None:
-        raise KISError(read.problems)
-    return read.value
-
-
-@dataclass(frozen=True)
-class Added:
-    """Outcome of adding requested runs.
-
-    Attributes:
-        runs: Runs that the sweep did not have.
-        left_out: Runs whose share is too large for the predictor to use.
-        unfit: Names of runs whose facts do not fit into their rows, each with the amount that does.
-    """
-
-    runs: tuple[SweepRun, ...]
-    left_out: tuple[SweepRun, ...]
-    unfit: Mapping[str, str]
-
-
-def add_runs(sweep: Path, cells: Sequence[Cell], dry_run: bool, refuse: bool) -> Added:
-    """Add those runs of some cells that a sweep does not have.
-
-    Args:
-        sweep: Folder of the sweep.
-        cells: Cells of the requested runs.
-        dry_run: Return the runs without adding them.
-        refuse: Whether an amount that does not fit raises an error, rather than being left out.
-
-    Raises:
-        KISError: The sweep is invalid, or ``refuse`` is set and an amount does not fit.
-    """
-    settings, base = settings_of(sweep), Base.read(sweep / "kis.yaml")
-    existing = {run.name for run in runs_of(sweep)}
-    runs = runs_for(sweep, cells, settings.training)
-    left_out = {run.name: run for run in above_max_share(runs, settings.exposure)}
-    new = tuple({run.name: run for run in runs if run.name not in existing | left_out.keys()}.values())
-    misfits = dict[str, str]()
-    for run, error in unfit(new, base, load_tokenizer(str(sweep / "data" / "tokenizer"))) if new else ():
-        if refuse:
-            raise error
-        misfits[run.name] = str(error)
-    new = tuple(run for run in new if run.name not in misfits)
-    for run in () if dry_run else new:
-        write_run(run, base, sweep)
-    return Added(new, tuple(left_out.values()), misfits)
 
 
 def _base(config: Path | Mapping[str, Any], draft: Path, output: Path) -> Base:
@@ -313,15 +192,3 @@ def _timed(framework: Any, runs: Sequence[SweepRun], watch: Watch) -> dict[int, 
         seconds[params] = framework.seconds_per_step(run)
     watch("timing steps", len(by_size), len(by_size))
     return seconds
-
-
-def _write_settings(sweep: Path, settings: Settings) -> None:
-    values = {
-        "training": asdict(settings.training),
-        "exposure": settings.exposure,
-        "text_tokens": settings.text_tokens,
-        "held_out_tokens": settings.held_out_tokens,
-        "seconds": dict(settings.seconds),
-        "grid": [[cell.size, cell.frequency, cell.seed] for cell in settings.grid],
-    }
-    write_atomically(sweep / SETTINGS, yaml.safe_dump(values, sort_keys=False, default_flow_style=None))

@@ -16,9 +16,10 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from kis_plugin.config.load import load_config
+from kis_sweep.added_runs import add_runs
 from kis_sweep.folder import runs_of
 from kis_sweep.grid import Cell
-from kis_sweep.planning import add_runs, settings_of
+from kis_sweep.settings import settings_of
 from tests.world.sweeps import (
     begin_and_await_a_checkpoint,
     ends_of,
