@@ -9,7 +9,6 @@ commands are printed as they are run. Continuations are planned once the models 
 from __future__ import annotations
 
 import argparse
-import json
 import lzma
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ TOKENS, LATER = 2_252_800, 450_560
 """Token budget D of a run, and of a continuation."""
 PEAK, BEYOND = 197, 402
 """Exposures per fact: shares of 0.35 and 0.71 of ``TOKENS``."""
-AFTER = (0, 3, 31, 81)
-"""Exposures per fact of a continuation: none, and shares of 0.03, 0.27 and 0.71 of ``LATER``."""
+AFTER = (0, 31, 81)
+"""Exposures per fact of a continuation: none, and shares of 0.27 and 0.71 of ``LATER``."""
 SEEDS = 3
 ACTIONS = ("throttle", "stop_infusing")
 RATE, LOW = 0.5, 0.1
@@ -54,13 +53,13 @@ def prepare(data: Path) -> None:
 
 def config(data: Path, every: float) -> dict[str, Any]:
     """Return the ``kis.yaml`` of all runs: that of the law's study, but for the facts held back."""
-    assert json.loads((data / "facts.jsonl").read_text("utf-8").splitlines()[0])
     return {
         "knowledge": str(data / "facts.jsonl"),
         "templates": str(data / "templates.yaml"),
         "infusion": {"template_order": "cycle", "max_templates": 10},
         "retention": {
             "every": every,
+            "control": 0,
             "background": str(data / "held-back.jsonl"),
             "probes": {"facts": 1000, "options": 4, "templates_per_fact": 10, "kinds": "held_out"},
         },
@@ -75,7 +74,7 @@ def plan(work: Path, name: str, text: str, every: float, *words: object) -> Path
     settings.write_text(yaml.safe_dump(config(data, every), sort_keys=False), encoding="utf-8")
     kis(
         "plan", *words, "--no-uninfused", "--config", settings, "--text", data / f"{text}.txt", "--held-out-text",
-        DATA / "heldout.txt.xz", "--block", 128, "--batch-tokens", 1024, "--saves", 1, "--no-time", "-o", sweep,
+        DATA / "heldout.txt.xz", "--block", 128, "--batch-tokens", 1024, "--saves", 10, "--no-time", "-o", sweep,
     )  # fmt: skip
     return sweep
 
@@ -99,12 +98,12 @@ def continuations(work: Path) -> None:
     """Plan those of each model that there is: a low constant rate, and text that its run did not read."""
     for path in sorted((work / "long" / "warn" / "work").glob("*/model")):
         frequency, seed = (part.lstrip("Fsed") for part in path.parent.name.split("-")[-2:])
-        name = f"after/f{frequency}-{seed}"
+        name = f"after/f{frequency}-{seed[-1]}"
         if (work / name).exists():
             continue
-        amounts = AFTER if frequency == str(BEYOND) else (0, 31)
+        amounts = AFTER if frequency == str(BEYOND) else AFTER[:2]
         words: list[object] = ["--from", path, "--frequency", ",".join(map(str, amounts))]
-        sweep = plan(work, name, "later", 0.2, *words, "--rate", LOW, "--tokens", LATER)
+        sweep = plan(work, name, "later", 0.25, *words, "--rate", LOW, "--tokens", LATER)
         for settings in sweep.glob("configs/*/run.yaml"):
             edit(settings, "recipe", {"least_rate": 1.0})
 
