@@ -126,6 +126,41 @@ def test_exponents_on_the_evidence_page_are_those_of_their_command():
     assert [figure for figure in figures if figure not in found] == []
 
 
+def test_what_the_collapse_is_on_the_evidence_page_is_what_its_command_says():
+    text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
+    section = text[text.index("## What is the collapse?") : text.index("## Exposures per fact, or their share?")]
+    figures, found = FIGURE.findall(section), printed("python -m studies.law.within studies/law/logs.tar.xz")
+    assert len(figures) == 7
+    assert [figure for figure in figures if figure not in found] == []
+    for low, high, where, evaluations, runs in re.findall(
+        r"\| ([\d.]+) to ([\d.]+) \| (\S+ \([^)]*\)) \| (\d+), (\d+) \|", section
+    ):
+        assert re.search(rf"{low} to {high} {evaluations} {runs} \d+ {re.escape(where)}", found)
+    assert "0.048 below their best" in found
+    assert "38 runs at shares above 0.45" in found
+
+
+def test_the_guards_counts_on_the_evidence_page_are_those_of_its_command():
+    text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
+    found = printed("python -m studies.law.guard studies/law/logs.tar.xz")
+    rows = [list(map(int, row)) for row in re.findall(r"(?:peak|point|settled) (\d+) (\d+) (\d+)", found)]
+    before, until, beyond, _ = rows
+    earlier = before[0] + until[0], sum(before + until)
+    assert f"in {beyond[0]} of {sum(beyond)} runs beyond" in text
+    assert f"in {earlier[0]} of {earlier[1]} before it" in text
+
+
+def test_runs_counted_on_the_first_page_are_those_of_the_study():
+    from docs.scripts.doc_picture import estimates
+
+    text, archive = (ROOT / "README.md").read_text(encoding="utf-8"), "studies/law/logs.tar.xz"
+    rows = (ROOT / "studies" / "law" / "results.csv").read_text(encoding="utf-8").splitlines()
+    drawn = sum(len(curve.size.group.runs) for curve in estimates([str(ROOT / archive)]))
+    assert f"*{drawn} training runs of six" in text
+    assert f"has {len(rows) - 1} runs; 113 of them are infused" in text
+    assert "from 113 runs of 6 sizes" in text
+
+
 def test_every_figure_with_an_interval_on_the_page_of_fictional_facts_is_printed_by_its_commands():
     pytest.importorskip("matplotlib")
     page = ROOT / "docs" / "explanation" / "fictional-facts.md"
