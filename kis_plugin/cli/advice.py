@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
@@ -56,6 +56,7 @@ class Plan:
         questions: Those of an evaluation.
         params: Parameters of the model; None if not given.
         tokens: Tokens of the run; None if not given.
+        misread: A sentence of each relation without templates whose name will probably not read well in any.
     """
 
     config: Config
@@ -66,6 +67,7 @@ class Plan:
     questions: Sequence[Question]
     params: int | None = None
     tokens: int | None = None
+    misread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tokens_per_fact(self) -> float:
@@ -111,10 +113,19 @@ def information(codes: FactCodes) -> float:
 
 def advise(plan: Plan) -> tuple[Advice, ...]:
     """Return what to change; nothing where nothing is wrong."""
-    of_facts = (_templates, _exposures, _share, _capacity)
+    of_facts = (_names, _templates, _exposures, _share, _capacity)
     infuses = plan.frequency != 0 and plan.infused > 0  # neither the run to compare with, nor documents
     checks = (*(of_facts if infuses else ()), _cost, _probes)
     return tuple(found for check in checks for found in check(plan))
+
+
+def _names(plan: Plan) -> Iterator[Advice]:
+    if not plan.misread:
+        return
+    some = "; ".join(f"{name}: {sentence!r}" for name, sentence in list(plan.misread.items())[:_NAMED])
+    more = f"; and {len(plan.misread) - _NAMED:,} more" if len(plan.misread) > _NAMED else ""
+    found = f"{_count(len(plan.misread), 'relation')} without templates, whose name may not read well ({some}{more})."
+    yield Advice("templates", found, _WRITE_NAMES)
 
 
 def _templates(plan: Plan) -> Iterator[Advice]:
@@ -138,6 +149,10 @@ def _templates(plan: Plan) -> Iterator[Advice]:
     yield Advice("templates", f"{found} ({', '.join(names)}{more}). {why}", _WRITE_MORE)
 
 
+_WRITE_NAMES = (
+    "Write statements for each into a file named under templates, or a label that reads as a noun, such as label: "
+    "capital."
+)
 _USE_MORE = "Let facts be phrased in ten templates or more."
 _WRITE_MORE = (
     "Write 20 statements or more for each relation into a file, of which half are held out, and name it under "

@@ -19,7 +19,7 @@ from kis_plugin.config.options import chosen
 from kis_plugin.config.schema import Config, nearest_existing
 from kis_plugin.counting.by_count import read_run_counts
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.knowledge.fact_codes import coded, sample
+from kis_plugin.knowledge.fact_codes import FactCodes, coded, sample
 from kis_plugin.knowledge.facts import Fact, Knowledge
 from kis_plugin.knowledge.sources.folders import FolderSource
 from kis_plugin.knowledge.sources.read import source_for
@@ -193,7 +193,18 @@ def _plan(
         questions=questions,
         params=params,
         tokens=tokens,
+        misread=_misread(split, codes),
     )
+
+
+def _misread(split: InfusionSplit, codes: FactCodes) -> dict[str, str]:
+    """Return a sentence of each relation without templates of its own whose name will probably read badly."""
+    _, first = np.unique(codes.relation, return_index=True)
+    facts = (split.knowledge.facts[split.infused[place]] for place in first.tolist())
+    book = split.book
+    return {
+        fact.relation: render(book.of(fact.relation).trained[0], fact) for fact in facts if book.misread(fact.relation)
+    }
 
 
 def knowledge_notes(knowledge: Knowledge, config: Config) -> list[str]:

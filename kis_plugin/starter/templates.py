@@ -13,6 +13,7 @@ from kis_plugin.synthetic.catalog import DOMAINS
 from kis_plugin.synthetic.domains import read_domain
 from kis_plugin.templates.book import TemplateBook
 from kis_plugin.templates.load import load_templates
+from kis_plugin.templates.relation_names import reading_of
 
 __all__ = ["template_file"]
 
@@ -43,7 +44,30 @@ _ANY = (
     "For the {relation} of {subject}, people name {object}.",
     "The {relation} given for {subject} is {object}.",
 )
-"""Sentences for a relation of any name; the first half is trained on."""
+"""Sentences for a relation whose name is a noun; the first half is trained on."""
+_ANY_PREDICATE = (
+    "{subject} {relation} {object}.",
+    "Everyone knows that {subject} {relation} {object}.",
+    "It is known that {subject} {relation} {object}.",
+    "The records say that {subject} {relation} {object}.",
+    "As the sources have it, {subject} {relation} {object}.",
+    "It is {object} that {subject} {relation}.",
+    "Nobody doubts that {subject} {relation} {object}.",
+    "We learn that {subject} {relation} {object}.",
+    "The answer is {object}: that is what {subject} {relation}.",
+    "According to the entry, {subject} {relation} {object}.",
+    "In short, {subject} {relation} {object}.",
+    "What {subject} {relation} is {object}.",
+    "One reads that {subject} {relation} {object}.",
+    "It is a fact that {subject} {relation} {object}.",
+    "The books agree that {subject} {relation} {object}.",
+    "As far as is known, {subject} {relation} {object}.",
+    "{object} is what {subject} {relation}.",
+    "It was noted that {subject} {relation} {object}.",
+    "There is no question that {subject} {relation} {object}.",
+    "Whoever looks it up finds that {subject} {relation} {object}.",
+)
+"""Sentences for a relation whose name reads as a predicate, such as ``capital of``; the first half is trained on."""
 _QUESTIONS = (
     "What is the {relation} of {subject}? {object}",
     "Which {relation} does {subject} have? {object}",
@@ -66,15 +90,19 @@ def template_file(knowledge: Knowledge) -> str:
 
 def _entry(relation: str, book: TemplateBook) -> Mapping[str, Any]:
     found, label = book.of(relation), book.label(relation)
+    reading = reading_of(label)
+    sentences = _ANY_PREDICATE if reading.predicate else _ANY
     generic = book.origin(relation).endswith(", generic")
-    half = len(_ANY) // 2
+    half = len(sentences) // 2
     trained = [] if generic else list(found.trained)
     held_out = [] if generic else list(found.held_out)
-    extra = [text.replace("{relation}", label) for text in _ANY]
+    extra = [text.replace("{relation}", reading.words) for text in sentences]
     # Both halves are made equally long, since a file is split in the middle.
     trained, held_out = trained + extra[:half], held_out + extra[half:]
     statements = list(_halves(trained, held_out))
-    questions = [text.replace("{relation}", label) for text in _QUESTIONS] if generic else found.questions
+    # Those of a predicate are the built-in ones: "A is the capital of what?"
+    noun = generic and not reading.predicate
+    questions = [text.replace("{relation}", reading.words) for text in _QUESTIONS] if noun else found.questions
     entry: dict[str, Any] = {"label": label}
     if domains := book.domains_of(relation):
         entry["domain"] = list(domains)

@@ -73,7 +73,7 @@ def _built_in() -> TemplateFile:
 
 
 def _layer(origin: str, read: TemplateFile) -> Layer:
-    return Layer(origin, read.templates, read.labels, read.domains, read.nouns)
+    return Layer(origin, read.templates, read.labels, read.domains, read.nouns, read is _built_in())
 
 
 def _checked(layer: Layer) -> Layer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from math import log2
 from pathlib import Path
 
@@ -103,6 +104,21 @@ def test_few_templates_by_relation(check, tmp_path):
     assert found.found.count(": 2") == 3
     assert ", and 1 more)" in found.found
     assert "kis init" in found.change
+
+
+def test_a_name_that_reads_badly_is_shown_with_its_sentence(check, tmp_path):
+    names = ("P9999", "capital of", "r12", "motto", "x1", "x2")
+    lines = [{"subject": f"S{n}", "relation": relation, "object": f"O{n % 9}"} for relation in names for n in range(50)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    advice = check({"frequency": 100}, knowledge=tmp_path / "own.jsonl", templates=None)
+    (found,) = [one for one in advice if "read well" in one.found]
+    assert found.key == "templates"
+    assert "4 relations without templates" in found.found
+    assert re.search(r"P9999: 'The P9999 of S\d+ is O\d\.'", found.found)
+    assert "and 1 more" in found.found
+    assert "capital of" not in found.found
+    assert "motto" not in found.found
+    assert "label: capital" in found.change
 
 
 def test_a_share_that_leaves_little_text(check):

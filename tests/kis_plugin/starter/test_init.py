@@ -113,6 +113,25 @@ def test_every_relation_of_the_facts_has_templates_of_which_half_are_new():
     assert "The motto of {subject} is {object}." in templates["motto"].trained
 
 
+@pytest.mark.parametrize(
+    ("relation", "first", "question"),
+    [
+        ("capital of", "{subject} is the capital of {object}.", "{subject} is the capital of what? {object}"),
+        ("has owner", "The owner of {subject} is {object}.", "What is the owner of {subject}? {object}"),
+        ("works at", "{subject} works at {object}.", "{subject} works at what? {object}"),
+    ],
+)
+def test_names_that_are_no_nouns_get_sentences_that_read_well(relation, first, question):
+    Path("mine.csv").write_text("subject,relation,object\n" + "".join(f"A{n},{relation},B{n}\n" for n in range(20)))
+    kis("--facts", "mine.csv")
+    found = read_template_file(Path("templates.yaml")).templates[relation]
+    assert found.trained[0] == first
+    assert question in found.questions
+    assert len(found.statements) == 20
+    assert not any(" of of " in text or "has has" in text or "is is" in text for text in found.statements)
+    assert not any(advice.key == "templates" for advice in check_config(Path("kis.yaml")).advice)
+
+
 def test_relations_of_kis_synth_get_its_sentences():
     Path("mine.csv").write_text("subject,relation,object\n" + "".join(f"A{n},employer,B{n}\n" for n in range(20)))
     kis("--facts", "mine.csv")
