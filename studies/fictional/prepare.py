@@ -33,8 +33,13 @@ SETS = {"8": (0, 8), "16": (0, 16), "32": (0, 32), "20": (0, 20), "new": (20, 30
 """People of each set of facts, from which to which."""
 
 
-def prepare(folder: Path) -> None:
-    """Write ``facts-NAME.jsonl`` for each set, ``templates.yaml``, ``text.txt`` and ``tokenizer/``."""
+def prepare(folder: Path, characters: int = TEXT) -> None:
+    """Write ``facts-NAME.jsonl`` for each set, ``templates.yaml``, ``text.txt`` and ``tokenizer/``.
+
+    Args:
+        folder: New.
+        characters: Of base text.
+    """
     folder.mkdir(parents=True)
     line = [KIS, "synth", "people", "--count", str(PEOPLE), "--output", str(folder / "people")]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 (our own program)
@@ -47,7 +52,7 @@ def prepare(folder: Path) -> None:
     chosen = {relation: templates[relation] for relation in RELATIONS}
     (folder / "templates.yaml").write_text(yaml.safe_dump(chosen, sort_keys=False, width=1000), encoding="utf-8")
     with lzma.open(ROOT / "examples" / "data" / "text.txt.xz", "rt", encoding="utf-8") as file:
-        text = file.read(TEXT)
+        text = file.read(characters)
     (folder / "text.txt").write_text(text, encoding="utf-8")
     names = " ".join(f" {fact['subject']} {fact['object']}" for fact in facts)
     write_tokenizer([text, *[names] * REPEATS], folder / "tokenizer")
