@@ -13,9 +13,11 @@ import numpy as np
 from kis_plugin.amounts import parse_amount
 from kis_plugin.errors import KISError, Problem
 from kis_predict import method
+from kis_predict.laws.axis import axis_report, axis_warnings, safe_limit
 from kis_predict.laws.points import Points
 from kis_predict.laws.refusal import prefix_errors, refusals, supported_distance
-from kis_predict.laws.selection import Axis, Sizes, Unit, fit_laws, mixture, quantile
+from kis_predict.laws.selection import Axis, Sizes, Unit, fit_laws, mixture
+from kis_predict.laws.target import rule_of_d
 from kis_predict.pipeline import amount_of, law_report, leading_law
 from kis_predict.prediction import Prediction, Recommendation, Target
 from kis_predict.protocols import Law
@@ -27,7 +29,8 @@ __all__ = ["CriticalPoint", "predict_from_points", "read_points"]
 
 _COLUMNS = {"n": "params", "params": "params", "d": "tokens", "tokens": "tokens", "f_c": "value", "collapse": "value",
             "frequency": "value", "alpha": "value", "ratio": "value", "sd": "sd"}  # fmt: skip
-_USUAL_SD = 0.1
+_USUAL_SD = 0.05
+"""Relative error of a point that comes without one; what it falls short of is left to the law's own scatter."""
 _FEWEST = 3
 
 
@@ -92,13 +95,14 @@ def predict_from_points(
 ) -> Prediction:  # fmt: skip
     """Fit the laws to critical points and answer for the target, with the same weights and refusals as for runs.
 
-    Without D the points are taken to be of one budget; without sd each has a relative error of 0.1. What is retained,
-    and general loss, need runs: the recommendation keeps to the risk alone.
+    Without D the points are taken to be of one budget; without sd each has a relative error of 0.05. A point that is
+    given twice counts once. What is retained, and general loss, need runs: the recommendation keeps to the risk alone.
 
     Raises:
-        KISError: Fewer than three sizes, D known at some points only, or no D for the target where the points have one.
+        KISError: Fewer than three sizes, D known at some points only, or at the target only, or not there.
     """
     _check(points, request)
+    given, points = points, sorted(set(points), key=lambda point: (point.params, point.tokens or 0.0, point.value))
     params = np.array([point.params for point in points])
     tokens = np.array([point.tokens or 1.0 for point in points])
     budget = float(request.tokens or tokens[0])
@@ -116,9 +120,17 @@ def predict_from_points(
         del units["share"]
     elif request.axis == "share":
         del units["frequency"]
-    candidates = fit_laws(laws, Sizes(params, tokens, (float(request.params), budget)), data, request.seed, units)
+    where = Sizes(params, tokens, (float(request.params), budget))
+    candidates = fit_laws(laws, where, data, request.seed, units)
     if not candidates:
         raise KISError(Problem("laws", ", ".join(laws) or "none", "one whose parameters the points determine"))
+    lacking = (
+        "" if "share" in units
+        else "points and target have one D, on which exposures and the share say the same" if request.tokens
+        else "the share cannot be judged without D of the points"
+    )  # fmt: skip
+    axis = axis_report(request, candidates, where, units, lacking)
+    axis_lines, off_rule = axis_warnings(axis, where, units.get("share"), request)
     draws, weights = mixture(candidates, request.seed)
     collapse = amount_of(draws, weights, request.confidence, None)
     errors = prefix_errors(candidates, sorted(set(params.tolist())))
@@ -126,19 +138,27 @@ def predict_from_points(
     chosen = leading_law(candidates)
     found = Prediction(
         "insufficient", Target(request.params, request.tokens), request.confidence, (),
-        (f"{len(points)} critical points of {len(set(params.tolist()))} sizes as given; their runs are not known",),
-        (), extrapolation=extrapolation, prefix_errors=errors, supported=supported_distance(errors),
-        method=method.describe(), request=request, points=len(points),
+        (
+            f"{len(points)} critical points of {len(set(params.tolist()))} sizes as given; their runs are not known",
+            rule_of_d(where) if request.tokens else "Holds for the rule of D by which the points were measured",
+        ),
+        (*_twice(given, points), *axis_lines), extrapolation=extrapolation, prefix_errors=errors,
+        supported=supported_distance(errors), method=method.describe(), request=request, points=len(points),
     )  # fmt: skip
     reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far)
     if reasons:
         return replace(found, missing=tuple(reasons))
-    limit = float(np.exp(quantile(draws, weights, request.risk)))
+    limit = float(np.exp(safe_limit(candidates, draws, weights, request.risk, axis, off_rule)))
     risk = float(weights[draws < math.log(limit)].sum() / weights.sum())
     return replace(
-        found, status="ok", collapse=collapse, law=law_report(chosen, candidates, request.confidence),
+        found, status="ok", collapse=collapse, axis=axis, law=law_report(chosen, candidates, request.confidence),
         binding="collapse", recommendation=Recommendation(limit, None, None, risk, "collapse risk"),
     )  # fmt: skip
+
+
+def _twice(given: Sequence[CriticalPoint], points: Sequence[CriticalPoint]) -> list[str]:
+    again = len(given) - len(points)
+    return [f"Left out {again} point{'s' if again > 1 else ''} that repeat another one in every value"] if again else []
 
 
 def _check(points: Sequence[CriticalPoint], request: PredictionRequest) -> None:
@@ -150,6 +170,9 @@ def _check(points: Sequence[CriticalPoint], request: PredictionRequest) -> None:
         )
     if any(known) and not all(known):
         raise KISError(Problem("--points", "D at some points only", "D at all of them, or at none"))
+    if request.tokens is not None and not any(known):
+        hint = "Add a column D, or leave --tokens out: the answer then holds for the rule of D of the points."
+        raise KISError(Problem("--tokens", f"{request.tokens:,}, while the points have no D", "D at the points", hint))
     if all(known) and request.tokens is None:
         hint = "Give the target's budget by --tokens."
         raise KISError(Problem("--tokens", "nothing, while the points have D", "the target's D", hint))

@@ -33,7 +33,7 @@ def answer(capsys, *words: str) -> dict:
 
 def test_published_values_give_their_exponent(points, capsys):
     found = answer(capsys, "--points", points(ALPHAS), "--target", "700M")
-    assert found["law"]["parameters"]["b"] == pytest.approx(0.161, abs=0.01)
+    assert found["law"]["parameters"]["b"] == pytest.approx(0.161, abs=0.006)
     assert found["law"]["holdout_error"] < 0.04
     assert found["groups"] == []
     assert found["method"]["version"]
@@ -70,6 +70,46 @@ def test_a_power_law_is_found_again(points, capsys, delimiter):
     assert found["recommendation"]["frequency"] < truth
 
 
+def test_points_given_twice_count_once(points, capsys):
+    once = answer(capsys, "--points", points(ALPHAS), "--target", "700M")
+    rows = ALPHAS.splitlines()
+    twice = answer(capsys, "--points", points("\n".join([*rows, *rows[1:]])), "--target", "700M")
+    assert twice["collapse"] == once["collapse"]
+    assert twice["points"] == 3
+    assert "Left out 3 points that repeat another one in every value" in twice["warnings"]
+
+
+def test_the_order_of_points_does_not_matter(points, capsys):
+    rows = RATIOS.splitlines()
+    texts = RATIOS, "\n".join([rows[0], *rows[:0:-1]])
+    one, other = (answer(capsys, "--points", points(text), "--target", "7B") for text in texts)
+    assert one["collapse"] == other["collapse"]
+
+
+def test_wide_errors_of_points_widen_the_interval(points, capsys):
+    found = []
+    for sd in (0.01, 0.2):
+        text = "\n".join(["N,F_c,sd", *(f"{n}e8,{300 * n**0.4},{sd}" for n in (1, 3, 9, 27))])
+        collapse = answer(capsys, "--points", points(text), "--target", "8B")["collapse"]
+        found.append(np.log(collapse["high"] / collapse["low"]))
+    assert found[1] > 1.5 * found[0]
+
+
+@pytest.mark.parametrize("factor", [0.1, 10])
+def test_off_the_points_rule_of_d_the_lower_axis_is_kept(points, capsys, factor):
+    text = "N,D,F_c,sd\n100M,20B,300,.02\n300M,20B,310,.02\n900M,20B,290,.02\n2700M,20B,300,.02\n"
+    words = "--points", points(text), "--target", "4B"
+    on = answer(capsys, *words, "--tokens", "20B")
+    off = answer(capsys, *words, "--tokens", f"{20 * factor:g}B")
+    assert off["recommendation"]["frequency"] < 1.05 * 300 * min(1, factor)
+    assert off["collapse"]["low"] < 300 * min(1, factor) * 1.1
+    assert off["collapse"]["high"] > 300 * max(1, factor) / 1.1
+    assert any("the recommendation keeps" in line for line in off["warnings"])
+    assert any("what D alone does is unknown" in line for line in off["assumptions"])
+    assert on["warnings"] == []
+    assert "Holds for the sweep's rule of D: the same D, 20B, at every size" in on["assumptions"]
+
+
 def test_the_report_says_what_it_rests_on(points, capsys):
     assert main(["--points", points(ALPHAS), "--target", "700M"]) == 0
     out = " ".join(capsys.readouterr().out.split())
@@ -91,6 +131,7 @@ def test_a_target_too_far_is_refused(points, capsys):
         ("N,F_c\n1e8,1\n2e8,3\n,4\n", [], "points.csv:4: found no params"),
         ("N,D,F_c\n1e8,1e9,1\n2e8,,2\n3e8,1e9,3\n", [], "found D at some points only"),
         ("N,D,F_c\n1e8,1e9,1\n2e8,2e9,2\n3e8,3e9,3\n", [], "Give the target's budget by --tokens"),
+        (ALPHAS, ["--tokens", "100B"], "--tokens: found 100,000,000,000, while the points have no D"),
         (ALPHAS, ["--logs", "x"], "--points: found --logs beside it"),
         (ALPHAS, ["--plot", "x.png"], "--plot: found --points beside it"),
         (ALPHAS, ["--write-config", "x.yaml"], "--write-config: found --points beside it"),
