@@ -90,6 +90,30 @@ class TestAStudy:
             assert f"predictions/{prediction.name}" in page
 
 
+def test_a_study_that_froze_method_3_is_still_answered_by_it():
+    from benchmarks.extrapolation import observed_runs
+    from benchmarks.known_truth import make_sweep
+    from kis_predict import method
+    from kis_predict.laws.built_in import built_in_laws
+    from kis_predict.pipeline import predict
+    from kis_predict.request import PredictionRequest
+    from studies.frozen import method_3
+
+    def recommended() -> float:
+        sweep = make_sweep("gauss", "curved down", 0, sizes=4)
+        params, tokens = sweep.targets[5]
+        request = PredictionRequest(params=params, tokens=tokens, bootstraps=60)
+        found = predict(observed_runs(sweep), request, {law.name: law for law in built_in_laws()})
+        return found.recommendation.frequency
+
+    before = method.describe()
+    with method_3():
+        frozen = recommended()
+    assert frozen == pytest.approx(279.800938, rel=1e-6)  # by the code of method 3 itself
+    assert method.describe() == before
+    assert recommended() < 0.8 * frozen
+
+
 def test_the_baseline_on_the_page_is_that_of_its_command():
     shown = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
     done = run("python -m studies.law.baseline studies/law/logs.tar.xz", ROOT)

@@ -13,12 +13,12 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
-from kis_predict.curves import noise, rise_fall, size_estimates, two_lines
+from kis_predict.curves import intervals, noise, rise_fall, size_estimates, two_lines
 from kis_predict.laws import built_in, law_fit, nuisance_grid, peak_gap, prefixes, refusal
 
 __all__ = ["CONSTANTS", "VERSION", "Constant", "changed", "describe"]
 
-VERSION = "3"
+VERSION = "4"
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,16 @@ CONSTANTS: Mapping[str, Constant] = {
     "usual_noise": Constant("intra-class correlation of seeds where none repeat", "USUAL_RHO",
                             (noise, size_estimates), True),
     "family_trust": Constant("power of the evidence that weighs curve families", "TRUST", (size_estimates,), True),
+    "family_misfit": Constant("error of every curve family at a collapse point, grid steps", "MISFIT",
+                              (intervals,), True),
     "sure_odds": Constant("odds from which a size is read one way only", "SURE", (size_estimates,), True),
     "law_scatter": Constant("scale of the scatter of sizes about a law, nats", "SCATTER", (nuisance_grid,), False),
     "exponent": Constant("prior standard deviation of a law's exponent of N", "EXPONENT", (nuisance_grid,), False),
     "bad_size": Constant("prior probability that one size is bad", "BAD", (nuisance_grid, prefixes), False),
     "bad_scatter": Constant("scatter of a bad size, nats", "BAD_SCATTER", (nuisance_grid, prefixes), False),
     "curvature": Constant("factor on the prior widths of the curvature", "CURVATURE", (built_in,), False),
+    "caution": Constant("how much more laws with a curvature count for the recommendation", "CAUTION", (built_in,),
+                        False),
     "gap_slope": Constant("prior of how the gap below the collapse changes with log N", "SLOPE", (peak_gap,), False),
 }  # fmt: skip
 

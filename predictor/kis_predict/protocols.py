@@ -121,6 +121,15 @@ class ShrunkLaw(Law, Protocol):
 
 
 @runtime_checkable
+class CautiousLaw(Law, Protocol):
+    """A law that counts for more in the recommendation than in the interval, if it lowers it."""
+
+    @property
+    def caution(self) -> float:
+        """By what factor."""
+
+
+@runtime_checkable
 class AxisLaw(Law, Protocol):
     """A law that holds in one amount only."""
 

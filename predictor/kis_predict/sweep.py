@@ -205,13 +205,18 @@ _SCREENS: tuple[tuple[str, Callable[[ObservedRun], bool]], ...] = (
     (f"have a share above {MOST_SHARE:g}, which is another regime", _too_much),
 )
 """What leaves a run out, in this order; a run is named once."""
+_OF_ONE = {"were": "was", "are": "is", "have": "has", "carry": "carries", "repeat": "repeats"}
+"""The verbs of these reasons where a single run is meant."""
 
 
 def _left_out(out: Sequence[ObservedRun], reason: str) -> list[str]:
     if not out:
         return []
     names = ", ".join(run.source for run in out[:3]) + (f" and {len(out) - 3} more" if len(out) > 3 else "")
-    return [f"Left out {len(out)} run{'s' if len(out) > 1 else ''} that {reason}: {names}"]
+    if len(out) > 1:
+        return [f"Left out {len(out)} runs that {reason}: {names}"]
+    verb, _, rest = reason.partition(" ")
+    return [f"Left out 1 run that {_OF_ONE.get(verb, verb)} {rest}: {names}"]
 
 
 def _distinct(runs: Sequence[ObservedRun]) -> tuple[list[ObservedRun], list[ObservedRun]]:

@@ -3,7 +3,8 @@
     python -m studies.fictional.left_out studies/fictional/logs.tar.xz/budgets
 
 Predictions use the other sizes and budgets alone. The constant share is the geometric mean of the shares at which those
-collapse. Measured is what kis-predict finds with the left-out runs added, where there are any.
+collapse. Measured is what kis-predict finds with the left-out runs added, where there are any. All by method 3, which
+the study froze before these runs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from kis_predict.observed import ObservedRun
 from kis_predict.pipeline import predict
 from kis_predict.request import PredictionRequest
 from kis_predict.sweep import build_sweep
+from studies.frozen import method_3
 from studies.law.baseline import share_of_one_exposure
 from studies.law.outcome import measured, read, spread
 
@@ -47,6 +49,7 @@ def constant_share(sizes: Sequence[SizeEstimate], tokens: int) -> Answer:
     return share / one, math.nan, math.nan
 
 
+@method_3()
 def predictions(known: Sequence[ObservedRun]) -> Mapping[str, Answer]:
     """Return F_c at the left-out place by kis-predict, on each axis, and by the constant share."""
     params, tokens = LEFT_OUT
@@ -60,6 +63,7 @@ def predictions(known: Sequence[ObservedRun]) -> Mapping[str, Answer]:
     return {**found, "the same share": constant_share(sizes, tokens)}
 
 
+@method_3()
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -6,7 +6,8 @@ b, c and b + c with 90 % intervals, from the law of ``kis-predict`` with an expo
 c, and with a flat one; it needs four sizes or budgets that collapse. Below them by least squares through the collapse
 points without a curve's formula, over the resamples of ``studies.law.model_free``; a place without a fall counts there
 with its highest frequency. Last, by how much held-out retention differs between the budgets of a size (root mean
-square), where F is the same and where the share is, as ``studies.law.budgets`` measures it.
+square), where F is the same and where the share is, as ``studies.law.budgets`` measures it. Estimates of kis-predict
+are those of method 3, which the study froze.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from kis_predict.laws.nuisance_grid import FREE
 from kis_predict.laws.selection import Sizes, fit_laws, quantile
 from kis_predict.laws.size_points import points_of
 from kis_predict.sweep import build_sweep
+from studies.frozen import method_3
 from studies.law.baseline import share_of_one_exposure
 from studies.law.budgets import apart, curves
 from studies.law.model_free import resampled, scatter_of
@@ -40,8 +42,9 @@ CONFIDENCE = 0.9
 
 
 def estimated(places: Sequence[str]) -> list[SizeEstimate]:
-    """Return what kis-predict finds at each size and budget of the runs at some places."""
-    return list(estimate_sizes(build_sweep(read(places)).groups, 1000, 0, CONFIDENCE))
+    """Return what kis-predict's method 3 finds at each size and budget of the runs at some places."""
+    with method_3():
+        return list(estimate_sizes(build_sweep(read(places)).groups, 1000, 0, CONFIDENCE))
 
 
 def fits(sizes: Sequence[SizeEstimate]) -> dict[str, LawFit]:

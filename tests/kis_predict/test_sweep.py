@@ -38,6 +38,20 @@ def test_what_cannot_be_compared_is_left_out_in_one_line(sweep_runs, change, rea
     assert [line for line in sweep.warnings if reason in line and "Left out 2 runs" in line] == list(sweep.warnings)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"retention": None}, "1 run that carries no held-out retention: "),
+        ({"share": 0.95}, "1 run that has a share above 0.9"),
+        ({"status": "unfinished"}, "1 run that did not complete: "),
+    ],
+)
+def test_one_run_that_is_left_out_is_one_run(sweep_runs, change, said):
+    runs = sweep_runs(sizes=(1e7,))
+    runs[3] = replace(runs[3], **change)
+    assert said in build_sweep(runs).warnings[0]
+
+
 def test_a_share_that_the_log_does_not_give_is_computed(sweep_runs):
     runs = sweep_runs(sizes=(1e7,), share=None, facts=100_000)
     # 20 tokens of 100,000 facts in 2e8 tokens: a share of 0.9 is reached at F = 90.

@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from kis_plugin.amounts import short
 from kis_predict.curves import rise_fall
 from kis_predict.curves.collapse_test import gain_without_best, p_value_of, rise_alone
+from kis_predict.curves.intervals import around, standard_error, widened
 from kis_predict.curves.never_learnt import above_chance, rise_is_over
 from kis_predict.curves.noise import USUAL_RHO, Noise, dips, overdispersion, second_rise, with_noise
 from kis_predict.curves.pooling import Curve, Pooled, pool
@@ -264,11 +265,15 @@ def _estimate(
     fallen = SizeEstimate(
         group=group,
         log_peak=float(x[0]) if left else log_peak,
-        log_peak_interval=(-np.inf, float(x[0])) if left else _around(peaks, tail, log_peak),
-        log_peak_sd=0.5 * curve.step if left else _standard_error(peaks, curve.step),
+        log_peak_interval=(-np.inf, float(x[0])) if left else around(peaks, tail, log_peak),
+        log_peak_sd=0.5 * curve.step if left else standard_error(peaks, curve.step),
         log_collapse=log_collapse,
-        log_collapse_interval=(-np.inf, log_collapse) if left else _around(collapses, tail, log_collapse + pushed),
-        log_collapse_sd=float(np.hypot(_standard_error(collapses, curve.step), pushed)),
+        log_collapse_interval=(
+            (-np.inf, log_collapse)
+            if left
+            else widened(around(collapses, tail, log_collapse + pushed), log_collapse, curve.step, tail)
+        ),
+        log_collapse_sd=float(np.hypot(standard_error(collapses, curve.step), pushed)),
         censored="left" if left else None,
         peak_retention=float(tops[0][2][0]),
         parameters=full[0],
@@ -367,20 +372,5 @@ def _resample(curve: Curve, pooled: Pooled, at: int, count: int, rng: np.random.
     return rise_fall.fit(curve.x, drawn, curve.n, curve.chance, pooled.shape, start, prior).parameters
 
 
-def _around(samples: Array, tail: Sequence[float], value: float) -> tuple[float, float]:
-    low, high = (float(end) for end in np.quantile(samples, tail))
-    return min(low, value), max(high, value)
-
-
 def _name(shape: rise_fall.Shape) -> str:
     return next(name for name, each in rise_fall.SHAPES.items() if each is shape)
-
-
-def _standard_error(samples: Array, step: float) -> float:
-    """Return half the width of the central 68 %, so that a few runaway fits do not make a good size count for nothing.
-
-    The law's own scatter, estimated over all sizes, answers for the rest. Never below a tenth of a grid step: between
-    its points no curve is known better than that, whatever its model says.
-    """
-    low, high = np.quantile(samples, [0.16, 0.84])
-    return max(float(high - low) / 2, 0.1 * step)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from kis_plugin.amounts import short
 from kis_plugin.errors import KISError, Problem
 from kis_predict.curves.size_estimates import SizeEstimate
-from kis_predict.laws.selection import Axis, Candidate, Sizes, Unit, quantile
+from kis_predict.laws.selection import Axis, Candidate, Sizes, Unit, at_risk
 from kis_predict.prediction import AxisReport
 from kis_predict.protocols import BudgetedLaw
 from kis_predict.request import PredictionRequest
@@ -149,16 +149,16 @@ def safe_limit(
         axis: How sure the axis is.
         off_rule: Whether one exposure takes another share of D at the target than by the sweep's rule.
     """
-    limit = quantile(draws, weights, risk)
+    limit = at_risk(candidates, draws, weights, risk)
     # Where the data decide, or both axes agree on the target, the quantile of the mixture is the answer.
     sure = axis.odds is not None and axis.odds >= _PLAIN_ODDS
     if sure or not (off_rule or axis.odds is not None):
         return limit
     # Draws of all laws stand one after the other: (draws,) whether a draw is of the share.
-    of = np.repeat([each.axis == "share" for each in candidates], [len(each.fit.weights) for each in candidates])
-    for some in (of, ~of):
+    share = np.repeat([each.axis == "share" for each in candidates], [len(each.fit.weights) for each in candidates])
+    for some in (share, ~share):
         if weights[some].sum() > _HEARD * weights.sum():
-            limit = min(limit, quantile(draws[some], weights[some], risk))
+            limit = min(limit, at_risk(candidates, draws, weights, risk, some))
     return limit
 
 

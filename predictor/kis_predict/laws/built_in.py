@@ -35,6 +35,8 @@ CURVATURES = (0.02, 0.06, 0.18)
 0.3 over a factor of ten in N; mixed over the three, the prior has heavy tails: mostly straight, sometimes much bent."""
 CURVATURE = 1.0
 """Factor on these widths: what ``--sensitivity`` halves and doubles."""
+CAUTION = 2.0
+"""By how much more a law with a curvature counts for the recommendation than for the interval."""
 # Curvature is about 1B parameters, so that b is the exponent near there and depends little on q.
 _CENTRE = float(np.log(1e9))
 _OF_BUDGET = (0.5, (0.5,))
@@ -64,12 +66,17 @@ class CurvedLaw:
     name = "curved"
     formula = "log F_c = a + b log N + q (log N/1B)^2"
     parameters = ("a", "b", "q")
-    prior_weight = 0.28
+    prior_weight = 0.45
 
     @property
     def prior(self) -> Mapping[str, tuple[float, tuple[float, ...]]]:
         """Mean and standard deviations to try of the curvature."""
         return {"q": _curvature()}
+
+    @property
+    def caution(self) -> float:
+        """How much more it counts for the recommendation: where it is right, laws that go straight on go too high."""
+        return CAUTION
 
     def features(self, params: Array, tokens: Array) -> Array:
         """Return (groups, 3)."""
@@ -124,6 +131,11 @@ class CurvedBudgetLaw:
         """Mean and standard deviations to try of the exponent of D and of the curvature."""
         return {"c": _OF_BUDGET, "q": _curvature()}
 
+    @property
+    def caution(self) -> float:
+        """How much more it counts for the recommendation."""
+        return CAUTION
+
     def features(self, params: Array, tokens: Array) -> Array:
         """Return (groups, 4)."""
         x = np.log(params)
@@ -168,7 +180,7 @@ class CeilingLaw(PowerLaw):
     name = "ceiling"
     formula = "1 / F_c = 1 / F_max + exp(-a - b log N)"
     shape = "log F_max"
-    prior_weight = 0.24
+    prior_weight = 0.2
     sharpness = 1.0
 
     def shapes(self, log_amounts: Array) -> Array:

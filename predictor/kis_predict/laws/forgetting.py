@@ -18,7 +18,7 @@ from scipy.optimize import isotonic_regression
 from kis_plugin.amounts import short
 from kis_plugin.errors import KISError, Problem
 from kis_predict.laws.points import Points
-from kis_predict.laws.selection import Sizes, fit_laws, mixture, quantile
+from kis_predict.laws.selection import Sizes, at_risk, fit_laws, mixture, quantile
 from kis_predict.observed import ObservedRun
 from kis_predict.prediction import Forgetting
 from kis_predict.protocols import Law
@@ -108,9 +108,8 @@ def forgetting_limit(
         return Forgetting(question.max_loss_rise, reason=reason), np.inf
     draws, weights = mixture(candidates, question.seed)
     tail = (1 - question.confidence) / 2
-    low, middle, high, least = (
-        float(np.exp(quantile(draws, weights, at))) for at in (tail, 0.5, 1 - tail, question.risk)
-    )
+    low, middle, high = (float(np.exp(quantile(draws, weights, at))) for at in (tail, 0.5, 1 - tail))
+    least = float(np.exp(at_risk(candidates, draws, weights, question.risk)))
     share, holdout = None if a_fact is None else middle * a_fact, candidates[0].holdout
     missed = None if holdout is None else float(abs(np.expm1(holdout)))
     return Forgetting(question.max_loss_rise, middle, low, high, share, missed), least

@@ -19,11 +19,12 @@ from kis_predict.laws.law_fit import LawFit, fit_law
 from kis_predict.laws.nuisance_grid import FREE, Bend, Shrinkage
 from kis_predict.laws.points import Points
 from kis_predict.laws.prefixes import DRAWS, PrefixStep, prefix_steps
-from kis_predict.protocols import AxisLaw, BentLaw, BudgetedLaw, Law, ShrunkLaw, WeightedLaw
+from kis_predict.protocols import AxisLaw, BentLaw, BudgetedLaw, CautiousLaw, Law, ShrunkLaw, WeightedLaw
 
-__all__ = ["Axis", "Candidate", "Sizes", "Unit", "fit_laws", "mixture", "quantile", "surprising"]
+__all__ = ["Axis", "Candidate", "Sizes", "Unit", "at_risk", "fit_laws", "mixture", "quantile", "surprising"]
 
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Axis = Literal["frequency", "share"]
 
 _DEFAULT_WEIGHT = 0.25
@@ -255,6 +256,27 @@ def quantile(draws: Array, weights: Array, at: float) -> float:
     order = np.argsort(draws)
     cumulative = np.cumsum(weights[order])
     return float(draws[order][min(np.searchsorted(cumulative, at * cumulative[-1]), len(draws) - 1)])
+
+
+def at_risk(
+    candidates: Sequence[Candidate], draws: Array, weights: Array, risk: float, some: Mask | None = None
+) -> float:  # fmt: skip
+    """Return the value that draws of the mixture lie below with the probability ``risk`` at most.
+
+    Whether laws bend is in doubt, and that doubt is on the safe side: the risk is kept both by the weights of the laws
+    and where those that may bend without end count for more (``CautiousLaw``).
+
+    Args:
+        candidates: The laws, in the order of the draws.
+        draws: Of all of them, (draws,).
+        weights: Theirs.
+        risk: The probability.
+        some: Which draws to take, (draws,); all where None.
+    """
+    caution = [each.law.caution if isinstance(each.law, CautiousLaw) else 1.0 for each in candidates]
+    cautious = weights * np.repeat(caution, [len(each.fit.weights) for each in candidates])
+    taken: slice | Mask = slice(None) if some is None else some
+    return min(quantile(draws[taken], of[taken], risk) for of in (weights, cautious))
 
 
 def surprising(candidate: Candidate, points: Points, seed: int) -> list[int]:

@@ -121,16 +121,26 @@ def size_row(size: SizeEstimate) -> tuple[str, ...]:
 def size_line(size: SizeEstimate) -> str:
     """Return one size's cells as a sentence, for places too narrow for the table."""
     n, d, runs, tested, peak, collapse, at_peak = size_row(size)
-    return f"N={n}, D={d}: {runs} runs at F = {tested}; peak {peak}; collapse {collapse}; retention {at_peak} at peak"
+    start = f"N={n}, D={d}: {runs} runs at F = {tested}"
+    if not size.learnt:
+        return f"{start}; {_NEVER}; retention {at_peak} at most"
+    return f"{start}; peak {peak}; collapse {collapse}; retention {at_peak} at peak"
+
+
+_NEVER = "never learnt"
 
 
 def _peak(size: SizeEstimate) -> str:
+    if not size.learnt:
+        return _NEVER
     if size.censored:
         return f"{_BEYOND[size.censored]} {short(math.exp(size.log_peak))}"
     return _between(size.log_peak, size.log_peak_interval)
 
 
 def _collapse(size: SizeEstimate) -> str:
+    if not size.learnt:
+        return "-"
     doubt = "" if size.odds is None else "?"
     if size.censored:
         return f"{_BEYOND[size.censored]} {short(math.exp(size.log_collapse))}{doubt}"
@@ -159,19 +169,22 @@ def holdout_text(law: LawReport) -> str:
     """Return by how much the largest size is missed when it is left out."""
     if law.holdout_error is None:
         return "too few sizes to leave the largest out"
-    return f"the largest size that collapsed, fitted without it, is missed by {law.holdout_error:.1%}"
+    return f"fitted without the largest size that collapsed, this law misses it by {law.holdout_error:.1%}"
 
 
 def axis_text(axis: AxisReport) -> str:
     """Return which axis was taken, and why, with the errors of the laws on each."""
-    errors = ", ".join(f"{name} {error:.1%}" for name, error in axis.holdout_errors.items() if error is not None)
     open_ = axis.odds is None and axis.by_rule is not None and axis.reason != "requested"
+    if open_:
+        # Errors beside it would read as evidence; they differ since other laws are mixed on the other axis.
+        return f"undecided: {axis.reason}"
+    errors = ", ".join(f"{name} {error:.1%}" for name, error in axis.holdout_errors.items() if error is not None)
     known = {name: error for name, error in axis.holdout_errors.items() if error is not None}
     # The odds are those of every size; the largest by itself may favour the other axis.
     against = axis.odds is not None and known.get(axis.name, 0.0) > min(known.values(), default=0.0)
     largest = "the largest size alone is nearer to the other axis, missed" if against else "largest size missed"
     missed = f" ({largest} by: {errors})" if errors else ""
-    return f"{'undecided' if open_ else axis.name}: {axis.reason}{missed}"
+    return f"{axis.name}: {axis.reason}{missed}"
 
 
 def forgetting_text(forgetting: Forgetting) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from kis_predict.curves import rise_fall
+from kis_predict.curves import intervals, rise_fall
 from kis_predict.curves.noise import dips, overdispersion
 from kis_predict.curves.pooling import Curve, pool
 from kis_predict.curves.size_estimates import estimate_sizes
@@ -166,6 +166,20 @@ def test_intervals_are_ordered_and_hold_their_value(sweep_runs):
         low, high = size.log_collapse_interval
         assert low <= size.log_collapse <= high
         assert size.log_peak <= size.log_collapse
+
+
+def test_what_curves_get_wrong_widens_the_intervals_and_not_what_laws_take(sweep_runs, monkeypatch):
+    runs = sweep_runs(probes=2000, seeds=2)
+    wide = estimates(runs)
+    monkeypatch.setattr(intervals, "MISFIT", 0.0)
+    exact = estimates(runs)
+    # 11 frequencies over 6.1 nats; a 90 % interval reaches 1.645 standard deviations.
+    error = 1.645 * 0.075 * 0.61
+    for one, other in zip(wide, exact, strict=True):
+        for got, of in zip(one.log_collapse_interval, other.log_collapse_interval, strict=True):
+            assert abs(got - one.log_collapse) == pytest.approx(np.hypot(of - other.log_collapse, error), rel=1e-3)
+        assert one.log_collapse_sd == other.log_collapse_sd
+        assert one.log_collapse == other.log_collapse
 
 
 @pytest.mark.slow

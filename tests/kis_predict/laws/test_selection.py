@@ -7,7 +7,7 @@ import pytest
 
 from kis_predict.laws.built_in import built_in_laws
 from kis_predict.laws.points import Points
-from kis_predict.laws.selection import Sizes, Unit, fit_laws, mixture, quantile
+from kis_predict.laws.selection import Sizes, Unit, at_risk, fit_laws, mixture, quantile
 from kis_predict.pipeline import law_report, leading_law
 from kis_predict.report.texts import law_text
 
@@ -42,6 +42,40 @@ def test_curvature_of_either_sign_is_followed(curvature):
     _, (low, middle, high) = answer(curved(N))
     assert low < curved(N[-1] * 5) < high
     assert middle == pytest.approx(curved(N[-1] * 5), abs=0.35)
+
+
+def test_the_recommendation_keeps_the_risk_where_laws_that_bend_count_double(monkeypatch):
+    candidates, _ = answer(0.4 * np.log(N[:5]) - 0.06 * np.log(N[:5] / 1e9) ** 2, n=N[:5], times=25)
+    draws, weights = mixture(candidates, 0)
+    # (draws,) whether a draw is of a law with a curvature.
+    bends = np.repeat(
+        ["curved" in each.law.name for each in candidates], [len(each.fit.weights) for each in candidates]
+    )
+    doubled = quantile(draws, weights * np.where(bends, 2.0, 1.0), 0.05)
+    assert doubled < quantile(draws, weights, 0.05) - 0.01
+    assert at_risk(candidates, draws, weights, 0.05) == pytest.approx(doubled)
+    # Of some draws, these alone count: without the laws that bend it is their plain quantile.
+    assert at_risk(candidates, draws, weights, 0.05, ~bends) == quantile(draws[~bends], weights[~bends], 0.05)
+    monkeypatch.setattr("kis_predict.laws.built_in.CAUTION", 1.0)
+    assert at_risk(candidates, draws, weights, 0.05) == quantile(draws, weights, 0.05)
+
+
+def test_laws_that_bend_upwards_raise_no_recommendation():
+    candidates, _ = answer(-0.5 * np.log(N) + 0.05 * np.log(N / 1e9) ** 2)
+    draws, weights = mixture(candidates, 0)
+    for risk in (0.05, 0.5):
+        assert at_risk(candidates, draws, weights, risk) <= quantile(draws, weights, risk)
+
+
+@pytest.mark.parametrize("times", [5, 25])
+@pytest.mark.parametrize("curvature", [-0.03, -0.06, -0.12])
+def test_no_amount_above_the_collapse_is_recommended_for_a_law_that_bends_down(curvature, times):
+    def bent(n):
+        return 5 + 0.4 * np.log(n / 1e9) + curvature * np.log(n / 1e9) ** 2
+
+    sizes = N[:6]
+    candidates, _ = answer(bent(sizes), n=sizes, times=times)
+    assert at_risk(candidates, *mixture(candidates, 0), 0.05) < bent(sizes[-1] * times)
 
 
 def test_straight_laws_keep_useful_intervals():

@@ -18,7 +18,7 @@ from kis_predict.prediction import Amount, AxisReport, Forgetting, NextRun, Reco
 from kis_predict.report.chart_data import size_curves, spread
 from kis_predict.report.run_config import config_text
 from kis_predict.report.terminal import print_report
-from kis_predict.report.texts import axis_text, fold, headline
+from kis_predict.report.texts import axis_text, fold, headline, size_line
 
 MADE = {}
 
@@ -73,7 +73,13 @@ def test_the_headline_fits_80_columns_whatever_the_numbers(answer, value, kind):
 
 def test_what_left_the_headline_stands_below(answer):
     text = " ".join(printed(answer, charts=False).split())
-    for part in (" tokens, ", " of D; ", "limited by: ", "fitted without it", "risk of collapse at this amount"):
+    for part in (
+        " tokens, ",
+        " of D; ",
+        "limited by: ",
+        "fitted without the largest size",
+        "risk of collapse at this amount",
+    ):
         assert part in text
         assert part not in " ".join(headline(answer))
 
@@ -140,6 +146,20 @@ def test_forgetting_axis_and_next_runs_are_shown(answer):
 def test_an_axis_that_is_better_beside_a_larger_error_says_why(odds, share, said):
     axis = AxisReport("share", {"frequency": 0.017, "share": share}, "better", odds)
     assert axis_text(axis) == f"share: {said}"
+
+
+def test_an_axis_that_is_undecided_has_no_errors_beside_it():
+    axis = AxisReport("frequency", {"frequency": 0.557, "share": 0.248}, "both are in the answer", by_rule=1e-7)
+    assert axis_text(axis) == "undecided: both are in the answer"
+
+
+def test_a_size_that_never_learnt_shows_no_peak_and_no_collapse(answer):
+    blank = replace(answer.sizes[0], learnt=False, censored="right")
+    text = printed(replace(answer, sizes=(blank, *answer.sizes[1:])), charts=False)
+    row = next(line for line in text.splitlines() if "never learnt" in line)
+    assert ">" not in row
+    assert row.split()[-2:] == ["-", f"{blank.peak_retention:.2f}"]
+    assert size_line(blank).endswith(f"; never learnt; retention {blank.peak_retention:.2f} at most")
 
 
 def test_many_lines_alike_are_folded():
