@@ -65,6 +65,7 @@ REFUSED = {
         "kis_hf/test_row_shapes.py::test_rows_of_different_lengths_are_infused_exactly",
         "kis_hf/test_batch_shapes.py::test_a_stream_that_is_padded_to_its_longest_row_is_exact",
         "kis_hf/test_row_shapes.py::test_nothing_is_refused_where_nothing_is_infused",
+        "kis_hf/test_two_ranks.py::test_two_ranks_of_rows_of_different_lengths_show_every_fact_f_times",
     ),
     "tuples, bare tensors, other names, text, loaders of one's own": (
         "kis_hf/test_batch_shapes.py::test_examples_of_any_form_are_infused_exactly",
@@ -72,6 +73,7 @@ REFUSED = {
         "kis_hf/test_batch_shapes.py::test_a_loader_of_ones_own_is_exact",
         "kis_hf/test_row_shapes.py::test_columns_with_a_value_for_each_token_are_kept",
     ),
+    "run_clm.py, streamed or not": ("kis_hf/test_run_clm.py::test_run_clm_data_is_infused_exactly_over_a_resume",),
     "a handful of facts": (
         "kis_plugin/cli/test_kis_cli.py::test_a_handful_of_facts_is_checked_with_the_defaults",
         "kis_plugin/knowledge/test_control_split.py::test_a_handful_of_facts_holds_nothing_back_and_says_so",

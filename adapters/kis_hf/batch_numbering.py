@@ -171,6 +171,8 @@ class BatchNumbering:
     def _infused(self, batches: Sequence[BatchRows]) -> list[Any]:
         """Give the rows of some batches the next numbers, and infuse them."""
         assert self._begun is not None
+        if not batches:  # the data has ended before a step of this epoch
+            return []
         session, row_infusion = self._begun
         source, ranks = session.row_source, self._epochs.ranks
         dues = [self._epochs.due(self.position.batches - len(batches) + at) for at in range(len(batches))]

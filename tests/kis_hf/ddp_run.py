@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from tests.kis_hf.test_row_shapes import RaggedRows, pad_longest
 from tests.world.data import SizedStream, Stream
 from tests.world.facts import kis
 from tests.world.processes import run_ranks
 from tests.world.runs import StopAt, trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 # transformers 5.3 loads the optimizer's state of such a run to "cpu:0", a place that torch does not know.
 torch.serialization.register_package(9, lambda stored: None, lambda stored, place: stored if place == "cpu:0" else None)
@@ -34,7 +37,14 @@ KEYS = {
     "save_steps": 1000,
     "max_steps": -1,
 }
-DATA = {"map": lambda rows: rows, "stream": Stream, "sized": SizedStream, "hub": hub}
+RAGGED = {"ragged": RaggedRows, "ragged stream": lambda *rows: Stream(RaggedRows(*rows))}  # need a collator that pads
+DATA: dict[str, Callable[[Any], Any]] = {
+    "map": lambda rows: rows,
+    "stream": Stream,
+    "sized": SizedStream,
+    "hub": hub,
+    **{name: lambda rows, made=made: made(len(rows), make_tokenizer()) for name, made in RAGGED.items()},
+}
 
 
 def train(
@@ -69,9 +79,13 @@ def main() -> None:
         ddp_backend="gloo",
         **{**KEYS, **given},
     )
+    if data in RAGGED:
+        trainer.data_collator = pad_longest()
     assert trainer.args.world_size == 2
     trainer.train(resume_from_checkpoint=bool(int(resume)))
-    np.save(f"{seen}-{os.environ['RANK']}.npy", np.concatenate(trainer.seen))
+    widest = max(batch.shape[1] for batch in trainer.seen)
+    whole = [np.pad(batch, ((0, 0), (0, widest - batch.shape[1]))) for batch in trainer.seen]
+    np.save(f"{seen}-{os.environ['RANK']}.npy", np.concatenate(whole))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
     os._exit(0)  # gloo's threads now and then abort the interpreter's own end, after all is done

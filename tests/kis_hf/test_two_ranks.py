@@ -14,6 +14,7 @@ import torch
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
 from tests.kis_hf.ddp_run import DATA, KEYS, train
+from tests.kis_hf.test_row_shapes import anywhere
 from tests.world.facts import kis, write_facts
 from tests.world.processes import run_ranks
 from tests.world.runs import controls_shown, shown, trainer_for
@@ -94,6 +95,30 @@ def test_two_ranks_show_a_streams_facts_f_times(tmp_path, data, rows, keys, alon
     (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
     assert log.end.achieved_frequency == {"min": 6, "max": 6, "mean": 6}
     assert log.run.tokens == sum(len(rank) for rank in (*before, *after)) * 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        ("ragged", {}),
+        ("ragged stream", {"max_steps": 30, "accelerator_config": {"dispatch_batches": False}}),
+    ],
+)
+def test_two_ranks_of_rows_of_different_lengths_show_every_fact_f_times(tmp_path, data, keys):
+    write_facts(tmp_path)
+    config, tokenizer = kis(tmp_path, frequency=6), make_tokenizer()
+    before = train(tmp_path, "before", 0, 240, stop=7, data=data, **keys)
+    after = train(tmp_path, "after", 0, 240, resume=1, data=data, **keys)
+    assert len(before[0]) == len(before[1])
+    counts = [anywhere(parts, config, tokenizer) for parts in zip(before, after, strict=True)]
+    assert all(sum(one.values()) for one in counts)  # both ranks show some
+    assert {name: counts[0][name] + counts[1][name] for name in counts[0]} == dict.fromkeys(counts[0], 6)
+    assert controls_shown([*before, *after], config, tokenizer) == 0
+    (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
+    assert log.end.achieved_frequency == log.end.extra["requested_frequency"] == {"min": 6, "max": 6, "mean": 6}
+    assert log.end.extra["miscounted"] == 0
+    assert 0 < log.run.extra["rows_with_room"] < 1
 
 
 @pytest.mark.slow
