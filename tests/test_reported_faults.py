@@ -33,6 +33,7 @@ SILENT = {
     "several evaluation sets": (
         "kis_plugin/guard/test_guard.py::test_several_losses_without_a_name_are_refused",
         "kis_plugin/guard/test_guard.py::test_the_named_split_alone_decides",
+        "kis_predict/readers/test_evaluation_sets.py::test_the_named_evaluation_set_is_general_loss_in_every_format",
     ),
     "a resume under on_mismatch: warn": (
         "kis_plugin/plugins/test_one_run.py::test_a_mismatch_stays_in_the_log_over_later_resumes",

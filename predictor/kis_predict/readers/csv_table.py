@@ -12,6 +12,7 @@ from kis_plugin.errors import KISError, Problem, nearest
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.bounds import NUMBERS, REQUIRED, impossible, number
 from kis_predict.readers.compressed import COMPRESSED, open_stream, plain_name
+from kis_predict.readers.evaluation_losses import general_loss_key
 from kis_predict.readers.foreign import MapUse
 from kis_predict.readers.lines import text_lines
 from kis_predict.recipe import settings_of
@@ -25,25 +26,34 @@ _DELIMITERS = (",", ";", "\t")
 _MOST_RUNS, _MOST_PROBLEMS = 1_000_000, 100
 _LONGEST_HEADER = 10**6
 FINISHED = ("completed", "finished")
+_UNCLEAR = "(evaluation sets)"
+_NOT_FINITE = ("nan", "inf", "infinity")
 
 
 @dataclass(frozen=True)
 class CSVReader:
     """Reads a table with one run a row and the run log's names as columns.
 
-    Of other columns, those of the recipe, such as ``learning_rate``, are compared between runs.
+    Of other columns, those of the recipe, such as ``learning_rate``, are compared between runs. Without a column
+    ``loss``, general loss is that of an evaluation set, as W&B exports it: ``eval/loss``, ``eval/wiki_loss``.
 
     Attributes:
         mapping: Columns by other names, by field: ``{"params": "config.n_params"}``.
+        general_split: The evaluation set whose loss is general loss, where there are several.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
+    general_split: str | None = None
     name = "CSV"
     names = tuple(f"*{kind}{ending}" for kind in _KINDS for ending in ("", *COMPRESSED))
 
     def with_mapping(self, mapping: Mapping[str, str]) -> CSVReader:
         """Return a reader that takes columns by the names in ``mapping``."""
         return replace(self, mapping=mapping)
+
+    def with_general_split(self, name: str) -> CSVReader:
+        """Return a reader that takes general loss from the evaluation set ``name``."""
+        return replace(self, general_split=name)
 
     def claims(self, path: Path) -> bool:
         """Return whether the file is a table, by its ending, that has at least two of the required columns."""
@@ -70,7 +80,7 @@ class CSVReader:
                 # A row cut short, or 0,4 for 0.4: all that follows would be read in the wrong columns.
                 problems.append(Problem(where, f"{len(row)} columns", f"{len(header)}, as the first row has"))
             else:
-                run, wrong = _run(dict(zip(fields, row, strict=True)), where)
+                run, wrong = _run(self._with_loss(dict(zip(fields, row, strict=True))), where)
                 problems += wrong
                 runs += [run] if run else []
             if len(problems) > _MOST_PROBLEMS or len(runs) > _MOST_RUNS:
@@ -88,6 +98,18 @@ class CSVReader:
         taken = {mapped[column] for column in columns if column in mapped}
         # A mapped column takes the place of one that has the field's own name.
         return [mapped.get(column, f"({column})" if column in taken else column) for column in columns]
+
+    def _with_loss(self, cells: dict[str, str]) -> dict[str, str]:
+        """Return a row with its general loss as ``loss``; of columns named by nobody, the names of their sets."""
+        if "loss" in self.mapping:
+            return cells
+        losses = [name for name, text in cells.items() if text.strip()]
+        key, unclear = general_loss_key(losses, self.general_split)
+        if key is not None and (self.general_split is not None or not cells.get("loss", "").strip()):
+            if cells[key].strip().lower().lstrip("+-") in _NOT_FINITE:  # as diverged runs are exported
+                return cells | {"status": "diverged"}
+            return cells | {"loss": cells[key]}
+        return cells if cells.get("loss", "").strip() else cells | {_UNCLEAR: ",".join(unclear)}
 
     def _header_problems(self, path: Path, header: list[str], fields: list[str]) -> list[Problem]:
         columns = [column for column in header if column.strip()] or [""]
@@ -181,7 +203,8 @@ def _run(cells: Mapping[str, str], where: str) -> tuple[ObservedRun | None, list
             return None, [Problem(f"{where} options", f"{options:g}", "2 options or more")]
         values["chance"] = 1 / options
     run = replace(_EMPTY, source=where, status="completed" if finished else status, **values)  # type: ignore[arg-type]
-    run = replace(run, settings=settings_of(cells))
+    unclear = tuple(cells.get(_UNCLEAR, "").split(",")) if cells.get(_UNCLEAR) else ()
+    run = replace(run, settings=settings_of(cells), loss_splits=unclear)
     problems = [Problem(f"{where} {key}", repr(values[key]), expected) for key, expected in impossible(run)]
     return (None, problems) if problems else (run, [])
 

@@ -22,6 +22,7 @@ class ForeignRun:
         run_id: Of the run log that KIS wrote of the same run, if the log names one.
         near: Folders to look for files in first, such as the checkpoint's.
         warnings: What was odd about the log, one line each.
+        loss_splits: Evaluation sets with a loss, where it is unclear which of them is general text.
     """
 
     source: str
@@ -32,6 +33,7 @@ class ForeignRun:
     run_id: str = ""
     near: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    loss_splits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

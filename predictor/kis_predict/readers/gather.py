@@ -126,8 +126,8 @@ def _set_up(
     found = dict(readers)
     for name, reader in readers.items():
         if isinstance(reader, MappedReader):
-            found[name] = reader.with_mapping(mapping)
-        elif isinstance(reader, SplitReader) and general_split is not None:
+            found[name] = reader = reader.with_mapping(mapping)
+        if isinstance(reader, SplitReader) and general_split is not None:
             found[name] = reader.with_general_split(general_split)
     return found
 

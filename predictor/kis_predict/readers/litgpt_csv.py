@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_predict.readers.column_mapping import load_mapping, look_up
+from kis_predict.readers.evaluation_losses import general_loss_key
 from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
 from kis_predict.readers.lines import text_lines
 
@@ -26,10 +27,20 @@ class LitGPTReader:
     Retention is the last ``retention/held_out``, general loss the last ``val_loss``, and ``total_tokens`` is how far
     the run went. D is ``train.max_tokens`` of the ``hyperparameters.yaml`` that LitGPT saves with its checkpoints; N
     and F are not in the log.
+
+    Args:
+        general_split: The evaluation set whose loss is general loss, where there are several.
     """
 
     name = "LitGPT metrics.csv"
     names = (_NAME, "hyperparameters.yaml")
+
+    def __init__(self, general_split: str | None = None) -> None:
+        self._general_split = general_split
+
+    def with_general_split(self, name: str) -> LitGPTReader:
+        """Return a reader that takes general loss from the evaluation set ``name``."""
+        return type(self)(name)
 
     def claims(self, path: Path) -> bool:
         """Return whether it is a ``metrics.csv`` with a column of steps and none of model sizes."""
@@ -69,7 +80,8 @@ class LitGPTReader:
         folder = self.together(path)
         out = folder.parent.parent if folder.name == "csv" and folder.parent.name == "logs" else folder
         values: dict[str, object] = {}
-        for name, key in (("retention", "retention/held_out"), ("loss", "val_loss")):
+        loss, loss_splits = general_loss_key(last, self._general_split)
+        for name, key in (("retention", "retention/held_out"), ("loss", loss)):
             if key in last:
                 values[name] = last[key]
         stale = last_measured(str(path), measured, step) if "retention" in values else ()
@@ -78,7 +90,11 @@ class LitGPTReader:
         if budget is not None:
             values["tokens"] = budget
         near_by = () if near is None else (near,)
-        return [ForeignRun(str(path), out, values, last, seen or None, near=near_by, warnings=stale)]
+        return [
+            ForeignRun(
+                str(path), out, values, last, seen or None, near=near_by, warnings=stale, loss_splits=loss_splits
+            )
+        ]
 
 
 def _version(path: Path) -> tuple[int, str]:

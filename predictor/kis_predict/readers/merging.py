@@ -60,7 +60,8 @@ class Completion:
         warnings = found.warnings
         if status is None:
             warnings = (*warnings, f"{found.source}: does not say whether the run completed; taken as if it did")
-        return _checked(values_found, found.source, warnings)
+        loss_splits = () if "loss" in values_found else found.loss_splits  # named by --map or a file
+        return replace(_checked(values_found, found.source, warnings), loss_splits=loss_splits)
 
     def note(self, use: MapUse) -> None:
         """Remember which paths matched in a log whose reader applies ``--map`` itself."""

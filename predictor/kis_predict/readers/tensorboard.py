@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_predict.readers.evaluation_losses import general_loss_key
 from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
 
 __all__ = ["TensorBoardReader"]
 
 _RETENTION = ("retention/held_out", "train/retention/held_out")  # the Trainer puts train/ before what it does not know
-_LOSS = ("eval/loss", "val_loss")
 _SEEN = ("total_tokens", "train/num_input_tokens_seen")
 _VERSION = re.compile(r"version_\d{1,9}")
 _LARGEST = 256 * 2**20
@@ -33,10 +33,20 @@ class TensorBoardReader:
 
     Retention is the last ``retention/held_out``, general loss the last ``eval/loss`` or ``val_loss``. All else comes
     from ``--map`` or from files next to the log. Needs the extra ``kis-plugin[tensorboard]``.
+
+    Args:
+        general_split: The evaluation set whose loss is general loss, where there are several (``eval/wiki_loss``).
     """
 
     name = "TensorBoard"
     names = ("*.tfevents.*",)
+
+    def __init__(self, general_split: str | None = None) -> None:
+        self._general_split = general_split
+
+    def with_general_split(self, name: str) -> TensorBoardReader:
+        """Return a reader that takes general loss from the evaluation set ``name``."""
+        return type(self)(name)
 
     def claims(self, path: Path) -> bool:
         """Return whether it is named as event files are."""
@@ -73,7 +83,8 @@ class TensorBoardReader:
         if not last:
             return [LeftOut(str(paths[-1]), "no scalar in it")]
         values: dict[str, object] = {}
-        for name, tags in (("retention", _RETENTION), ("loss", _LOSS)):
+        loss, loss_splits = general_loss_key(last, self._general_split)
+        for name, tags in (("retention", _RETENTION), ("loss", (loss,) if loss else ())):
             for tag in tags:
                 if tag in last:
                     values.setdefault(name, last[tag][1])
@@ -84,7 +95,12 @@ class TensorBoardReader:
         tree = {tag: value for tag, (_, value) in last.items()}
         counts = [last[tag][1] for tag in _SEEN if tag in last]
         seen = max((count for count in counts if math.isfinite(count)), default=None)
-        return [ForeignRun(str(path), self.together(path), values, tree, seen, warnings=(*warnings, *stale))]
+        return [
+            ForeignRun(
+                str(path), self.together(path), values, tree, seen, warnings=(*warnings, *stale),
+                loss_splits=loss_splits,
+            )
+        ]  # fmt: skip
 
 
 def _scalars(path: Path, warnings: list[str]) -> Iterator[tuple[str, int, float]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_predict.readers.evaluation_losses import general_loss_key
 from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
 
 __all__ = ["TrainerStateReader"]
@@ -22,12 +23,23 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d{1,15})")
 class TrainerStateReader:
     """Reads the state with the greatest ``global_step`` of each run: every checkpoint holds the whole history.
 
-    Retention is the last ``retention/held_out`` that the KIS callback logged, general loss the last ``eval_loss``. Of
-    what the callback left in its own state, D, F, facts, seed and schedule are taken; N is not in it.
+    Retention is the last ``retention/held_out`` that the KIS callback logged, general loss the last of the only
+    evaluation set. Of what the callback left in its own state, D, F, facts, seed and schedule are taken; N is not in
+    it.
+
+    Args:
+        general_split: The evaluation set whose loss is general loss, where there are several.
     """
 
     name = "trainer_state.json"
     names = (_NAME,)
+
+    def __init__(self, general_split: str | None = None) -> None:
+        self._general_split = general_split
+
+    def with_general_split(self, name: str) -> TrainerStateReader:
+        """Return a reader that takes general loss from the evaluation set ``name``."""
+        return type(self)(name)
 
     def claims(self, path: Path) -> bool:
         """Return whether it is a file called ``trainer_state.json``."""
@@ -62,7 +74,7 @@ class TrainerStateReader:
         if not found:
             return torn
         _, path, state = max(found, key=lambda item: item[0])
-        return [*torn, _run(path, self.together(path), state)]
+        return [*torn, _run(path, self.together(path), state, self._general_split)]
 
 
 def _number(path: Path) -> int:
@@ -94,7 +106,7 @@ def _state(path: Path) -> dict[str, Any] | None:
     return dict(state)
 
 
-def _run(path: Path, folder: Path, state: dict[str, Any]) -> ForeignRun:
+def _run(path: Path, folder: Path, state: dict[str, Any], general_split: str | None) -> ForeignRun:
     last: dict[str, object] = {}
     steps: dict[str, float] = {}
     for entry in state["log_history"]:
@@ -104,7 +116,8 @@ def _run(path: Path, folder: Path, state: dict[str, Any]) -> ForeignRun:
     end = state["global_step"]
     done = 0 < state["max_steps"] <= end
     values: dict[str, object] = {"status": "completed" if done else "unfinished"}
-    for name, key in (("retention", "retention/held_out"), ("loss", "eval_loss")):
+    loss, loss_splits = general_loss_key(last, general_split)
+    for name, key in (("retention", "retention/held_out"), ("loss", loss)):
         if key in last:
             values[name] = last[key]
     seen = _count(state, "num_input_tokens_seen")
@@ -118,6 +131,7 @@ def _run(path: Path, folder: Path, state: dict[str, Any]) -> ForeignRun:
     return ForeignRun(
         source=str(path), folder=folder, values=values, tree=tree, seen=seen or None,
         run_id=run_id if isinstance(run_id, str) else "", near=(path.parent,), warnings=stale,
+        loss_splits=loss_splits,
     )  # fmt: skip
 
 
