@@ -1,4 +1,4 @@
-"""Memory and speed of kis-predict's reader on a run log of any size.
+"""Memory and speed of reading a run log of any size: by kis-predict, and by kis show and kis sweep status.
 
     python -m benchmarks large_logs --gigabytes 2
 
@@ -41,24 +41,24 @@ def main(argv: list[str]) -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks large_logs", description=__doc__)
     options.add_argument("--gigabytes", type=float, default=2.0, help="size of the log, decompressed")
     options.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
     args = options.parse_args(argv)
     if args.read:
-        return _read(args.read)
-    table = Table("log", "MB on disk", "MB of text", "seconds", "MB a second", "peak MB")
+        return _read(args.read, READERS[args.reader])
+    table = Table("log", "read by", "MB on disk", "MB of text", "CPU seconds", "MB a second", "peak MB")
     for ending in OPENERS:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"kis.jsonl{ending}"
             size = _write(path, int(args.gigabytes * 1e9))
-            command = [sys.executable, "-m", "benchmarks", "large_logs", "--read", str(path)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            seconds, peak, retention = json.loads(done.stdout)
-            if retention != 0.75:
-                raise AssertionError(f"{path.name}: retention {retention}, expected that of the last record, 0.75")
-            megabytes = [path.stat().st_size / 1e6, size / 1e6]
-            rate = size / 1e6 / seconds
-            table.add_row(
-                path.name, *(f"{value:,.0f}" for value in megabytes), f"{seconds:.1f}", f"{rate:.0f}", f"{peak:.0f}"
-            )
+            for reader in READERS:
+                command = [sys.executable, "-m", "benchmarks", "large_logs", "--read", str(path), "--reader", reader]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                seconds, peak, retention = json.loads(done.stdout)
+                if retention != 0.75:
+                    raise AssertionError(f"{path.name}: retention {retention}, expected that of the last record, 0.75")
+                megabytes = [f"{value / 1e6:,.0f}" for value in (path.stat().st_size, size)]
+                rate = size / 1e6 / seconds
+                table.add_row(path.name, reader, *megabytes, f"{seconds:.1f}", f"{rate:.0f}", f"{peak:.0f}")
     Console().print(table)
     return 0
 
@@ -87,13 +87,29 @@ def _record(step: int, series: str, accuracy: float) -> str:
     return json.dumps({"type": "retention", "step": step, "tokens": step * 1000, "probe": series, **values}) + "\n"
 
 
-def _read(path: Path) -> int:
-    """Read a log; print seconds, peak memory in MB and the retention found, as JSON."""
+def _predict(path: Path) -> float | None:
     from kis_predict import read_runs
 
-    start = time.perf_counter()
     (run,) = read_runs([path])
-    seconds = time.perf_counter() - start
+    return run.retention
+
+
+def _show(path: Path) -> float | None:
+    from kis_plugin.summary.places import histories_at
+
+    (history,) = histories_at([path], lambda line: None)
+    last = history.last("held_out")
+    return last.accuracy if last else None
+
+
+READERS: dict[str, Callable[[Path], float | None]] = {"kis-predict": _predict, "kis show": _show}
+
+
+def _read(path: Path, reader: Callable[[Path], float | None]) -> int:
+    """Read a log; print CPU seconds, peak memory in MB and the retention found, as JSON."""
+    start = time.process_time()
+    retention = reader(path)
+    seconds = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    print(json.dumps([seconds, peak, run.retention]))
+    print(json.dumps([seconds, peak, retention]))
     return 0

@@ -61,7 +61,7 @@ EXCEPTIONS = {
     "kis_plugin/config/schema.py": "errors name the old configuration keys beside the new ones",
     "kis_plugin/infusion/infuser.py": "the key of a checkpoint, which older ones have too",
     "kis_plugin/infusion/inputs.py": "a key of a hash",
-    "kis_plugin/run/log_reader.py": "names the fields of schema 1",
+    "kis_plugin/run/log_files/parse.py": "names the fields of schema 1",
     "kis_plugin/tokenized/build.py": "a key of prepared folders",
     "kis_plugin/tokenized/texts.py": "keys of a hash and of prepared folders",
 }

@@ -89,7 +89,7 @@ def keys(cls: type, prefix: str = "") -> Iterator[tuple[str, str, str]]:
 
 def run_log() -> str:
     """Return a table for each record type of the run log."""
-    from kis_plugin.run import records
+    from kis_plugin.run.log_files import records
 
     parts = []
     for name, cls in (*records.RECORDS.items(), ("recipe", records.TrainingRecipe)):

@@ -60,8 +60,8 @@ def count(
     """Count how often the base text states each fact.
 
     KNOWLEDGE is a file or folder of facts, or a kis.yaml. TEXT are files and folders, or their URLs (s3://...): .txt
-    with documents separated by form feeds, .jsonl with "text", both also .gz, .xz or .zst, and .parquet with a column
-    "text". Needs kis-plugin[count].
+    with documents separated by form feeds, .jsonl with "text", both also .gz, .xz, .bz2 or .zst, and .parquet with a
+    column "text". Needs kis-plugin[count].
 
     \b
     Examples:

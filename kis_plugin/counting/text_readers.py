@@ -10,9 +10,9 @@ from typing import IO, Any
 from kis_plugin.counting.places import Place, name_of, opened
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.sources.text_files import MOST_BYTES, quoted
-from kis_plugin.storage.compressed_files import decompressed
+from kis_plugin.storage.compressed_files import content_of
 
-__all__ = ["BLOCK", "READERS", "Chunks"]
+__all__ = ["BLOCK", "READERS", "Chunks", "content"]
 
 BLOCK = 1 << 20
 """Bytes read at a time."""
@@ -105,10 +105,15 @@ def _writable(text: str) -> str:
     return text
 
 
+def content(path: Place, raw: IO[bytes]) -> IO[bytes]:
+    """Return the content of an open file, decompressed if it is compressed."""
+    return content_of(raw, str(path), name_of(path).suffix)
+
+
 def _line_at(path: Place, offset: int) -> str:
     """Return ``file:line`` of a byte. It is slow, and only called for errors."""
     line = 1
-    with opened(path) as raw, decompressed(raw, name_of(path).suffix, str(path)) as file:
+    with opened(path) as raw, content(path, raw) as file:
         while offset > 0 and (block := file.read(min(offset, BLOCK))):
             line += block.count(b"\n")
             offset -= len(block)

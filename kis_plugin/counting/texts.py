@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
 from kis_plugin.counting.places import Place, identity_of, listed, name_of, opened, size_of
-from kis_plugin.counting.text_readers import BLOCK, READERS, Chunks
+from kis_plugin.counting.text_readers import BLOCK, READERS, Chunks, content
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.sources.text_files import kind_of
-from kis_plugin.storage.compressed_files import BROKEN, COMPRESSED, decompressed
+from kis_plugin.storage.compressed_files import BROKEN, COMPRESSED, is_compressed
 
 __all__ = ["LONGEST", "PIECE", "Part", "Piece", "parts", "pieces_of", "text_files"]
 
 PIECE = 1 << 25  # bytes of an uncompressed file for one worker; compressed files cannot be split
 LONGEST = 1 << 20  # characters of a part at most
-_KINDS = "files or folders of .txt, .jsonl or .parquet, the first two also .gz, .xz or .zst"
+_KINDS = "files or folders of .txt, .jsonl or .parquet, the first two also .gz, .xz, .bz2 or .zst"
 
 
 class Piece(NamedTuple):
@@ -81,13 +81,24 @@ def pieces_of(files: Iterable[Place], size: int = PIECE) -> list[Piece]:
         whole = size_of(place)
         if not whole and kind_of(name_of(place)) == ".parquet":
             raise KISError(Problem(str(place), "an empty file", "a Parquet file, whole"))
-        step = max(whole, 1) if _is_compressed(place) else size
+        step = max(whole, 1) if whole > size and _is_packed(place) else size
         pieces += [Piece(place, start, min(start + step, whole)) for start in range(0, whole, step)]
     return pieces
 
 
 def _is_compressed(place: Place) -> bool:
     return name_of(place).suffix.lower() in COMPRESSED
+
+
+def _is_packed(place: Place) -> bool:
+    """Return whether the bytes of a file are compressed, as its name or its first bytes say."""
+    if _is_compressed(place):
+        return True
+    try:
+        with opened(place) as file:
+            return is_compressed(file)
+    except OSError as error:
+        raise KISError(Problem(str(place), error.strerror or str(error), "a file that can be read")) from error
 
 
 def parts(piece: Piece, watch: Callable[[int], Any], longest: int = LONGEST) -> Iterator[Part]:
@@ -105,10 +116,10 @@ def parts(piece: Piece, watch: Callable[[int], Any], longest: int = LONGEST) -> 
         KISError: The text cannot be read, with the line.
     """
     place = piece.path
-    stop = None if _is_compressed(place) else piece.stop
     read = READERS[kind_of(name_of(place))]
     try:
-        with opened(place) as raw, decompressed(raw, name_of(place).suffix, str(place)) as file:
+        with opened(place) as raw, content(place, raw) as file:
+            stop = piece.stop if file is raw else None
             yield from _cut(_watched(read(place, file, piece.start, stop), raw, piece, watch), longest)
     except BROKEN as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -4,9 +4,17 @@
 loop can write it. Records a reader does not know are skipped, keys it does not know are kept in ``extra``.
 """
 
-from kis_plugin.run.log_reader import DamagedLogError, EmptyLogError, RunLog, newer_schema, parse_record, read_run_log
-from kis_plugin.run.log_writer import LOG_NAME, RunLogWriter, has_begun
-from kis_plugin.run.records import (
+from kis_plugin.run.log_files.lines import LogLines, is_plain, parse_line
+from kis_plugin.run.log_files.parse import parse_record
+from kis_plugin.run.log_files.reader import (
+    DamagedLogError,
+    EmptyLogError,
+    RunLog,
+    newer_schema,
+    read_course,
+    read_run_log,
+)
+from kis_plugin.run.log_files.records import (
     GENERAL,
     RECORDS,
     SCHEMA,
@@ -20,9 +28,10 @@ from kis_plugin.run.records import (
     TrainingRecipe,
     is_split,
 )
+from kis_plugin.run.log_files.writer import LOG_NAME, RunLogWriter, has_begun
 
 __all__ = [
-    "GENERAL", "LOG_NAME", "RECORDS", "SCHEMA", "DamagedLogError", "EmptyLogError", "End", "Guard", "Loss", "Record",
-    "Retention", "Run", "RunLog", "RunLogWriter", "Status", "TrainingRecipe", "has_begun", "is_split", "newer_schema",
-    "parse_record", "read_run_log",
+    "GENERAL", "LOG_NAME", "RECORDS", "SCHEMA", "DamagedLogError", "EmptyLogError", "End", "Guard", "LogLines", "Loss",
+    "Record", "Retention", "Run", "RunLog", "RunLogWriter", "Status", "TrainingRecipe", "has_begun", "is_plain",
+    "is_split", "newer_schema", "parse_line", "parse_record", "read_course", "read_run_log",
 ]  # fmt: skip

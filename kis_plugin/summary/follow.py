@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kis_plugin.run.log import read_run_log
+from kis_plugin.run.log import read_course
 from kis_plugin.summary.history import History, history_of
 from kis_plugin.summary.texts import EvaluationTable, summary_lines
 
@@ -31,7 +31,7 @@ def follow(path: Path, show: Callable[[str], None], wait: Callable[[float], None
         # A line may be half written: it is read as torn, and whole the next time.
         if (now := path.stat().st_size if path.exists() else 0) != size:
             size = now
-            history = history_of(read_run_log(path))
+            history = history_of(read_course(path))
             for evaluation in history.evaluations:
                 if evaluation.step > shown:
                     shown = evaluation.step

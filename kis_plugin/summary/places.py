@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run.log import LOG_NAME, EmptyLogError, read_run_log
+from kis_plugin.run.log import LOG_NAME, EmptyLogError, read_course
 from kis_plugin.summary.history import History, history_of
 
 __all__ = ["histories_at"]
@@ -42,7 +42,7 @@ def histories_at(places: Sequence[Path], notify: Callable[[str], None]) -> list[
                 continue
             seen.add(path.resolve())
             try:
-                log = read_run_log(path)
+                log = read_course(path)
             except EmptyLogError as error:
                 if len(paths) == 1:
                     problems += error.problems

@@ -10,7 +10,7 @@ from typing import Any
 from kis_plugin.errors import KISError
 from kis_plugin.hook_markers import hookimpl
 from kis_plugin.run.context import TrainingRun
-from kis_plugin.run.log import LOG_NAME, End, Guard, Loss, Record, Retention, Run, RunLog, read_run_log
+from kis_plugin.run.log import LOG_NAME, End, Guard, Loss, Record, Retention, Run, RunLog, read_course
 from kis_plugin.summary.history import history_of
 from kis_plugin.summary.texts import EvaluationTable, path_text, summary_lines
 
@@ -37,7 +37,7 @@ class RunDisplay:
         self._before = float((resumed or {}).get("wall_seconds", 0.0))
         if resumed is not None and run.rank == 0 and self._path.exists():
             try:
-                log = read_run_log(self._path)
+                log = read_course(self._path)
             except KISError as error:  # the log is only shown here: training does not depend on it
                 run.notify(f"kis: the summary will lack the evaluations before step {run.start_step:,}: {error}")
             else:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kis_plugin.amounts import parse_amount
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.text_lines import text_lines
 from kis_predict import method
 from kis_predict.laws.axis import axis_report, axis_warnings, safe_limit
 from kis_predict.laws.points import Points
@@ -22,7 +23,6 @@ from kis_predict.pipeline import amount_of, law_report, leading_law
 from kis_predict.prediction import Prediction, Recommendation, Target
 from kis_predict.protocols import Law
 from kis_predict.readers.csv_table import header_of
-from kis_predict.readers.lines import text_lines
 from kis_predict.request import PredictionRequest
 
 __all__ = ["CriticalPoint", "predict_from_points", "read_points"]

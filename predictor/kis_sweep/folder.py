@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from kis_plugin.config.load import load_config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.escapes import to_stderr
-from kis_plugin.run.log import LOG_NAME, DamagedLogError, EmptyLogError, RunLog, read_run_log
+from kis_plugin.run.log import LOG_NAME, DamagedLogError, EmptyLogError, RunLog, read_course
 from kis_plugin.storage.yaml_nodes import Node, read_yaml
 from kis_sweep.run_spec import SweepRun
 from kis_sweep.run_spec_file import read_sweep_run
@@ -225,7 +225,7 @@ def damaged_logs(run: SweepRun) -> dict[Path, tuple[Problem, bool]]:
     found = {}
     for path in sorted(run.logs.glob(f"*/{LOG_NAME}")):
         try:
-            read_run_log(path)
+            read_course(path)
         except EmptyLogError:
             continue
         except KISError as error:
@@ -251,5 +251,5 @@ def _logs(run: SweepRun) -> list[RunLog]:
     logs = []
     for path in sorted(run.logs.glob(f"*/{LOG_NAME}"), key=lambda path: path.lstat().st_mtime):
         with suppress(KISError):  # empty, or damaged: ``damaged_logs`` reports it
-            logs.append(read_run_log(path))
+            logs.append(read_course(path))
     return logs

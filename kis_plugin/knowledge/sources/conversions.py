@@ -12,12 +12,12 @@ _SHOWN = 8  # keys
 _NTRIPLES = "Convert it to N-Triples, for example with riot --output=ntriples of Apache Jena."
 _TABLE = "Save it as CSV in UTF-8."
 _TEXT = "Convert it to text or Markdown, for example with pandoc."
-_PACKED = "Unpack it, or compress it with gzip or xz."
+_PACKED = "Unpack it, or compress it with gzip, xz, bzip2 or zstd."
 _BY_SUFFIX = {
     **dict.fromkeys((".ttl", ".n3", ".trig", ".nq", ".rdf", ".owl", ".jsonld", ".hdt"), _NTRIPLES),
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".feather", ".arrow", ".db", ".sqlite"), _TABLE),
     **dict.fromkeys((".docx", ".doc", ".odt", ".rtf", ".html", ".htm", ".epub", ".tex", ".rst", ".xml"), _TEXT),
-    **dict.fromkeys((".zip", ".bz2", ".zst", ".tar", ".tgz", ".7z"), _PACKED),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z"), _PACKED),
 }
 
 

@@ -15,9 +15,9 @@ from kis_plugin.knowledge.sources.text_files import (
     Problems,
     json_value,
     kind_of,
-    lines,
     quoted,
     records,
+    whole_text,
 )
 from kis_plugin.storage.json_file import read_json
 
@@ -84,15 +84,8 @@ def first_record(path: Path) -> dict[str, Any] | None:
 def _json_list(path: Path, problems: Problems, columns: Columns) -> Rows:
     """Read a list of objects, or what a SPARQL service returns, as one JSON value."""
     before = len(problems)
-    parts, size = [], 0
-    for _, line in lines(path, problems):
-        parts.append(line)
-        size += len(line)
-        if size > MOST_BYTES:
-            hint = f"One object a line is read without a limit: jq -c '.[]' {path.name} > {path.stem}.jsonl"
-            problems.add(str(path), f"JSON of more than {MOST_BYTES:,} bytes", "a smaller list", hint)
-            return
-    text = "".join(parts)
+    hint = f"One object a line is read without a limit: jq -c '.[]' {path.name} > {path.stem}.jsonl"
+    text = whole_text(path, problems, MOST_BYTES, hint)
     if len(problems) > before:
         return
     value = json_value(text, str(path), problems)

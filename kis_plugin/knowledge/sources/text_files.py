@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import IO, Any
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.storage.compressed_files import BROKEN, COMPRESSED, decompressed
+from kis_plugin.storage.compressed_files import BROKEN, COMPRESSED, content_of
 from kis_plugin.storage.regular_files import refuse_special_file
 from kis_plugin.storage.text_rules import is_unicode
 
 __all__ = [
-    "JSONL", "MOST_BYTES", "Problems", "json_value", "kind_of", "lines", "quoted", "record_id", "records",
+    "JSONL", "MOST_BYTES", "Problems", "json_value", "kind_of", "lines", "quoted", "record_id", "records", "whole_text",
 ]  # fmt: skip
 
 JSONL = (".jsonl", ".ndjson")
 SHOWN = 20
-MOST_BYTES = 200_000_000
+_BLOCK = 1 << 20  # bytes
+MOST_BYTES = 64 * 2**20
 """The longest line, and the largest file that is read as one JSON value, decompressed."""
 
 
@@ -72,8 +74,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     """Yield each line with its number from 1, line end included, without a byte-order mark."""
     number = 0
     try:
-        refuse_special_file(path)
-        with path.open("rb") as stored, decompressed(stored, path.suffix, str(path)) as file:
+        with _content(path) as file:
             for number, raw in enumerate(iter(lambda: file.readline(MOST_BYTES + 1), b""), start=1):
                 if len(raw) > MOST_BYTES:
                     problems.add(f"{path}:{number}", f"a line of more than {MOST_BYTES:,} bytes", "shorter lines")
@@ -91,6 +92,45 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     except BROKEN as error:
         after = f" after line {number}" if number else ""
         problems.add(str(path), f"{getattr(error, 'strerror', None) or error}{after}", "a file that can be read")
+
+
+def whole_text(path: Path, problems: Problems, most: int, hint: str) -> str:
+    """Return the text of a file that is read as one JSON value, without a byte-order mark.
+
+    Args:
+        path: The file, plain or compressed.
+        problems: Collects errors: a file that cannot be read, is no UTF-8 or is too large.
+        most: Bytes of the largest one, decompressed.
+        hint: What to do about one that is too large.
+    """
+    raw = bytearray()
+    try:
+        with _content(path) as file:
+            while len(raw) <= most and (block := file.read(_BLOCK)):
+                raw += block
+        if len(raw) > most:
+            problems.add(str(path), f"JSON of more than {most:,} bytes", "a smaller list", hint)
+            return ""
+        if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+            problems.add(f"{path}:1", "a byte-order mark of UTF-16", "a file in UTF-8", "Save it as UTF-8.")
+            return ""
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = raw.count(b"\n", 0, error.start) + 1
+        broken = bytes(raw[error.start : error.start + 4])
+        problems.add(f"{path}:{number}", f"bytes that are not UTF-8 ({broken!r})", "a file in UTF-8")
+    except KISError as error:
+        problems.add(str(path), error.problems[0].found, error.problems[0].expected, error.problems[0].hint)
+    except BROKEN as error:
+        problems.add(str(path), f"{getattr(error, 'strerror', None) or error}", "a file that can be read")
+    return ""
+
+
+@contextmanager
+def _content(path: Path) -> Iterator[IO[bytes]]:
+    refuse_special_file(path)
+    with path.open("rb") as stored, content_of(stored, str(path), path.suffix) as file:
+        yield file
 
 
 def records(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import LOG_NAME
-from kis_predict.readers.compressed import COMPRESSED, plain_name
+from kis_plugin.storage.compressed_files import COMPRESSED, plain_name
+from kis_plugin.storage.text_lines import text_lines
 from kis_predict.readers.files import files_below
-from kis_predict.readers.lines import text_lines
 from kis_predict.readers.places import resolve
 
 __all__ = ["COLUMNS", "ModelAnswers", "read_answers"]

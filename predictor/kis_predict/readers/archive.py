@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import lzma
 import os
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.atomic_write import write_atomically
-from kis_predict.readers.compressed import FREE, Bounded, open_stream
+from kis_plugin.storage.compressed_files import open_stream
+from kis_predict.readers.temporary_copies import has_room
 
 __all__ = ["ENDINGS", "collect", "in_archive", "unpack"]
 
@@ -91,9 +91,9 @@ _EXTENDED = (
 )  # fmt: skip
 
 
-def _opened(stream: Bounded) -> tarfile.TarFile:
+def _opened(stream: BinaryIO) -> tarfile.TarFile:
     # "r|": members are met once, in their order, and never sought; nothing is decompressed twice.
-    return tarfile.open(fileobj=cast("Any", stream), mode="r|", tarinfo=_Member)
+    return tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member)
 
 
 def _place(archive: Path, member: tarfile.TarInfo) -> PurePosixPath | None:
@@ -120,7 +120,7 @@ def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     assert content
     with path.open("xb") as file:
         while data := content.read(_CHUNK):
-            if shutil.disk_usage(path.parent).free < len(data) + FREE:
+            if not has_room(path.parent, len(data)):
                 where, hint = tempfile.gettempdir(), "Set TMPDIR to a larger disk, or unpack the archive and name that."
                 raise KISError(Problem(where, "no room for the logs of the archive", "more free space", hint))
             file.write(data)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem, nearest
+from kis_plugin.storage.compressed_files import COMPRESSED, open_stream, plain_name
+from kis_plugin.storage.text_lines import text_lines
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.bounds import NUMBERS, REQUIRED, impossible, number
-from kis_predict.readers.compressed import COMPRESSED, open_stream, plain_name
 from kis_predict.readers.evaluation_losses import general_loss_key
 from kis_predict.readers.foreign import MapUse
-from kis_predict.readers.lines import text_lines
 from kis_predict.recipe import settings_of
 
 __all__ = ["CSVReader", "header_of", "mapping_hint"]

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.text_lines import text_lines
 from kis_predict.readers.column_mapping import load_mapping, look_up
 from kis_predict.readers.evaluation_losses import general_loss_key
 from kis_predict.readers.foreign import ForeignRun, LeftOut, last_measured
-from kis_predict.readers.lines import text_lines
 
 __all__ = ["LitGPTReader"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from kis_plugin.errors import KISError, Problem
 from kis_predict.readers.archive import in_archive, unpack
 from kis_predict.readers.remote import fetch, is_url
+from kis_predict.readers.temporary_copies import temporary_folder
 
 __all__ = ["Place", "resolve"]
 
@@ -46,12 +46,12 @@ def resolve(place: str | Path, names: Sequence[str], notify: Callable[[str], Non
     """
     given, root, copied = str(place), Path(place), ("", "")
     if is_url(given):
-        into = _folder(stack)
+        into = temporary_folder(stack)
         root = fetch(given, names, into, notify)
         copied = (str(root), given.rstrip("/"))
     packed = in_archive(root)
     if packed is not None:
-        into = _folder(stack)
+        into = temporary_folder(stack)
         archive, inside = packed
         try:
             root = unpack(archive, inside, names, into)
@@ -67,7 +67,3 @@ def resolve(place: str | Path, names: Sequence[str], notify: Callable[[str], Non
         found = "nothing of that name" if isinstance(error, FileNotFoundError) else reason
         raise KISError(Problem(f"--logs {place}", found, "a folder of runs, or a log file")) from error
     return Place(root, copied)
-
-
-def _folder(stack: ExitStack) -> Path:
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kis-predict-")))

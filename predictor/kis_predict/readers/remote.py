@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-import shutil
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.storage.compressed_files import MOST_BYTES
 from kis_plugin.storage.urls import file_system, is_url, reason_of
-from kis_predict.readers.compressed import FREE, MOST_BYTES
+from kis_predict.readers.temporary_copies import has_room
 
 __all__ = ["fetch", "is_url"]
 
@@ -80,7 +80,7 @@ class _Copied:
                 self._bytes += len(data)
                 if self._bytes > MOST_BYTES:
                     raise KISError(Problem(f"--logs {self._url}", f"more than {MOST_BYTES:,} bytes", "logs of a sweep"))
-                if shutil.disk_usage(copy.parent).free < len(data) + FREE:
+                if not has_room(copy.parent, len(data)):
                     hint = "Set TMPDIR to a larger disk."
                     raise KISError(Problem(f"--logs {self._url}", f"no room in {copy.parent}", "free space", hint))
                 target.write(data)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import LOG_NAME, EmptyLogError, End, Retention
+from kis_plugin.storage.compressed_files import COMPRESSED, plain_name
 from kis_predict.observed import ObservedRun
 from kis_predict.readers.bounds import impossible
-from kis_predict.readers.compressed import COMPRESSED, plain_name
 from kis_predict.readers.foreign import LeftOut, last_measured
 from kis_predict.readers.run_log_scan import Scan, scan
 from kis_predict.recipe import settings_of

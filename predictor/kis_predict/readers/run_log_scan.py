@@ -7,13 +7,11 @@ log is skimmed: of records that begin and end as records do, only the last of ea
 
 from __future__ import annotations
 
-import json
 import re
-import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log import (
@@ -22,25 +20,23 @@ from kis_plugin.run.log import (
     EmptyLogError,
     End,
     Guard,
+    LogLines,
     Loss,
     Record,
     Retention,
     Run,
+    is_plain,
     newer_schema,
+    parse_line,
     parse_record,
 )
-from kis_plugin.run.log_reader import refuse_undecoded
-from kis_predict.readers.lines import line_blocks
 
 __all__ = ["HELD_OUT", "Scan", "scan"]
 
 HELD_OUT = "held_out"
-_MOST_PROBLEMS = 100
-_SEPARATOR = f'"{secrets.token_hex(8)}"'
-"""Stands between the lines of a block: a log cannot contain it, so each line is known to be one value of its own."""
 _MOST_SPLITS = 1000
+_SKIM_BEYOND = 64 * 2**20  # characters
 _SPLIT = re.compile(r'"split": ?"[^"\\]{1,200}"')
-_SKIM_BEYOND = 64 * 2**20
 _SKIMMED = tuple(f'{{"type":{space}"{kind}"' for kind in (Retention.type, Loss.type, Guard.type) for space in (" ", ""))
 _PLAN = ("params", "tokens", "frequency", "facts", "options", "seed", "schedule_hash")
 
@@ -70,10 +66,8 @@ class Scan:
     _problems: list[Problem] = field(default_factory=list)
     _losses: dict[str, tuple[int, float]] = field(default_factory=dict)  # line and last loss, by split
     _last_held_out: tuple[int, Mapping[str, Any], int] | None = None  # line, values, schema
-    _torn: tuple[int, int, str] | None = None  # number, characters, why: of a line that waits for its successor
     _aside: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # number, text, schema: not parsed yet
     _schema: int = SCHEMA  # of the latest run record
-    _lines: int = 0
 
     def general_loss(self, named: str | None = None) -> tuple[float | None, tuple[str, ...]]:
         """Return the last general loss, nats per token, and the evaluation sets among which it is unclear.
@@ -100,19 +94,10 @@ class Scan:
         found = self._losses.get(of_host[0] if of_host else GENERAL)
         return (None if found is None else found[1]), ()
 
-    def take(self, number: int, text: str, values: Any) -> None:
-        """Add the value of line ``number``, or the exception that parsing it raised."""
-        self._lines += 1
-        if self._torn:
-            self._settle_torn(isinstance(values, dict) and values.get("type") == Run.type)
-        if isinstance(values, Exception):
-            self._torn = (number, len(text), str(values))
-            return
-        kind = values.get("type") if isinstance(values, dict) else None
-        if not isinstance(kind, str):
-            found = f"{text.strip()[:60]!r}"
-            self._problems.append(Problem(self._where(number), found, 'a JSON object with a "type"'))
-        elif kind in _TAKERS and not (kind in _PLAIN and _is_plain(values, _PLAIN[kind])):
+    def take(self, number: int, values: Mapping[str, Any]) -> None:
+        """Add the record of line ``number``."""
+        kind = values["type"]
+        if kind in _TAKERS and not is_plain(values):
             if kind == Run.type:
                 self._schema = values.get("schema", SCHEMA)  # a resumed run may go on in a later format
             record, problems = parse_record(values, self._where(number), self._schema)
@@ -124,8 +109,7 @@ class Scan:
 
     def skim(self, number: int, text: str) -> bool:
         """Set a line aside if it is plainly a record of which only the last counts; return whether it is."""
-        plain = text.startswith(_SKIMMED) and text.endswith("}") and "NaN" not in text and "Infinity" not in text
-        if not plain or self._torn:
+        if not (text.startswith(_SKIMMED) and text.endswith("}")) or "NaN" in text or "Infinity" in text:
             return False
         if f'"{HELD_OUT}"' in text:
             self._aside[HELD_OUT] = (number, text, self._schema)
@@ -134,7 +118,6 @@ class Scan:
             if split is None or not (split[0] in self._aside or len(self._aside) < _MOST_SPLITS):
                 return False
             self._aside[split[0]] = (number, text, self._schema)
-        self._lines += 1
         return True
 
     def _where(self, number: int) -> str:
@@ -169,26 +152,18 @@ class Scan:
         if isinstance(record, End):
             self.end = record
 
-    def _settle_torn(self, resumed: bool, last: bool = False) -> None:
-        """Decide about a line that is no JSON: a killed run leaves one last, or before its resumed self's record."""
-        assert self._torn
-        number, characters, why = self._torn
-        where, self._torn = self._where(number), None
-        if resumed or last:
-            place = "last line" if last else "line"
-            self.warnings.append(f"{where}: {place} is torn ({characters} characters) and was left out")
-        else:
-            self._problems.append(Problem(where, f"a line that is not JSON ({why})", "one JSON object"))
-
-    def finish(self, open_end: bool) -> Scan:
+    def finish(self, lines: LogLines) -> Scan:
         """Check what could not be checked on the way, and raise every problem."""
-        if self._torn:
-            self._settle_torn(False, last=open_end)
+        self.warnings += lines.warnings
+        self._problems += lines.problems
         for number, text, schema in self._aside.values():
-            self._schema = schema
-            self.take(number, text, _parse(text))
-        if self._torn:  # one of those is no JSON after all
-            self._settle_torn(False)
+            self._schema, values = schema, parse_line(text)
+            if isinstance(values, dict):
+                self.take(number, values)
+            else:
+                self._problems.append(
+                    Problem(self._where(number), f"a line that is not JSON ({values})", "one JSON object")
+                )
         if self._last_held_out:
             number, values, schema = self._last_held_out
             record, problems = parse_record(values, self._where(number), schema)
@@ -197,7 +172,7 @@ class Scan:
         if not self._problems and self.run is None:
             hint = "Take the folders of runs that never began out of the sweep."
             problem = Problem(str(self.path), "no record of type 'run'", "one as the first line", hint)
-            raise (EmptyLogError if len(self.warnings) == self._lines else KISError)(problem)
+            raise (EmptyLogError if lines.only_torn else KISError)(problem)
         if self.run is not None:
             self._problems += newer_schema(self.path, self.run)
         if self._problems:
@@ -213,78 +188,17 @@ def scan(path: Path) -> Scan:
         KISError: Lines that are no records, or no run record; all of them, up to a hundred.
         OSError: It cannot be read.
     """
-    found, ends_open, characters = Scan(path), False, 0
-    for first, lines, open_end in line_blocks(path, errors="surrogateescape"):
-        ends_open = open_end
-        if characters > _SKIM_BEYOND and not open_end:
-            for at, text in enumerate(lines):
-                if not found.skim(first + at, text) and (value := _parse(text)) is not None:
-                    found.take(first + at, text, value)
-            continue
-        characters += sum(map(len, lines))
-        values = _parse_together(lines)
-        for at, text in enumerate(lines):
-            value = _parse(text) if values is None else values[at]
-            if value is not None:
-                found.take(first + at, text, value)
-        if len(found._problems) > _MOST_PROBLEMS:
-            break
-    return found.finish(ends_open)
-
-
-def _parse_together(lines: list[str]) -> list[Any] | None:
-    """Return the values of lines by one call of the parser; None if one of them is empty or not one value."""
-    try:
-        for line in lines:
-            refuse_undecoded(line)
-        values = json.loads(f"[{f',{_SEPARATOR},'.join(lines)}]")
-    except (ValueError, RecursionError):
-        return None
-    apart = values[1::2]
-    if len(values) != 2 * len(lines) - 1 or apart.count(_SEPARATOR[1:-1]) != len(apart):
-        return None
-    found: list[Any] = values[::2]
-    return found
-
-
-def _parse(text: str) -> Any:
-    """Return the value of a line, None for an empty one, and the exception of one that is not JSON."""
-    if not text.strip():
-        return None
-    try:
-        refuse_undecoded(text)
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return error
-    return "null" if value is None else value
-
-
-def _is_plain(values: Mapping[str, Any], types: tuple[tuple[str, frozenset[type]], ...]) -> bool:
-    return all(type(values.get(name)) in allowed for name, allowed in types)
+    found = Scan(path)
+    lines = LogLines(path, found.skim, _SKIM_BEYOND)
+    for number, values in lines:
+        found.take(number, values)
+    return found.finish(lines)
 
 
 def _is_not_finite(value: object) -> bool:
     return isinstance(value, float) and value - value != 0
 
 
-def _plain_types(kind: type) -> Iterator[tuple[str, frozenset[type]]]:
-    """Yield the fields of a record that hold numbers or text, with the types that JSON gives them."""
-    for name, hint in get_type_hints(kind).items():
-        options = get_args(hint) or (hint,)
-        if all(option in _TYPES for option in options):
-            yield name, frozenset[type]().union(*(_TYPES[option] for option in options))
-
-
-_TYPES: Mapping[Any, frozenset[type]] = {
-    int: frozenset({int}),
-    float: frozenset({int, float}),
-    str: frozenset({str}),
-    type(None): frozenset({type(None)}),
-}
-_PLAIN: Mapping[str, tuple[tuple[str, frozenset[type]], ...]] = {
-    kind.type: tuple(_plain_types(kind)) for kind in (Retention, Loss, Guard)
-}
-"""The types that the values of a record plainly in order have, by field; bool is no int here."""
 _TAKERS: Mapping[str, Callable[..., None]] = {
     Run.type: Scan._take_run,
     Retention.type: Scan._take_retention,

@@ -11,7 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kis_plugin.errors import KISError
-from kis_plugin.run.log import LOG_NAME, End, Loss, Retention, Run, RunLogWriter, has_begun, read_run_log
+from kis_plugin.run.log import (
+    LOG_NAME,
+    DamagedLogError,
+    End,
+    Loss,
+    Retention,
+    Run,
+    RunLogWriter,
+    has_begun,
+    read_course,
+    read_run_log,
+)
 
 pytestmark = pytest.mark.usefixtures("here")
 anything = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -246,3 +257,61 @@ def test_a_log_has_begun_with_its_first_whole_line(tmp_path, content, begun):
     if content is not None:
         (tmp_path / LOG_NAME).write_bytes(content)
     assert has_begun(tmp_path) is begun
+
+
+def course_log(path, steps, name="held_out", accuracy=lambda step: 0.5):
+    lines = [json.dumps({"type": "run", "run_id": "r", "params": 1, "tokens": 9, "frequency": 4, "schema": 2})]
+    for step in steps:
+        for probe in (name, f"{name}/relation/P19"):
+            values = {"step": step, "tokens": step, "probe": probe, "accuracy": accuracy(step), "n": 8}
+            lines.append(json.dumps({"type": "retention", **values}))
+        lines.append(json.dumps({"type": "loss", "step": step, "tokens": step, "split": "eval", "loss": 1.0 + step}))
+        lines.append(json.dumps({"type": "guard", "step": step, "tokens": step, "verdict": "steady"}))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("skimmed", [2**24, -1])
+def test_a_course_is_the_log_without_parts_and_repeated_steps(tmp_path, monkeypatch, skimmed):
+    """Skimmed lines give what parsed ones give; of a step that a resumed run trained again the later record stays."""
+    monkeypatch.setattr("kis_plugin.run.log_files.reader.SKIMMED", skimmed)
+    path = course_log(tmp_path / LOG_NAME, [0, 5, 10, 5, 10, 15])
+    whole, course = read_run_log(path), read_course(path)
+    assert len(whole.retention) == 12
+    assert course.retention == tuple(record for at, record in enumerate(whole.retention) if at in (0, 6, 8, 10))
+    assert course.loss == tuple(record for at, record in enumerate(whole.loss) if at in (0, 3, 4, 5))
+    assert [record.step for record in course.guard] == [0, 5, 10, 15]
+    assert (course.run, course.end, course.warnings) == (whole.run, None, ())
+
+
+@pytest.mark.parametrize("skimmed", [2**24, -1])
+@pytest.mark.parametrize("steps", [range(0, 4000, 2), [*range(1000), *range(10**9, 10**9 + 1000)]])
+def test_a_course_of_too_many_steps_keeps_the_first_the_last_and_the_best(tmp_path, monkeypatch, steps, skimmed):
+    monkeypatch.setattr("kis_plugin.run.log_files.course._MOST_RECORDS", 300)
+    monkeypatch.setattr("kis_plugin.run.log_files.reader.SKIMMED", skimmed)
+    best = steps[777]
+    path = course_log(tmp_path / LOG_NAME, steps, accuracy=lambda step: 0.9 if step == best else 0.5)
+    course = read_course(path)
+    found = [record.step for record in course.retention]
+    assert len(course.retention) + len(course.loss) + len(course.guard) <= 300
+    assert {steps[0], steps[-1], best} <= set(found)
+    assert len(found) > 30
+    assert course.warnings == (f"{path}: {len(found):,} of 2,000 steps with records are shown",)
+
+
+def test_a_course_names_what_is_damaged_far_from_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr("kis_plugin.run.log_files.reader.SKIMMED", -1)
+    path = course_log(tmp_path / LOG_NAME, [0, 5])
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([*lines[:5], '{"type": "loss"}', *lines[5:]]))
+    with pytest.raises(DamagedLogError, match=r"kis\.jsonl:6 step: found nothing"):
+        read_course(path)
+
+
+def test_a_line_longer_than_any_record_is_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr("kis_plugin.storage.text_lines.LONGEST_LINE", 2**20)
+    path = course_log(tmp_path / LOG_NAME, [0])
+    path.write_bytes(path.read_bytes() + bytes(2**22) + b"\n")
+    for read in (read_run_log, read_course):
+        with pytest.raises(DamagedLogError, match=r"kis\.jsonl:6: found a line of more than 1,048,576 bytes"):
+            read(path)

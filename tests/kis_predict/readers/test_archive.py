@@ -20,7 +20,7 @@ import pytest
 from kis_plugin.errors import KISError
 from kis_plugin.registry import registered
 from kis_plugin.storage import compressed_files
-from kis_predict.readers import archive, compressed
+from kis_predict.readers import archive, temporary_copies
 from kis_predict.readers.gather import gather
 
 END = {"type": "end", "status": "completed", "step": 1, "tokens": 1}
@@ -163,13 +163,13 @@ class TestHostileArchives:
         path = tmp_path / "x.tar.xz"
         path.write_bytes(lzma.compress(member_bytes("kis.jsonl", 50 * 2**20)))
         assert path.stat().st_size < 20_000
-        monkeypatch.setattr(compressed.open_stream, "__defaults__", (2**20,))
+        monkeypatch.setattr(compressed_files.open_stream, "__defaults__", (2**20,))
         with pytest.raises(KISError, match="more than 1,048,576 bytes once decompressed"):
             read(path, tmp_path / "in")
 
     def test_a_full_disk_is_predicted(self, tmp_path, monkeypatch, logs):
         collect(logs, tmp_path / "x.tar.xz")
-        monkeypatch.setattr(archive, "FREE", 2**62)
+        monkeypatch.setattr(temporary_copies, "_FREE", 2**62)
         with pytest.raises(KISError, match="no room for the logs"):
             read(tmp_path / "x.tar.xz", tmp_path / "in")
 
@@ -192,7 +192,7 @@ class TestHostileArchives:
         filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**30}]
         path = tmp_path / "x.tar.xz"
         path.write_bytes(lzma.compress(member_bytes("kis.jsonl", 10), filters=filters))
-        with pytest.raises(KISError, match="damaged"):
+        with pytest.raises(KISError, match="more than 268,435,456 bytes of memory"):
             read(path, tmp_path / "in")
 
     @pytest.mark.parametrize("keep", [0, 10, 100, 200])
@@ -246,32 +246,32 @@ class TestCompressedStreams:
     def test_content_is_given_whatever_the_name(self, tmp_path, pack):
         content = os.urandom(300_000)
         (path := tmp_path / "odd.name").write_bytes(pack(content))
-        with compressed.open_stream(path) as stream:
+        with compressed_files.open_stream(path) as stream:
             assert b"".join(iter(lambda: stream.read(1000), b"")) == content
 
     def test_xz_streams_that_follow_each_other_are_one(self, tmp_path):
         (path := tmp_path / "two.xz").write_bytes(lzma.compress(b"one ") + b"\0" * 8 + lzma.compress(b"two"))
-        with compressed.open_stream(path) as stream:
+        with compressed_files.open_stream(path) as stream:
             assert b"".join(iter(stream.read, b"")) == b"one two"
 
     def test_zstd_is_read_where_python_can(self, tmp_path):
         zstd = compressed_files._zstd
         (path := tmp_path / "a.zst").write_bytes(zstd.compress(b"abc") if zstd else b"\x28\xb5\x2f\xfd")
         if zstd:
-            with compressed.open_stream(path) as stream:
+            with compressed_files.open_stream(path) as stream:
                 assert stream.read() == b"abc"
             path.write_bytes(zstd.compress(b"abc" * 999)[:-9])
-            with compressed.open_stream(path) as stream, pytest.raises(KISError, match="damaged"):
+            with compressed_files.open_stream(path) as stream, pytest.raises(KISError, match="damaged"):
                 b"".join(iter(stream.read, b""))
             path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(range(200, 255)))
-            with compressed.open_stream(path) as stream, pytest.raises(KISError, match="damaged"):
+            with compressed_files.open_stream(path) as stream, pytest.raises(KISError, match="damaged"):
                 stream.read()
         else:
             with pytest.raises(KISError, match=r"compressed by zstd.*Python 3\.14"):
-                compressed.open_stream(path)
+                compressed_files.open_stream(path)
 
     @pytest.mark.parametrize(
         ("name", "plain"), [("a.csv.gz", "a.csv"), ("a.csv", "a.csv"), ("kis.jsonl.xz", "kis.jsonl"), ("A.GZ", "A")]
     )
     def test_a_name_loses_its_ending(self, name, plain):
-        assert compressed.plain_name(name) == plain
+        assert compressed_files.plain_name(name) == plain

@@ -14,9 +14,10 @@ import pytest
 
 from kis_plugin.errors import KISError
 from kis_plugin.registry import registered
+from kis_plugin.storage import text_lines as lines
 from kis_predict.api import predict
 from kis_predict.cli import main
-from kis_predict.readers import CSVReader, RunLogReader, lines, run_log_scan
+from kis_predict.readers import CSVReader, RunLogReader, run_log_scan
 from kis_predict.readers.column_mapping import load_mapping
 from kis_predict.readers.foreign import LeftOut
 from kis_predict.readers.gather import gather

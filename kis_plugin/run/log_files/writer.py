@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_plugin.run.records import Record
+from kis_plugin.run.log_files.records import Record
 from kis_plugin.storage.atomic_write import explained_writing
 
 __all__ = ["LOG_NAME", "RunLogWriter", "has_begun"]

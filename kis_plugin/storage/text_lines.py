@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
-from kis_predict.readers.compressed import open_stream
+from kis_plugin.storage.compressed_files import open_stream
 
 __all__ = ["LONGEST_LINE", "line_blocks", "text_lines"]
 

@@ -12,7 +12,7 @@ __all__ = [
 ]  # fmt: skip
 
 SCHEMA = 2
-"""Version of the format. 2 renamed a few fields of 1 (``log_reader.RENAMED``), which is still read."""
+"""Version of the format. 2 renamed a few fields of 1 (``parse.RENAMED``), which is still read."""
 GENERAL = "general"
 """The split of loss that KIS measures itself, on ``retention.general_text``."""
 
