@@ -21,7 +21,7 @@ from kis_hf.recipe import recipe_of
 from kis_hf.resume import kept_by_kis, refuse_other_numbers, refuse_other_place
 from kis_hf.row_numbering import RowNumbering, check_collator, masks_eos
 from kis_hf.whole_batches import watch_sequence_parallel, watch_whole_batches
-from kis_hf.whole_checkpoint import refuse_torn_in
+from kis_hf.whole_checkpoint import refuse_torn_for
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem, show_uncaught
@@ -64,6 +64,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self, config: str | Path | Mapping[str, Any] | None = None, tokenizer: Any = None, *, restored: bool = False
     ) -> None:
         show_uncaught()
+        refuse_torn_for(KnowledgeInfusion)
         latest = KnowledgeInfusion._latest
         self._tokenizer = tokenizer
         if restored and latest is not None:
@@ -102,10 +103,6 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         inputs = load_inputs(self.config, HFTokenizer(self._need_tokenizer(None)), sequence_length)
         plan = plan_infusion(inputs, len(dataset))
         return InfusedDataset(dataset, RowInfusion(plan, sequence_length, self._block_diagonal, self._explicit_labels))
-
-    def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Let the Trainer refuse torn checkpoints before it loads one."""
-        refuse_torn_in(trainer_of(self))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

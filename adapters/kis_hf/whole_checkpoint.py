@@ -7,32 +7,36 @@ import os
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
 from kis_plugin.errors import KISError, Problem
 from kis_torch.whole_files import damage_of_checkpoint
 
-__all__ = ["refuse_torn", "refuse_torn_in"]
+__all__ = ["refuse_torn", "refuse_torn_for"]
+
+_LOOKS = "_kis_looks_before_loading"
 
 
-def refuse_torn_in(trainer: Trainer) -> None:
-    """Let ``train(resume_from_checkpoint=...)`` of a Trainer look at the checkpoint first.
+def refuse_torn_for(callback: type[TrainerCallback]) -> None:
+    """Let ``train(resume_from_checkpoint=...)`` of every Trainer with such a callback look at the checkpoint first.
 
-    No event comes before the Trainer loads a checkpoint, and what the loaders of its files say of a torn one neither
-    names the file nor says what to do.
+    No event comes before the Trainer loads a checkpoint, none at all comes with ``add_callback``, and what the loaders
+    of its files say of a torn one neither names the file nor says what to do. A Trainer without one trains as before.
     """
-    if "train" in vars(trainer):
+    train = Trainer.train
+    if getattr(train, _LOOKS, None) is not None:
         return
-    train = trainer.train
 
     @functools.wraps(train)
-    def checked(resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
-        refuse_torn(resume_from_checkpoint, Path(str(trainer.args.output_dir)))
-        return train(resume_from_checkpoint, *args, **kwargs)
+    def looking(trainer: Trainer, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(one, callback) for one in trainer.callback_handler.callbacks):
+            refuse_torn(resume_from_checkpoint, Path(str(trainer.args.output_dir)))
+        return train(trainer, resume_from_checkpoint, *args, **kwargs)
 
-    trainer.train = checked  # type: ignore[method-assign]
+    setattr(looking, _LOOKS, callback)
+    Trainer.train = looking  # type: ignore[assignment, method-assign]
 
 
 def refuse_torn(resumed: Any, output: Path) -> None:

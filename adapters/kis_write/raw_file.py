@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from kis_plugin.storage.atomic_write import explained_writing
+from kis_plugin.storage.regular_files import open_in_place
 
 __all__ = ["raw_type", "write_stretch"]
 
@@ -20,7 +20,8 @@ def raw_type(vocabulary: int) -> type[np.integer]:
 
 def write_stretch(path: Path, tokens: npt.NDArray[np.integer], at: int) -> None:
     """Write tokens at token ``at`` of a file, which is made where it is missing and grows as it must."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o666)
-    with explained_writing(str(path)), os.fdopen(handle, "r+b") as file:
+    with explained_writing(str(path)), open_in_place(path) as file:
         file.seek(at * tokens.dtype.itemsize)
-        file.write(np.ascontiguousarray(tokens).data)
+        rest = np.ascontiguousarray(tokens).view(np.uint8).data
+        while rest:  # a disk may take a part of it before it is full
+            rest = rest[file.write(rest) :]

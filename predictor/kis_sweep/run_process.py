@@ -14,6 +14,7 @@ from pathlib import Path
 from kis_plugin.errors import KISError
 from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.atomic_write import write_atomically
+from kis_plugin.storage.regular_files import open_in_place
 from kis_sweep.folder import failure_of, finished_log
 from kis_sweep.progress.attempts import note_begin, note_end
 from kis_sweep.run_spec import SweepRun
@@ -42,7 +43,7 @@ def run_once(
     """
     try:
         code, reason = _trained(run, environment, started)
-    except OSError as error:  # a full disk, or one that is gone: the other runs go on
+    except (OSError, KISError) as error:  # a full disk, one that is gone, a link: the other runs go on
         code, reason = LOST, _of_disk(run, str(error)) or str(error)
     if code != 0:
         _record(run, reason)
@@ -55,8 +56,8 @@ def _trained(
     """Train a run in a separate process; return its exit code, and why it failed."""
     run.work.mkdir(parents=True, exist_ok=True)
     failure_of(run).unlink(missing_ok=True)
-    with (run.work / OUTPUT).open("ab") as output:
-        before = output.tell()
+    with open_in_place(run.work / OUTPUT, append=True) as output:
+        before = output.seek(0, os.SEEK_END)
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             _command(run),
             stdin=subprocess.DEVNULL,

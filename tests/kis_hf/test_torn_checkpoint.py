@@ -11,11 +11,15 @@ import torch
 
 pytest.importorskip("transformers")
 
+from transformers import Trainer
+
+from kis_hf import KnowledgeInfusion
 from kis_hf.whole_checkpoint import refuse_torn
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
 from tests.world.facts import kis
 from tests.world.runs import trainer_for
+from tests.world.tokenizers import make_tokenizer
 
 
 def cut(path: Path) -> None:
@@ -73,6 +77,26 @@ def test_whole_checkpoints_and_none_are_left_to_the_trainer(out, tmp_path):
     for resumed in (True, str(out / "checkpoint-4"), None, False, str(tmp_path / "absent")):
         refuse_torn(resumed, out)
     refuse_torn(True, tmp_path / "no output yet")
+
+
+@pytest.mark.parametrize("given", ["add_callback", "subclass", "class", "none"])
+def test_a_callback_that_is_added_later_looks_too_and_a_trainer_without_one_does_not(out, saved, given, monkeypatch):
+    """No event of the Trainer tells a callback that it was added."""
+    cut(out / "checkpoint-8" / "optimizer.pt")
+    trainer = trainer_for(out.parent, None, **saved[1])
+    loads = []
+    monkeypatch.setattr(trainer, "_load_from_checkpoint", lambda *args, **keys: loads.append(args) or 1 / 0)
+    if given == "add_callback":
+        trainer.add_callback(KnowledgeInfusion(kis(saved[0]), tokenizer=make_tokenizer()))
+    elif given == "subclass":
+        kind = type("Mine", (KnowledgeInfusion,), {})
+        trainer.add_callback(kind(kis(saved[0]), tokenizer=make_tokenizer()))
+    elif given == "class":
+        monkeypatch.setattr(type(trainer), "train", lambda self, *args, **keys: Trainer.train(self, *args, **keys))
+        trainer.add_callback(KnowledgeInfusion(kis(saved[0]), tokenizer=make_tokenizer()))
+    with pytest.raises((KISError, ZeroDivisionError)) as caught:
+        trainer.train(resume_from_checkpoint=True)
+    assert (caught.type, bool(loads)) == ((ZeroDivisionError, True) if given == "none" else (KISError, False))
 
 
 def test_a_run_refuses_a_torn_checkpoint_and_goes_on_from_the_one_that_is_named(saved):

@@ -7,14 +7,17 @@ import os
 import weakref
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.run.log_files.records import Record
 from kis_plugin.storage.atomic_write import explained_writing
+from kis_plugin.storage.regular_files import open_in_place
 
 __all__ = ["LOG_NAME", "RunLogWriter", "has_begun"]
 
 LOG_NAME = "kis.jsonl"
+_BLOCK = 1 << 20  # bytes
 
 
 class RunLogWriter:
@@ -24,16 +27,15 @@ class RunLogWriter:
         folder: The run's own folder, made if missing. A torn last line left by a killed run is taken away first.
 
     Raises:
-        KISError: The folder cannot be made, or nothing can be written there.
+        KISError: The folder cannot be made, nothing can be written there, or a link is in the log's place.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOG_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if self.path.exists():
-                _mend_last_line(self.path)
-            self._file = self.path.open("ab", buffering=0)  # a line that failed is not tried again at the end
+            self._file = open_in_place(self.path, append=True)  # unbuffered: a line that failed is not tried again
+            _mend_last_line(self._file)
             weakref.finalize(self, self._file.close)  # a run that fails never gets to an end of its own
         except OSError as error:
             expected = "a run log that can be written"
@@ -69,15 +71,20 @@ def has_begun(folder: Path) -> bool:
         return False
 
 
-def _mend_last_line(path: Path) -> None:
+def _mend_last_line(file: BinaryIO) -> None:
     """End a last line that lacks nothing but its end; take away one that a killed run left torn."""
-    whole, _, last = path.read_bytes().rpartition(b"\n")
+    size = file.seek(0, os.SEEK_END)
+    last = b""
+    while b"\n" not in last and len(last) < size:
+        at = max(size - len(last) - _BLOCK, 0)
+        file.seek(at)
+        last = file.read(size - len(last) - at) + last
+    last = last.rpartition(b"\n")[2]
     if not last:
         return
     try:
         json.loads(last)
-    except ValueError:
-        os.truncate(path, len(whole) + 1 if whole else 0)
+    except (ValueError, RecursionError):
+        file.truncate(size - len(last))
     else:
-        with path.open("ab") as file:
-            file.write(b"\n")
+        file.write(b"\n")

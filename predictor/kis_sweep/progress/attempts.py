@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 from kis_plugin.run.log import LOG_NAME
+from kis_plugin.storage.atomic_write import explained_writing
+from kis_plugin.storage.regular_files import open_in_place
 from kis_sweep.run_spec import SweepRun
 
 __all__ = ["elapsed_seconds", "note_begin", "note_end", "seconds_since_logged"]
@@ -67,8 +69,9 @@ def _events(path: Path) -> list[tuple[str, float]]:
 
 
 def _append(run: SweepRun, event: str) -> None:
-    with (run.work / _FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"event": event, "time": time.time()}) + "\n")
+    path = run.work / _FILE
+    with explained_writing(str(path)), open_in_place(path, append=True) as file:
+        file.write(json.dumps({"event": event, "time": time.time()}).encode() + b"\n")
 
 
 def _last_written(run: SweepRun) -> float:
