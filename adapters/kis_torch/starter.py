@@ -8,13 +8,11 @@ from math import ceil
 from string import Template
 from typing import Final
 
+from kis_plugin.starter.amount import SHARE
 from kis_plugin.starter.protocols import Project
 
-__all__ = ["SHARE", "TorchStarter", "script", "steps_of"]
+__all__ = ["TorchStarter", "script", "steps_of"]
 
-SHARE = 0.3
-"""Fraction of the tokens that are infused, at most. In the study of 200 facts (``docs/explanation/evidence.md``) no
-size collapsed at a share below 0.35."""
 LENGTH, BATCH, LEAST_STEPS = 64, 8, 1500
 
 _HEAD = '''\

@@ -6,20 +6,25 @@ from collections.abc import Mapping
 
 import yaml
 
-__all__ = ["EVERY", "FREQUENCY", "configuration"]
+from kis_plugin.amounts import short
+from kis_plugin.starter.amount import LEAST_EXPOSURES, MOST_EXPOSURES, RUN_TOKENS, SHARE
 
-FREQUENCY = 500
-"""Exposures of each fact: as many as a model of a quarter of a million parameters needs in a run of minutes
-(``docs/tutorial/first-infusion.md``). Larger models need fewer."""
+__all__ = ["EVERY", "configuration"]
+
 EVERY = 0.1
 
 
-def configuration(knowledge: str, columns: Mapping[str, str], every: float = EVERY) -> str:
+def configuration(
+    knowledge: str, columns: Mapping[str, str], facts: int, exposures: int, infused_tokens: int, every: float = EVERY
+) -> str:
     """Return the text of the file.
 
     Args:
         knowledge: Path of the facts from the project's folder.
         columns: Columns of a table by part, where they are not named as KIS names them.
+        facts: Their number.
+        exposures: Of each fact.
+        infused_tokens: Of all exposures, about.
         every: The fraction of the run between two evaluations.
     """
     mapped = f"columns: {yaml.safe_dump(dict(columns), default_flow_style=True, width=1000, sort_keys=False)}"
@@ -29,7 +34,8 @@ def configuration(knowledge: str, columns: Mapping[str, str], every: float = EVE
 {mapped if columns else ""}templates: templates.yaml
 
 infusion:
-  frequency: {FREQUENCY}        # exposures of each fact in the whole run, exact. Or share: 0.05, or tokens: 1.2B
+  frequency: {exposures}        # exposures of each fact in the whole run, exact. Or share: 0.05, or tokens: 1.2B
+  # {_taken(facts, infused_tokens)} {_why(exposures)}
   # template_order: cycle      # each exposure takes the next of a fact's training sentences
 
 retention:
@@ -44,3 +50,19 @@ retention:
 run_log: runs            # one folder for each run
 seed: 0
 """
+
+
+def _taken(facts: int, tokens: int) -> str:
+    """Return what the exposures of all facts take, with two digits."""
+    rounded = short(round(tokens, 2 - len(str(tokens))))
+    taken = f"{facts:,} fact{' takes' if facts == 1 else 's take'} about {rounded} tokens"
+    return f"{taken} so, at most {SHARE} of the run."
+
+
+def _why(exposures: int) -> str:
+    """Return why there are so many, and what else to choose."""
+    if exposures == MOST_EXPOSURES:
+        return "Small models need many; larger ones fewer."
+    if exposures == LEAST_EXPOSURES:
+        return "With fewer, small models of the studies learned nothing."
+    return f"As many as fit a run of {short(RUN_TOKENS)} tokens; fewer facts may have more."

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.starter.configuration import EVERY, FREQUENCY, configuration
+from kis_plugin.starter.amount import exposures_of
+from kis_plugin.starter.configuration import EVERY, configuration
 from kis_plugin.starter.facts import sample_facts, users_facts
 from kis_plugin.starter.protocols import Project, Starter
 from kis_plugin.starter.templates import template_file
@@ -63,13 +64,17 @@ def make_project(
     if text is not None and not text.exists():
         raise KISError(Problem(f"--text {text}", "no such file or folder", "plain text to train on"))
     found = sample_facts() if facts is None else users_facts(facts, folder, columns)
+    tokens = sum(map(_tokens, found.knowledge.facts))
+    exposures = exposures_of(tokens)
     project = Project(
         text=_TEXT if text is None else Path(os.path.relpath(text, folder)).as_posix(),
-        infused_tokens=sum(map(_tokens, found.knowledge.facts)) * FREQUENCY,
+        infused_tokens=tokens * exposures,
         every=EVERY,
     )
     files = {
-        "kis.yaml": configuration(found.path, found.columns, project.every),
+        "kis.yaml": configuration(
+            found.path, found.columns, len(found.knowledge.facts), exposures, project.infused_tokens, project.every
+        ),
         "templates.yaml": template_file(found.knowledge),
         **({found.path: found.content} if found.content else {}),
         **({} if text is not None else {_TEXT: sample_text(_CHARACTERS)}),

@@ -239,8 +239,31 @@ def test_more_facts_get_more_steps(folder):
     steps = [int(Path(name, "train.py").read_text().split("RATE = 64, 8, ")[1].split(",")[0]) for name in
              ("few", "many")]  # fmt: skip
     assert steps[0] == 2800  # 40 facts, 500 times each
-    # At most three tenths are infused: 2,000 facts of 17 tokens, 500 times each.
-    assert 2000 * 500 * 14 / 0.3 < steps[1] * 64 * 8 < 2000 * 500 * 22 / 0.3
+    # At most three tenths are infused: 2,000 facts of 17 tokens, 100 times each.
+    assert 2000 * 100 * 14 / 0.3 < steps[1] * 64 * 8 < 2000 * 100 * 22 / 0.3
+
+
+@pytest.mark.parametrize(
+    ("facts", "exposures", "said"),
+    [
+        (20, 500, "20 facts take about 180K tokens so, at most 0.3 of the run. Small models need many"),
+        (200, 410, "200 facts take about 1.5M tokens so, at most 0.3 of the run. As many as fit a run of 5M tokens"),
+        (1000, 100, "1,000 facts take about 1.8M tokens so, at most 0.3 of the run. With fewer, small models"),
+        (5000, 100, "5,000 facts take about 9M tokens so, at most 0.3 of the run. With fewer, small models"),
+    ],
+)
+def test_exposures_follow_from_the_number_of_facts(facts, exposures, said):
+    lines = [{"subject": f"Person {n:04}", "relation": "P19", "object": f"Town{n % 9}"} for n in range(facts)]
+    Path("mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    kis("run", "--facts", "mine.jsonl")
+    assert load_config(Path("run/kis.yaml")).infusion.frequency == exposures
+    assert f"# {said}" in Path("run/kis.yaml").read_text()
+    report = check_config(Path("run/kis.yaml"), params=250_000, tokens=_tokens_of(Path("run/train.py")))
+    assert not {"infusion.frequency", "infusion"} & {advice.key for advice in report.advice}
+
+
+def _tokens_of(script):
+    return int(script.read_text().split("RATE = 64, 8, ")[1].split(",")[0]) * 64 * 8
 
 
 def test_an_interrupted_write_leaves_nothing(folder, monkeypatch):
