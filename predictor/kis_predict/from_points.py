@@ -14,7 +14,7 @@ from kis_plugin.amounts import parse_amount
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.storage.text_lines import text_lines
 from kis_predict import method
-from kis_predict.laws.axis import axis_report, axis_warnings, safe_limit
+from kis_predict.laws.axis import axis_report, axis_warnings, caution_line, safe_limit
 from kis_predict.laws.points import Points
 from kis_predict.laws.refusal import prefix_errors, refusals, supported_distance
 from kis_predict.laws.selection import Axis, Sizes, Unit, fit_laws, mixture
@@ -148,10 +148,14 @@ def predict_from_points(
     reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far)
     if reasons:
         return replace(found, missing=tuple(reasons))
-    limit = float(np.exp(safe_limit(candidates, draws, weights, request.risk, axis, off_rule)))
+    cautious, plain = (
+        safe_limit(candidates, draws, weights, request.risk, axis, off_rule, caution) for caution in (True, False)
+    )
+    limit = float(np.exp(cautious))
     risk = float(weights[draws < math.log(limit)].sum() / weights.sum())
     return replace(
-        found, status="ok", collapse=collapse, axis=axis, law=law_report(chosen, candidates, request.confidence),
+        found, status="ok", assumptions=(*found.assumptions, *caution_line(cautious, plain)), collapse=collapse,
+        axis=axis, law=law_report(chosen, candidates, request.confidence),
         binding="collapse", recommendation=Recommendation(limit, None, None, risk, "collapse risk"),
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
 from kis_predict.design.fallback_runs import fallback_runs
 from kis_predict.design.missing_runs import missing_runs
 from kis_predict.design.next_runs import next_runs
-from kis_predict.laws.axis import axis_report, axis_warnings, safe_limit, units_of
+from kis_predict.laws.axis import axis_report, axis_warnings, caution_line, safe_limit, units_of
 from kis_predict.laws.forgetting import forgetting_limit, refuse_unclear_losses
 from kis_predict.laws.peak_gap import gap_draws
 from kis_predict.laws.points import Points
@@ -158,8 +158,11 @@ def answer(
         law_lines = _law_warnings(candidates, points, learnt, extrapolation, request)
         return replace(known, missing=tuple(reasons), warnings=(*none.warnings, *axis_lines, *law_lines))
     forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, request)
+    cautious, plain = (
+        safe_limit(candidates, draws, weights, request.risk, axis, off_rule, caution) for caution in (True, False)
+    )
     limits = {
-        RISK: float(np.exp(safe_limit(candidates, draws, weights, request.risk, axis, off_rule))),
+        RISK: float(np.exp(cautious)),
         "upper bound of the peak": peak.high,
         LOSS: within_loss,
         f"share of {MOST_SHARE:g}": MOST_SHARE / a_fact if a_fact else np.inf,
@@ -184,6 +187,7 @@ def answer(
     return replace(
         known,
         status="ok",
+        assumptions=(*known.assumptions, *(caution_line(cautious, plain) if binding == RISK else ())),
         warnings=(*none.warnings, *axis_lines, *_retained_warnings(kept[0].of_peak, binding), *law_lines),
         recommendation=Recommendation(
             frequency=frequency,

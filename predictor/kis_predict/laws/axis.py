@@ -21,7 +21,15 @@ from kis_predict.prediction import AxisReport
 from kis_predict.protocols import BudgetedLaw
 from kis_predict.request import PredictionRequest
 
-__all__ = ["axis_report", "axis_warnings", "safe_limit", "share_by_rule", "share_of_one_exposure", "units_of"]
+__all__ = [
+    "axis_report",
+    "axis_warnings",
+    "caution_line",
+    "safe_limit",
+    "share_by_rule",
+    "share_of_one_exposure",
+    "units_of",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -29,6 +37,8 @@ _ALIKE = 1.05
 _SAME = 0.01
 _MOST_ODDS = 1000
 _PLAIN_ODDS = 10.0
+_COSTS = 0.05
+"""From which loss of the amount on, nats, its reason is given."""
 _HEARD = 0.05
 """Least weight of an axis for its limit to count where the lower one is kept."""
 
@@ -137,7 +147,8 @@ def axis_report(
 
 
 def safe_limit(
-    candidates: Sequence[Candidate], draws: Array, weights: Array, risk: float, axis: AxisReport, off_rule: bool
+    candidates: Sequence[Candidate], draws: Array, weights: Array, risk: float, axis: AxisReport, off_rule: bool,
+    cautious: bool = True,
 ) -> float:  # fmt: skip
     """Return log F that keeps to the risk; where the sweep cannot tell the axes apart, that of the lower one.
 
@@ -148,8 +159,9 @@ def safe_limit(
         risk: Greatest probability of collapse.
         axis: How sure the axis is.
         off_rule: Whether one exposure takes another share of D at the target than by the sweep's rule.
+        cautious: Whether laws that may bend without end count for more (``at_risk``).
     """
-    limit = at_risk(candidates, draws, weights, risk)
+    limit = at_risk(candidates, draws, weights, risk, None, cautious)
     # Where the data decide, or both axes agree on the target, the quantile of the mixture is the answer.
     sure = axis.odds is not None and axis.odds >= _PLAIN_ODDS
     if sure or not (off_rule or axis.odds is not None):
@@ -158,8 +170,21 @@ def safe_limit(
     share = np.repeat([each.axis == "share" for each in candidates], [len(each.fit.weights) for each in candidates])
     for some in (share, ~share):
         if weights[some].sum() > _HEARD * weights.sum():
-            limit = min(limit, at_risk(candidates, draws, weights, risk, some))
+            limit = min(limit, at_risk(candidates, draws, weights, risk, some, cautious))
     return limit
+
+
+def caution_line(cautious: float, plain: float) -> list[str]:
+    """Return what laws that bend cost of the amount: log F by ``safe_limit`` with them counting for more, and without.
+
+    The stated risk and the interval are by the weights alone, so a reader has to know why the amount lies below both.
+    """
+    if plain - cautious < _COSTS:
+        return []
+    return [
+        f"Laws that bend without end count double for the amount: by their weights alone it would be "
+        f"{short(np.exp(plain))}, at the accepted risk"
+    ]
 
 
 def axis_warnings(

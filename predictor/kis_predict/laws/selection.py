@@ -259,7 +259,8 @@ def quantile(draws: Array, weights: Array, at: float) -> float:
 
 
 def at_risk(
-    candidates: Sequence[Candidate], draws: Array, weights: Array, risk: float, some: Mask | None = None
+    candidates: Sequence[Candidate], draws: Array, weights: Array, risk: float, some: Mask | None = None,
+    cautious: bool = True,
 ) -> float:  # fmt: skip
     """Return the value that draws of the mixture lie below with the probability ``risk`` at most.
 
@@ -272,11 +273,12 @@ def at_risk(
         weights: Theirs.
         risk: The probability.
         some: Which draws to take, (draws,); all where None.
+        cautious: Whether such laws count for more; else the quantile is that of the weights alone.
     """
-    caution = [each.law.caution if isinstance(each.law, CautiousLaw) else 1.0 for each in candidates]
-    cautious = weights * np.repeat(caution, [len(each.fit.weights) for each in candidates])
+    factors = [each.law.caution if cautious and isinstance(each.law, CautiousLaw) else 1.0 for each in candidates]
+    more = weights * np.repeat(factors, [len(each.fit.weights) for each in candidates])
     taken: slice | Mask = slice(None) if some is None else some
-    return min(quantile(draws[taken], of[taken], risk) for of in (weights, cautious))
+    return min(quantile(draws[taken], of[taken], risk) for of in (weights, more))
 
 
 def surprising(candidate: Candidate, points: Points, seed: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from kis_plugin.errors import Problem
@@ -11,6 +12,8 @@ from kis_predict.observed import ObservedRun
 __all__ = ["NUMBERS", "REQUIRED", "impossible", "number"]
 
 REQUIRED = ("params", "tokens", "frequency")
+_PERCENT = 100
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 def _whole(value: str | float) -> int:
@@ -48,7 +51,8 @@ def number(name: str, value: object, where: str) -> float | Problem:
     except (ValueError, OverflowError):
         expected = "a whole number" if NUMBERS[name] is _whole else "a finite number"
         shown = repr(value[:60]) if isinstance(value, str) else repr(value)[:60]
-        return Problem(f"{where} {name}", shown, expected)
+        comma = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
+        return Problem(f"{where} {name}", shown, expected, "Write decimals with a point." if comma else "")
     return found
 
 
@@ -61,7 +65,8 @@ def impossible(run: ObservedRun) -> Iterator[tuple[str, str]]:
     if not 0 <= run.frequency <= 1e15:
         yield "frequency", "exposures per fact, 0 or more"
     if run.retention is not None and not 0 <= run.retention <= 1:
-        yield "retention", "an accuracy between 0 and 1"
+        percent = " rather than per cent" if 1 < run.retention <= _PERCENT else ""
+        yield "retention", f"an accuracy between 0 and 1{percent}"
     if run.n is not None and not 1 <= run.n <= 1e15:
         yield "n", "a number of probes, 1 or more"
     if run.chance is not None and not 0 < run.chance < 1:

@@ -94,6 +94,20 @@ def test_csv_says_every_wrong_value_with_its_line(tmp_path):
     assert where == ["2 frequency", "3 params", "4 retention"]
 
 
+@pytest.mark.parametrize(
+    ("retention", "said"),
+    [
+        ("85.5", "retention: found 85.5, expected an accuracy between 0 and 1 rather than per cent"),
+        ("855", "retention: found 855.0, expected an accuracy between 0 and 1$"),
+        ('"0,85"', "retention: found '0,85', expected a finite number. Write decimals with a point."),
+    ],
+)
+def test_per_cent_and_decimal_commas_are_recognised(tmp_path, retention, said):
+    (path := tmp_path / "runs.csv").write_text(f"params,tokens,frequency,retention\n1000,20000,3,{retention}\n")
+    with pytest.raises(KISError, match=said):
+        list(CSVReader().read(path))
+
+
 def test_csv_names_the_missing_column_and_the_nearest(tmp_path):
     path = tmp_path / "runs.csv"
     path.write_text("param,tokens,frequency,retention\n1,2,3,0.4\n")
