@@ -120,6 +120,7 @@ SHOWN = {
     "retention as the metric of the best model": (
         "kis_hf/test_best_metric.py::test_best_model_is_loaded_at_the_end",
         "kis_hf/test_best_metric.py::test_early_stopping_stops_where_retention_no_longer_rises",
+        "kis_hf/test_two_ranks.py::test_two_ranks_choose_the_same_best_checkpoint_and_stop_together",
     ),
     "kis show": ("kis_plugin/summary/test_show.py::test_one_run_is_shown_whole_within_80_columns",),
     "what will probably teach nothing": (

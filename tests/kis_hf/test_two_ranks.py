@@ -122,6 +122,29 @@ def test_two_ranks_of_rows_of_different_lengths_show_every_fact_f_times(tmp_path
 
 
 @pytest.mark.slow
+def test_two_ranks_choose_the_same_best_checkpoint_and_stop_together(tmp_path):
+    write_facts(tmp_path)
+    printed = run_ranks(HERE / "best_rank.py", str(tmp_path)).splitlines()
+    ranks = sorted((json.loads(line) for line in printed if line.startswith('{"rank"')), key=lambda line: line["rank"])
+    assert [line.pop("rank") for line in ranks] == [0, 1]
+    assert ranks[0] == ranks[1]
+    found = ranks[0]
+    (log,) = [read_run_log(path) for path in (tmp_path / "runs").glob("*/kis.jsonl")]
+    in_log = {one.step: one.accuracy for one in log.retention if one.probe == "held_out"}
+    assert found["measured"] == [[step, in_log[step]] for step in range(2, found["stopped"] + 1, 2)]
+    best, waited, stopped = (0, -1.0), 0, 40
+    for step, value in found["measured"]:  # stop at the second evaluation without a new best
+        best, waited = ((step, value), 0) if value > best[1] else (best, waited + 1)
+        if waited == 2:
+            stopped = step
+            break
+    assert (found["stopped"], found["best"]) == (stopped, list(best))
+    assert best[0] < stopped < 40
+    assert found["loaded"]
+    assert log.end.status == "stopped"
+
+
+@pytest.mark.slow
 def test_sharded_models_are_counted_whole():
     lines = [line for line in run_ranks(HERE / "sharded_counts.py").splitlines() if line.startswith("counts")]
     layer = 4 * 16 * 16 + 3 * 16 * 32 + 2 * 16 + 16  # and the last norm
