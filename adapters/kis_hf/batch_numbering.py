@@ -19,11 +19,13 @@ from transformers import Trainer
 from kis_hf.epochs import Epochs, Position
 from kis_hf.host import ranks_of
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.hashing import IntArray
 from kis_plugin.plugins.session import Session
 from kis_torch.batch import BatchRows, infused_batch
 from kis_torch.labels import LabelRule, label_rule
 from kis_torch.room import RoomQueue
 from kis_torch.row_infusion import RowInfusion
+from kis_torch.row_survey import distinct_tokens
 
 __all__ = ["BatchNumbering", "BatchSurvey"]
 
@@ -38,11 +40,13 @@ class BatchSurvey:
         sequence_length: Tokens of the longest row.
         lengths: Tokens of each row, where they differ; else None.
         rule: What their labels are.
+        tokens: (n,) distinct token ids among them; None where batches hold no token ids.
     """
 
     sequence_length: int
     lengths: list[int] | None
     rule: LabelRule
+    tokens: IntArray | None = None
 
 
 class BatchNumbering:
@@ -116,16 +120,17 @@ class BatchNumbering:
             return BatchSurvey(_ANY_LENGTH, None, LabelRule.EQUAL)  # nothing is put into them
         rule = label_rule([pair for one in rows for pair in one.label_pairs()], "train_dataloader")
         width = max(int(one.columns["input_ids"].shape[1]) for one in rows)
+        tokens = distinct_tokens(rows)
         if before is not None:
-            return BatchSurvey(max(before) if before else width, before or None, rule)
+            return BatchSurvey(max(before) if before else width, before or None, rule, tokens)
         found = self._of_all_ranks(np.concatenate([_padded_to(one.lengths, self._epochs.size) for one in rows]))
         lengths = found[found > 0].tolist()
         joined = any(one.joined for one in rows)
         if len(set(lengths)) == 1 and not joined:  # where rows are joined, later ones may differ without being seen to
             self.position.lengths = []
-            return BatchSurvey(lengths[0], None, rule)
+            return BatchSurvey(lengths[0], None, rule, tokens)
         self.position.lengths = lengths
-        return BatchSurvey(max(lengths), lengths, rule)
+        return BatchSurvey(max(lengths), lengths, rule, tokens)
 
     def _passed_on(self, batches: list[Any]) -> list[Any]:
         """Count batches that nothing is infused into."""

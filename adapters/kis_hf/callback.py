@@ -25,6 +25,7 @@ from kis_hf.whole_checkpoint import refuse_torn_for
 from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.schema import AMOUNTS, Config
 from kis_plugin.errors import KISError, Problem, show_uncaught
+from kis_plugin.hashing import IntArray
 from kis_plugin.infusion.row_index import InfusedDataset, NumberedSampler
 from kis_plugin.plugins.session import Session
 from kis_plugin.run.context import TrainingRun
@@ -214,7 +215,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         resumed = kept_by_kis(self, state)
         if resumed:
             refuse_other_numbers(state.global_step, self._host, resumed, bool(args.ignore_data_skip and done))
-        session = begin(args, state, rows, sequence_length, resumed, lengths)
+        session = begin(args, state, rows, sequence_length, resumed, lengths, survey.tokens)
         source = session.row_source
         row_infusion = RowInfusion(source, sequence_length, self._block_diagonal, rule=survey.rule)
         room = None
@@ -244,7 +245,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             lengths = (
                 None if survey.lengths is None else RowLengths(np.array(survey.lengths, dtype=np.int64), sample=True)
             )
-            session = begin(args, state, rows, survey.sequence_length, resumed, lengths)
+            session = begin(args, state, rows, survey.sequence_length, resumed, lengths, survey.tokens)
             self._publish_losses()
             if state.global_step == 0:
                 session.step_end(0)
@@ -267,6 +268,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         sequence_length: int,
         resumed: Mapping[str, Any] | None,
         row_lengths: RowLengths | None = None,
+        base_tokens: IntArray | None = None,
     ) -> Session:
         """Plan the run, and watch what the model is given."""
         total, non_embedding = parameter_counts(model)
@@ -289,6 +291,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
             steps=state.max_steps,
             recipe=recipe_of(trainer, state.max_steps, self._rows_of_recipe(trainer, rows, sequence_length)),
             row_lengths=row_lengths,
+            base_tokens=base_tokens,
             evaluated_at=self._evaluated_at(args, state.max_steps),
             start_step=state.global_step,
             ranks=ranks_of(trainer),

@@ -121,6 +121,7 @@ class KnowledgeInfusion:
         self._collate = collate_fn
         self._rule = LabelRule.EQUAL
         self._lengths: RowLengths | None = None
+        self._tokens: IntArray | None = None  # of the rows that were looked at
         in_batches = collate_fn is not None or gives_batches(dataset)
         if in_batches:
             self._sequence_length = self._look(dataset, sequence_length)
@@ -328,7 +329,7 @@ class KnowledgeInfusion:
         """Look at the rows of collated batches; return the tokens of the longest."""
         infuses = any(getattr(self.config.infusion, amount) for amount in AMOUNTS)
         survey, sample = survey_batches(dataset, self._collate, self._batch_size, infuses)
-        self._rule = survey.rule
+        self._rule, self._tokens = survey.rule, survey.tokens
         if not survey.uniform:
             lengths = self._of_all_ranks(survey.lengths) if sample else survey.lengths
             self._lengths = RowLengths(lengths, sample)
@@ -379,6 +380,7 @@ class KnowledgeInfusion:
             steps=steps,
             recipe=recipe,
             row_lengths=self._lengths,
+            base_tokens=self._tokens,
             start_step=self.step,
             ranks=self._processes,
             versions=versions("torch"),

@@ -16,7 +16,7 @@ from kis_torch.batch import BatchRows
 from kis_torch.collating import CheckedCollator, same_random_state
 from kis_torch.labels import LabelRule, label_rule
 
-__all__ = ["RowSurvey", "gives_batches", "survey_batches", "survey_rows"]
+__all__ = ["RowSurvey", "distinct_tokens", "gives_batches", "survey_batches", "survey_rows"]
 
 _EXAMINED = 64  # rows that are read of a dataset whose lengths are known, or that is too large to be read
 _ALL = 20_000  # rows up to which a dataset of unknown lengths is read as a whole
@@ -29,10 +29,12 @@ class RowSurvey:
     Attributes:
         lengths: (rows,) tokens of each row; (1,) where all that were looked at have one length.
         rule: What their labels are.
+        tokens: (n,) distinct token ids of the rows that were looked at.
     """
 
     lengths: IntArray
     rule: LabelRule
+    tokens: IntArray
 
     @property
     def uniform(self) -> bool:
@@ -62,13 +64,14 @@ def survey_rows(dataset: Any, infuses: bool = True) -> RowSurvey | None:
         return None
     rule = label_rule((one["input_ids"], one["labels"]) for one in examples if infuses and _has_labels(one))
     lengths = known if known is not None else np.array([len(one["input_ids"]) for one in examples], dtype=np.int64)
+    tokens = np.unique(np.concatenate([np.asarray(one["input_ids"], dtype=np.int64) for one in examples]))
     if (lengths == lengths[0]).all():
-        return RowSurvey(lengths[:1], rule)
+        return RowSurvey(lengths[:1], rule, tokens)
     if known is None and count > _ALL:
         return None
     if known is None:
         lengths = np.fromiter((len(one["input_ids"]) for one in _all(dataset)), dtype=np.int64, count=count)
-    return RowSurvey(lengths, rule)
+    return RowSurvey(lengths, rule, tokens)
 
 
 def gives_batches(data: Any) -> bool:
@@ -100,11 +103,18 @@ def survey_batches(
         raise KISError(Problem("dataset", f"no batch of {batch_size} rows", "at least one"))
     rule = label_rule((pair for one in batches for pair in one.label_pairs() if infuses), "dataset")
     lengths = np.concatenate([one.lengths for one in batches])
+    tokens = distinct_tokens(batches)
     whole = survey_rows(data, infuses=False) if _map_style(data) and len(data) else None
     if whole is not None:  # a collator may cut rows, never lengthen them
-        return RowSurvey(np.minimum(whole.lengths, lengths.max()), rule), False
+        return RowSurvey(np.minimum(whole.lengths, lengths.max()), rule, tokens), False
     same = bool((lengths == lengths[0]).all()) and not any(one.joined for one in batches)
-    return RowSurvey(lengths[:1] if same else lengths, rule), not same
+    return RowSurvey(lengths[:1] if same else lengths, rule, tokens), not same
+
+
+def distinct_tokens(batches: Iterable[BatchRows]) -> IntArray:
+    """Return the distinct token ids of some batches, (n,), padding left out."""
+    rows = [one.columns["input_ids"][row, first:stop] for one in batches for row, first, stop in one.bounds]
+    return np.unique(np.concatenate([row.cpu().numpy().astype(np.int64) for row in rows]))
 
 
 def _batches(data: Any, collate: Callable[[Any], Any] | None, batch_size: int) -> Iterator[Any]:

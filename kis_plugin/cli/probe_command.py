@@ -138,6 +138,7 @@ def probe(
     from kis_plugin.retention.load_model import load_model
     from kis_plugin.retention.saved_model import answer_lines, prober_of_config, prober_of_knowledge, report_of
     from kis_plugin.run.saved_model import LoadOptions
+    from kis_plugin.tokenized.document_start import decided_start
 
     with refusal_as_json(as_json):
         for file in filter(None, (output, answers)):
@@ -153,7 +154,7 @@ def probe(
             given = {**questions, "probes": questions["probes"] or ("held_out", "seen"), "batch_tokens": batch_tokens}
             prober = prober_of_knowledge(knowledge, **given)
         loaded = load_model(model, LoadOptions(tokenizer, device, dtype, sequence_length))
-        if (begin or prober.config.begin) == "bos":
+        if decided_start(replace(prober.config, begin=begin or prober.config.begin), loaded.tokenizer)[0] == "bos":
             loaded = replace(loaded, tokenizer=loaded.beginning_with_bos())
         with progress() as bars:
             task = bars.add_task("probing", total=1.0)

@@ -245,9 +245,11 @@ class KisYaml:
     infusion: InfusionConfig = field(default_factory=lambda: InfusionConfig(frequency=DEFAULT_FREQUENCY))
     """How much is infused, and where."""
     retention: RetentionConfig = field(default_factory=RetentionConfig)
-    begin: Annotated[str, OneOf(("eos", "bos"))] = "eos"
+    begin: Annotated[str, OneOf(("eos", "bos", "auto"))] = "eos"
     """What a text begins with, infused or probed: nothing but the EOS of the text before it, or ``bos``, the
-    tokenizer's own token for the beginning of a document, where the documents of the training data begin with it."""
+    tokenizer's own token for the beginning of a document, where the documents of the training data begin with it.
+    ``auto`` is ``bos`` where that token stands in the base rows looked at before training; where none are, and in
+    ``kis probe``, where the tokenizer puts it before a text."""
     run_log: Annotated[Path, PathText()] = Path("runs")
     """The folder of run logs; created if it is missing."""
     cache: Annotated[Path, PathText()] | None = None

@@ -20,9 +20,11 @@ from kis_plugin.run.earlier_counts import EarlierCounts, counts_of_checkpoint, c
 from kis_plugin.run.exposure_file import SavedExposures, exposures_path, write_exposures
 from kis_plugin.run.infuser import Infuser, RowSource, Shown
 from kis_plugin.run.log import End, Loss, Record, Retention, Run, Status, has_begun
+from kis_plugin.tokenized.document_start import decided_start, decision_notes
 
 __all__ = ["Session"]
 
+_NAMED = "kis.yaml"  # what a text begins with was named, not decided
 _RUN_FIELDS = {field.name for field in fields(Run)}
 _END_FIELDS = {field.name for field in fields(End)}
 
@@ -67,7 +69,11 @@ class Session:
                     "The rows before it were not infused. To infuse from here on, load its weights into a new run.",
                 )
             )
-        self.run = replace(run, session=self)
+        begin, self._begin_by = self._start(run, resumed)
+        notes = decision_notes(run.config, run.tokenizer, begin, self._begin_by) if run.rank == 0 else []
+        self.run = replace(run, config=replace(run.config, begin=begin), session=self)
+        for line in notes:
+            run.notify(f"kis: {line}.")
         self.stopping = None
         self.diverged = (resumed or {}).get("diverged")  # weights that are NaN stay so
         self._step = run.start_step
@@ -180,6 +186,8 @@ class Session:
         run = self.run
         state: dict[str, Any] = {"run_id": run.run_id, "framework": run.framework, "starts": self._before.starts}
         state |= self.infuser.state()
+        if self._begin_by != _NAMED:
+            state["begin"] = [run.config.begin, self._begin_by]
         if self.diverged is not None:
             state["diverged"] = self.diverged
         for part in self._hook.kis_state(run=self.run):
@@ -209,6 +217,19 @@ class Session:
         """Whether the log has the exposures of all that the weights have seen. Right on rank 0 only."""
         return not self._before.counted_from and not self._before.uncounted
 
+    @staticmethod
+    def _start(run: TrainingRun, resumed: Mapping[str, Any] | None) -> tuple[str, str]:
+        """Return what texts begin with, and what that was decided by: a resumed run keeps what it was. Every rank."""
+        if run.config.begin == "auto" and resumed is not None:
+            # A checkpoint of a run whose kis.yaml named it has it among what the plan depends on.
+            begin, by = resumed.get("begin") or (resumed.get("plan", {}).get("begin", "eos"), "checkpoint")
+            return str(begin), str(by)
+        in_base: bool | None = None
+        if run.config.begin == "auto" and run.base_tokens is not None:  # ranks look at other rows, and decide as one
+            found = np.array([int(getattr(run.tokenizer, "bos", None) in run.base_tokens)], dtype=np.int64)
+            in_base = bool(run.ranks.sum(found)[0])
+        return decided_start(run.config, run.tokenizer, in_base)
+
     def _registered(self) -> list[object]:
         """Build the run plugins that were registered, built-ins first."""
         factories: list[Any] = []
@@ -221,6 +242,8 @@ class Session:
         for part in self._hook.kis_run_record(run=self.run):
             values |= part
         run = self.run
+        if self._begin_by != _NAMED:
+            values |= {"begin": run.config.begin, "begin_by": self._begin_by}
         return Run(
             run_id=run.run_id,
             framework=run.framework,

@@ -23,6 +23,7 @@ from kis_plugin.run.log import GENERAL, LOG_NAME, End, Record, Run, RunLogWriter
 from kis_plugin.run.manifest import Manifest
 from kis_plugin.run.saved_model import LoadedModel, LoadOptions
 from kis_plugin.storage.json_file import read_json
+from kis_plugin.tokenized.document_start import decided_start
 from kis_plugin.tokenized.infusion_split import facts_hash, load_split
 
 __all__ = ["Checkpoint", "LoggedRun", "checkpoints_at", "log_checkpoints", "read_audit"]
@@ -132,7 +133,7 @@ def log_checkpoints(
     options = replace(options, sequence_length=options.sequence_length or manifest.sequence_length)
     for number, checkpoint in enumerate(logged.checkpoints):
         model = load_model(checkpoint.model, options)
-        if (begin or config.begin) == "bos":
+        if decided_start(replace(config, begin=begin or config.begin), model.tokenizer)[0] == "bos":
             model = replace(model, tokenizer=model.beginning_with_bos())
         if run is None:
             run = _run(logged, config, runs, model)

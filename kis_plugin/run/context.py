@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
+from kis_plugin.hashing import IntArray
 from kis_plugin.run.infuser import Infuser, Shown
 from kis_plugin.run.log import Record, TrainingRecipe
 from kis_plugin.run.model_view import ModelView
@@ -98,6 +99,7 @@ class TrainingRun:
         versions: Of what the run was made with, by distribution.
         recipe: How the host trains, as far as it says so.
         row_lengths: The lengths of the base rows, where they differ; None: each has T tokens.
+        base_tokens: (n,) distinct token ids of the base rows that were looked at before training; None if none were.
         evaluated_at: Steps after which the host needs retention, beside those of ``retention.every``.
         notify: Shows the user a line that is no result; on stderr unless the host has better.
         session: The running session; a run that the host describes has none yet.
@@ -119,6 +121,7 @@ class TrainingRun:
     versions: Mapping[str, str] = field(default_factory=dict)
     recipe: TrainingRecipe = field(default_factory=TrainingRecipe)
     row_lengths: RowLengths | None = None
+    base_tokens: IntArray | None = field(default=None, repr=False, compare=False)
     evaluated_at: frozenset[int] = frozenset()
     notify: Callable[[str], None] = above_bars
     session: RunSession = field(default=cast("RunSession", _NotBegun()), repr=False, compare=False)

@@ -8,7 +8,15 @@ from kis_plugin.config.schema import Config
 from kis_plugin.errors import KISError, Problem
 from kis_plugin.tokenized.tokenizer import TextTokenizer
 
-__all__ = ["BeginningWithBos", "first_token", "probe_tokenizer", "start_notes", "start_token"]
+__all__ = [
+    "BeginningWithBos",
+    "decided_start",
+    "decision_notes",
+    "first_token",
+    "probe_tokenizer",
+    "start_notes",
+    "start_token",
+]
 
 
 class BeginningWithBos:
@@ -32,15 +40,42 @@ def first_token(tokenizer: TextTokenizer) -> int:
     return token
 
 
+def decided_start(config: Config, tokenizer: TextTokenizer, in_base: bool | None = None) -> tuple[str, str]:
+    """Return what texts begin with, ``eos`` or ``bos``, and what that was decided by; ``auto`` looks at the data.
+
+    Args:
+        config: Says it, or leaves it to this.
+        tokenizer: The run's.
+        in_base: Whether its BOS stands in base rows; None where no rows were looked at.
+    """
+    if config.begin != "auto":
+        return config.begin, "kis.yaml"
+    bos: int | None = getattr(tokenizer, "bos", None)
+    if in_base is None or bos in (None, tokenizer.eos):
+        return ("bos" if _adds_bos(tokenizer) else "eos"), "tokenizer"
+    return ("bos" if in_base else "eos"), "base rows"
+
+
+def decision_notes(config: Config, tokenizer: TextTokenizer, begin: str, by: str) -> list[str]:
+    """Return a line about what ``begin: auto`` became, and what to write down where the tokenizer does otherwise."""
+    if config.begin != "auto":
+        return []
+    line = f"begin: auto is {begin}, by the {by}"
+    if (begin == "bos") != _adds_bos(tokenizer) and getattr(tokenizer, "bos", None) not in (None, tokenizer.eos):
+        line += f"; the tokenizer does otherwise: set begin: {begin} in kis.yaml, so that kis probe does as this run"
+    return [line]
+
+
 def start_token(config: Config, tokenizer: TextTokenizer) -> int | None:
     """Return the token that each infused text begins with; None if it begins with its own first token.
 
-    A tokenizer whose BOS is its EOS needs none: the text before ends with that token.
+    A tokenizer whose BOS is its EOS needs none: the text before ends with that token. ``auto`` that no run has decided
+    goes by the tokenizer.
 
     Raises:
         KISError: ``begin: bos``, and the tokenizer has no BOS.
     """
-    if config.begin == "eos":
+    if decided_start(config, tokenizer)[0] == "eos":
         return None
     bos: int | None = getattr(tokenizer, "bos", None)
     if bos is None:
@@ -62,10 +97,16 @@ def probe_tokenizer(config: Config, tokenizer: TextTokenizer) -> TextTokenizer:
 def start_notes(config: Config, tokenizer: TextTokenizer) -> list[str]:
     """Return a line for a tokenizer that puts BOS before each document, where texts and probes begin without it."""
     bos: int | None = getattr(tokenizer, "bos", None)
-    if config.begin != "eos" or bos in (None, tokenizer.eos) or not getattr(tokenizer, "adds_bos", False):
+    if config.begin != "eos" or not _adds_bos(tokenizer):
         return []
     assert bos is not None
     return [
         f"the tokenizer begins each document with {tokenizer.decode([bos])!r}, and texts and probes of this run do "
         "not; if the documents of the training data do, set begin: bos in kis.yaml"
     ]
+
+
+def _adds_bos(tokenizer: TextTokenizer) -> bool:
+    """Return whether the tokenizer puts a BOS, one that is not its EOS, before a text."""
+    bos: int | None = getattr(tokenizer, "bos", None)
+    return bos not in (None, tokenizer.eos) and bool(getattr(tokenizer, "adds_bos", False))

@@ -15,9 +15,10 @@ from kis_plugin.config.load import config_from
 from kis_plugin.errors import KISError
 from kis_plugin.retention.general_text import excerpts
 from kis_plugin.run.log import read_run_log
-from kis_plugin.tokenized.document_start import BeginningWithBos, start_notes
+from kis_plugin.tokenized.document_start import BeginningWithBos, decided_start, start_notes
 from kis_plugin.tokenized.tokenizer import HFTokenizer
 from tests.world import facts
+from tests.world.data import BaseRows, Stream
 from tests.world.facts import kis
 from tests.world.loops import train
 from tests.world.runs import StopAt, text_of, trainer_for
@@ -118,8 +119,8 @@ def test_bos_that_is_eos_changes_nothing(tmp_path):
     assert np.array_equal(*seen)
 
 
-def test_wrong_beginning_is_refused_with_the_two_that_there_are():
-    with pytest.raises(KISError, match="begin: found 'cls', expected 'eos' or 'bos'"):
+def test_wrong_beginning_is_refused_with_those_that_there_are():
+    with pytest.raises(KISError, match="begin: found 'cls', expected 'eos' or 'bos' or 'auto'"):
         config_from({"knowledge": "facts.jsonl", "begin": "cls"})
 
 
@@ -148,3 +149,50 @@ def test_plain_loop_shows_each_text_with_bos_exactly_f_times(tmp_path, monkeypat
     counts = facts.shown(begun(text_of(seen, tokenizer)), config)
     assert len(counts) == 20
     assert set(counts.values()) == {5}
+
+
+class Documents(BaseRows):
+    """Rows in which each document begins with BOS, as a tokenizer that adds it makes them."""
+
+    def __init__(self, count, tokenizer):
+        super().__init__(count, tokenizer)
+        self.rows[:, ::16] = tokenizer.bos_token_id
+
+
+@pytest.mark.parametrize(
+    ("data", "adds", "begin", "by"),
+    [
+        (lambda rows, own: Documents(rows, own), False, "bos", "base rows"),
+        (lambda rows, own: BaseRows(rows, make_tokenizer()), True, "eos", "base rows"),
+        (lambda rows, own: Stream(Documents(rows, own)), True, "bos", "base rows"),
+    ],
+    ids=["rows with BOS", "rows without", "a stream with BOS"],
+)
+def test_auto_begins_as_the_base_rows_do(tmp_path, capsys, data, adds, begin, by):
+    config, tokenizer = kis(tmp_path, frequency=5) | {"begin": "auto"}, tokenizer_with_bos(adds)
+    keys = {"tokenizer": tokenizer, "save_strategy": "steps", "save_steps": 1000}
+    keys["data"] = lambda rows: data(len(rows), tokenizer)
+    seen = []
+    for stop in (7, 0):
+        trainer = trainer_for(tmp_path, config, callbacks=[StopAt(stop)] if stop else [], **keys)
+        trainer.train(resume_from_checkpoint=not stop)
+        seen += trainer.seen
+    text = text_of(seen, tokenizer)
+    with_bos = facts.shown(begun(text), config)
+    assert set(with_bos.values()) == ({5} if begin == "bos" else {0})
+    without = facts.shown([row.replace(BOS, EOS) for row in text], config)
+    assert set(without.values()) == {5}
+    (path,) = (tmp_path / "runs").glob("*/kis.jsonl")
+    first = json.loads(path.read_text().splitlines()[0])
+    assert (first["begin"], first["begin_by"]) == (begin, by)
+    assert read_run_log(path).end.extra["miscounted"] == 0
+    said = capsys.readouterr().err
+    assert f"kis: begin: auto is {begin}, by the {by}" in said
+    assert (f"set begin: {begin} in kis.yaml" in said) == (adds != (begin == "bos"))
+
+
+@pytest.mark.parametrize(("adds", "begin"), [(True, "bos"), (False, "eos")])
+def test_auto_goes_by_the_tokenizer_where_no_rows_are_looked_at(tmp_path, adds, begin):
+    config = config_from(kis(tmp_path) | {"begin": "auto"})
+    assert decided_start(config, HFTokenizer(tokenizer_with_bos(adds))) == (begin, "tokenizer")
+    assert decided_start(config, HFTokenizer(make_tokenizer()), in_base=True) == ("eos", "tokenizer")
