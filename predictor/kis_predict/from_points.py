@@ -145,7 +145,8 @@ def predict_from_points(
         (*_twice(given, points), *axis_lines), extrapolation=extrapolation, prefix_errors=errors,
         supported=supported_distance(errors), method=method.describe(), request=request, points=len(points),
     )  # fmt: skip
-    reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far)
+    below = float(params.min()) / request.params
+    reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far, below)
     if reasons:
         return replace(found, missing=tuple(reasons))
     cautious, plain = (

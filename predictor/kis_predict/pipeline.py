@@ -153,7 +153,8 @@ def answer(
         supported=supported_distance(errors),
         next_runs=more,
     )  # fmt: skip
-    reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far)
+    below = float(where.params[points.side == 0].min()) / request.params
+    reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far, below)
     if reasons:
         law_lines = _law_warnings(candidates, points, learnt, extrapolation, request)
         return replace(known, missing=tuple(reasons), warnings=(*none.warnings, *axis_lines, *law_lines))

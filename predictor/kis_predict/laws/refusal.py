@@ -90,7 +90,7 @@ def supported_distance(errors: Sequence[PrefixError]) -> float:
 
 
 def refusals(
-    errors: Sequence[PrefixError], extrapolation: float, low: float, high: float, far: bool
+    errors: Sequence[PrefixError], extrapolation: float, low: float, high: float, far: bool, below: float = 0.0
 ) -> list[str]:  # fmt: skip
     """Return why the law's answer would be no guide, each with what would mend it; empty if it is one.
 
@@ -100,19 +100,22 @@ def refusals(
         low: Lower end of the interval of F_c.
         high: Upper end.
         far: Whether the hard bound on the extrapolation is lifted.
+        below: The smallest N with an observed collapse by N of the target: errors carry as far down as up.
     """
     lines = []
     supported = supported_distance(errors)
-    if extrapolation > MOST_FAR and not far:
+    distance = max(extrapolation, below)
+    up = extrapolation >= below
+    what = f"{short(distance)} times the largest" if up else f"1/{short(distance)} of the smallest"
+    where = f"The target is {what} size with an observed collapse"
+    if distance > MOST_FAR and not far:
+        sizes = "larger" if up else "smaller"
+        lines.append(f"{where}, and {MOST_FAR:g} times is the limit: sweep {sizes} sizes, or insist with --far")
+    elif distance > supported and not far:
+        size = f"1/{short(supported)} of the target or more" if up else f"{short(supported)} times the target or less"
         lines.append(
-            f"The target is {short(extrapolation)} times the largest size with an observed collapse, and {MOST_FAR:g} "
-            "times is the limit: sweep larger sizes, or insist with --far"
-        )
-    elif extrapolation > supported and not far:
-        lines.append(
-            f"The target is {short(extrapolation)} times the largest size with an observed collapse. By how smaller "
-            f"sizes predicted larger ones, errors stay within a factor of {MOST_ERROR:g} up to {short(supported)} "
-            f"times: sweep a size of 1/{short(supported)} of the target or more, or insist with --far"
+            f"{where}. By how smaller sizes predicted larger ones, errors stay within a factor of {MOST_ERROR:g} up to "
+            f"{short(supported)} times: sweep a size of {size}, or insist with --far"
         )
     last = errors[-1] if errors and errors[-1].sizes >= _SETTLED else None
     if last is not None and abs(last.log_error) > np.log(MOST_ERROR) and not far:

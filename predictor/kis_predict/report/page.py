@@ -13,8 +13,8 @@ from kis_predict.prediction import Prediction
 from kis_predict.report.hover import Mark, law_marks, sweep_marks
 from kis_predict.report.texts import (
     axis_text,
-    fold,
     forgetting_text,
+    grouped_warnings,
     holdout_text,
     law_text,
     not_worth_it,
@@ -105,7 +105,7 @@ def body(answer: Prediction, charts: bool = True) -> str:
         _law(answer),
         _section("If a constant of the method changes", _list(sensitivity_lines(answer))) if answer.sensitivity else "",
         _next(answer),
-        _section("Warnings", _list(fold(answer.warnings))) if answer.warnings else "",
+        *(_section(f"Warnings: {title.lower()}", _list(lines)) for title, lines in grouped_warnings(answer.warnings)),
         _section("Assumed", _list(answer.assumptions)) if answer.assumptions else "",
     ]
     return "\n".join(part for part in parts if part)

@@ -45,8 +45,7 @@ def headline(answer: Prediction) -> list[str]:
     recommended, collapse, far = answer.recommendation, answer.collapse, answer.extrapolation
     rests = f"It rests on {_basis(answer)}."
     if far is not None and collapse is not None:
-        where = "This extrapolates to" if far > 1 else "This lies within the sweep:"
-        rests = f"{where} {short(far)} times the largest N, from {_basis(answer)}."
+        rests = f"{_reach(answer, far)} {short(far)} times the largest N, from {_basis(answer)}."
     if collapse is None:
         first = f"No prediction for {target_text(answer)}: the evidence is too weak."
         return [first, rests, "What is missing is listed below."]
@@ -60,6 +59,14 @@ def headline(answer: Prediction) -> list[str]:
         f"Collapse is predicted at {interval}; the risk of it is {recommended.risk:.1%}.",
         rests,
     ]
+
+
+def _reach(answer: Prediction, far: float) -> str:
+    """Return the beginning of a sentence that says how far the target lies from the sizes that collapsed."""
+    if far > 1:
+        return "This extrapolates to"
+    smallest = min((size.group.params for size in answer.sizes if size.censored is None), default=0)
+    return "This lies within the sweep:" if answer.target.params >= smallest > 0 else "This lies at"
 
 
 def _basis(answer: Prediction) -> str:

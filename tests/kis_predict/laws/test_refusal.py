@@ -26,6 +26,18 @@ def test_two_sizes_alone_are_no_evidence_about_extrapolation():
     assert supported_distance(errors(5.0)) == 10
 
 
+def test_as_far_below_the_sizes_as_above_them():
+    near = errors(1.0, 1.05, 1.05)
+    assert refusals(near, 0.01, 10, 30, False, 5) == []
+    (line,) = refusals(near, 0.001, 10, 30, False, 120)
+    assert line.startswith("The target is 1/120 of the smallest size with an observed collapse, and 100 times is the ")
+    assert "sweep smaller sizes" in line
+    (line,) = refusals(errors(1.0, 1.5, 1.5), 0.01, 10, 30, False, 20)
+    assert "The target is 1/20 of the smallest size" in line
+    assert "times the target or less" in line
+    assert refusals(near, 0.001, 10, 30, True, 120) == []
+
+
 @pytest.mark.parametrize(
     ("factors", "extrapolation", "width", "far", "said"),
     [

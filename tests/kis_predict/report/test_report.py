@@ -71,6 +71,19 @@ def test_the_headline_fits_80_columns_whatever_the_numbers(answer, value, kind):
     assert ("exposures per fact" in printed(long, charts=False)) == (kind != "points")
 
 
+@pytest.mark.parametrize(
+    ("params", "far", "said"),
+    [
+        (27 * 10**9, 3.0, "This extrapolates to 3 times the largest N"),
+        (5 * 10**8, 0.5, "This lies within the sweep: 0.5 times the largest N"),
+        (10**7, 0.01, "This lies at 0.01 times the largest N"),
+    ],
+)
+def test_a_target_below_all_sizes_is_not_said_to_lie_within_them(answer, params, far, said):
+    moved = replace(answer, target=Target(params, 10**10), extrapolation=far)
+    assert headline(moved)[2].startswith(said)
+
+
 def test_what_left_the_headline_stands_below(answer):
     text = " ".join(printed(answer, charts=False).split())
     for part in (
@@ -311,6 +324,15 @@ def test_everything_on_the_page_is_escaped(answer):
     text = page(replace(answer, law=law, recommendation=recommendation, warnings=(evil,), assumptions=(evil,)))
     assert "<script" not in text
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;") == 4
+
+
+def test_the_page_groups_warnings_as_the_terminal_does(answer):
+    pytest.importorskip("matplotlib")
+    from kis_predict.report.page import page
+
+    text = page(replace(answer, warnings=("Left out 1 run that did not complete: a.csv:3", "The laws differ")))
+    left_out, trust = text.index("Warnings: runs that were left out"), text.index("Warnings: how far to trust")
+    assert left_out < text.index("a.csv:3") < trust < text.index("The laws differ")
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
