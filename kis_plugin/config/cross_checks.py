@@ -54,6 +54,8 @@ def _preset_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]
     infusion = values.get("infusion", {})
     preset = infusion.get("preset")
     for key, value in PRESETS.get(preset, {}).items():
+        if key in AMOUNTS and value == 0:
+            yield from _amounts_of_a_baseline(root, infusion, preset)
         if key in AMOUNTS or key not in infusion:
             continue
         given = infusion[key]
@@ -66,6 +68,15 @@ def _preset_problems(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]
             where = f"{root.value['infusion'].value[key].where} infusion.{key}"
             hint = "Leave out the key, or the preset."
             yield Problem(where, f"{given!r} beside preset: {preset}", f"{value}, which is what it stands for", hint)
+
+
+def _amounts_of_a_baseline(root: Node, infusion: Mapping[str, Any], preset: str) -> Iterator[Problem]:
+    """Any amount but none: a baseline infuses nothing."""
+    for name in AMOUNTS:
+        if infusion.get(name):
+            where = f"{root.value['infusion'].value[name].where} infusion.{name}"
+            hint = "Leave out the key, or the preset."
+            yield Problem(where, f"{infusion[name]!r} beside preset: {preset}", "no amount: it infuses nothing", hint)
 
 
 def _contradictions(root: Node, values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -31,6 +31,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "template_order": "cycle",
         "loss": "object",
     },
+    # Its baseline: the same questions and no exposures, in a run of as many general tokens, half of the infused run's.
+    "skill-baseline": {
+        "frequency": 0.0,
+        "rendering": Choice("triples", {"subject_last": True}),
+        "template_order": "cycle",
+        "loss": "object",
+    },
 }
 """Values of the keys of ``infusion`` by ``infusion.preset``: those of a paper."""
 RETENTION_PATHS = {
@@ -107,7 +114,7 @@ class InfusionConfig:
     preset: Annotated[str, OneOf(tuple(PRESETS))] | None = None
     """The keys of ``infusion`` as in a paper: ``skill`` (Moiseev et al. 2022) is ``share: 0.5``, ``rendering: {name:
     triples, subject_last: true}``, ``template_order: cycle`` and ``loss: object``. An amount beside it takes the
-    place of its share."""
+    place of its share. ``skill-baseline`` is the same with ``frequency: 0``: its run has half of the steps."""
 
     def __post_init__(self) -> None:
         """Fill in what the preset says, where nothing else is said."""

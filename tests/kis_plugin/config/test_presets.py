@@ -60,8 +60,39 @@ def test_what_contradicts_the_preset_is_refused(tmp_path, more, message):
 
 
 def test_no_other_preset(tmp_path):
-    with pytest.raises(KISError, match="found 'skil', expected 'skill'"):
+    with pytest.raises(KISError, match="found 'skil', expected 'skill' or 'skill-baseline'"):
         configured(tmp_path, "{preset: skil}")
+
+
+def test_the_baseline_infuses_nothing_and_differs_in_nothing_else(tmp_path):
+    infused, baseline = (configured(tmp_path, f"{{preset: {name}}}").infusion for name in ("skill", "skill-baseline"))
+    assert (baseline.frequency, baseline.share, baseline.tokens) == (0, None, None)
+    assert replace(baseline, frequency=None, share=0.5, preset="skill") == infused
+    assert configured(tmp_path, "{preset: skill-baseline, frequency: 0}").infusion == baseline
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("frequency: 7", "infusion.frequency: found 7.* beside preset: skill-baseline, expected no amount"),
+        ("share: 0.5", "infusion.share: found 0.5 beside preset: skill-baseline"),
+        ("tokens: 5k", "infusion.tokens: found .* beside preset: skill-baseline"),
+        ("loss: all", "found 'all' beside preset: skill-baseline, expected object"),
+    ],
+)
+def test_what_contradicts_the_baseline_is_refused(tmp_path, more, message):
+    with pytest.raises(KISError, match=message):
+        configured(tmp_path, f"{{preset: skill-baseline, {more}}}")
+
+
+def test_half_of_the_rows_are_as_many_general_tokens(tmp_path):
+    length, rows = 128, 400
+    plan = plan_infusion(load_inputs(configured(tmp_path, "{preset: skill}"), Letters(), length), rows)
+    general = rows * length - plan.infused_tokens
+    inputs = load_inputs(configured(tmp_path, "{preset: skill-baseline}"), Letters(), length)
+    baseline = plan_infusion(inputs, rows // 2)
+    assert baseline.infused_tokens == baseline.infused_rows == 0
+    assert abs(general - rows // 2 * length) < length  # less than a row: a share is not a whole number of exposures
 
 
 def test_the_subject_is_last_in_half_of_the_exposures_and_the_last_name_is_trained(tmp_path):
