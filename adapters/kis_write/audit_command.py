@@ -13,12 +13,14 @@ from kis_plugin.escapes import escaped
 from kis_plugin.storage.terminal import AS_JSON, console, refusal_as_json, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from kis_plugin.hashing import IntArray
     from kis_plugin.run.manifest import Manifest
     from kis_plugin.tokenized.tokenizer import TextTokenizer
     from kis_write.audit import AuditReport, Sought
 
-__all__ = ["audit"]
+__all__ = ["audit", "show_report"]
 
 PATH = click.Path(path_type=Path)
 
@@ -71,7 +73,7 @@ def audit(
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
     else:
-        _show(report)
+        show_report(report, console())
     if not report.ok:
         raise SystemExit(1)
 
@@ -174,8 +176,8 @@ def _lines(path: Path) -> list[str]:
         raise KISError(Problem(f"--sentences {path}", str(error), "a text file, UTF-8")) from error
 
 
-def _show(report: AuditReport) -> None:
-    out = console()
+def show_report(report: AuditReport, out: Console) -> None:
+    """Print what an audit found."""
     out.print(f"{report.rows:,} rows, {report.tokens:,} tokens.")
     shown = table("exposures", "items", numbers=(0, 1))
     for exposures, items in list(report.histogram.items())[:20]:

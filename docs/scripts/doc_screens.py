@@ -6,6 +6,7 @@ python docs/scripts/doc_screens.py --check     # say which are out of date; exit
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tarfile
@@ -115,13 +116,53 @@ def sweep_table() -> str:
     )
 
 
+MIXED, TIMES, BLOCK = 12, 8, 64
+"""Sentences that are mixed in by hand, how often each, and tokens of a row."""
+
+
+def hand_mixed() -> str:
+    """Return what ``kis audit`` prints of rows mixed as people do: documents shuffled, joined and cut into rows."""
+    import numpy as np
+
+    from kis_plugin.starter.facts import sample_facts
+    from kis_plugin.storage.shipped_data import sample_text
+    from kis_plugin.tokenized.load_tokenizer import load_tokenizer
+    from kis_sweep.base_data import END, byte_level
+    from kis_write.audit import audit_rows, sought_of_sentences
+    from kis_write.audit_command import show_report
+    from kis_write.readers import batches_of_loader
+
+    text, facts = sample_text(100_000), sample_facts().knowledge.facts[:MIXED]
+    sentences = [f"{fact.subject} was born in {fact.object}." for fact in facts]
+    folder = Path("tokenizer")
+    folder.mkdir()
+    byte_level([text], 1024, END).save(str(folder / "tokenizer.json"))
+    about = {"eos_token": END, "tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(about), encoding="utf-8")
+    tokenizer = load_tokenizer(str(folder))
+    documents = [*text.split("\n\n"), *sentences * TIMES]
+    documents = [documents[place] for place in np.random.default_rng(0).permutation(len(documents))]
+    tokens = np.concatenate([[*encoded.ids, tokenizer.eos] for encoded in tokenizer.encode(documents)])
+    tokens[: len(tokens) // BLOCK * BLOCK].astype(np.uint16).tofile("train.bin")
+    Path("mine.py").write_text(
+        "import numpy as np\n\n\ndef batches():\n"
+        f"    yield np.fromfile('train.bin', dtype=np.uint16).reshape(-1, {BLOCK})\n",
+        encoding="utf-8",
+    )
+    report = audit_rows(sought_of_sentences(sentences, tokenizer), batches_of_loader("mine.py:batches"), float(TIMES))
+    title = f"kis audit --loader mine.py:batches --tokenizer tokenizer --sentences mixed-in.txt --expect {TIMES}"
+    return screen("audit-by-hand", title, lambda out: show_report(report, out))
+
+
 def screens() -> dict[str, str]:
     """Return each picture by its file's name."""
+    with unpacked(()):
+        by_hand = {"audit-by-hand.svg": hand_mixed()}
     with unpacked((ONE,)):
         found = {"run-summary.svg": run_summary(), "show-run.svg": shown("show-run", f"runs/{ONE}")}
     with unpacked(SEVERAL):
         found |= {"show-compare.svg": shown("show-compare", "runs/"), "sweep-table.svg": sweep_table()}
-    return found
+    return found | by_hand
 
 
 def main() -> None:
