@@ -90,7 +90,10 @@ def _is_name(core: str) -> bool:
 
 def _core(word: str) -> str:
     """Return a word without trailing punctuation."""
-    return re.sub(r"[^\w]+\Z", "", word)
+    end = len(word)
+    while end and not (word[end - 1].isalnum() or word[end - 1] == "_"):
+        end -= 1
+    return word[:end]
 
 
 def _pieces(text: str, most: int) -> Iterator[str]:

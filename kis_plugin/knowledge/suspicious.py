@@ -29,7 +29,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
         ),
         _LABELS,
     ),
-    ("a term of RDF", re.compile(r'".*"(?:@[A-Za-z-]+|\^\^\S+)|_:\S+'), "Export plain text."),
+    ("a term of RDF", re.compile(r'".*"(?:@[A-Za-z-]+|\^\^[^\s"]+)|_:\S+'), "Export plain text."),
     (
         "a time stamp",
         re.compile(

@@ -29,7 +29,7 @@ CLOSING = r"\"')\]}\u2019\u201d\u00bb"
 """What may follow the mark that ends a sentence, as part of a regular expression: quotes and brackets."""
 
 _WORDS = re.compile(r"[\w\s.,'\-]+")
-_ENDS_SENTENCE = re.compile(rf"(?:[.!?][{CLOSING}]*[^\S\n]*|\n\s*)\Z")
+_SENTENCE_END = re.compile(rf"[.!?][{CLOSING}]*\Z")
 
 
 @dataclass(frozen=True)
@@ -223,9 +223,15 @@ def flat(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int32], IntArray
 
 def sentence_breaks(texts: Sequence[str]) -> tuple[BoolArray, BoolArray]:
     """Return for each token's text whether it ends a sentence and whether it starts with white space: (V,) each."""
-    ends = np.fromiter((_ENDS_SENTENCE.search(text) is not None for text in texts), dtype=np.bool_, count=len(texts))
+    ends = np.fromiter((_ends_sentence(text) for text in texts), dtype=np.bool_, count=len(texts))
     starts = np.fromiter((text[:1].isspace() for text in texts), dtype=np.bool_, count=len(texts))
     return ends, starts
+
+
+def _ends_sentence(text: str) -> bool:
+    """Return whether a text ends with a line, or with the end of a sentence and blanks."""
+    kept = text.rstrip()
+    return "\n" in text[len(kept) :] or _SENTENCE_END.search(kept) is not None
 
 
 def render(template: str, fact: Fact, obj: str | None = None) -> str:

@@ -81,7 +81,7 @@ def test_whole_checkpoints_and_none_are_left_to_the_trainer(out, tmp_path):
 
 @pytest.mark.parametrize("given", ["add_callback", "subclass", "class", "none"])
 def test_a_callback_that_is_added_later_looks_too_and_a_trainer_without_one_does_not(out, saved, given, monkeypatch):
-    """No event of the Trainer tells a callback that it was added."""
+    """No event of the Trainer comes when a callback is added."""
     cut(out / "checkpoint-8" / "optimizer.pt")
     trainer = trainer_for(out.parent, None, **saved[1])
     loads = []

@@ -10,7 +10,10 @@ from kis_plugin.run.log import GENERAL
 __all__ = ["general_loss_key"]
 
 # eval_loss, eval_wiki_loss, eval/loss, eval/wiki_loss, val_loss, val/loss/dataloader_idx_0.
-_NAME = re.compile(r"(?P<prefix>eval|val|valid|validation)[_/](?:(?P<set>.+)[_/])?loss(?:/(?P<number>.+))?")
+_NAME = re.compile(
+    r"(?P<prefix>eval|val|valid|validation)[_/](?:(?P<set>.+)[_/])?loss(?:/(?P<number>.+))?",
+    re.DOTALL,  # with it a name of any length is matched or not in one pass
+)
 _OF_KIS = ("retention/general_loss", "train/retention/general_loss")
 
 
