@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import SaveStrategy
 
 from kis_hf.batch_numbering import BatchNumbering, BatchSurvey
 from kis_hf.best_metric import BestMetric, call_before_early_stopping, evaluations
@@ -112,6 +113,7 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._release()
         trainer, loader = trainer_of(self), kwargs["train_dataloader"]
         refuse_parallel(trainer)
+        self._refuse_another(trainer)
         self._best = BestMetric.of(args)
         if self._best is not None:
             call_before_early_stopping(trainer, self)
@@ -144,6 +146,13 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         if self._session:
             self._session.step_end(state.global_step)
             control.should_training_stop |= self._session.stopping is not None
+            self._keep_exposures(state, control.should_save)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Keep the exposures of a checkpoint that is due."""
+        self._keep_exposures(state, control.should_save)
 
     def on_evaluate(
         self,
@@ -163,9 +172,11 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         self._publish_losses()
         if self._best is not None and self._session is not None and isinstance(metrics, dict):
             self._best.put_into(metrics, state.global_step, self._session.diverged is not None)
+        # Whether this one is the best is decided after this event, and the checkpoint is written then.
+        self._keep_exposures(state, args.save_strategy == SaveStrategy.BEST)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Keep the exposures so far beside the run log."""
+        """Keep the exposures so far beside the run log, unless they are there already."""
         if self._session:
             self._drain()
             self._session.save(state.global_step)
@@ -189,6 +200,22 @@ class KnowledgeInfusion(TrainerCallback, ExportableState):
         if kis and isinstance(self._sampler, RoomSampler):
             kis["room"] = self._sampler.state()
         return {"args": {"restored": True}, "attributes": {"restored_state": kis}}
+
+    def _keep_exposures(self, state: TrainerState, due: bool) -> None:
+        """Write the exposures before the Trainer writes a checkpoint: killed in between, it would have none."""
+        if due and self._session:
+            self._drain()
+            self._session.keep_exposures(state.global_step)
+
+    def _refuse_another(self, trainer: Trainer) -> None:
+        """Refuse a second callback of this kind: both would number the same rows."""
+        count = sum(isinstance(one, KnowledgeInfusion) for one in trainer.callback_handler.callbacks)
+        if count > 1:
+            hint = (
+                "One run has one plan. Put facts and documents into one folder as its knowledge; what is to be shown "
+                "in another amount is another run."
+            )
+            raise KISError(Problem("callbacks", f"{count} of KnowledgeInfusion", "one", hint))
 
     def _number_in_sampler(
         self,

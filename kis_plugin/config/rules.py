@@ -18,7 +18,7 @@ from kis_plugin.storage.text_rules import ONE_LINE
 if TYPE_CHECKING:
     from pydantic_core.core_schema import CoreSchema
 
-__all__ = ["LARGEST", "Flag", "Number", "OneOf", "PathText", "Rule", "Text", "Whole", "Wrong"]
+__all__ = ["LARGEST", "Flag", "Number", "OneOf", "PathText", "Rule", "Text", "Whole", "Wrong", "number_hint"]
 
 LARGEST = 2**63 - 1
 _CONTROL = "\x00-\x1f\x7f-\x9f\u2028\u2029"
@@ -110,12 +110,22 @@ class Number(Rule):
         return f"a number from {self.least:g} to {self.most:g}"
 
     def hint(self, value: object) -> str:
-        """A number in quotes is text."""
-        return "Write it without quotes." if isinstance(value, str) else ""
+        """Say how a number is written that is text here."""
+        return number_hint(value)
 
     def _core(self, schema: Any) -> Any:
         most = None if self.most == math.inf else self.most
         return schema.float_schema(strict=True, allow_inf_nan=False, ge=self.least, le=most)
+
+
+def number_hint(value: object) -> str:
+    """Return how to write a number that stands there as text: in quotes, or with a percent sign; else nothing."""
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        number = float(text.removesuffix("%").rstrip())
+    except ValueError:
+        return ""
+    return f"Write it as a fraction: {number / 100:g}." if text.endswith("%") else "Write it without quotes."
 
 
 @dataclass(frozen=True)

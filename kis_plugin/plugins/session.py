@@ -78,6 +78,7 @@ class Session:
         self.diverged = (resumed or {}).get("diverged")  # weights that are NaN stay so
         self._step = run.start_step
         self._ended = False
+        self._kept = -1  # step whose exposures are on disk
         self._manager = new_manager()
         for number, plugin in enumerate([*self._registered(), *host]):
             name = f"{number} {type(plugin).__module__}.{type(plugin).__qualname__}"
@@ -194,12 +195,19 @@ class Session:
             state |= part
         return state
 
+    def keep_exposures(self, step: int) -> None:
+        """Write the exposures of a checkpoint that the host is about to write, as it may be killed in between.
+
+        Every rank. ``save`` then has nothing left to write.
+        """
+        self._write(step, self.exposures())
+
     def save(self, step: int) -> None:
         """Report that the host wrote a checkpoint. Every rank."""
         exposures = self.exposures()
+        if self._kept != step:
+            self._write(step, exposures)
         if self.run.rank == 0:  # alone, while the other ranks go on
-            saved = SavedExposures(exposures, self._before.counted_from, self.infuser.items_fingerprint)
-            write_exposures(exposures_path(self.run.folder, step), saved)
             self._hook.kis_save(run=self.run, step=step, exposures=exposures)
 
     def end(self, step: int) -> None:
@@ -211,6 +219,12 @@ class Session:
         status = "diverged" if self.diverged else "completed" if step >= self.run.steps else "stopped"
         self.publish([self._end_record(status, step, exposures)])
         self._hook.kis_run_end(run=self.run, status=status, step=step, exposures=exposures)
+
+    def _write(self, step: int, exposures: IntArray) -> None:
+        self._kept = step
+        if self.run.rank == 0:
+            saved = SavedExposures(exposures, self._before.counted_from, self.infuser.items_fingerprint)
+            write_exposures(exposures_path(self.run.folder, step), saved)
 
     @property
     def _is_counted(self) -> bool:

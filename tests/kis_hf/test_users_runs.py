@@ -8,13 +8,16 @@ from time import sleep
 
 import pytest
 import torch
+import yaml
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+from transformers import TrainerCallback
 
+from kis_hf import KnowledgeInfusion
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
 from kis_torch.watch import watch_batches
 from tests.kis_hf.test_row_shapes import RaggedRows, assert_exact
-from tests.world.data import Stream
+from tests.world.data import BaseRows, Stream
 from tests.world.facts import kis
 from tests.world.models import make_model
 from tests.world.runs import StopAt, WatchedTrainer, shown, trainer_for
@@ -198,6 +201,70 @@ def test_a_model_without_logits_is_refused_before_a_log_begins(tmp_path, data):
         trainer.train()
     assert trainer.state.global_step == 0
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("data", [lambda rows: rows, Stream])
+def test_a_second_callback_is_refused_by_name(tmp_path, data):
+    tokenizer = make_tokenizer()
+    other = KnowledgeInfusion(kis(tmp_path / "other", frequency=2), tokenizer=tokenizer)
+    trainer = trainer_for(tmp_path, kis(tmp_path), tokenizer=tokenizer, callbacks=[other], data=data)
+    with pytest.raises(KISError, match=r"callbacks: found 2 of KnowledgeInfusion, expected one\. One run has one plan"):
+        trainer.train()
+    assert trainer.state.global_step == 0
+    assert not list(tmp_path.rglob("kis.jsonl"))
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens([f"<extra {number}>" for number in range(600 - len(tokenizer))])
+    with pytest.raises(KISError, match=r"tokenizer: found 600 token ids in the tokenizer, expected at most the 500"):
+        trainer_for(tmp_path, kis(tmp_path), tokenizer=tokenizer).train()
+    assert not list(tmp_path.rglob("kis.jsonl"))
+
+
+def test_a_resume_with_another_amount_is_refused_in_the_words_of_the_configuration(tmp_path):
+    path, keys = tmp_path / "kis.yaml", {"save_strategy": "steps", "save_steps": 1000}
+    for frequency in (16, 8):
+        (tmp_path / "kis.yaml").write_text(yaml.safe_dump(kis(tmp_path, frequency)))
+        callbacks = [StopAt(7), KnowledgeInfusion(path, tokenizer=make_tokenizer())]
+        trainer = trainer_for(tmp_path, None, rows=400, callbacks=callbacks, max_steps=100, **keys)
+        if frequency == 16:
+            trainer.train()
+    expected = r"^resume at step 7: infusion\.frequency: 8 in kis\.yaml, 16 in the checkpoint\. Give the run what"
+    with pytest.raises(KISError, match=expected):
+        trainer.train(resume_from_checkpoint=True)
+
+
+class KilledInSave(TrainerCallback):
+    """Ends training once a checkpoint is whole, before KIS is called, as a kill would."""
+
+    def on_save(self, args, state, control, **kwargs):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("saves", ["steps", "epoch", "best"])
+def test_a_kill_between_the_checkpoint_and_its_counts_loses_none(tmp_path, saves):
+    config, tokenizer, seen = kis(tmp_path), make_tokenizer(), []
+    keys = {"save_strategy": saves, "save_steps": 7, "max_steps": 30}
+    if saves == "best":
+        keys |= {"metric_for_best_model": "loss", "eval_strategy": "steps", "eval_steps": 7}
+    for killed in (True, False):
+        trainer = trainer_for(
+            tmp_path, config, tokenizer=tokenizer, rows=28, eval_dataset=BaseRows(8, tokenizer), **keys
+        )
+        if killed:
+            trainer.callback_handler.callbacks.insert(1, KilledInSave())  # after those that say when to save
+            with pytest.raises(KeyboardInterrupt):
+                trainer.train()
+        else:
+            trainer.train(resume_from_checkpoint=True)
+        seen += trainer.seen
+    assert len(seen) == 30
+    assert set(shown(seen, config, tokenizer).values()) == {3}
+    end = run_log(tmp_path).end
+    assert end.achieved_frequency == {"min": 3, "max": 3, "mean": 3}
+    assert (end.extra["starts"], end.extra["miscounted"]) == (2, 0)
+    assert "counted_from_step" not in end.extra
 
 
 class OutOfMemoryOnce(WatchedTrainer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kis_plugin.config.rules import number_hint
 from kis_plugin.knowledge.sources.text_files import Problems, quoted
 
 __all__ = ["FROM", "UNTIL", "VALIDITY", "given", "validity_of"]
@@ -48,6 +49,6 @@ def _fraction(
             number = None
     if isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number <= 1:
         return float(number)
-    hint = "Write it without quotes." if isinstance(value, str) and not table else ""
+    hint = "" if table else number_hint(value)
     problems.add(f"{where} {key}", quoted(value), "a fraction of the run from 0 to 1", hint)
     return default

@@ -18,6 +18,7 @@ from kis_plugin.config.load import config_from, load_config
 from kis_plugin.config.options import chosen
 from kis_plugin.config.schema import Config, InfusionConfig, ProbesConfig, RetentionConfig
 from kis_plugin.errors import KISError
+from tests.world.facts import write_facts
 from tests.world.processes import environment
 
 SAMPLE = """\
@@ -503,3 +504,19 @@ def test_any_values_give_a_configuration_or_a_kis_error(tmp_path, values):
 def test_any_bytes_give_a_configuration_or_a_kis_error(tmp_path, raw):
     outcome = attempt(lambda: load(raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")))
     assert isinstance(outcome, Config) or "kis.yaml" in str(outcome)
+
+
+@pytest.mark.parametrize(
+    ("share", "hint"),
+    [
+        ("5%", r"'5%', expected a number from 0 to 1\. Write it as a fraction: 0\.05\."),
+        ("2.5 %", r"Write it as a fraction: 0\.025\."),
+        ("'0.05'", r"'0\.05', expected a number from 0 to 1\. Write it without quotes\."),
+        ("some", r"'some', expected a number from 0 to 1$"),
+    ],
+)
+def test_a_number_as_text_is_refused_with_how_to_write_it(tmp_path, share, hint):
+    write_facts(tmp_path)
+    (tmp_path / "kis.yaml").write_text(f"knowledge: facts.jsonl\ninfusion:\n  share: {share}\n")
+    with pytest.raises(KISError, match=r"infusion\.share: found " + (hint if hint[0] == "'" else ".*" + hint)):
+        load_config(tmp_path / "kis.yaml")
