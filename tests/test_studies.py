@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
+import tarfile
 
 import pytest
 
+from kis_plugin.run.log import LOG_NAME
 from tests.test_docs import ROOT, run
 
 PAGES = [
     ROOT / "docs" / "explanation" / "evidence.md",
     ROOT / "docs" / "explanation" / "experiments.md",
     ROOT / "docs" / "explanation" / "fictional-facts.md",
+    ROOT / "docs" / "explanation" / "beyond-the-collapse.md",
     *sorted(ROOT.glob("studies/*/README.md")),
 ]
-READERS = r"`(python\s+-m\s+studies\.(?:figure|table|law\.\w+|fictional\.(?:cells|left_out|rule|templates))\s[^`>]+)`"
+READERS = (
+    r"`(python\s+-m\s+studies\.(?:figure|table|law\.\w+|fictional\.(?:cells|left_out|rule|templates)|collapse\.outcome)"
+    r"\s[^`>]+)`"
+)
 PICTURES = (".svg", ".png")
 
 
@@ -49,7 +56,9 @@ class TestAStudy:
         done = run(f"python -m studies.results {study.relative_to(ROOT)}/logs.tar.xz", ROOT)
         assert done.returncode == 0, done.stderr
         assert done.stdout == (study / "results.csv").read_text(encoding="utf-8")
-        assert len(done.stdout.splitlines()) > 30
+        with tarfile.open(study / "logs.tar.xz") as archive:
+            logs = sum(name.endswith(LOG_NAME) for name in archive.getnames())
+        assert len(done.stdout.splitlines()) == logs + 1  # a row a run, and the names of the columns
 
     def test_results_predict_as_its_logs_do(self, study):
         from kis_plugin.registry import registered
@@ -75,8 +84,6 @@ class TestAStudy:
         assert sorted(map(key, table)) == sorted(map(key, logs))
 
     def test_collecting_its_logs_again_gives_the_same_bytes(self, study, tmp_path):
-        import tarfile
-
         with tarfile.open(study / "logs.tar.xz") as archive:
             archive.extractall(tmp_path / "logs", filter="data")
         done = run(f"kis runs collect {tmp_path}/logs -o {tmp_path}/again.tar.xz --also exposures-*.npz", ROOT)
@@ -183,6 +190,22 @@ def test_runs_counted_on_the_first_page_are_those_of_the_study():
     assert f"*{drawn} training runs of six" in text
     assert f"has {len(rows) - 1} runs; 113 of them are infused" in text
     assert "from 113 runs of 6 sizes" in text
+
+
+def test_every_figure_beyond_the_collapse_is_printed_by_its_command():
+    page = (ROOT / "docs" / "explanation" / "beyond-the-collapse.md").read_text(encoding="utf-8")
+    text = page[page.index("\n## ") :]
+    found = printed("python -m studies.collapse.outcome studies/collapse/logs.tar.xz")
+    end = text.index("\n## Lost")
+    text = re.sub(r"(?m)^\| [^|]*\|[^|]*\|", "", text[:end]) + text[end:]  # without what was expected
+    with (ROOT / "studies" / "law" / "results.csv").open(encoding="utf-8", newline="") as file:
+        same = [row for row in csv.DictReader(file) if (row["params"], row["tokens"]) == ("332352", "2252800")]
+    found += "".join(f" {float(row['retention']):.3f}" for row in same if row["frequency"] in ("30", "197"))
+    figures = FIGURE.findall(text)
+    alone = re.findall(r"(?<![\d.])[+-]?\d\.\d{3}\b", re.sub(FIGURE, "", text))
+    assert len(figures) >= 6
+    assert len(alone) > 15
+    assert [figure for figure in [*figures, *alone] if figure not in found] == []
 
 
 def test_every_figure_with_an_interval_on_the_page_of_fictional_facts_is_printed_by_its_commands():

@@ -28,7 +28,8 @@ PEAK, BEYOND = 197, 402
 """Exposures per fact: shares of 0.35 and 0.71 of ``TOKENS``."""
 AFTER = (0, 31, 81)
 """Exposures per fact of a continuation: none, and shares of 0.27 and 0.71 of ``LATER``."""
-SEEDS = 3
+SEEDS, ORDERS = 3, 2
+"""Runs from scratch of one setting, and orders of rows in which each is continued."""
 ACTIONS = ("throttle", "stop_infusing")
 RATE, LOW = 0.5, 0.1
 """Peak learning rate times width of a run, which falls to a tenth of it, and the constant one of a continuation."""
@@ -104,6 +105,7 @@ def continuations(work: Path) -> None:
         amounts = AFTER if frequency == str(BEYOND) else AFTER[:2]
         words: list[object] = ["--from", path, "--frequency", ",".join(map(str, amounts))]
         sweep = plan(work, name, "later", 0.25, *words, "--rate", LOW, "--tokens", LATER)
+        kis("add", sweep, *words[2:], "--seeds", ORDERS)
         for settings in sweep.glob("configs/*/run.yaml"):
             edit(settings, "recipe", {"least_rate": 1.0})
 

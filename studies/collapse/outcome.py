@@ -1,0 +1,131 @@
+"""How retention changes after the collapse: in runs whose guard acts, and in continuations of trained models.
+
+    python -m studies.collapse.outcome studies/collapse/logs.tar.xz
+
+A row a run, the end with the 95 % interval of its log, from the facts that are probed; then how much each continuation
+changes from start to end: means over seeds, where there are several with a 95 % interval by Student's t, the standard
+deviation of seeds being pooled over the arms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean, variance
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import t as student
+
+from kis_plugin.retention.intervals import wilson
+from kis_plugin.run.log import RunLog
+from studies.collapse.plan import ACTIONS
+from studies.logs import logs_by_place
+
+__all__ = ["Course", "course", "courses", "spread"]
+
+ARM = re.compile(r"(?:after/f(\d+)-\d|long/(\w+))/N")
+
+
+class Course(NamedTuple):
+    """What became of a run."""
+
+    arm: str
+    """``warn``, ``throttle`` or ``stop_infusing``; of a continuation the F of the run that it continues."""
+    frequency: float
+    seed: int
+    """Of its weights and order of rows; of a continuation, of the order alone."""
+    held_out: tuple[float, ...]
+    end: str
+    """Held-out retention at the end, with its interval."""
+    seen: tuple[float, ...]
+    loss: float
+    """General loss at the end, nats."""
+    reported: str
+    """The part of the run at which the guard first reported a collapse; empty where it did not."""
+    shown: float
+    """Exposures per fact as counted, mean."""
+
+
+def course(path: str, log: RunLog) -> Course:
+    """Return that of a finished run at a path below the archive."""
+    found = ARM.search(path)
+    assert found is not None
+    assert log.end is not None
+    first = next((record.tokens for record in log.guard if record.verdict == "collapse"), None)
+    values = {
+        series: tuple(record.accuracy for record in log.retention if record.probe == series)
+        for series in ("held_out", "seen")
+    }
+    last = [record for record in log.retention if record.probe == "held_out"][-1]
+    low, high = wilson(last.accuracy, last.worth)
+    return Course(
+        found[2] or f"after {found[1]}", log.run.frequency, log.run.seed or 0,
+        values["held_out"], f"{last.accuracy:.3f} ({low:.3f} to {high:.3f})", values["seen"], log.loss[-1].loss,
+        "" if first is None else f"{first / log.run.tokens:.1f}", (log.end.achieved_frequency or {}).get("mean", 0.0),
+    )  # fmt: skip
+
+
+def courses(place: str) -> list[Course]:
+    """Return those of all finished runs at a place, by arm, frequency and seed."""
+    return sorted(course(path, log) for path, log in logs_by_place(place) if log.end)
+
+
+def spread(cells: Mapping[object, Sequence[float]], cell: object) -> str:
+    """Return the mean of a cell with its 95 % interval, from the variance pooled over all cells."""
+    values = cells[cell]
+    several = [each for each in cells.values() if len(each) > 1]
+    free = sum(len(each) - 1 for each in several)
+    middle = fmean(values)
+    if not free:
+        return f"{middle:+.3f}"
+    pooled = sum((len(each) - 1) * variance(each) for each in several) / free
+    half = float(student.ppf(0.975, free)) * math.sqrt(pooled / len(values))
+    return f"{middle:+.3f} ({middle - half:+.3f} to {middle + half:+.3f})"
+
+
+def main() -> None:
+    """Print both tables."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("logs", help="archive or folder of run logs")
+    found, out = courses(options.parse_args().logs), Console(width=180)
+    table = Table(
+        "arm", "F", "shown", "seed", "held-out at each evaluation", "best", "end (95 %)", "seen", "loss", "reported"
+    )
+    for each in found:
+        table.add_row(
+            each.arm, f"{each.frequency:g}", f"{each.shown:.0f}", f"{each.seed}",
+            " ".join(f"{value:.2f}" for value in each.held_out), f"{max(each.held_out):.3f}",
+            each.end, f"{each.seen[-1]:.3f}", f"{each.loss:.2f}", each.reported,
+        )  # fmt: skip
+    out.print(table)
+    ends = {(each.arm, each.seed): each.held_out[-1] for each in found}
+    for (arm, seed), end in ends.items():
+        if arm in ACTIONS:
+            print(f"{arm}, seed {seed}: {end - ends['warn', seed]:+.3f} from the end of the run that only warns")
+    changes: dict[object, list[float]] = defaultdict(list)
+    highest: dict[object, list[float]] = defaultdict(list)
+    seen: dict[object, list[float]] = defaultdict(list)
+    for each in found:
+        if each.arm.startswith("after"):
+            cell = each.arm, each.frequency
+            changes[cell].append(each.held_out[-1] - each.held_out[0])
+            highest[cell].append(max(each.held_out[1:]) - each.held_out[0])
+            seen[cell].append(each.seen[-1] - each.seen[0])
+    table = Table(
+        "continued", "F", "runs", "held-out, change at the end", "highest on the way", "seen, change at the end"
+    )
+    for cell in changes:
+        arm, frequency = cell  # type: ignore[misc]
+        table.add_row(
+            arm, f"{frequency:g}", f"{len(changes[cell])}", *(spread(each, cell) for each in (changes, highest, seen))
+        )
+    out.print(table)
+
+
+if __name__ == "__main__":
+    main()
