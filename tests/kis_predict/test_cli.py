@@ -42,7 +42,7 @@ def test_report_has_the_sizes_the_law_and_the_recommendation(sweep, capsys):
         "2.7B",
         "> ",
         "log F_c = a + b log N",
-        "fitted without it",
+        "fitted without the largest size",
         "Infuse at most",
         "Assumed",
         "the risk of it",
