@@ -28,6 +28,8 @@ from studies.logs import logs_by_place
 
 __all__ = ["Course", "course", "courses", "spread"]
 
+Cell = tuple[str, float]
+"""Arm and F."""
 ARM = re.compile(r"(?:after/f(\d+)-\d|long/(\w+))/N")
 
 
@@ -75,7 +77,7 @@ def courses(place: str) -> list[Course]:
     return sorted(course(path, log) for path, log in logs_by_place(place) if log.end)
 
 
-def spread(cells: Mapping[object, Sequence[float]], cell: object) -> str:
+def spread(cells: Mapping[Cell, Sequence[float]], cell: Cell) -> str:
     """Return the mean of a cell with its 95 % interval, from the variance pooled over all cells."""
     values = cells[cell]
     several = [each for each in cells.values() if len(each) > 1]
@@ -107,9 +109,9 @@ def main() -> None:
     for (arm, seed), end in ends.items():
         if arm in ACTIONS:
             print(f"{arm}, seed {seed}: {end - ends['warn', seed]:+.3f} from the end of the run that only warns")
-    changes: dict[object, list[float]] = defaultdict(list)
-    highest: dict[object, list[float]] = defaultdict(list)
-    seen: dict[object, list[float]] = defaultdict(list)
+    changes: dict[Cell, list[float]] = defaultdict(list)
+    highest: dict[Cell, list[float]] = defaultdict(list)
+    seen: dict[Cell, list[float]] = defaultdict(list)
     for each in found:
         if each.arm.startswith("after"):
             cell = each.arm, each.frequency
@@ -120,7 +122,7 @@ def main() -> None:
         "continued", "F", "runs", "held-out, change at the end", "highest on the way", "seen, change at the end"
     )
     for cell in changes:
-        arm, frequency = cell  # type: ignore[misc]
+        arm, frequency = cell
         table.add_row(
             arm, f"{frequency:g}", f"{len(changes[cell])}", *(spread(each, cell) for each in (changes, highest, seen))
         )

@@ -107,7 +107,8 @@ def per_doubling(runs: Sequence[tuple[Evaluation, float]], best: bool) -> list[f
     by_place: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
     for end, highest in runs:
         by_place[end.place].append((math.log2(end.frequency), highest if best else end.held_out))
-    return [float(np.polyfit(*zip(*mine, strict=True), 1)[0]) for mine in by_place.values() if len(mine) > 2]
+    found = [np.array(mine).T for mine in by_place.values() if len(mine) > 2]  # (2, runs) each: log2 F, retention
+    return [float(np.polyfit(x, y, 1)[0]) for x, y in found]
 
 
 def main() -> None:
@@ -131,11 +132,11 @@ def main() -> None:
         )
     out.print(table)
     share, part = slopes(found)
-    runs = best_and_end(found)
+    ended = best_and_end(found)
     print(f"{len(share)} sizes and budgets: share {interval(share)}, part of the run {interval(part)}")
-    print(f"{len(runs)} runs, a doubling of F: end {interval(per_doubling(runs, False))}, "
-          f"best on the way {interval(per_doubling(runs, True))}")  # fmt: skip
-    lost = [highest - end.held_out for end, highest in runs if end.share > 0.45]
+    print(f"{len(ended)} runs, a doubling of F: end {interval(per_doubling(ended, False))}, "
+          f"best on the way {interval(per_doubling(ended, True))}")  # fmt: skip
+    lost = [highest - end.held_out for end, highest in ended if end.share > 0.45]
     print(f"{len(lost)} runs at shares above 0.45: {fmean(lost):.3f} below their best at the end")
 
 
