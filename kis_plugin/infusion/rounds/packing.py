@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,37 +46,37 @@ class Packing:
 def best_fit(texts: Whole, lengths: Whole, sequence_length: int) -> Packing:
     """Pack texts into bins of at most ``sequence_length`` tokens: each goes into the fullest bin that still holds it.
 
-    This is best fit of the bin packing problem, on-line: texts are taken in the order given. It costs the same for
-    each text however many bins are open, O(1) beside an operation on a mask of ``sequence_length`` bits.
+    This is best fit of the bin packing problem, on-line: texts are taken in the order given. A text costs O(log R)
+    beside a move in a list of R numbers, where R is how many different rooms are left in open bins.
 
     Args:
         texts: The texts to pack, each once, (texts,).
         lengths: Tokens of each, (texts,), none above ``sequence_length``.
         sequence_length: Tokens a bin.
     """
-    # Bins with the same room left are interchangeable. So open bins are kept in one stack per room, and an integer
-    # whose bit r says whether any open bin has r tokens left.
-    open_by_room: list[list[int]] = [[] for _ in range(sequence_length + 1)]
-    rooms = 0
+    # Bins with the same room left are interchangeable: there is one stack of open bins per room, and a sorted list of
+    # the rooms that some bin has. There are no more of them than bins, and few bins where rows are long.
+    open_by_room: dict[int, list[int]] = {}
+    rooms: list[int] = []
     bins = 0
     bin_of = np.empty(len(texts), dtype=np.int32)
     for at, length in enumerate(_one_by_one(lengths)):
-        # After the shift, the lowest set bit stands for the smallest room that is at least ``length``.
-        fitting = rooms >> length
-        if fitting:
-            room = length + (fitting & -fitting).bit_length() - 1
+        place = bisect_left(rooms, length)
+        if place < len(rooms):
+            room = rooms[place]
             chosen = open_by_room[room].pop()
             if not open_by_room[room]:
-                rooms ^= 1 << room
+                del rooms[place]
         else:
             room, chosen = sequence_length, bins
             bins += 1
         bin_of[at] = chosen
         left = room - length
         if left:  # a full bin is never looked at again
-            if not open_by_room[left]:
-                rooms |= 1 << left
-            open_by_room[left].append(chosen)
+            alike = open_by_room.setdefault(left, [])
+            if not alike:
+                insort(rooms, left)
+            alike.append(chosen)
     return _grouped(texts, bin_of, bins)
 
 

@@ -63,3 +63,28 @@ def test_reshuffled_texts_meet_others():
     other = reshuffled(packing, lengths, 1)
     pairs = lambda p: {frozenset(p.bin(b)[:2].tolist()) for b in range(len(p))}  # noqa: E731
     assert len(pairs(packing) & pairs(other)) < 10
+
+
+@given(st.lists(st.integers(1, 30), max_size=60), st.integers(30, 40))
+def test_best_fit_takes_the_fullest_bin_that_still_holds_a_text(lengths, capacity):
+    packed = best_fit(np.arange(len(lengths)), np.array(lengths, dtype=np.int64), capacity)
+    rooms: list[int] = []
+    sizes: list[list[int]] = []
+    for length in lengths:
+        fitting = [room for room in rooms if room >= length]
+        if not fitting:
+            rooms.append(capacity)
+            sizes.append([])
+            fitting = [capacity]
+        chosen = rooms.index(min(fitting))  # bins with the same room left are interchangeable
+        rooms[chosen] -= length
+        sizes[chosen].append(length)
+    found = sorted(sorted(lengths[text] for text in packed.bin(number)) for number in range(len(packed)))
+    assert sorted(map(sum, found)) == sorted(map(sum, sizes))
+
+
+def test_rows_of_any_length_cost_what_their_texts_cost():
+    """A manifest of someone else may name rows of a billion tokens."""
+    packed = best_fit(np.arange(1000), np.full(1000, 20), 10**9)
+    assert len(packed) == 1
+    assert sorted(packed.bin(0)) == list(range(1000))
