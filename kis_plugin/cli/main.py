@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from io import TextIOWrapper
 from typing import IO, Any
 
@@ -126,10 +128,13 @@ what is missing; 2 wrong usage or input, each problem with its place;
 @click.group(cls=_Group, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kis")
 def main() -> None:
-    """Let stdout and stderr write names of any script in any locale."""
+    """Let stdout and stderr write names of any script in any locale, and clean up on SIGTERM as on Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Python would end at once: files that are half written, and runs of a sweep, would stay behind.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 if __name__ == "__main__":

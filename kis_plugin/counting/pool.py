@@ -128,6 +128,7 @@ def _begin(tools: tuple[Any, ...]) -> None:
     """Initialise a worker. It ignores Ctrl-C, which the parent process handles."""
     global _tools
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the parent's, which cleans up what is the parent's
     _tools = tools
 
 

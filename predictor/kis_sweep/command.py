@@ -14,7 +14,7 @@ from kis_plugin.errors import KISError, Problem
 from kis_plugin.escapes import to_stderr
 from kis_plugin.storage.terminal import AS_JSON, console, echo, refusal_as_json
 from kis_predict.options import Amount
-from kis_sweep.plan_command import PATH, exit_on_sigterm, plan
+from kis_sweep.plan_command import PATH, plan
 
 if TYPE_CHECKING:
     from kis_sweep.added_runs import AddedRuns
@@ -100,7 +100,6 @@ def run(
     resources = Resources(threads, jobs, visible, per_gpu, address, cluster, _parameters(parameters))
     again = f"kis sweep run {shlex.quote(str(sweep))}"
     sweep = sweep.resolve()
-    exit_on_sigterm()
     broken: list[Problem] = []
     runs = runs_of(sweep, [])
     try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from kis_predict.options import Amount, Open
 if TYPE_CHECKING:
     from kis_sweep.training import Training
 
-__all__ = ["PATH", "exit_on_sigterm", "plan"]
+__all__ = ["PATH", "plan"]
 
 PATH = click.Path(path_type=Path)
 
@@ -130,7 +128,6 @@ def plan(
     from kis_sweep.planning import plan_sweep
     from kis_sweep.training import trained_shapes
 
-    exit_on_sigterm()
     if target is not None or budget is not None:
         if target is None or budget is None:
             raise click.UsageError("--target and --budget go together.")
@@ -187,8 +184,3 @@ def _training(options: dict[str, Any], models: Sequence[str]) -> Training:
 
     paths = tuple(str(Path(model).resolve()) if Path(model).exists() else model for model in models)
     return Training(batch=1, compile=options.pop("compiled"), models=paths, **options)
-
-
-def exit_on_sigterm() -> None:
-    """Clean up on SIGTERM as on Ctrl-C: a sweep ends its runs, a plan leaves no files behind."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -217,21 +217,33 @@ class TestHostileArchives:
             gather([path], registered("log_readers"))
         assert not left_behind()
 
-    def test_a_terminated_command_leaves_no_copies(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("number", "code", "url"),
+        [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, True)],
+        ids=["SIGTERM", "SIGINT", "URL"],
+    )
+    def test_a_command_that_is_ended_leaves_no_copies(self, tmp_path, number, code, url):
         path = tmp_path / "x.tar"
         with path.open("wb") as file:
             file.write(member_bytes("kis.jsonl", 0, size=3 * 2**30))
             file.truncate(3 * 2**30)
         environment = os.environ | {"TMPDIR": str(tmp_path)}
-        words = [sys.executable, "-m", "kis_predict.cli", "--logs", str(path), "--target", "7B"]
-        with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE) as process:
-            for _ in range(200):
+        logs = path.as_uri() if url else str(path)
+        words = [sys.executable, "-m", "kis_predict.cli", "--logs", logs, "--target", "7B"]
+        with subprocess.Popen(
+            words,
+            env=environment,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell's & ignores it
+        ) as process:
+            for _ in range(400):
                 time.sleep(0.05)
-                if list(tmp_path.glob("kis-predict-*/kis.jsonl")):
+                if list(tmp_path.glob("kis-predict-*/*")):
                     break
-            process.send_signal(signal.SIGTERM)
+            assert process.poll() is None
+            process.send_signal(number)
             process.communicate(timeout=30)
-        assert process.returncode == 143
+        assert process.returncode == code
         assert not list(tmp_path.glob("kis-predict-*"))
 
 
