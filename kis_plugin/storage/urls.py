@@ -12,8 +12,8 @@ __all__ = ["file_system", "is_url", "reason_of"]
 
 _CHAINED = re.compile(r"[a-z][a-z0-9+.-]+::", re.IGNORECASE)
 _WRAPPERS = {
-    "blockcache", "cached", "data", "dir", "filecache", "generic", "libarchive", "reference", "simplecache", "tar",
-    "zip",
+    "async_wrapper", "asyncwrapper", "blockcache", "cached", "dask", "data", "dir", "filecache", "generic",
+    "libarchive", "reference", "simplecache", "tar", "zip",
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def file_system(url: str, where: str) -> tuple[Any, str]:
     Raises:
         KISError: A chained or wrapping URL, or fsspec or what it needs for the scheme is missing.
     """
-    scheme = url.split("://", 1)[0]
+    scheme = url.split("://", 1)[0].lower()
     if "::" in url or scheme in _WRAPPERS:
         # Wrappers read what their content names, from anywhere, and unpack without bounds.
         hint = "Fetch the archive and name that file, or the folder behind it."
