@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from safetensors import SafetensorError
@@ -39,10 +40,12 @@ def load_causal(name: str, options: LoadOptions) -> tuple[Any, Any, int]:
     device, dtype = device_of(options.device), dtype_of(options.dtype)
     try:
         model, tokenizer = _loaded(
-            name, options.tokenizer, partial(AutoModelForCausalLM.from_pretrained, dtype=dtype or "auto")
+            name,
+            options.tokenizer,
+            partial(AutoModelForCausalLM.from_pretrained, dtype=dtype or "auto", trust_remote_code=False),
         )
         model = model.to(device).eval()
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError, UnpicklingError, EOFError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         hint = "If its tokenizer is missing, name one with --tokenizer." if options.tokenizer is None else ""
         raise KISError(Problem(f"model {name}", reason, "a causal language model", hint)) from error
@@ -61,11 +64,15 @@ def _loaded(name: str, tokenizer: str | None, load: Callable[..., Any]) -> tuple
     """Return a model and its tokenizer, the adapter's base model's where the adapter has none of its own."""
     folder = Path(name)
     if not (folder / PEFT_CONFIG).is_file():
-        return load(name), AutoTokenizer.from_pretrained(tokenizer or name)
+        return load(name), _tokenizer(tokenizer or name)
     model = load_with_adapter(folder, load)
     has_tokenizer = (folder / "tokenizer_config.json").is_file()
     base = model.peft_config[model.active_adapter].base_model_name_or_path
-    return model, AutoTokenizer.from_pretrained(tokenizer or (name if has_tokenizer else base))
+    return model, _tokenizer(tokenizer or (name if has_tokenizer else base))
+
+
+def _tokenizer(name: str) -> Any:
+    return AutoTokenizer.from_pretrained(name, trust_remote_code=False)  # None would offer to run the code
 
 
 def load_saved(name: str, options: LoadOptions) -> LoadedModel:

@@ -77,7 +77,7 @@ def shape_of(model: str, sequence_length: int) -> Shape:
     if names_a_missing_folder(model):
         raise KISError(Problem(where, "no such folder", "a folder that save_pretrained wrote, or a name on the hub"))
     try:
-        config: Any = AutoConfig.from_pretrained(model)
+        config: Any = AutoConfig.from_pretrained(model, trust_remote_code=False)
     except (OSError, ValueError, StrictDataclassError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise KISError(Problem(where, reason, "a causal language model")) from error
@@ -112,7 +112,7 @@ def train(run: SweepRun) -> None:
         KISError: Anything wrong with the run's configuration.
     """
     recipe, checkpoints, last = run.recipe, run.checkpoints, _last_whole(run)
-    tokenizer = AutoTokenizer.from_pretrained(str(run.tokenizer))
+    tokenizer = AutoTokenizer.from_pretrained(str(run.tokenizer), trust_remote_code=False)
     trainer = Trainer(
         model=_model(run, tokenizer.eos_token_id, last),
         args=_arguments(run, checkpoints),

@@ -79,7 +79,9 @@ def _named_in_config(folder: Path, backend: Any, name: str) -> int | None:
 def _as_transformers(transformers: Any, path: Path, name: str) -> Any:
     if path.is_file():
         return transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(path) if path.is_dir() else name)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        str(path) if path.is_dir() else name, trust_remote_code=False
+    )
     if tokenizer.eos_token_id is None and (token := _generation_token(path, "eos_token_id")) is not None:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(token)
     return tokenizer
