@@ -37,9 +37,26 @@ _KINDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
         ),
         "Write dates as text does: 5 October 1143.",
     ),
+    # Full-width letters and digits, ligatures, mathematical letters, presentation forms, compatibility ideographs.
+    (
+        "text in other forms of letters",
+        re.compile(
+            r"(?s:.*)[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\ufb00-\ufb06\ufb50-\ufdff\ufe70-\ufefc\uf900-\ufaff"
+            r"\U0001d400-\U0001d7ff](?s:.*)"
+        ),
+        "Some tokenizers read them as plain letters, others do not: write plain ones.",
+    ),
+    # Zero-width space, byte-order mark, soft hyphen, direction marks; joiners belong to some scripts.
+    (
+        "text with hidden characters",
+        re.compile(r"(?s:.*)[\u200b\ufeff\u00ad\u202a-\u202e\u2066-\u2069](?s:.*)"),
+        "Tokenizers read them: remove them.",
+    ),
 )
 # Cheap test: one of these characters is in every text that a kind matches.
-_LIKELY = re.compile(r"[:/]|[QL][0-9]|\"|_:")
+_LIKELY = re.compile(
+    r"[:/]|[QL][0-9]|\"|_:|[\u00ad\u200b\u202a-\u202e\u2066-\u2069\uf900-\ufdff\ufe70-\uff5a\U0001d400-\U0001d7ff]"
+)
 _PROPERTY = re.compile(r"P[0-9]+")
 _SHORTEST = 5  # letters of relations that one letter may tell apart
 _MOST_PAIRS = 10  # that are named

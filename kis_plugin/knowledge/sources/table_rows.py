@@ -13,6 +13,7 @@ from kis_plugin.knowledge.sources.text_files import Problems, kind_of, lines
 __all__ = ["DELIMITERS", "table_rows"]
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_IN_CSV = (",", ";", "\t")
 
 
 def table_rows(
@@ -21,7 +22,8 @@ def table_rows(
     """Yield the rows of a table with their lines, each as a record.
 
     Args:
-        path: The file; its suffix decides the separator.
+        path: The file; its suffix decides the separator, in .csv the first row too: spreadsheets of many countries
+            write semicolons.
         problems: Collects errors.
         known: Names of known columns by their lower-case spelling; other columns keep their names.
         needed: Required parts, with the column names that each may have.
@@ -30,7 +32,7 @@ def table_rows(
         yield from _sparql_rows(path, problems, known, needed)
         return
     # Strict: a misplaced quote is an error. A lenient reader would silently drop it from the value.
-    reader = csv.reader((line for _, line in lines(path, problems)), delimiter=DELIMITERS[kind_of(path)], strict=True)
+    reader = csv.reader((line for _, line in lines(path, problems)), delimiter=_delimiter(path), strict=True)
     columns: list[str] = []
     while True:
         line = reader.line_num + 1
@@ -50,6 +52,14 @@ def table_rows(
             problems.add(f"{path}:{line}", f"{len(row)} columns", f"{len(columns)}, as the first row has")
         elif row:
             yield line, dict(zip(columns, row, strict=True))
+
+
+def _delimiter(path: Path) -> str:
+    """Return what separates the values of a table: in .csv what gives its first row most columns, a comma if equal."""
+    if kind_of(path) == ".tsv":
+        return DELIMITERS[".tsv"]
+    first = next((line for _, line in lines(path, Problems(path))), "")
+    return max(_IN_CSV, key=lambda mark: len(next(csv.reader([first.rstrip("\r\n")], delimiter=mark), [])))
 
 
 def _is_sparql(path: Path) -> bool:
@@ -83,7 +93,7 @@ def _has_all(
 ) -> bool:
     before = len(problems)
     shown = ", ".join(map(repr, columns[:8]))
-    hint = "Values are separated by commas in .csv, by tabs in .tsv." if len(columns) == 1 else ""
+    hint = "Values are separated by commas or semicolons in .csv, by tabs in .tsv." if len(columns) == 1 else ""
     for part, names in needed.items():
         if not set(names) & set(columns):
             expected = f"the column {names[0] if part not in names else part!r} in the first row"

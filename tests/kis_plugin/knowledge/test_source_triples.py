@@ -57,6 +57,15 @@ def test_csv_and_tsv_have_named_columns_in_any_order():
     assert read_knowledge(write("f.tsv", tabs)).facts == (Fact('the "Boot"', "P36", "Rome", "P36:2"),)
 
 
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_a_csv_file_is_separated_as_its_first_row_is(mark, start):
+    rows = [["subject", "relation", "object"], ["Italy", "P36", "Rome"], ["USA", "P36", '"Washington, D.C.; south"']]
+    table = start + "".join(mark.join(row) + "\r\n" for row in rows)
+    facts = (Fact("Italy", "P36", "Rome", "P36:2"), Fact("USA", "P36", "Washington, D.C.; south", "P36:3"))
+    assert read_knowledge(write("f.csv", table)).facts == facts
+
+
 def test_column_names_of_bear_and_wikidata_are_known():
     bear = jsonl({"sub_id": "Q38", "sub_label": "Italy", "relation": "P36", "obj_label": "Rome"})
     query = (
@@ -138,9 +147,9 @@ def test_all_problems_of_a_file_are_reported():
         ("f.csv", "subject,relation\n", "f.csv:1 object: found only the columns 'subject', 'relation', expected"),
         (
             "f.csv",
-            "subject;relation;object\na;b;c\n",
-            "f.csv:1 subject: found only the columns 'subject;relation;object', expected the column "
-            "'subject' in the first row. Values are separated by commas in .csv",
+            "subject|relation|object\na|b|c\n",
+            "f.csv:1 subject: found only the columns 'subject|relation|object', expected the column "
+            "'subject' in the first row. Values are separated by commas or semicolons in .csv",
         ),
         ("f.csv", "subject,subject,relation,object\n", "f.csv:1 subject: found the column more than once"),
         ("f.csv", "subject,relation,object\n,b,c\n", "f.csv:2 subject: found an empty value, expected text"),

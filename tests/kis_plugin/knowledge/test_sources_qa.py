@@ -84,7 +84,7 @@ def test_all_problems_of_the_file_are_reported():
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("qa.csv", "question;answer\n", "qa.csv:1 question: found only the columns 'question;answer'"),
+        ("qa.csv", "question|answer\n", "qa.csv:1 question: found only the columns 'question|answer'"),
         ("qa.csv", "question,answer\nWho?\n", "qa.csv:2: found 1 columns, expected 2"),
         ("qa.jsonl", "", "qa.jsonl: found no questions, expected a question and an answer in each record"),
         (

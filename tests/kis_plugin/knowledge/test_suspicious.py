@@ -24,9 +24,16 @@ SUSPICIOUS = [
     ('"Italy"@en', "a term of RDF"),
     ('"5"^^<http://www.w3.org/2001/XMLSchema#integer>', "a term of RDF"),
     ("_:b0", "a term of RDF"),
+    ("\uff30erson 3", "text in other forms of letters"),
+    ("Saint-O\ufb03ce", "text in other forms of letters"),
+    ("\U0001d400lbert", "text in other forms of letters"),
+    ("Person\u200b 3", "text with hidden characters"),
+    ("\ufeffRome", "text with hidden characters"),
+    ("Person \u202eX", "text with hidden characters"),
 ]
 PLAIN = ["Rome", "Q", "QED", "Mission: Impossible", "AC/DC", "1952-03-11", "5 October 1143", "3:45", "R2-D2", 'the "Q"',
-         "Queen", "Los Angeles", "Q & A", "http", "and/or", "Re: hello"]  # fmt: skip
+         "Queen", "Los Angeles", "Q & A", "http", "and/or", "Re: hello",
+         "東京", "え\uff01", "5 m²", "\u0646\u0645\u06cc\u200c\u062f", "Zoë", "No. ½"]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "kind"), SUSPICIOUS)
