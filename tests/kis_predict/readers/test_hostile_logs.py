@@ -175,12 +175,12 @@ class TestContradictions:
 
 class TestRunsThatAreNotWhatTheySay:
     CASES = (
-        ({**END, "miscounted": 3}, "were miscounted"),
-        ({**END, "counted_from_step": 24}, "were resumed without their counts"),
-        ({**END, "throttled": [{"step": 3, "keep": 0.5}]}, "were throttled by their guard"),
+        ({**END, "miscounted": 3}, "was miscounted"),
+        ({**END, "counted_from_step": 24}, "was resumed without their counts"),
+        ({**END, "throttled": [{"step": 3, "keep": 0.5}]}, "was throttled by their guard"),
         ({**END, "status": "stopped"}, "did not complete"),
         ({"type": "run", "run_id": "a", "params": 10**7, "tokens": 2 * 10**8, "frequency": 9.0, "options": 4},
-         "were resumed with another plan"),
+         "was resumed with another plan"),
         ({"type": "loss", "step": 9, "tokens": 9, "split": "eval", "loss": float("nan")}, "diverged"),
         ({**HELD_OUT, "accuracy": float("nan")}, "diverged"),
         ({**HELD_OUT, "accuracy": 0.0}, "diverged: not one probe is right"),
