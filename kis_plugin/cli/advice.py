@@ -13,6 +13,7 @@ from kis_plugin.cli import study_figures as study
 from kis_plugin.config.schema import Config
 from kis_plugin.knowledge.capacity import BITS_PER_PARAMETER, BITS_PER_PARAMETER_AT_100
 from kis_plugin.knowledge.fact_codes import FactCodes
+from kis_plugin.retention.intervals import least_above
 from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.series import CONTROL
 
@@ -235,8 +236,12 @@ def _cost(plan: Plan) -> Iterator[Advice]:
 
 def _probes(plan: Plan) -> Iterator[Advice]:
     probes, wide = plan.config.retention.probes, []
-    for series in (probes.kinds[0], CONTROL):
-        facts = len({question.fact for question in plan.questions if question.series == series})
+    main = probes.kinds[0]
+    probed = {
+        series: len({question.fact for question in plan.questions if question.series == series})
+        for series in (main, CONTROL)
+    }
+    for series, facts in probed.items():
         if facts and (half := _half_width(facts)) > study.HALF_WIDTH:
             wide.append((series, facts, half))
     if not wide:
@@ -245,7 +250,10 @@ def _probes(plan: Plan) -> Iterator[Advice]:
     key = "retention.probes.facts" if wide[0][0] != CONTROL else "retention.control"
     limited = wide[0][0] != CONTROL and probes.facts < plan.infused
     raise_it = f"Raise retention.probes.facts from {probes.facts:,}." if limited else _PROBE_MORE
-    yield Advice(key, f"95 % intervals will be too wide to tell small differences: {found}.", raise_it)
+    found = f"95 % intervals will be too wide to tell small differences: {found}."
+    if probed[main] and probed[CONTROL] and (least := least_above(probed[main], probed[CONTROL], 1 / probes.options)):
+        found += f" {main} must end at about {least:.2f} to lie above controls that are at chance."
+    yield Advice(key, found, raise_it)
 
 
 _PROBE_MORE = "More facts narrow them; retention.probes.templates_per_fact and several seeds help as well."

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from kis_plugin.hashing import IntArray
 
-__all__ = ["difference", "effective_questions", "wilson"]
+__all__ = ["difference", "effective_questions", "least_above", "wilson"]
 
 
 def wilson(accuracy: float, n: int) -> tuple[float, float]:
@@ -34,6 +34,23 @@ def difference(first: tuple[float, float, float], second: tuple[float, float, fl
     value = accuracy - other
     below, above = np.hypot(accuracy - low, other_high - other), np.hypot(high - accuracy, other - other_low)
     return value, value - float(below), value + float(above)
+
+
+def least_above(facts: int, control: int, chance: float) -> float | None:
+    """Return the least accuracy whose difference to controls at chance has an interval above 0; None if none has.
+
+    Args:
+        facts: Independent questions of the accuracy.
+        control: Of the controls.
+        chance: Their accuracy.
+    """
+    guessed = round(chance * control) / control
+    controls = (guessed, *wilson(guessed, control))
+    for right in range(facts + 1):
+        accuracy = right / facts
+        if difference((accuracy, *wilson(accuracy, facts)), controls)[1] > 0:
+            return accuracy
+    return None
 
 
 def effective_questions(correct: npt.NDArray[np.bool_], facts: IntArray) -> float:

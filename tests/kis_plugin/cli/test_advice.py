@@ -18,7 +18,7 @@ from kis_plugin.cli.check import check_config
 from kis_plugin.cli.main import main
 from kis_plugin.knowledge.fact_codes import coded
 from kis_plugin.knowledge.facts import Fact
-from kis_plugin.retention.intervals import wilson
+from kis_plugin.retention.intervals import difference, least_above, wilson
 from kis_plugin.synthetic.writing import write_synthetic
 
 ROOT = Path(__file__).parents[3]
@@ -173,6 +173,16 @@ def test_controls_that_are_too_few(check):
     (found,) = check({"frequency": 100}, {"control": 48})
     assert found.key == "retention.control"
     assert "48 facts of control (±0.14)" in found.found
+    assert "held_out must end at about 0.39 to lie above controls that are at chance." in found.found
+
+
+def test_what_the_controls_demand_of_retention_is_what_the_verdict_demands():
+    least = least_above(32, 8, 0.25)
+    assert least == 21 / 32  # the project of kis init
+    controls = (0.25, *wilson(0.25, 8))
+    assert difference((least, *wilson(least, 32)), controls)[1] > 0
+    assert difference((20 / 32, *wilson(20 / 32, 32)), controls)[1] <= 0
+    assert least_above(2, 2, 0.5) is None
 
 
 def test_the_figures_are_those_of_the_studies():
