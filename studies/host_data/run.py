@@ -26,7 +26,7 @@ from studies.fictional.prepare import prepare
 from studies.host_data.train import LOADERS, train
 
 ROOT = Path(__file__).parents[2]
-SIZES, FREQUENCIES = ("55k", "100k"), (160, 320, 480, 560, 600)
+SIZES, FREQUENCIES = ("55k", "100k"), (160, 240, 320, 480, 560)
 TOKENS, BLOCK, BATCH, SAVES = 600_000, 64, 8, 5
 CHARACTERS = 5
 """Of base text, for each token of the run: no row is read twice."""
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     folder: Path = args.folder
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    if not folder.exists():
+    if not (folder / "data" / "heldout.txt").exists():
         prepare(folder / "data", CHARACTERS * args.tokens)
         with lzma.open(ROOT / "examples" / "data" / "heldout.txt.xz", "rt", encoding="utf-8") as file:
             (folder / "data" / "heldout.txt").write_text(file.read(HELD_OUT), encoding="utf-8")
