@@ -104,7 +104,8 @@ class CSVReader:
         if "loss" in self.mapping:
             return cells
         losses = [name for name, text in cells.items() if text.strip()]
-        key, unclear = general_loss_key(losses, self.general_split)
+        named = self.general_split.strip().lower() if self.general_split else None  # as columns are
+        key, unclear = general_loss_key(losses, named)
         if key is not None and (self.general_split is not None or not cells.get("loss", "").strip()):
             if cells[key].strip().lower().lstrip("+-") in _NOT_FINITE:  # as diverged runs are exported
                 return cells | {"status": "diverged"}

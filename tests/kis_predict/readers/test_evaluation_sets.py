@@ -77,6 +77,12 @@ def test_a_mapped_loss_or_a_column_of_that_name_decides(tmp_path):
     assert (run.loss, run.loss_splits) == (2.0, ())
 
 
+def test_case_of_columns_does_not_matter(tmp_path):
+    put_export(tmp_path / "a", {"WikiText": 2.0, "Domain": 3.0})
+    for name in ("WikiText", "wikitext", "eval_WikiText"):
+        assert gather([tmp_path], registered("log_readers"), general_split=name).runs[0].loss == 2.0
+
+
 def test_the_loss_that_kis_measured_counts_where_the_framework_has_none(tmp_path):
     put_state(tmp_path, log_history=[{"retention/held_out": 0.5, "retention/general_loss": 2.25, "step": 24}])
     put_sidecar(tmp_path, params=1000)
