@@ -2,9 +2,10 @@
 
     python -m studies.collapse.outcome studies/collapse/logs.tar.xz
 
-A row a run, the end with the 95 % interval of its log, from the facts that are probed; then how much each continuation
-changes from start to end: means over seeds, where there are several with a 95 % interval by Student's t, the standard
-deviation of seeds being pooled over the arms.
+A row a run, the end with the 95 % interval of its log, from the facts that are probed; then how much continuations
+change from start to end: means over the models that they continue, with a 95 % interval by Student's t, the standard
+deviation of models being pooled over the arms. Where a model is continued in several orders of rows, their mean counts
+once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, variance
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ __all__ = ["Course", "course", "courses", "spread"]
 
 Cell = tuple[str, float]
 """Arm and F."""
-ARM = re.compile(r"(?:after/f(\d+)-\d|long/(\w+))/N")
+ARM = re.compile(r"(?:after/f(\d+)-(\d)|long/(\w+))/N")
 
 
 class Course(NamedTuple):
@@ -39,8 +40,10 @@ class Course(NamedTuple):
     arm: str
     """``warn``, ``throttle`` or ``stop_infusing``; of a continuation the F of the run that it continues."""
     frequency: float
-    seed: int
-    """Of its weights and order of rows; of a continuation, of the order alone."""
+    model: int
+    """Seed of the run from scratch."""
+    order: int
+    """Seed of the order of rows."""
     held_out: tuple[float, ...]
     end: str
     """Held-out retention at the end, with its interval."""
@@ -66,7 +69,7 @@ def course(path: str, log: RunLog) -> Course:
     last = [record for record in log.retention if record.probe == "held_out"][-1]
     low, high = wilson(last.accuracy, last.worth)
     return Course(
-        found[2] or f"after {found[1]}", log.run.frequency, log.run.seed or 0,
+        found[3] or f"after {found[1]}", log.run.frequency, int(found[2] or log.run.seed or 0), log.run.seed or 0,
         values["held_out"], f"{last.accuracy:.3f} ({low:.3f} to {high:.3f})", values["seen"], log.loss[-1].loss,
         "" if first is None else f"{first / log.run.tokens:.1f}", (log.end.achieved_frequency or {}).get("mean", 0.0),
     )  # fmt: skip
@@ -90,36 +93,49 @@ def spread(cells: Mapping[Cell, Sequence[float]], cell: Cell) -> str:
     return f"{middle:+.3f} ({middle - half:+.3f} to {middle + half:+.3f})"
 
 
+def by_cell(found: Sequence[Course], value: Callable[[Course], float]) -> dict[Cell, list[float]]:
+    """Return a value of each model by cell, the mean over its orders of rows."""
+    by_model: dict[Cell, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for each in found:
+        by_model[each.arm, each.frequency][each.model].append(value(each))
+    return {cell: [fmean(values) for values in models.values()] for cell, models in by_model.items()}
+
+
 def main() -> None:
     """Print both tables."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("logs", help="archive or folder of run logs")
     found, out = courses(options.parse_args().logs), Console(width=180)
     table = Table(
-        "arm", "F", "shown", "seed", "held-out at each evaluation", "best", "end (95 %)", "seen", "loss", "reported"
+        "arm",
+        "F",
+        "shown",
+        "model",
+        "order",
+        "held-out at each evaluation",
+        "best",
+        "end (95 %)",
+        "seen",
+        "loss",
+        "reported",
     )
     for each in found:
         table.add_row(
-            each.arm, f"{each.frequency:g}", f"{each.shown:.0f}", f"{each.seed}",
+            each.arm, f"{each.frequency:g}", f"{each.shown:.0f}", f"{each.model}", f"{each.order}",
             " ".join(f"{value:.2f}" for value in each.held_out), f"{max(each.held_out):.3f}",
             each.end, f"{each.seen[-1]:.3f}", f"{each.loss:.2f}", each.reported,
         )  # fmt: skip
     out.print(table)
-    ends = {(each.arm, each.seed): each.held_out[-1] for each in found}
-    for (arm, seed), end in ends.items():
+    ends = {(each.arm, each.model): each.held_out[-1] for each in found if not each.arm.startswith("after")}
+    for (arm, model), end in ends.items():
         if arm in ACTIONS:
-            print(f"{arm}, seed {seed}: {end - ends['warn', seed]:+.3f} from the end of the run that only warns")
-    changes: dict[Cell, list[float]] = defaultdict(list)
-    highest: dict[Cell, list[float]] = defaultdict(list)
-    seen: dict[Cell, list[float]] = defaultdict(list)
-    for each in found:
-        if each.arm.startswith("after"):
-            cell = each.arm, each.frequency
-            changes[cell].append(each.held_out[-1] - each.held_out[0])
-            highest[cell].append(max(each.held_out[1:]) - each.held_out[0])
-            seen[cell].append(each.seen[-1] - each.seen[0])
+            print(f"{arm}, model {model}: {end - ends['warn', model]:+.3f} from the end of the run that only warns")
+    continued = [each for each in found if each.arm.startswith("after")]
+    changes = by_cell(continued, lambda each: each.held_out[-1] - each.held_out[0])
+    highest = by_cell(continued, lambda each: max(each.held_out[1:]) - each.held_out[0])
+    seen = by_cell(continued, lambda each: each.seen[-1] - each.seen[0])
     table = Table(
-        "continued", "F", "runs", "held-out, change at the end", "highest on the way", "seen, change at the end"
+        "continued", "F", "models", "held-out, change at the end", "highest on the way", "seen, change at the end"
     )
     for cell in changes:
         arm, frequency = cell
