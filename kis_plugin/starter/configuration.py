@@ -45,7 +45,7 @@ retention:
     facts: 1000          # facts that are probed, at most
     options: 4           # answers to choose from: chance is 1 in 4
     templates_per_fact: 4  # held-out sentences by which each fact is probed
-  # guard: {{action: stop_infusing}}   # what to do when retention collapses; by default it is only reported
+  # guard: {{action: throttle}}   # what to do when retention collapses; by default it is only reported
 
 run_log: runs            # one folder for each run
 seed: 0
