@@ -135,6 +135,7 @@ def main() -> None:
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # Python would end at once: files that are half written, and runs of a sweep, would stay behind.
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        click.get_current_context().call_on_close(lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
+
+from kis_plugin.cli.main import main
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
@@ -31,3 +34,8 @@ def test_a_command_that_is_ended_leaves_no_partial_file(tmp_path, number, code):
     process.communicate(timeout=60)
     assert process.returncode == code
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+
+
+def test_a_program_that_calls_a_command_keeps_its_own_handling():
+    assert CliRunner().invoke(main, ["plugins"]).exit_code == 0
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
