@@ -52,7 +52,7 @@ _MODEL = (
 _QUESTIONS = (
     click.option("--knowledge", type=FILE, metavar="PATH", help="Facts or documents: a file or folder."),
     click.option("--config", type=FILE, metavar="FILE", help="The kis.yaml of a run, in place of all that follows."),
-    click.option("--run", type=FILE, metavar="FOLDER", help="That run's folder; needed if it has skip_known."),
+    click.option("--run", type=FILE, metavar="FOLDER", help="That run's folder; for skip_known and begin: auto."),
     click.option("--probes", multiple=True, metavar="KIND", help="Repeatable. Default: held_out and seen."),
     click.option("--facts", type=click.IntRange(1), metavar="COUNT", help="Probe at most so many facts. Default: all."),
     click.option(

@@ -17,6 +17,7 @@ from kis_plugin.storage.yaml_nodes import Node, read_yaml
 
 __all__ = ["config_from", "load_config"]
 
+_OF_FACTS = (".jsonl", ".csv", ".tsv", ".parquet")
 _MISSING = {"knowledge": ("the path of the facts", "Write knowledge: facts.jsonl")}
 
 
@@ -30,6 +31,9 @@ def load_config(path: Path, to_be_made: str = "") -> Config:
     Raises:
         KISError: Everything wrong with it, each with its line and key.
     """
+    if path.suffix.lower() in _OF_FACTS:
+        hint = f"Write knowledge: {path.name} into a kis.yaml, or begin with kis init PROJECT --facts {path.name}"
+        raise KISError(Problem(str(path), "a file of facts by its name", "a configuration, kis.yaml", hint))
     node = read_yaml(path, "a configuration of KIS")
     if node.value is None:
         raise KISError(

@@ -18,7 +18,7 @@ from kis_plugin.retention.questions.question import Question
 from kis_plugin.retention.questions.question_builder import QuestionBuilder
 from kis_plugin.retention.results import Outcomes, record_of, series_records
 from kis_plugin.retention.series import HELD_OUT, SEEN
-from kis_plugin.run.log import Retention
+from kis_plugin.run.log import LOG_NAME, Retention, read_course
 from kis_plugin.tokenized.infusion_split import InfusionSplit, load_split
 
 if TYPE_CHECKING:
@@ -112,11 +112,14 @@ def prober_of_config(config: Config, run: Path | None = None) -> Prober:
 
     Args:
         config: The run's.
-        run: Its folder, which holds what ``skip_known`` found; needed only with that.
+        run: Its folder, which holds what ``skip_known`` found and what ``begin: auto`` became; needed only with those.
 
     Raises:
         KISError: Bad knowledge; no question can be made; or ``skip_known`` without what it found.
     """
+    if config.begin == "auto" and run is not None:
+        decided = read_course(run / LOG_NAME).run.extra.get("begin")
+        config = replace(config, begin=decided) if decided in ("eos", "bos") else config
     split, notes = _loaded(config)
     infused, known = split.infused, split.infused[:0]
     if config.infusion.skip_known:

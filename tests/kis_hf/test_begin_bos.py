@@ -14,6 +14,7 @@ from kis_plugin.cli.main import main
 from kis_plugin.config.load import config_from
 from kis_plugin.errors import KISError
 from kis_plugin.retention.general_text import excerpts
+from kis_plugin.retention.saved_model import prober_of_config
 from kis_plugin.run.log import read_run_log
 from kis_plugin.tokenized.document_start import BeginningWithBos, decided_start, start_notes
 from kis_plugin.tokenized.tokenizer import HFTokenizer
@@ -185,6 +186,8 @@ def test_auto_begins_as_the_base_rows_do(tmp_path, capsys, data, adds, begin, by
     (path,) = (tmp_path / "runs").glob("*/kis.jsonl")
     first = json.loads(path.read_text().splitlines()[0])
     assert (first["begin"], first["begin_by"]) == (begin, by)
+    assert prober_of_config(config_from(config)).config.begin == "auto"
+    assert prober_of_config(config_from(config), path.parent).config.begin == begin
     assert read_run_log(path).end.extra["miscounted"] == 0
     said = capsys.readouterr().err
     assert f"kis: begin: auto is {begin}, by the {by}" in said

@@ -520,3 +520,10 @@ def test_a_number_as_text_is_refused_with_how_to_write_it(tmp_path, share, hint)
     (tmp_path / "kis.yaml").write_text(f"knowledge: facts.jsonl\ninfusion:\n  share: {share}\n")
     with pytest.raises(KISError, match=r"infusion\.share: found " + (hint if hint[0] == "'" else ".*" + hint)):
         load_config(tmp_path / "kis.yaml")
+
+
+@pytest.mark.parametrize("name", ["facts.jsonl", "facts.CSV", "facts.parquet"])
+def test_facts_in_place_of_a_configuration_are_refused_with_the_way_to_one(tmp_path, name):
+    (tmp_path / name).write_text("{}\n{}\n")
+    with pytest.raises(KISError, match=rf"{name}: found a file of facts .*kis init PROJECT --facts {name}"):
+        load_config(tmp_path / name)
