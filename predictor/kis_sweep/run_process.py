@@ -24,7 +24,12 @@ __all__ = ["LOST", "OUTPUT", "attempt", "record_lost", "run_once"]
 LOST = 1
 OUTPUT = "output.txt"
 _QUIET = {"KIS_QUIET": "1"}  # the last line of the output is taken for the reason of a failure
-_FULL = re.compile(r"no space left|disk quota exceeded|os error 28|PytorchStreamWriter failed writing", re.IGNORECASE)
+# torch.save on a full disk ends with either of the last two, by where in the file the space ended.
+_FULL = re.compile(
+    r"no space left|disk quota exceeded|os error 28"
+    r"|PytorchStreamWriter failed writing|inline_container\S* \. unexpected pos",
+    re.IGNORECASE,
+)
 _LAST = 2000  # characters at the end of the output in which the reason of a failure is sought
 
 

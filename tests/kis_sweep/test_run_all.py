@@ -295,6 +295,10 @@ def test_worker_waits_for_a_process_that_trains_the_run(sweep, monkeypatch):
             "RuntimeError: [enforce fail] PytorchStreamWriter failed writing file\nlater line",
             "no space left on the disk",
         ),
+        (
+            "RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 73024 vs 72916",
+            "no space left on the disk",
+        ),
         ("ValueError: wrong", "ValueError: wrong"),
     ],
 )
