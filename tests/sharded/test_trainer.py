@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ SPECS: dict[str, list[dict[str, Any]]] = {
     "counted": [{"tag": "counted"}],
     "2 to 1, after": [{"tag": "after", "in": "2 to 1", "resume": True}],
     "2 to 1, refused": [{"tag": "after", "in": "2 to 1", "resume": True, "refused": True}],
+    "1 to 2, refused": [{"tag": "after", "in": "1 to 2", "resume": True, "refused": True}],
 }
 # What goes on on one process too.
 SPECS["cut, kept"] = [{**SPECS["cut"][0], "copy": "2 to 1"}, SPECS["cut"][1]]
@@ -65,7 +67,8 @@ STARTS: dict[str, tuple[int, tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "four": (4, (), {"dp-tp": ("whole",)}),
     "zero": (2, (), {"zero2": (*EACH, "cut, kept"), "zero3": (*EACH, "cut, kept"), "sp": ("counted",)}),
     "alone again": (1, ("split",), {"fsdp1": ("2 to 1, after",), "fsdp2": ("2 to 1, after",)}),
-    "zero alone": (1, ("zero",), {"zero2": ("2 to 1, refused",), "zero3": ("2 to 1, refused",)}),
+    "zero alone": (1, ("zero",), dict.fromkeys(("zero2", "zero3"), ("2 to 1, refused", "1 to 2, before"))),
+    "zero again": (2, ("zero alone",), dict.fromkeys(("zero2", "zero3"), ("1 to 2, refused",))),
 }  # fmt: skip
 
 
@@ -244,12 +247,14 @@ def assert_moved(runs: Runs, run: str, before: int, after: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("change", ["2 to 1", "1 to 2"])
 @strategies("2 to 1, refused")
-def test_a_change_of_processes_that_the_host_cannot_load_is_refused_by_it(started, strategy):
+def test_a_change_of_processes_that_the_host_cannot_load_is_refused_by_name(started, strategy, change):
     runs = started(strategy, again=True)
-    said = (runs.folder / "2 to 1" / "after.txt").read_text()
-    assert "world size" in said
-    end = runs.log("2 to 1").end  # that of the part before: nothing was written after it
+    said = (runs.folder / change / "after.txt").read_text()
+    before, after = change.split(" to ")
+    assert re.search(rf"checkpoint-7: found a ZeRO checkpoint of {before} process(es)?, on {after}, expected", said)
+    end = runs.log(change).end  # that of the part before: nothing was written after it
     assert (end.status, end.step) == ("stopped", 7)
 
 
