@@ -85,7 +85,7 @@ def test_a_litgpt_that_is_built_otherwise_is_refused_by_name(monkeypatch):
         install(None, None)
 
 
-def test_probes_go_past_torch_compile(tmp_path, seen, monkeypatch):
+def test_evaluation_adds_no_compiled_graphs(tmp_path, seen, monkeypatch):
     shapes = []
 
     def backend(graph, inputs):
@@ -95,9 +95,16 @@ def test_probes_go_past_torch_compile(tmp_path, seen, monkeypatch):
     real = torch._dynamo.optimize(backend)
     monkeypatch.setattr(torch, "compile", lambda model, **keys: torch._dynamo.OptimizedModule(model, real))
     monkeypatch.setattr(torch._dynamo.OptimizedModule, "_compile_kwargs", {"backend": backend}, raising=False)
-    run(tmp_path, Rows(), write_kis(tmp_path), interval=5)
-    assert {shape for graph in shapes for shape in graph} == {(4, SEQUENCE_LENGTH)}
-    assert log_of(tmp_path).end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
+    graphs = {}
+    for name in ("without", "with"):
+        torch._dynamo.reset()
+        shapes.clear()
+        (tmp_path / name).mkdir()
+        run(tmp_path / name, Rows(), write_kis(tmp_path / name) if name == "with" else None, interval=5)
+        graphs[name] = list(shapes)
+    assert {shape for graph in graphs["with"] for shape in graph} == {(4, SEQUENCE_LENGTH)}
+    assert len(graphs["with"]) == len(graphs["without"]) > 0
+    assert log_of(tmp_path / "with").end.achieved_frequency == {"min": 5, "max": 5, "mean": 5}
 
 
 def test_retention_reaches_litgpts_logger_and_the_run_log(tmp_path, seen):
