@@ -148,6 +148,9 @@ def records(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
             problems.add(f"{path}:{number}", quoted(record), "one JSON object a line")
 
 
+_MOST_NESTED = 2_000_000
+
+
 class _RepeatedKeyError(ValueError):
     """A key that an object has twice."""
 
@@ -170,6 +173,9 @@ def json_value(text: str, where: str, problems: Problems, what: str = "a file", 
         what: What an error calls the text.
         expected: What should be there.
     """
+    if text.count("[") + text.count("{") > _MOST_NESTED:  # an empty list of two letters takes 64 bytes once it is read
+        problems.add(where, f"{what} with more than {_MOST_NESTED:,} lists and objects", f"{expected} of fewer")
+        return None
     try:
         return json.loads(text, object_pairs_hook=_unique_keys)
     except _RepeatedKeyError as error:

@@ -161,3 +161,13 @@ def test_the_bound_grows_with_the_file(monkeypatch):
     most = 250 * len(packed)
     with pytest.raises(KISError, match=f"a: found more than {most:,} bytes once decompressed, expected {most:,} bytes"):
         content_of(io.BytesIO(packed), "a").read()
+
+
+@pytest.mark.slow
+def test_values_without_end_in_one_line_are_refused_before_they_are_made(tmp_path):
+    (tmp_path / "facts.jsonl").write_text(FACT + '{"subject": [' + "[]," * 16_000_000 + "[]]}\n")
+    (tmp_path / "text.txt").write_text("Ada was born in Rome.")
+    ((code, said),) = run_apart(tmp_path, ["kis", "count", "facts.jsonl", "text.txt", "-o", "out"])
+    assert code == 2
+    assert "facts.jsonl:2: found" in said
+    assert "more than 2,000,000 lists and objects" in said
