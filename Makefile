@@ -14,7 +14,7 @@ demo: $(VENV)/.ready  ## sweep tiny models over infusion frequencies, then predi
 	$(BIN)/kis demo --out $(OUT)
 
 test: $(VENV)/.ready  ## all tests, the slow ones too
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --durations 25 $(TESTS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
