@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
                 megabytes = [f"{value / 1e6:,.0f}" for value in (path.stat().st_size, size)]
                 rate = size / 1e6 / seconds
                 table.add_row(path.name, reader, *megabytes, f"{seconds:.1f}", f"{rate:.0f}", f"{peak:.0f}")
-    Console().print(table)
+    Console(width=120).print(table)
     return 0
 
 
