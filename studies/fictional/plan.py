@@ -183,7 +183,7 @@ def kis(verb: str, *words: object) -> None:
     """Print and run a command of ``kis sweep``."""
     line = ["kis", "sweep", verb, *map(str, words)]
     print("$", shlex.join(line), flush=True)
-    subprocess.run([KIS, *line[1:]], check=True, stdout=subprocess.DEVNULL)  # noqa: S603 (our own program)
+    subprocess.run([*KIS, *line[1:]], check=True, stdout=subprocess.DEVNULL)  # noqa: S603 (our own program)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from kis_sweep.base_data import END, byte_level
 __all__ = ["KIS", "RELATIONS", "prepare"]
 
 ROOT = Path(__file__).parents[2]
-KIS = str(Path(sys.executable).with_name("kis"))
+KIS = [sys.executable, "-m", "kis_plugin.cli.main"]
 RELATIONS = ("birthplace", "field_of_study", "instrument")
 PEOPLE = 40
 TEXT = 4_000_000
@@ -41,7 +41,7 @@ def prepare(folder: Path, characters: int = TEXT) -> None:
         characters: Of base text.
     """
     folder.mkdir(parents=True)
-    line = [KIS, "synth", "people", "--count", str(PEOPLE), "--output", str(folder / "people")]
+    line = [*KIS, "synth", "people", "--count", str(PEOPLE), "--output", str(folder / "people")]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 (our own program)
     facts = [json.loads(line) for line in (folder / "people" / "facts.jsonl").read_text("utf-8").splitlines()]
     facts = [fact for fact in facts if fact["relation"] in RELATIONS]
