@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import resource
 from kis_plugin.errors import KISError
 from kis_plugin.run.log import read_run_log
 from tests.world.data import BareRows
+from tests.world.disks import fill, small_disk
 from tests.world.facts import kis
 from tests.world.loops import train
 from tests.world.runs import shown
@@ -41,10 +41,7 @@ def limited(log: Path, more: int) -> Iterator[None]:
 @contextmanager
 def filled(log: Path, more: int) -> Iterator[None]:
     """Fill the disk of the log: it can grow to the end of its last page."""
-    filler = log.parent.parent / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(512))
+    filler = fill(log.parent.parent)
     try:
         yield
     finally:
@@ -52,14 +49,9 @@ def filled(log: Path, more: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True)
-    if done.returncode:
-        pytest.skip("disks cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)  # a run that failed may still have its log open
+def runs_on_a_small_disk(tmp_path) -> Iterator[Path]:
+    with small_disk(tmp_path / "runs", "512k") as folder:
+        yield folder
 
 
 def interrupted(tmp_path: Path, full: Callable[[Path, int], object], more: int, said: str) -> None:
@@ -89,5 +81,5 @@ def test_a_log_that_can_grow_no_more_ends_the_run_by_name_and_it_resumes_exactly
     interrupted(tmp_path, limited, more, "file too large")
 
 
-def test_a_full_disk_ends_the_run_by_name_and_it_resumes_exactly(tmp_path, small_disk):
+def test_a_full_disk_ends_the_run_by_name_and_it_resumes_exactly(tmp_path, runs_on_a_small_disk):
     interrupted(tmp_path, filled, 0, "no space left on device")
