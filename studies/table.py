@@ -1,6 +1,9 @@
 """Print the study's results from its run logs: by size and frequency, and how much seeds differ.
 
-python -m studies.table studies/five_templates/logs.tar.xz/runs
+    python -m studies.table studies/five_templates/logs.tar.xz/runs
+
+Two intervals stand beside the mean of a cell. That of questions says how well the same models would answer about other
+facts like these. That with seeds adds the scatter of runs that differ in their seed alone, pooled over all cells.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ import argparse
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, variance
 
 import numpy as np
 from scipy.stats import t as student
@@ -35,6 +38,25 @@ def pooled(logs: list[RunLog], series: str) -> str:
     worth = sum(record.worth for record in records)
     low, high = wilson(accuracy, worth)
     return f"{accuracy:.3f} ({low:.3f} to {high:.3f})"
+
+
+def scatter(cells: Sequence[Sequence[RunLog]], series: str) -> tuple[float, int]:
+    """Return the standard deviation of a run around the mean of its cell, and its degrees of freedom."""
+    several = [[last(log, series).accuracy for log in logs] for logs in cells if len(logs) > 1]
+    free = sum(len(values) - 1 for values in several)
+    squares = sum((len(values) - 1) * variance(values) for values in several)
+    return (math.sqrt(squares / free) if free else math.nan), free
+
+
+def with_seeds(logs: Sequence[RunLog], series: str, spread: float, free: int) -> str:
+    """Return the 95 % interval of a cell's mean by Student's t: variance of its questions plus that of its seeds."""
+    if not free:
+        return ""
+    records = [last(log, series) for log in logs]
+    mean = fmean(record.accuracy for record in records)
+    questions = mean * (1 - mean) / sum(record.worth for record in records)
+    half = float(student.ppf(0.975, free)) * math.sqrt(questions + spread**2 / len(logs))
+    return f"{max(mean - half, 0):.3f} to {min(mean + half, 1):.3f}"
 
 
 def fall(logs: Sequence[RunLog], series: str) -> str:
@@ -77,8 +99,11 @@ def main() -> None:
     cells: dict[tuple[int, float], list[RunLog]] = defaultdict(list)
     for log in logs:
         cells[log.run.params, log.run.frequency].append(log)
-    print(f"| N | F | share | runs | {args.series}, each run | pooled (95 %) | seen | general loss |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    spread, free = scatter(list(cells.values()), args.series)
+    print(
+        f"| N | F | share | runs | {args.series}, each run | questions (95 %) | with seeds (95 %) | seen | general loss |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for (params, frequency), some in sorted(cells.items()):
         each = ", ".join(f"{last(log, args.series).accuracy:.3f}" for log in some)
         seen = fmean(last(log, "seen").accuracy for log in some)
@@ -86,11 +111,10 @@ def main() -> None:
         share = fmean(log.run.share or 0.0 for log in some)
         print(
             f"| {params:,} | {frequency:g} | {share:.2f} | {len(some)} | {each} | {pooled(some, args.series)} | "
-            f"{seen:.3f} | {loss:.2f} |"
+            f"{with_seeds(some, args.series, spread, free)} | {seen:.3f} | {loss:.2f} |"
         )
-    pairs = [[last(log, args.series).accuracy for log in some] for some in cells.values() if len(some) == 2]
-    spread = (fmean((one - other) ** 2 for one, other in pairs) / 2) ** 0.5 if pairs else float("nan")
-    print(f"\nStandard deviation of a run's {args.series}, from {len(pairs)} pairs of seeds: {spread:.3f}")
+    several = sum(len(some) > 1 for some in cells.values())
+    print(f"\nStandard deviation of a run's {args.series}, from {several} cells of several seeds: {spread:.3f}")
     if probed := [log for log in logs if any(record.probe == "control" for record in log.retention)]:
         print(f"Controls, all runs: {pooled(probed, 'control')}; chance is 0.25")
     if sum(last(log, "seen").accuracy >= COMPLETE for log in logs) > MOST_FREE:
