@@ -100,9 +100,8 @@ def main() -> None:
     for log in logs:
         cells[log.run.params, log.run.frequency].append(log)
     spread, free = scatter(list(cells.values()), args.series)
-    print(
-        f"| N | F | share | runs | {args.series}, each run | questions (95 %) | with seeds (95 %) | seen | general loss |"
-    )
+    shown = f"{args.series}, each run | questions (95 %) | with seeds (95 %) | seen | general loss"
+    print(f"| N | F | share | runs | {shown} |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for (params, frequency), some in sorted(cells.items()):
         each = ", ".join(f"{last(log, args.series).accuracy:.3f}" for log in some)
