@@ -68,6 +68,9 @@ ARMS: Mapping[str, Arm] = {
     f"counts/{TWICE}": Arm(MIDDLE, [99, 201], facts=TWICE),
     "templates/t5": Arm(MIDDLE, [PEAK, BEYOND], templates=5),
     "templates/t20": Arm(MIDDLE, [PEAK, BEYOND], templates=20),
+    "most/t20": Arm(MIDDLE, [500], templates=20),
+    "most/t10": Arm(MIDDLE, [500]),
+    "larger/t20": Arm(LARGE, [BEYOND], templates=20),
 }
 """By name of their sweep. ``fixed`` and ``warn``, with 200 facts and ten templates, are the baseline of the others."""
 
