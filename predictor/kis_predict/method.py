@@ -18,7 +18,7 @@ from kis_predict.laws import built_in, law_fit, nuisance_grid, peak_gap, prefixe
 
 __all__ = ["CONSTANTS", "VERSION", "Constant", "changed", "describe"]
 
-VERSION = "4"
+VERSION = "4.1"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from kis_predict.design.fallback_runs import fallback_runs
 from kis_predict.design.missing_runs import missing_runs
 from kis_predict.design.next_runs import next_runs
 from kis_predict.laws.axis import axis_report, axis_warnings, caution_line, safe_limit, units_of
+from kis_predict.laws.fact_count import facts_line, lower_reading, readings, times_the_text
 from kis_predict.laws.forgetting import forgetting_limit, refuse_unclear_losses
 from kis_predict.laws.peak_gap import gap_draws
 from kis_predict.laws.points import Points
@@ -123,20 +124,24 @@ def answer(
     )
     infused = infused_tokens(request, sweep)
     a_fact = None if infused is None else infused / tokens  # share of D that one exposure of every fact takes
-    units, lacking = units_of(request, learnt, where, a_fact)
+    groups = [size.group for size in learnt]
+    times = times_the_text(groups, infused)
+    # The laws are read for the sweep's own number of facts; what another one does is added to their draws.
+    units, lacking = units_of(request, learnt, where, None if a_fact is None else a_fact / times)
     points = points_of(learnt, "collapse")
     candidates = fit_laws(laws, where, points, request.seed, units)
     if not candidates:
         raise KISError(Problem("laws", ", ".join(laws) or "none", "one that the observed sizes can settle"))
     axis = axis_report(request, candidates, where, units, lacking)
     axis_lines, off_rule = axis_warnings(axis, where, units.get("share"), request)
+    axis_lines += facts_line(times, request.axis)
     draws, weights = mixture(candidates, request.seed)
     # A slow decline leaves two readings of every size, together: half of the draws are of the lower one.
     draws = draws - max(size.earlier for size in learnt) * (np.arange(len(draws)) % 2)
+    known_facts, draws = draws, draws - readings(times, request.axis, len(draws))
     collapse = amount_of(draws, weights, request.confidence, a_fact)
-    peak = amount_of(
-        draws - gap_draws(learnt, float(request.params), len(draws), request.seed), weights, request.confidence, a_fact
-    )
+    gaps = gap_draws(learnt, float(request.params), len(draws), request.seed)
+    peak = amount_of(draws - gaps, weights, request.confidence, a_fact)
     errors = prefix_errors(candidates, sorted({float(n) for n in where.params[points.side == 0]}))
     chosen = leading_law(candidates)
     extrapolation = request.params / float(where.params[points.side == 0].max())
@@ -156,15 +161,17 @@ def answer(
     below = float(where.params[points.side == 0].min()) / request.params
     reasons = refusals(errors, extrapolation, collapse.low, collapse.high, request.far, below)
     if reasons:
-        law_lines = _law_warnings(candidates, points, learnt, extrapolation, request)
+        law_lines = _law_warnings(candidates, points, learnt, extrapolation, request, times)
         return replace(known, missing=tuple(reasons), warnings=(*none.warnings, *axis_lines, *law_lines))
-    forgetting, within_loss = forgetting_limit(sweep, laws, where.target, a_fact, request)
+    forgetting, within_loss = forgetting_limit(sweep, laws, where.target, infused, request)
+    lower = lower_reading(times, request.axis)
     cautious, plain = (
-        safe_limit(candidates, draws, weights, request.risk, axis, off_rule, caution) for caution in (True, False)
+        safe_limit(candidates, known_facts, weights, request.risk, axis, off_rule, caution) - lower
+        for caution in (True, False)
     )
     limits = {
         RISK: float(np.exp(cautious)),
-        "upper bound of the peak": peak.high,
+        "upper bound of the peak": amount_of(known_facts - gaps - lower, weights, request.confidence, a_fact).high,
         LOSS: within_loss,
         f"share of {MOST_SHARE:g}": MOST_SHARE / a_fact if a_fact else np.inf,
     }
@@ -174,8 +181,8 @@ def answer(
         learnt, float(request.params), draws, weights, (frequency, frequency / 2, 2 * frequency), request.confidence,
         request.seed,
     )  # fmt: skip
-    reasons = amount_refusals(limits, a_fact, kept[0], peak.frequency, off_rule, request.max_loss_rise)
-    law_lines = _law_warnings(candidates, points, learnt, extrapolation, request)
+    reasons = amount_refusals(limits, a_fact, kept[0], peak.frequency, off_rule or times != 1.0, request.max_loss_rise)
+    law_lines = _law_warnings(candidates, points, learnt, extrapolation, request, times)
     known = replace(known, warnings=(*none.warnings, *axis_lines, *law_lines), forgetting=forgetting)
     if reasons and not collapse_stands(limits[RISK], a_fact):
         return replace(known, missing=tuple(reasons))
@@ -281,6 +288,7 @@ def _law_warnings(
     sizes: Sequence[SizeEstimate],
     extrapolation: float,
     request: PredictionRequest,
+    times: float,
 ) -> list[str]:
     chosen = leading_law(candidates)
     lines = [
@@ -301,5 +309,6 @@ def _law_warnings(
     at_target = [value for _, value in counted]
     if max(at_target) - min(at_target) > np.log(1.25):
         values = ", ".join(f"{each.name} {short(np.exp(value))}" for each, value in counted)
-        lines.append(f"The laws differ at the target: {values}; their spread is in the interval")
+        of = "" if times == 1.0 else " with the sweep's number of facts"
+        lines.append(f"The laws differ at the target: {values}{of}; their spread is in the interval")
     return lines

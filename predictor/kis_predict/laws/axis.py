@@ -8,7 +8,7 @@ no power of N, as with two budgets at one size. Laws are fitted in both, and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from kis_predict.laws.selection import Axis, Candidate, Sizes, Unit, at_risk
 from kis_predict.prediction import AxisReport
 from kis_predict.protocols import BudgetedLaw
 from kis_predict.request import PredictionRequest
+from kis_predict.sweep import Group
 
 __all__ = [
     "axis_report",
@@ -43,15 +44,15 @@ _HEARD = 0.05
 """Least weight of an axis for its limit to count where the lower one is kept."""
 
 
-def share_of_one_exposure(sizes: Sequence[SizeEstimate]) -> Array | None:
+def share_of_one_exposure(groups: Iterable[Group]) -> Array | None:
     """Return the share of D that one exposure of every fact takes at each size, (groups,).
 
     None where a run does not say, or where it differs by more than 5 % between the runs of one size.
     """
     out = []
-    for size in sizes:
-        shares = [run.infused_share() for run in size.group.runs]
-        each = np.array([share / run.frequency for share, run in zip(shares, size.group.runs, strict=True) if share])
+    for group in groups:
+        shares = [run.infused_share() for run in group.runs]
+        each = np.array([share / run.frequency for share, run in zip(shares, group.runs, strict=True) if share])
         if len(each) < len(shares) or each.max() > _ALIKE * each.min():
             return None
         out.append(float(np.median(each)))
@@ -77,7 +78,7 @@ def units_of(
     """
     # log amount = log F + offset: exposures have the offset 0, the share that of one exposure's tokens over D.
     frequency = Unit(np.zeros(len(sizes)), 0.0)
-    per_exposure = share_of_one_exposure(sizes)
+    per_exposure = share_of_one_exposure(size.group for size in sizes)
     lacking = ""
     share = None
     if per_exposure is not None and one_exposure is not None:

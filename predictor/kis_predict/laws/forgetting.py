@@ -17,6 +17,7 @@ from scipy.optimize import isotonic_regression
 
 from kis_plugin.amounts import short
 from kis_plugin.errors import KISError, Problem
+from kis_predict.laws.fact_count import as_many_facts
 from kis_predict.laws.points import Points
 from kis_predict.laws.selection import Sizes, at_risk, fit_laws, mixture, quantile
 from kis_predict.observed import ObservedRun
@@ -74,7 +75,7 @@ def forgetting_limit(
     sweep: Sweep,
     laws: Mapping[str, Law],
     target: tuple[float, float],
-    a_fact: float | None,
+    infused: float | None,
     question: PredictionRequest,
 ) -> tuple[Forgetting, float]:
     """Predict the greatest amount at the target by a law through those of the sizes.
@@ -83,7 +84,8 @@ def forgetting_limit(
         sweep: The runs, uninfused ones among them.
         laws: To be fitted and weighed as for collapse points.
         target: N and D.
-        a_fact: Share of D that one exposure of every fact takes there, None if unknown.
+        infused: Tokens of one exposure of every fact there, None if unknown. Loss rises with the text that is infused,
+            so another number of facts than the sweep's reaches the limit at other exposures.
         question: For the rise, the risk, the confidence and the seed.
 
     Returns:
@@ -102,7 +104,8 @@ def forgetting_limit(
         side=np.array([_SIDE[limit.censored] for limit in limits], dtype=np.int64),
     )
     # The same laws, weights and mixture as for collapse points: a limit per size takes the place of F_c.
-    candidates = [] if reason else fit_laws(laws, where, points, question.seed)
+    unit = as_many_facts([limit.group for limit in limits], infused)
+    candidates = [] if reason else fit_laws(laws, where, points, question.seed, {"frequency": unit})
     if not candidates:
         reason = reason or "The sizes whose loss is known determine no law"
         return Forgetting(question.max_loss_rise, reason=reason), np.inf
@@ -110,7 +113,7 @@ def forgetting_limit(
     tail = (1 - question.confidence) / 2
     low, middle, high = (float(np.exp(quantile(draws, weights, at))) for at in (tail, 0.5, 1 - tail))
     least = float(np.exp(at_risk(candidates, draws, weights, question.risk)))
-    share, holdout = None if a_fact is None else middle * a_fact, candidates[0].holdout
+    share, holdout = None if infused is None else middle * infused / target[1], candidates[0].holdout
     missed = None if holdout is None else float(abs(np.expm1(holdout)))
     return Forgetting(question.max_loss_rise, middle, low, high, share, missed), least
 
