@@ -1,6 +1,8 @@
 """Number of facts, templates and guards that act: means over seeds, and the differences that the plans name.
 
-    python -m studies.second_round.outcome studies/second_round/logs.tar.xz --picture second_round.svg
+    python -m studies.second_round.outcome studies/second_round/logs.tar.xz studies/collapse/logs.tar.xz
+
+``--picture outcome.svg`` draws number of facts and templates.
 
 Means and differences with 95 % intervals by Student's t, from the standard deviation of seeds pooled over the cells of
 a table. ``core`` is the hundred facts that are in every set. Where a guard reported nothing before the last evaluation,
@@ -10,20 +12,23 @@ the run counts with the end of its ``warn`` run in every arm.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
-from statistics import fmean
-from typing import NamedTuple
+from statistics import fmean, variance
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import t as student
 
 from kis_plugin.run.log import RunLog
 from studies.collapse.plan import ACTIONS
-from studies.fictional.cells import Cell, ends, gain, grouped, half_width
+from studies.fictional.cells import Cell, ends, grouped
 from studies.picture import bare, save
 from studies.second_round.plan import CORE
 
@@ -34,8 +39,11 @@ __all__ = ["acted", "counts", "draw", "guards", "templates"]
 
 Cells = Mapping[Cell, Sequence[RunLog]]
 CORE_SERIES = f"held_out/domain/{CORE}"
-BASELINE = re.compile(r"guard/(?:fixed|warn)-480k$")
+BASELINE = re.compile(r"guard/(?:fixed|warn)-")
 """Arms with 200 facts and ten templates, to which those of the other parts are compared."""
+GUARDED = re.compile(rf"(?:guard|long)/(warn|fixed|{'|'.join(ACTIONS)})(?:-\w+)?$")
+"""Arms by what the guard did; ``long`` are those of ``studies.collapse``."""
+MIDDLE_SIZE = 474_320
 COLORS = ("#9ecae1", "#3182bd", "#08306b")
 
 
@@ -50,64 +58,82 @@ class Setting(NamedTuple):
 
 
 def counts(cells: Cells) -> list[Setting]:
-    """Return the cells with 100, 200 and 400 facts, by number and F."""
-    return _settings(cells, "counts/", r"facts-(\d+)$", 200)
+    """Return the cells with 100, 200 and 400 facts at 474,320 parameters, by number and F."""
+    return [each for each in _settings(cells, r"counts/facts-(\d+)$", 200) if each.cell[1] == MIDDLE_SIZE]
 
 
 def templates(cells: Cells) -> list[Setting]:
-    """Return the cells with 5, 10 and 20 training templates, by number and F."""
-    return _settings(cells, "templates/", r"t(\d+)$", 10)
+    """Return the cells with 5, 10 and 20 training templates, by size, number and F."""
+    found = _settings(cells, r"(?:templates|most|larger)/t(\d+)$", 10)
+    sizes = {each.cell[1] for each in found if not BASELINE.search(each.cell[0])}
+    return sorted((each for each in found if each.cell[1] in sizes), key=lambda each: (each.cell[1], each[:2]))
 
 
-def _settings(cells: Cells, part: str, amount: str, baseline: int) -> list[Setting]:
+def _settings(cells: Cells, arm: str, baseline: int) -> list[Setting]:
+    """Return the cells whose arm matches, its group being the amount, and those of the baseline."""
     found = []
     for cell, logs in cells.items():
-        if cell[0].startswith(part) or BASELINE.search(cell[0]):
-            named = re.search(amount, cell[0])
+        named = re.search(arm, cell[0])
+        if named or BASELINE.search(cell[0]):
             share = fmean(log.run.share or 0.0 for log in logs)
             found.append(Setting(int(named[1]) if named else baseline, cell[3], share, cell))
     return sorted(found)
 
 
+def values_of(logs: Sequence[RunLog], series: str) -> list[float]:
+    """Return what a series ended at in each run. The set of a hundred facts is the core, and has no breakdown by it."""
+    return ends(logs, series) or ends(logs, series.partition("/")[0])
+
+
+def half_width(values: Mapping[Any, Sequence[float]], count: float) -> float:
+    """Return half the 95 % interval of a mean of ``count`` runs, from the scatter of seeds within all cells."""
+    several = [each for each in values.values() if len(each) > 1]
+    free = sum(len(each) - 1 for each in several)
+    squares = sum((len(each) - 1) * variance(each) for each in several)
+    return float(student.ppf(0.975, free)) * math.sqrt(squares / free / count) if free else math.nan
+
+
+def spread(values: Mapping[Any, Sequence[float]], mine: Sequence[float]) -> str:
+    """Return the mean of a cell with its 95 % interval."""
+    half, middle = half_width(values, len(mine)), fmean(mine)
+    return f"{middle:.3f} ({max(middle - half, 0):.3f} to {min(middle + half, 1):.3f})"
+
+
 def table(settings: Sequence[Setting], cells: Cells, what: str, series: Mapping[str, str]) -> Table:
     """Return a row a cell: each seed and the mean of the first series, means of the others."""
-    mine = {setting.cell: cells[setting.cell] for setting in settings}
     first, *others = series
-    out = Table(what, "F", "share", f"{first}, each seed", f"{first} (95 %)", *others, "general loss")
+    values = {setting.cell: values_of(cells[setting.cell], series[first]) for setting in settings}
+    out = Table("N", what, "F", "share", f"{first}, each seed", f"{first} (95 %)", *others, "general loss")
     for setting in settings:
-        logs = mine[setting.cell]
-        values = ends(logs, series[first])
-        half, middle = half_width(mine, series[first], len(values)), fmean(values)
+        logs, mine = cells[setting.cell], values[setting.cell]
         out.add_row(
-            f"{setting.amount}", f"{setting.frequency:g}", f"{setting.share:.2f}",
-            " ".join(f"{value:.3f}" for value in values), f"{middle:.3f} ({middle - half:.3f} to {middle + half:.3f})",
-            *(f"{fmean(ends(logs, series[name])):.3f}" for name in others), f"{fmean(ends(logs, 'loss')):.2f}",
+            f"{setting.cell[1]:,}", f"{setting.amount}", f"{setting.frequency:g}", f"{setting.share:.2f}",
+            " ".join(f"{value:.3f}" for value in mine), spread(values, mine),
+            *(f"{fmean(values_of(logs, series[name])):.3f}" for name in others), f"{fmean(ends(logs, 'loss')):.2f}",
         )  # fmt: skip
     return out
 
 
 def differences(settings: Sequence[Setting], cells: Cells, series: str) -> list[str]:
-    """Return a line for each two cells of neighbouring amounts at the same F or share, and for both F of an amount."""
-    mine = {setting.cell: cells[setting.cell] for setting in settings}
+    """Return a line for each two cells that differ in the amount alone, at the same F or share, or in F alone."""
+    values = {setting.cell: values_of(cells[setting.cell], series) for setting in settings}
     lines = []
-    for one in settings:
-        for other in settings:
-            if one.amount > other.amount or one == other:
-                continue
-            alike = [
-                name
-                for name, near in (("F", one.frequency / other.frequency), ("share", one.share / other.share))
-                if 0.95 < near < 1.05
-            ]
-            if one.amount == other.amount and one.frequency < other.frequency:
-                alike = ["number"]
-            if alike:
-                change = gain(mine, one.cell, other.cell, series)
-                lines.append(
-                    f"same {' and '.join(alike)}: {one.amount} at F = {one.frequency:g} to {other.amount} at "
-                    f"F = {other.frequency:g}: {change}"
-                )
+    for one, other in combinations(settings, 2):
+        same = [name for name in ("amount", "frequency", "share") if alike(getattr(one, name), getattr(other, name))]
+        if one.cell[1] != other.cell[1] or not same:
+            continue
+        first, second = values[one.cell], values[other.cell]
+        change = fmean(second) - fmean(first)
+        half = half_width(values, 1 / (1 / len(first) + 1 / len(second)))
+        what = f"N = {one.cell[1]:,}, same {' and '.join(same)}: {change:+.3f}"
+        ends_of = f"{one.amount}, F = {one.frequency:g} to {other.amount}, F = {other.frequency:g}"
+        lines.append(f"{what} ({change - half:+.3f} to {change + half:+.3f}) from {ends_of}")
     return lines
+
+
+def alike(one: float, other: float) -> bool:
+    """Return whether two amounts are the same but for rounding to whole exposures."""
+    return 0.95 < one / other < 1.05
 
 
 class Guarded(NamedTuple):
@@ -127,9 +153,8 @@ def guards(cells: Cells) -> list[Guarded]:
     """Return those of all ``warn`` runs, by size and seed; an action that did not act has the values of ``warn``."""
     runs: dict[str, dict[tuple[int, int], RunLog]] = defaultdict(dict)
     for (arm, *_), logs in cells.items():
-        named = re.search(rf"guard/(warn|{'|'.join(ACTIONS)})-", arm)
-        for log in logs if named else []:
-            runs[named[1]][log.run.params, log.run.seed or 0] = log  # type: ignore[index]
+        if named := GUARDED.search(arm):
+            runs[named[1]].update({(log.run.params, log.run.seed or 0): log for log in logs})
     found = []
     for place, log in sorted(runs["warn"].items()):
         values = {action: _end(runs[action].get(place, log)) for action in ("warn", *ACTIONS)}
@@ -162,26 +187,39 @@ def guard_table(found: Sequence[Guarded]) -> Table:
     return out
 
 
+def means(found: Sequence[Guarded], cells: Cells) -> Table:
+    """Return a row a size: the mean end by action, and that of the best fixed amount."""
+    values: dict[tuple[int, str], list[float]] = defaultdict(list)
+    for each in found:
+        for action, (held_out, *_) in each.ends.items():
+            values[each.params, action].append(held_out)
+    for cell, logs in cells.items():
+        if (named := GUARDED.search(cell[0])) and named[1] == "fixed":
+            values[cell[1], f"fixed, F = {cell[3]:g}"] = ends(logs, "held_out")
+    out = Table("N", "action", "runs", "held-out (95 %)")
+    for (params, action), mine in sorted(values.items()):
+        out.add_row(f"{params:,}", action, f"{len(mine)}", spread(values, mine))
+    return out
+
+
 def draw(cells: Cells, picture: Path) -> None:
     """Draw core retention by number of facts over F and over the share, and held-out retention by templates."""
     figure, panels = plt.subplots(1, 3, figsize=(10.5, 3.6), sharey=True, layout="constrained")
-    numbers, sentences = counts(cells), templates(cells)
+    numbers = counts(cells)
+    sentences = [each for each in templates(cells) if each.cell[1] == MIDDLE_SIZE]
     parts = (
         (panels[0], numbers, CORE_SERIES, "frequency", "exposures per fact (F)", "facts"),
         (panels[1], numbers, CORE_SERIES, "share", "share of all tokens", "facts"),
         (panels[2], sentences, "held_out", "share", "share of all tokens", "training templates"),
     )
     for panel, settings, series, axis, label, unit in parts:
-        mine = {setting.cell: cells[setting.cell] for setting in settings}
+        values = {setting.cell: values_of(cells[setting.cell], series) for setting in settings}
         for color, amount in zip(COLORS, sorted({setting.amount for setting in settings}), strict=False):
             points = [setting for setting in settings if setting.amount == amount]
-            values = [ends(mine[point.cell], series) for point in points]
-            error = [half_width(mine, series, len(each)) for each in values]
             x = [getattr(point, axis) for point in points]
-            name = f"{amount} {unit}"
-            panel.errorbar(
-                x, [fmean(each) for each in values], error, fmt="o-", ms=4, lw=1.4, capsize=2, color=color, label=name
-            )
+            y = [fmean(values[point.cell]) for point in points]
+            error = [half_width(values, len(values[point.cell])) for point in points]
+            panel.errorbar(x, y, error, fmt="o-", ms=4, lw=1.4, capsize=2, color=color, label=f"{amount} {unit}")
         panel.axhline(0.25, ls="--", lw=0.8, color="gray")
         panel.set(xlabel=label, ylim=(0.2, 1.0))
         panel.legend(frameon=False, fontsize=8, loc="lower left")
@@ -196,10 +234,10 @@ def draw(cells: Cells, picture: Path) -> None:
 def main() -> None:
     """Print the tables and differences, draw the picture."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("logs", help="archive or folder of run logs")
+    options.add_argument("logs", nargs="+", help="archives or folders of run logs")
     options.add_argument("--picture", type=Path, help="file to write: .svg, .png or .pdf")
     args = options.parse_args()
-    cells, out = grouped([args.logs]), Console(width=150)
+    cells, out = grouped(args.logs), Console(width=150)
     parts = (
         ("facts", counts(cells), {"core": CORE_SERIES, "core, seen": f"seen/domain/{CORE}", "all": "held_out"}),
         ("templates", templates(cells), {"held-out": "held_out", "seen": "seen"}),
@@ -209,6 +247,7 @@ def main() -> None:
         print("\n".join(differences(settings, cells, next(iter(series.values())))))
     found = guards(cells)
     out.print(guard_table(found))
+    out.print(means(found, cells))
     for action in ACTIONS:
         changes = [each.ends[action][0] - each.ends["warn"][0] for each in found if each.reported is not None]
         if changes:
