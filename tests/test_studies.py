@@ -174,11 +174,15 @@ def test_what_the_collapse_is_on_the_evidence_page_is_what_its_command_says():
 def test_the_guards_counts_on_the_evidence_page_are_those_of_its_command():
     text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
     found = printed("python -m studies.law.guard studies/law/logs.tar.xz")
-    rows = [list(map(int, row)) for row in re.findall(r"(?:peak|point|settled) (\d+) (\d+) (\d+)", found)]
+    counts = r"(?:peak|point|settled) %(\d+) %(\d+) %(\d+)"
+    rows = [list(map(int, row)) for row in re.findall(counts.replace("%", ""), found)]
     before, until, beyond, _ = rows
     earlier = before[0] + until[0], sum(before + until)
     assert f"in {beyond[0]} of {sum(beyond)} runs beyond" in text
     assert f"in {earlier[0]} of {earlier[1]} before it" in text
+    text = (ROOT / "docs" / "explanation" / "experiments.md").read_text(encoding="utf-8")
+    table = text[text.index("On 200 facts:") : text.index("On 500 facts:")]
+    assert [list(map(int, row)) for row in re.findall(counts.replace("%", r"\| "), table)] == rows
 
 
 def test_runs_counted_on_the_first_page_are_those_of_the_study():
