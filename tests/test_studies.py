@@ -14,16 +14,23 @@ from tests.test_docs import ROOT, run
 
 PAGES = [
     ROOT / "docs" / "explanation" / "evidence.md",
+    ROOT / "docs" / "explanation" / "law-study.md",
     ROOT / "docs" / "explanation" / "experiments.md",
     ROOT / "docs" / "explanation" / "fictional-facts.md",
     ROOT / "docs" / "explanation" / "beyond-the-collapse.md",
     *sorted(ROOT.glob("studies/*/README.md")),
 ]
+FIGURE = re.compile(r"[+-]?\d+(?:\.\d+)? \([+-]?[\d.]+ to (?:[+-]?[\d.]+|none)\)")
 READERS = (
     r"`(python\s+-m\s+studies\.(?:figure|table|law\.\w+|fictional\.(?:cells|left_out|rule|templates)|collapse\.outcome)"
     r"\s[^`>]+)`"
 )
 PICTURES = (".svg", ".png")
+
+
+def explanation(name: str) -> str:
+    """Return the text of a page of the explanation."""
+    return (ROOT / "docs" / "explanation" / name).read_text(encoding="utf-8")
 
 
 def commands() -> list[str]:
@@ -122,7 +129,7 @@ def test_a_study_that_froze_method_3_is_still_answered_by_it():
 
 
 def test_the_baseline_on_the_page_is_that_of_its_command():
-    shown = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
+    shown = explanation("law-study.md")
     done = run("python -m studies.law.baseline studies/law/logs.tar.xz", ROOT)
     assert done.returncode == 0, done.stderr
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
@@ -131,7 +138,23 @@ def test_the_baseline_on_the_page_is_that_of_its_command():
         assert re.search(rf"\| {params}[^|]*\| {by_share} \| {measured} \| {ratio} \|", shown), params
 
 
-FIGURE = re.compile(r"[+-]?\d+(?:\.\d+)? \([+-]?[\d.]+ to (?:[+-]?[\d.]+|none)\)")
+def test_figures_on_the_evidence_page_stand_on_the_pages_with_the_details():
+    text = explanation("evidence.md")
+    details = "".join(map(explanation, ("law-study.md", "fictional-facts.md", "beyond-the-collapse.md")))
+    figures = FIGURE.findall(text)
+    assert len(figures) > 25
+    assert [figure for figure in figures if figure not in details] == []
+
+
+def test_ratios_on_the_evidence_page_are_those_of_its_rows():
+    rows = re.findall(
+        r"\| (\d+) \([^|]*\) \| (\d+) \| (\d+) \(([^|]*)\) \| ([\d.]+) \| ([\d.]+) \|", explanation("evidence.md")
+    )
+    baseline = re.findall(r"\| (\d+) \| (\d+) \| ([\d.]+) \|\n", explanation("law-study.md"))
+    assert len(rows) == 8
+    for predicted, by_share, measured, _, ratio, baseline_ratio in rows:
+        assert float(ratio) == pytest.approx(int(predicted) / int(measured), abs=0.0051)
+        assert (by_share, measured, baseline_ratio) in baseline
 
 
 def printed(*lines: str) -> str:
@@ -142,23 +165,23 @@ def printed(*lines: str) -> str:
 
 
 def test_collapse_points_without_a_formula_are_those_of_their_command():
-    text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
-    section = text[text.index("**Without a curve's formula**") : text.index("The two differ by a factor of")]
+    text = explanation("law-study.md")
+    section = text[text.index("**Without a curve's formula.**") : text.index("The two differ by a factor of")]
     figures, found = FIGURE.findall(section), printed("python -m studies.law.model_free studies/law/logs.tar.xz")
     assert len(figures) == 17
     assert [figure for figure in figures if figure not in found] == []
 
 
-def test_exponents_on_the_evidence_page_are_those_of_their_command():
-    text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
+def test_exponents_on_the_page_are_those_of_their_command():
+    text = explanation("law-study.md")
     section = text[text.index("log F_c = a + b log N + c log D: b =") : text.index("nine sizes and budgets")]
     figures, found = FIGURE.findall(section), printed("python -m studies.fictional.rule studies/law/logs.tar.xz")
     assert len(figures) == 3
     assert [figure for figure in figures if figure not in found] == []
 
 
-def test_what_the_collapse_is_on_the_evidence_page_is_what_its_command_says():
-    text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
+def test_what_the_collapse_is_on_the_page_is_what_its_command_says():
+    text = explanation("law-study.md")
     section = text[text.index("## What is the collapse?") : text.index("## Exposures per fact, or their share?")]
     figures, found = FIGURE.findall(section), printed("python -m studies.law.within studies/law/logs.tar.xz")
     assert len(figures) == 7
@@ -171,16 +194,16 @@ def test_what_the_collapse_is_on_the_evidence_page_is_what_its_command_says():
     assert "38 runs at shares above 0.45" in found
 
 
-def test_the_guards_counts_on_the_evidence_page_are_those_of_its_command():
-    text = (ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8")
-    found = printed("python -m studies.law.guard studies/law/logs.tar.xz")
+def test_the_guards_counts_on_the_pages_are_those_of_its_command():
     counts = r"(?:peak|point|settled) %(\d+) %(\d+) %(\d+)"
+    found = printed("python -m studies.law.guard studies/law/logs.tar.xz")
     rows = [list(map(int, row)) for row in re.findall(counts.replace("%", ""), found)]
     before, until, beyond, _ = rows
     earlier = before[0] + until[0], sum(before + until)
-    assert f"in {beyond[0]} of {sum(beyond)} runs beyond" in text
-    assert f"in {earlier[0]} of {earlier[1]} before it" in text
-    text = (ROOT / "docs" / "explanation" / "experiments.md").read_text(encoding="utf-8")
+    for text in map(explanation, ("evidence.md", "experiments.md")):
+        assert f"in {beyond[0]} of {sum(beyond)} runs beyond" in text
+        assert f"in {earlier[0]} of {earlier[1]} before it" in text
+    text = explanation("experiments.md")
     table = text[text.index("On 200 facts:") : text.index("On 500 facts:")]
     assert [list(map(int, row)) for row in re.findall(counts.replace("%", r"\| "), table)] == rows
 
