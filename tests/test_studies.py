@@ -18,11 +18,13 @@ PAGES = [
     ROOT / "docs" / "explanation" / "experiments.md",
     ROOT / "docs" / "explanation" / "fictional-facts.md",
     ROOT / "docs" / "explanation" / "beyond-the-collapse.md",
+    ROOT / "docs" / "explanation" / "what-is-the-collapse.md",
     *sorted(ROOT.glob("studies/*/README.md")),
 ]
 FIGURE = re.compile(r"[+-]?\d+(?:\.\d+)? \([+-]?[\d.]+ to (?:[+-]?[\d.]+|none)\)")
 READERS = (
-    r"`(python\s+-m\s+studies\.(?:figure|table|law\.\w+|fictional\.(?:cells|left_out|rule|templates)|collapse\.outcome)"
+    r"`(python\s+-m\s+studies\.(?:figure|table|law\.\w+|fictional\.(?:cells|left_out|rule|templates)|collapse\.outcome"
+    r"|second_round\.(?:outcome|budgets))"
     r"\s[^`>]+)`"
 )
 PICTURES = (".svg", ".png")
@@ -219,19 +221,23 @@ def test_runs_counted_on_the_first_page_are_those_of_the_study():
     assert "from 113 runs of 6 sizes" in text
 
 
-def test_every_figure_beyond_the_collapse_is_printed_by_its_command():
-    page = (ROOT / "docs" / "explanation" / "beyond-the-collapse.md").read_text(encoding="utf-8")
-    text = page[page.index("\n## ") :]
-    found = printed("python -m studies.collapse.outcome studies/collapse/logs.tar.xz")
-    end = text.index("\n## Lost")
+@pytest.mark.parametrize("page", ["beyond-the-collapse.md", "what-is-the-collapse.md"])
+def test_every_figure_of_the_collapse_is_printed_by_its_commands(page):
+    text = explanation(page)
+    text = text[text.index("\n## ") :].replace("+", "")
+    found = printed(
+        "python -m studies.collapse.outcome studies/collapse/logs.tar.xz",
+        "python -m studies.second_round.outcome studies/second_round/logs.tar.xz studies/collapse/logs.tar.xz",
+    ).replace("+", "")
+    end = text.index("\n## ", 1)
     text = re.sub(r"(?m)^\| [^|]*\|[^|]*\|", "", text[:end]) + text[end:]  # without what was expected
     with (ROOT / "studies" / "law" / "results.csv").open(encoding="utf-8", newline="") as file:
         same = [row for row in csv.DictReader(file) if (row["params"], row["tokens"]) == ("332352", "2252800")]
     found += "".join(f" {float(row['retention']):.3f}" for row in same if row["frequency"] in ("30", "197"))
     figures = FIGURE.findall(text)
-    alone = re.findall(r"(?<![\d.])[+-]?\d\.\d{3}\b", re.sub(FIGURE, "", text))
+    alone = re.findall(r"(?<![\d.])-?\d\.\d{3}\b", re.sub(FIGURE, "", text))
     assert len(figures) >= 6
-    assert len(alone) > 15
+    assert len(alone) > 5
     assert [figure for figure in [*figures, *alone] if figure not in found] == []
 
 
@@ -244,3 +250,17 @@ def test_every_figure_with_an_interval_on_the_page_of_fictional_facts_is_printed
     figures = FIGURE.findall(expected + text[text.index("\n## How many") :])
     assert len(figures) > 15
     assert [figure for figure in figures if figure not in found] == []
+
+
+def test_intervals_with_seeds_in_the_laws_table_are_those_of_its_command():
+    places = " ".join(f"studies/law/logs.tar.xz/{name}" for name in ("runs", "held_out", "two_million"))
+    done = run(f"python -m studies.table {places}", ROOT)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if " to " in line]
+    known = {(row[0], row[1]): row[6] for row in rows if row[0].replace(",", "").isdigit()}
+    text = explanation("law-study.md")
+    for line in re.findall(r"^\| [\d,]+ \| \d+, \d+ \|.*$", text, re.MULTILINE):
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        interval, frequency = re.search(r"\((.*?)\), F = (\d+)", cells[3]).groups()
+        assert known[cells[0], frequency] == interval
+        assert known[cells[0], "402"] in cells[4]

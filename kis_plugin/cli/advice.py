@@ -196,7 +196,12 @@ def _share(plan: Plan) -> Iterator[Advice]:
         f"{about}{share:.0%} of the tokens are facts, which leaves little general text. Sizes of the study of 200 "
         f"facts collapsed from {study.MOST_SHARE + 0.01:.2f} on."
     )
-    yield Advice(f"infusion.{key}", found, "Infuse less, train on more tokens, or infuse fewer facts.")
+    change = "Infuse less, train on more tokens, or infuse fewer facts."
+    if min(plan.templates.values(), default=study.MANY_TEMPLATES) < study.MANY_TEMPLATES:
+        known = ", ".join(f"{retention} with {count}" for count, retention in study.AT_HIGH_SHARE)
+        found += f" Templates decide there: at a share of 0.7 these ended at {known} training templates; chance 0.25."
+        change += f" Or write {2 * study.MANY_TEMPLATES} statements a relation, of which half are held out."
+    yield Advice(f"infusion.{key}", found, change)
 
 
 def _capacity(plan: Plan) -> Iterator[Advice]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "BY_TEMPLATES", "ENOUGH_EXPOSURES", "ENOUGH_TEMPLATES", "HALF_WIDTH", "LARGEST_STUDIED", "LEAST_EXPOSURES",
-    "MOST_COST", "MOST_SHARE", "NEAR_60", "NEAR_122",
+    "AT_HIGH_SHARE", "BY_TEMPLATES", "ENOUGH_EXPOSURES", "ENOUGH_TEMPLATES", "HALF_WIDTH", "LARGEST_STUDIED",
+    "LEAST_EXPOSURES", "MANY_TEMPLATES", "MOST_COST", "MOST_SHARE", "NEAR_60", "NEAR_122",
 ]  # fmt: skip
 
 LEAST_EXPOSURES = 44
@@ -27,6 +27,11 @@ ENOUGH_TEMPLATES = 5
 MOST_SHARE = 0.35
 """Share of the tokens at which the first size of the study of 200 facts collapsed: 0.36, at 205 exposures of 992,208
 parameters (README, first table). Peaks lie at 0.2 to 0.3."""
+
+AT_HIGH_SHARE = ((5, "0.50"), (10, "0.64"), (20, "0.87"))
+"""Held-out retention at 402 exposures and a share of about 0.7 by the number of training templates, 474,320 parameters,
+chance 0.25 (``docs/explanation/what-is-the-collapse.md``, "Do more templates help?")."""
+MANY_TEMPLATES = 20
 
 HALF_WIDTH = 0.1
 """Half the width of a 95 % interval beyond which a series can hardly show a difference: seeds differ by 0.06 in the

@@ -6,7 +6,7 @@ __all__ = ["LEAST_EXPOSURES", "MOST_EXPOSURES", "RUN_TOKENS", "SHARE", "exposure
 
 SHARE = 0.3
 """Fraction of the tokens that are infused, at most. In the study of 200 facts (``docs/explanation/law-study.md``) no
-size collapsed at a share below 0.35."""
+size collapsed at a share below 0.34."""
 RUN_TOKENS = 5_000_000
 """Tokens of a run that ends in minutes on a CPU, with the scripts' models of a quarter of a million parameters."""
 MOST_EXPOSURES = 500

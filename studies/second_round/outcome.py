@@ -202,6 +202,13 @@ def means(found: Sequence[Guarded], cells: Cells) -> Table:
     return out
 
 
+def paired(changes: Sequence[float]) -> str:
+    """Return the mean of differences between runs that are the same up to the report, with its 95 % interval."""
+    middle, free = fmean(changes), len(changes) - 1
+    half = float(student.ppf(0.975, free)) * math.sqrt(variance(changes) / len(changes)) if free else math.nan
+    return f"{middle:+.3f} ({middle - half:+.3f} to {middle + half:+.3f})"
+
+
 def draw(cells: Cells, picture: Path) -> None:
     """Draw core retention by number of facts over F and over the share, and held-out retention by templates."""
     figure, panels = plt.subplots(1, 3, figsize=(10.5, 3.6), sharey=True, layout="constrained")
@@ -250,8 +257,7 @@ def main() -> None:
     out.print(means(found, cells))
     for action in ACTIONS:
         changes = [each.ends[action][0] - each.ends["warn"][0] for each in found if each.reported is not None]
-        if changes:
-            print(f"{action} in place of warn, where a guard acted: {fmean(changes):+.3f}, {len(changes)} runs")
+        print(f"{action} in place of warn, where a guard acted: {paired(changes)}, {len(changes)} runs")
     if args.picture:
         draw(cells, args.picture)
 

@@ -128,6 +128,13 @@ def test_a_share_that_leaves_little_text(check):
     assert keys(check({"share": 0.35})) == []
 
 
+def test_a_high_share_asks_for_more_templates_where_there_are_fewer_than_twenty(check):
+    (many,), (few,) = check({"share": 0.4}), check({"share": 0.4, "max_templates": 10})
+    assert "emplates" not in str(many)
+    assert "0.50 with 5, 0.64 with 10, 0.87 with 20 training templates" in few.found
+    assert "write 40 statements a relation" in few.change
+
+
 def test_a_share_that_follows_from_the_tokens(check):
     (found,) = check({"frequency": 100}, {"max_cost": 0.02}, tokens=2_000_000)
     assert found.key == "infusion.frequency"
@@ -201,6 +208,16 @@ def test_the_figures_are_those_of_the_studies():
         reached = [float(row["retention"]) for row in law if float(row["frequency"]) == frequency]
         assert (round(min(reached), 2), round(max(reached), 2)) == pytest.approx((low, high), abs=0.011)
     assert max(int(row["params"]) for row in rows) == study.LARGEST_STUDIED
+
+
+def test_templates_at_a_high_share_are_those_of_the_second_round():
+    with (ROOT / "studies" / "second_round" / "results.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if (row["params"], row["frequency"]) == ("474320", "402")]
+    for count, retention in study.AT_HIGH_SHARE:
+        parts = ("guard/warn-480k",) if count == 10 else (f"templates/t{count}",)
+        reached = [float(row["retention"]) for row in rows if row["part"] in parts]
+        assert len(reached) >= 2
+        assert sum(reached) / len(reached) == pytest.approx(float(retention), abs=0.0051)
 
 
 def test_the_command_shows_one_line_for_each(facts):
