@@ -86,7 +86,7 @@ CONTINUED: Mapping[str, Arm] = {
 ARMS: Mapping[str, Mapping[str, Arm]] = {
     "templates": {
         **{f"t{count}-b512": Arm("100k,200k", [320], 3, count) for count in (1, 2, 5, 10, 20)},
-        **{f"t{count}-b1024": Arm("100k,200k", [320], 3, count, batch=1024) for count in (2, 20)},
+        **{f"t{count}-b1024": Arm("100k,200k", [320], 3, count, batch=1024) for count in (2, 20, 1, 5, 10)},
     },
     "budgets": {
         "single": Arm("55k,100k,200k,400k", SHARES),

@@ -45,6 +45,7 @@ class Arm:
         templates: Training templates of a fact.
         every: Evaluation interval.
         guard: What is edited in the guard of each run's ``kis.yaml``.
+        recipe: What is edited in the recipe of each run's ``run.yaml``.
     """
 
     size: str
@@ -54,6 +55,7 @@ class Arm:
     templates: int = 10
     every: float = 0.2
     guard: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 ARMS: Mapping[str, Arm] = {
@@ -71,6 +73,7 @@ ARMS: Mapping[str, Arm] = {
     "most/t20": Arm(MIDDLE, [500], templates=20),
     "most/t10": Arm(MIDDLE, [500]),
     "larger/t20": Arm(LARGE, [BEYOND], templates=20),
+    "optimizer/decay-high": Arm(MIDDLE, [PEAK, BEYOND], recipe={"weight_decay": 1.0}),
 }
 """By name of their sweep. ``fixed`` and ``warn``, with 200 facts and ten templates, are the baseline of the others."""
 
@@ -151,6 +154,7 @@ def plan(name: str, work: Path) -> None:
     kis("add", sweep, "--frequency", frequencies, "--seeds", arm.seeds)
     for path in sweep.glob("configs/*/kis.yaml"):
         edit(path, "retention", {"guard": dict(arm.guard)} if arm.guard else {})
+        edit(path.with_name("run.yaml"), "recipe", arm.recipe)
 
 
 def main() -> None:
