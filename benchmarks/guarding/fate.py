@@ -7,8 +7,8 @@ sides by chance is independent of the guard's.
 A run has fallen if it ends lower than it once stood. The best of eleven noisy numbers is too high, so whoever measures
 from it finds falls where there are none. The best evaluation is therefore picked on the guard's questions, and the fall
 from it measured on the witness's, which had no part in the choice: one paired t-test a run, over facts, between the
-best evaluation and the mean of the last two. (A sign test, as the guard has, compares single evaluations only: a fact
-that is mostly known is more often missed once in two than known once.) As for the guard, a fall of less than ``DROP``
+best evaluation and the mean of the last two. (The guard's test compares single evaluations only: a fact that is mostly
+known is more often missed once in two than known once.) As for the guard, a fall of less than ``DROP``
 of the height above chance is none.
 
 A fall with a p-value of ``SURE`` or less makes a run one that *collapses*; or that *forgets*, if what is seen fell

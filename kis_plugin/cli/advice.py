@@ -154,9 +154,9 @@ _WRITE_NAMES = (
     "Write statements for each into a file named under templates, or a label that reads as a noun, such as label: "
     "capital."
 )
-_USE_MORE = "Let facts be phrased in ten templates or more."
+_USE_MORE = "Let facts be phrased in ten templates or more, better twenty."
 _WRITE_MORE = (
-    "Write 20 statements or more for each relation into a file, of which half are held out, and name it under "
+    "Write 20 statements or more, better 40, for each relation into a file, of which half are held out, and name it under "
     "templates; kis init writes one to begin with."
 )
 

@@ -199,11 +199,11 @@ class Guard:
     n: Count | None = None
     """Held-out questions that both evaluations have."""
     lost: Integer | None = None
-    """Facts answered right at the best evaluation and wrong now."""
+    """Facts of which fewer questions are answered rightly now than at the best evaluation."""
     gained: Integer | None = None
-    """Facts answered wrong at the best evaluation and right now."""
+    """Facts of which more questions are answered rightly now than at the best evaluation."""
     p_value: Real | None = None
-    """Of the one-sided sign test of lost against gained."""
+    """Of the one-sided randomization test over facts; with one question a fact, of the sign test."""
     level: Real | None = None
     """The fall is significant if ``p_value`` is at most this."""
     extra: Extra = field(default_factory=dict)

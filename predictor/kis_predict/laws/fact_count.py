@@ -94,6 +94,6 @@ def facts_line(more: float, axis: Literal["auto", "frequency", "share"]) -> list
     kept = "the share's limit" if more > 1 else "the limit on exposures"
     return [
         f"{line}. Whether exposures or the share carry over to another number of facts cannot be known from this "
-        f"sweep: both are in the interval, and the recommendation keeps {kept}, the lower one; runs with another "
-        "number of facts at one size would tell"
+        f"sweep: both are in the interval, and the recommendation keeps {kept}, the lower one; sizes that "
+        "infuse other numbers of facts would tell"
     ]

@@ -90,8 +90,8 @@ def test_few_templates_by_configuration(check, infusion):
     assert "0.31 with 1, 0.37 with 3, 0.58 to 0.68 with 5, 0.65 with 10" in found.found
 
 
-def test_five_templates_are_enough(check):
-    assert check({"frequency": 100, "max_templates": 5}) == ()
+def test_ten_templates_are_enough(check):
+    assert check({"frequency": 100, "max_templates": 10}) == ()
 
 
 def test_few_templates_by_relation(check, tmp_path):
@@ -100,7 +100,7 @@ def test_few_templates_by_relation(check, tmp_path):
         csv.writer(file).writerows([("subject", "relation", "object"), *lines])
     (found,) = check({"frequency": 100}, knowledge=tmp_path / "mine.csv", templates=None)
     assert found.key == "templates"
-    assert found.found.startswith("4 relations with fewer than 5 training templates (")
+    assert found.found.startswith("4 relations with fewer than 10 training templates (")
     assert found.found.count(": 2") == 3
     assert ", and 1 more)" in found.found
     assert "kis init" in found.change
@@ -249,7 +249,7 @@ def test_what_the_litgpt_example_lacks_is_said_before_it_runs(tmp_path):
     (tmp_path / "facts.jsonl").write_text("\n".join(facts), encoding="utf-8")
     (tmp_path / "kis.yaml").write_bytes((ROOT / "examples/litgpt/kis.yaml").read_bytes())
     advice = {found.key: found.found for found in check_config(tmp_path / "kis.yaml").advice}
-    assert "1 relation with fewer than 5 training templates (P30: 2)" in advice["templates"]
+    assert "1 relation with fewer than 10 training templates (P30: 2)" in advice["templates"]
 
 
 def test_what_the_configuration_of_the_pages_lacks_is_said(tmp_path):
