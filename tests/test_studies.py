@@ -6,6 +6,7 @@ import csv
 import re
 import shlex
 import tarfile
+from functools import cache
 
 import pytest
 
@@ -221,19 +222,26 @@ def test_runs_counted_on_the_first_page_are_those_of_the_study():
     assert "from 113 runs of 6 sizes" in text
 
 
-@pytest.mark.parametrize("page", ["beyond-the-collapse.md", "what-is-the-collapse.md"])
-def test_every_figure_of_the_collapse_is_printed_by_its_commands(page):
-    text = explanation(page)
-    text = text[text.index("\n## ") :].replace("+", "")
-    found = printed(
-        "python -m studies.collapse.outcome studies/collapse/logs.tar.xz",
-        "python -m studies.second_round.outcome studies/second_round/logs.tar.xz studies/collapse/logs.tar.xz",
-    ).replace("+", "")
-    end = text.index("\n## ", 1)
-    text = re.sub(r"(?m)^\| [^|]*\|[^|]*\|", "", text[:end]) + text[end:]  # without what was expected
+COLLAPSE = (
+    "python -m studies.collapse.outcome studies/collapse/logs.tar.xz",
+    "python -m studies.second_round.outcome studies/second_round/logs.tar.xz studies/collapse/logs.tar.xz",
+    *(f"python -m studies.fictional.cells studies/second_round/logs.tar.xz/{part}" for part in ("guard", "optimizer")),
+)
+
+
+@cache
+def collapse_figures() -> str:
+    """Return what the commands of the collapse print, without signs, and the ends of single runs of the law's study."""
+    pytest.importorskip("matplotlib")
     with (ROOT / "studies" / "law" / "results.csv").open(encoding="utf-8", newline="") as file:
         same = [row for row in csv.DictReader(file) if (row["params"], row["tokens"]) == ("332352", "2252800")]
-    found += "".join(f" {float(row['retention']):.3f}" for row in same if row["frequency"] in ("30", "197"))
+    ends = "".join(f" {float(row['retention']):.3f}" for row in same if row["frequency"] in ("30", "197"))
+    return printed(*COLLAPSE).replace("+", "") + ends
+
+
+@pytest.mark.parametrize("page", ["beyond-the-collapse.md", "what-is-the-collapse.md"])
+def test_every_figure_of_the_collapse_is_printed_by_its_commands(page):
+    text, found = explanation(page).replace("+", ""), collapse_figures()
     figures = FIGURE.findall(text)
     alone = re.findall(r"(?<![\d.])-?\d\.\d{3}\b", re.sub(FIGURE, "", text))
     assert len(figures) >= 6
@@ -242,13 +250,33 @@ def test_every_figure_of_the_collapse_is_printed_by_its_commands(page):
 
 
 def test_every_figure_with_an_interval_on_the_page_of_fictional_facts_is_printed_by_its_commands():
-    pytest.importorskip("matplotlib")
-    page = ROOT / "docs" / "explanation" / "fictional-facts.md"
-    text = page.read_text(encoding="utf-8")
-    found = printed(*(line.split(" --picture")[0] for line in dict.fromkeys(re.findall(READERS, text))))
-    expected = re.sub(r"(?m)^\| [^|]*\|[^|]*\|", "", text[: text.index("\n## How many")])
-    figures = FIGURE.findall(expected + text[text.index("\n## How many") :])
+    figures = FIGURE.findall(explanation("fictional-facts.md"))
     assert len(figures) > 15
+    assert [figure for figure in figures if figure not in fictional_figures()] == []
+
+
+@cache
+def fictional_figures() -> str:
+    """Return what the commands on the page of fictional facts print."""
+    pytest.importorskip("matplotlib")
+    lines = dict.fromkeys(re.findall(READERS, explanation("fictional-facts.md")))
+    return printed(*(line.split(" --picture")[0] for line in lines))
+
+
+def test_what_was_found_beside_the_expectations_is_printed_by_the_studies_commands():
+    rows = [line.split("|") for line in explanation("expected-and-found.md").splitlines() if line.startswith("| ")]
+    outcomes = " ".join("|".join(row[3:]) for row in rows).replace("+", "")
+    found = (
+        collapse_figures()
+        + fictional_figures().replace("+", "")
+        + printed(
+            "python -m studies.second_round.budgets studies/law/logs.tar.xz studies/second_round/logs.tar.xz",
+            "python -m studies.fictional.rule studies/law/logs.tar.xz studies/second_round/logs.tar.xz/third "
+            "studies/second_round/logs.tar.xz/left_out",
+        ).replace("+", "")
+    )
+    figures = FIGURE.findall(outcomes)
+    assert len(figures) > 25
     assert [figure for figure in figures if figure not in found] == []
 
 

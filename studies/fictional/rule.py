@@ -68,6 +68,19 @@ def exponents(fit: LawFit) -> dict[str, tuple[float, float, float]]:
     }
 
 
+def holds_one_share(fit: LawFit) -> float:
+    """Return how much of the posterior of (b, c) is nearer to its mean than one share for all sizes, b = 0 and c = 1.
+
+    Distances are Mahalanobis', so this is the least probability of an ellipse around the mean that contains the point.
+    """
+    both, weights = fit.betas[:, 1:], fit.weights / fit.weights.sum()  # (draws, 2)
+    away = both - weights @ both
+    inverse = np.linalg.inv(away.T @ (weights[:, None] * away))
+    point = np.array([0.0, 1.0]) - weights @ both
+    distance = np.einsum("ij,jk,ik->i", away, inverse, away)
+    return float(weights[distance < point @ inverse @ point].sum())
+
+
 def without_formula(sizes: Sequence[SizeEstimate]) -> dict[str, tuple[float, float, float]]:
     """Return the exponents by least squares through the collapse points of ``studies.law.model_free``."""
     scatter = scatter_of(sizes)
@@ -87,7 +100,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("logs", nargs="+", help="archives or folders of run logs")
     places = options.parse_args().logs
-    sizes, out = estimated(places), Console(width=110)
+    sizes, out = estimated(places), Console(width=130)
     table = Table("N", "D", "runs", "F_c (90 %)", "share", "highest held-out")
     for size in sizes:
         value, low, high = measured(size)
@@ -98,9 +111,10 @@ def main() -> None:
             f"{max(run.retention or 0.0 for run in size.group.runs):.3f}",
         )  # fmt: skip
     out.print(table)
-    table = Table("prior of c", *EXPONENTS)
+    table = Table("prior of c", *EXPONENTS, "ellipse with b = 0, c = 1")
     for name, fit in fits(sizes).items():
-        table.add_row(name, *(f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in exponents(fit).values()))
+        ends = (f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in exponents(fit).values())
+        table.add_row(name, *ends, f"{holds_one_share(fit):.0%}")
     values = without_formula(sizes).values()
     table.add_row("no formula", *(f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in values))
     out.print(table)
