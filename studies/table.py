@@ -12,7 +12,7 @@ import argparse
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean, variance
+from statistics import fmean
 
 import numpy as np
 from scipy.stats import t as student
@@ -20,6 +20,7 @@ from scipy.stats import t as student
 from kis_plugin.retention.intervals import wilson
 from kis_plugin.run.log import Retention, RunLog
 from studies.logs import read_logs
+from studies.seeds import scatter
 
 COMPLETE = 0.95
 MOST_FREE = 6
@@ -38,14 +39,6 @@ def pooled(logs: list[RunLog], series: str) -> str:
     worth = sum(record.worth for record in records)
     low, high = wilson(accuracy, worth)
     return f"{accuracy:.3f} ({low:.3f} to {high:.3f})"
-
-
-def scatter(cells: Sequence[Sequence[RunLog]], series: str) -> tuple[float, int]:
-    """Return the standard deviation of a run around the mean of its cell, and its degrees of freedom."""
-    several = [[last(log, series).accuracy for log in logs] for logs in cells if len(logs) > 1]
-    free = sum(len(values) - 1 for values in several)
-    squares = sum((len(values) - 1) * variance(values) for values in several)
-    return (math.sqrt(squares / free) if free else math.nan), free
 
 
 def with_seeds(logs: Sequence[RunLog], series: str, spread: float, free: int) -> str:
@@ -99,7 +92,7 @@ def main() -> None:
     cells: dict[tuple[int, float], list[RunLog]] = defaultdict(list)
     for log in logs:
         cells[log.run.params, log.run.frequency].append(log)
-    spread, free = scatter(list(cells.values()), args.series)
+    spread, free = scatter([[last(log, args.series).accuracy for log in some] for some in cells.values()])
     shown = f"{args.series}, each run | questions (95 %) | with seeds (95 %) | seen | general loss"
     print(f"| N | F | share | runs | {shown} |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")

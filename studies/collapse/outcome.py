@@ -15,17 +15,17 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, variance
+from statistics import fmean
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import t as student
 
 from kis_plugin.retention.intervals import wilson
 from kis_plugin.run.log import RunLog
 from studies.collapse.plan import ACTIONS
 from studies.logs import logs_by_place
+from studies.seeds import half_width
 
 __all__ = ["Course", "course", "courses", "spread"]
 
@@ -82,14 +82,10 @@ def courses(place: str) -> list[Course]:
 
 def spread(cells: Mapping[Cell, Sequence[float]], cell: Cell) -> str:
     """Return the mean of a cell with its 95 % interval, from the variance pooled over all cells."""
-    values = cells[cell]
-    several = [each for each in cells.values() if len(each) > 1]
-    free = sum(len(each) - 1 for each in several)
+    values, half = cells[cell], half_width(cells.values(), len(cells[cell]))
     middle = fmean(values)
-    if not free:
+    if math.isnan(half):
         return f"{middle:+.3f}"
-    pooled = sum((len(each) - 1) * variance(each) for each in several) / free
-    half = float(student.ppf(0.975, free)) * math.sqrt(pooled / len(values))
     return f"{middle:+.3f} ({middle - half:+.3f} to {middle + half:+.3f})"
 
 

@@ -13,14 +13,14 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import fmean, variance
+from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import t as student
 
 from kis_plugin.amounts import short
 from kis_plugin.run.log import RunLog
+from studies import seeds
 from studies.logs import logs_by_place
 
 __all__ = ["Cell", "ends", "gain", "grouped", "half_width", "mean"]
@@ -58,12 +58,7 @@ def mean(logs: Sequence[RunLog], series: str) -> float:
 
 def half_width(cells: Mapping[Cell, Sequence[RunLog]], series: str, count: float) -> float:
     """Return half the 95 % interval of a mean of ``count`` runs, from the scatter of seeds within all cells."""
-    several = [values for logs in cells.values() if len(values := ends(logs, series)) > 1]
-    free = sum(len(values) - 1 for values in several)
-    if not free:
-        return math.nan
-    pooled = sum((len(values) - 1) * variance(values) for values in several) / free
-    return float(student.ppf(0.975, free)) * math.sqrt(pooled / count)
+    return seeds.half_width([ends(logs, series) for logs in cells.values()], count)
 
 
 def gain(cells: Mapping[Cell, Sequence[RunLog]], one: Cell, other: Cell, series: str = "held_out") -> str:

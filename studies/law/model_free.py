@@ -15,7 +15,7 @@ import argparse
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean, variance
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from kis_predict.curves.rise_fall import DROP
 from kis_predict.curves.size_estimates import SizeEstimate, estimate_sizes
 from kis_predict.sweep import build_sweep
 from studies.law.outcome import measured, read, spread
+from studies.seeds import scatter
 
 __all__ = ["collapse", "model_free", "resampled", "scatter_of", "unimodal"]
 
@@ -97,9 +98,8 @@ def scatter_of(sizes: Sequence[SizeEstimate]) -> float:
         for run in size.group.runs:
             if run.retention is not None:
                 cells[size.group.params, size.group.tokens, run.frequency].append(run.retention)
-    several = [values for values in cells.values() if len(values) > 1]
-    free = sum(len(values) - 1 for values in several)
-    return math.sqrt(sum((len(values) - 1) * variance(values) for values in several) / free) if free else SCATTER
+    found, free = scatter(cells.values())
+    return found if free else SCATTER
 
 
 def main() -> None:

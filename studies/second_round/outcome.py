@@ -31,6 +31,7 @@ from studies.collapse.plan import ACTIONS
 from studies.fictional.cells import Cell, ends, grouped
 from studies.picture import bare, save
 from studies.second_round.plan import CORE
+from studies.seeds import half_width
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -85,17 +86,9 @@ def values_of(logs: Sequence[RunLog], series: str) -> list[float]:
     return ends(logs, series) or ends(logs, series.partition("/")[0])
 
 
-def half_width(values: Mapping[Any, Sequence[float]], count: float) -> float:
-    """Return half the 95 % interval of a mean of ``count`` runs, from the scatter of seeds within all cells."""
-    several = [each for each in values.values() if len(each) > 1]
-    free = sum(len(each) - 1 for each in several)
-    squares = sum((len(each) - 1) * variance(each) for each in several)
-    return float(student.ppf(0.975, free)) * math.sqrt(squares / free / count) if free else math.nan
-
-
 def spread(values: Mapping[Any, Sequence[float]], mine: Sequence[float]) -> str:
     """Return the mean of a cell with its 95 % interval."""
-    half, middle = half_width(values, len(mine)), fmean(mine)
+    half, middle = half_width(values.values(), len(mine)), fmean(mine)
     return f"{middle:.3f} ({max(middle - half, 0):.3f} to {min(middle + half, 1):.3f})"
 
 
@@ -124,7 +117,7 @@ def differences(settings: Sequence[Setting], cells: Cells, series: str) -> list[
             continue
         first, second = values[one.cell], values[other.cell]
         change = fmean(second) - fmean(first)
-        half = half_width(values, 1 / (1 / len(first) + 1 / len(second)))
+        half = half_width(values.values(), 1 / (1 / len(first) + 1 / len(second)))
         what = f"N = {one.cell[1]:,}, same {' and '.join(same)}: {change:+.3f}"
         ends_of = f"{one.amount}, F = {one.frequency:g} to {other.amount}, F = {other.frequency:g}"
         lines.append(f"{what} ({change - half:+.3f} to {change + half:+.3f}) from {ends_of}")
@@ -225,7 +218,7 @@ def draw(cells: Cells, picture: Path) -> None:
             points = [setting for setting in settings if setting.amount == amount]
             x = [getattr(point, axis) for point in points]
             y = [fmean(values[point.cell]) for point in points]
-            error = [half_width(values, len(values[point.cell])) for point in points]
+            error = [half_width(values.values(), len(values[point.cell])) for point in points]
             panel.errorbar(x, y, error, fmt="o-", ms=4, lw=1.4, capsize=2, color=color, label=f"{amount} {unit}")
         panel.axhline(0.25, ls="--", lw=0.8, color="gray")
         panel.set(xlabel=label, ylim=(0.2, 1.0))
