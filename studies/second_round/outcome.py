@@ -221,7 +221,7 @@ def draw(cells: Cells, picture: Path) -> None:
             error = [half_width(values.values(), len(values[point.cell])) for point in points]
             panel.errorbar(x, y, error, fmt="o-", ms=4, lw=1.4, capsize=2, color=color, label=f"{amount} {unit}")
         panel.axhline(0.25, ls="--", lw=0.8, color="gray")
-        panel.set(xlabel=label, ylim=(0.2, 1.0))
+        panel.set(xlabel=label, ylim=(0.0, 1.03))
         panel.legend(frameon=False, fontsize=8, loc="lower left")
         bare(panel)
     panels[0].set(xscale="log")
