@@ -1,9 +1,9 @@
 """What another number of facts than the sweep's does to the answer.
 
 One exposure of twice the facts takes twice the text. How far general loss rises depends on the text that is infused, so
-its limit is read by text. What retention does is not settled: at equal exposures more facts retained less, at an equal
-share of D they retained more (``studies/second_round``). So the answer holds both readings, exposures that carry over
-and a share that does, with equal weights, and the recommendation keeps to the lower one.
+its limit is read by text. What retention does is not settled: in ``studies/second_round`` exposures compared better
+than the share of D from one number of facts to another, in one size and few seeds. So the answer holds both readings with
+equal weights, and the recommendation keeps to the lower one.
 """
 
 from __future__ import annotations
