@@ -2,8 +2,8 @@
 
 One exposure of twice the facts takes twice the text. How far general loss rises depends on the text that is infused, so
 its limit is read by text. What retention does is not settled: in ``studies/second_round`` exposures compared better
-than the share of D from one number of facts to another, in one size and few seeds. So the answer holds both readings with
-equal weights, and the recommendation keeps to the lower one.
+than the share of D from one number of facts to another, in one size and few seeds. So the answer holds both readings
+with equal weights, and the recommendation keeps to the lower one.
 """
 
 from __future__ import annotations
