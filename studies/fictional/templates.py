@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
@@ -86,8 +86,7 @@ def main() -> None:
     Console(width=110).print(table)
     for batch, params in sorted({row[:2] for row in rows}):
         mine = [(count, cell) for b, n, count, cell in rows if (b, n) == (batch, params)]
-        ends = [(mine[0], mine[-1])] if len(mine) > 2 else []
-        for (one, first), (other, second) in [*pairwise(mine), *ends]:
+        for (one, first), (other, second) in combinations(mine, 2):
             print(f"{batch:,} tokens a step, N = {params:,}: {one} to {other} templates {gain(cells, first, second)}")
     if args.picture:
         draw(cells, args.picture)
