@@ -156,8 +156,8 @@ _WRITE_NAMES = (
 )
 _USE_MORE = "Let facts be phrased in ten templates or more, better twenty."
 _WRITE_MORE = (
-    "Write 20 statements or more, better 40, for each relation into a file, of which half are held out, and name it under "
-    "templates; kis init writes one to begin with."
+    "Write 20 statements or more, better 40, for each relation into a file, of which half are held out, and name it "
+    "under templates; kis init writes one to begin with."
 )
 
 
