@@ -226,6 +226,7 @@ def test_runs_counted_on_the_first_page_are_those_of_the_study():
 COLLAPSE = (
     "python -m studies.collapse.outcome studies/collapse/logs.tar.xz",
     "python -m studies.second_round.outcome studies/second_round/logs.tar.xz studies/collapse/logs.tar.xz",
+    "python -m studies.fictional.cells studies/second_round/logs.tar.xz/optimizer",
 )
 
 
