@@ -37,10 +37,7 @@ def times_the_text(groups: Sequence[Group], infused: float | None) -> float:
         infused: Tokens of one exposure of every fact at the target, None if unknown.
     """
     text = _text(groups)
-    if text is None or infused is None or text.max() > _ALIKE * text.min():
-        return 1.0
-    more = infused / float(np.median(text))
-    return 1.0 if 1 / _ALIKE <= more <= _ALIKE else more
+    return 1.0 if text is None or infused is None or not _alike(text) else _times(text, infused)
 
 
 def as_many_facts(groups: Sequence[Group], infused: float | None) -> Unit:
@@ -51,12 +48,21 @@ def as_many_facts(groups: Sequence[Group], infused: float | None) -> Unit:
     text = _text(groups)
     if text is None or infused is None:
         return Unit(np.zeros(len(groups)), 0.0)
+    if _alike(text):
+        return Unit(np.zeros(len(groups)), math.log(_times(text, infused)))
     usual = float(np.median(text))
-    # The same facts everywhere need no correction, and get none: not that of a few controls more or fewer.
-    alike = text.max() <= _ALIKE * text.min()
-    at_groups = np.zeros(len(groups)) if alike else np.log(text / usual)
-    there = times_the_text(groups, infused) if alike else infused / usual
-    return Unit(at_groups, math.log(there))
+    return Unit(np.log(text / usual), math.log(infused / usual))
+
+
+def _alike(text: Array) -> bool:
+    """Return whether all sizes infuse the same text: then none is corrected for a few controls more or fewer."""
+    return bool(text.max() <= _ALIKE * text.min())
+
+
+def _times(text: Array, infused: float) -> float:
+    """Return how many times the sweep's text the target's is, 1 where they are the same."""
+    more = infused / float(np.median(text))
+    return 1.0 if 1 / _ALIKE <= more <= _ALIKE else more
 
 
 def _text(groups: Sequence[Group]) -> Array | None:
